@@ -1,0 +1,105 @@
+//! What the gateway or client itself measures about one endpoint.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+/// Weight of the newest sample in the moving average, as 1/8 (TCP's smoothed RTT, RFC 6298, uses the same).
+const EWMA_SHIFT: u64 = 3;
+
+/// Requests in flight and a moving average of the response time.
+///
+/// Relaxed counters: a pick may be based on a figure that is a moment old, never on a torn one.
+#[derive(Debug, Default)]
+pub struct Load {
+    in_flight: AtomicUsize,
+    ewma_us: AtomicU64,
+}
+
+impl Load {
+    /// Counts a request until the handle is dropped, so that a cancelled request counts down too.
+    pub fn begin(self: &Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Relaxed);
+        InFlight { load: Arc::clone(self), began: Instant::now() }
+    }
+
+    /// Requests that have begun and not ended.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// Moving average of the response time in microseconds; 0 until something was measured.
+    pub fn ewma_us(&self) -> u64 {
+        self.ewma_us.load(Relaxed)
+    }
+
+    /// Adds one response time. A lost update between two cores costs one sample, nothing else.
+    pub fn observe(&self, elapsed: Duration) {
+        let sample = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX >> EWMA_SHIFT).max(1);
+        let old = self.ewma_us.load(Relaxed);
+        let new = if old == 0 { sample } else { (old - (old >> EWMA_SHIFT)).saturating_add(sample >> EWMA_SHIFT) };
+        self.ewma_us.store(new.max(1), Relaxed);
+    }
+
+    /// Expected cost of one more request: average response time times the queue it would join.
+    pub(super) fn cost(&self) -> u64 {
+        self.ewma_us().saturating_mul(self.in_flight() as u64 + 1)
+    }
+}
+
+/// A request in flight; keep it as long as the response lives.
+#[derive(Debug)]
+pub struct InFlight {
+    load: Arc<Load>,
+    began: Instant,
+}
+
+impl InFlight {
+    /// Records the time since the request began (call when the response head arrives).
+    pub fn responded(&self) {
+        self.load.observe(self.began.elapsed());
+    }
+
+    /// When the request began.
+    pub fn began(&self) -> Instant {
+        self.began
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.load.in_flight.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_request_counts_down() {
+        let load = Arc::new(Load::default());
+        let (one, two) = (load.begin(), load.begin());
+        assert_eq!(load.in_flight(), 2);
+        drop(one);
+        drop(two);
+        assert_eq!(load.in_flight(), 0);
+    }
+
+    #[test]
+    fn the_average_follows_the_samples() {
+        let load = Load::default();
+        load.observe(Duration::from_micros(800));
+        assert_eq!(load.ewma_us(), 800);
+        load.observe(Duration::from_micros(1600));
+        assert_eq!(load.ewma_us(), 900);
+        for _ in 0..100 {
+            load.observe(Duration::from_micros(8));
+        }
+        assert!(load.ewma_us() < 20, "{}", load.ewma_us());
+    }
+}

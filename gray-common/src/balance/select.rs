@@ -1,0 +1,158 @@
+//! Which instances may answer: tag and version policy in, subset out.
+
+use crate::{
+    instance::{InstanceSet, Subset},
+    tag::GrayStatus,
+};
+
+/// What to do when no instance of the wanted version is alive. Applies to gray traffic only: a request that
+/// belongs to `prodVersion` never falls back, because that would put it on gray.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fallback {
+    /// Answer 503.
+    Fail,
+    /// Use `prodVersion`.
+    #[default]
+    Prod,
+    /// Use every instance.
+    Any,
+}
+
+impl Fallback {
+    /// The value in settings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Prod => "prod",
+            Self::Any => "any",
+        }
+    }
+}
+
+/// `kerwin.tool.gray.{load,version,fallback}`: how a tag becomes a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionPolicy {
+    /// Whether gray release is on at all; when not, every instance serves.
+    pub load: bool,
+    /// Version of ordinary traffic.
+    pub prod: String,
+    /// Version of gray traffic.
+    pub gray: String,
+    /// What gray traffic does without a gray instance.
+    pub fallback: Fallback,
+}
+
+impl Default for VersionPolicy {
+    fn default() -> Self {
+        Self { load: false, prod: "V1".into(), gray: "V2".into(), fallback: Fallback::default() }
+    }
+}
+
+/// The result of [`VersionPolicy::select`].
+#[derive(Clone, Copy, Debug)]
+pub enum Selection<'s> {
+    /// The wanted instances.
+    Hit(&'s Subset),
+    /// There were none; these stand in by the configured fallback. Log and count it.
+    Fallback(&'s Subset),
+    /// Nobody may answer.
+    None,
+}
+
+impl<'s> Selection<'s> {
+    /// The subset to pick from, if any.
+    pub fn subset(self) -> Option<&'s Subset> {
+        match self {
+            Self::Hit(subset) | Self::Fallback(subset) => Some(subset),
+            Self::None => None,
+        }
+    }
+
+    fn of(subset: Option<&'s Subset>, make: impl FnOnce(&'s Subset) -> Self) -> Self {
+        subset.filter(|subset| !subset.is_empty()).map_or(Self::None, make)
+    }
+}
+
+impl VersionPolicy {
+    /// The version a request wants, `None` for "any". Without a tag a caller stays on its own version, as in the
+    /// Java starter; without an own version it counts as ordinary traffic.
+    pub fn wanted<'v>(&'v self, tag: Option<GrayStatus>, own: Option<&'v str>) -> Option<&'v str> {
+        match tag {
+            _ if !self.load => None,
+            Some(GrayStatus::All) => None,
+            Some(GrayStatus::Prod) => Some(&self.prod),
+            Some(GrayStatus::Gray) => Some(&self.gray),
+            None => Some(own.unwrap_or(&self.prod)),
+        }
+    }
+
+    /// Selects the instances that may answer.
+    pub fn select<'s>(&self, set: &'s InstanceSet, tag: Option<GrayStatus>, own: Option<&str>) -> Selection<'s> {
+        let Some(wanted) = self.wanted(tag, own) else {
+            return Selection::of(Some(set.all()), Selection::Hit);
+        };
+        if let Some(subset) = set.version(wanted) {
+            return Selection::Hit(subset);
+        }
+        if wanted == self.prod {
+            return Selection::None;
+        }
+        match self.fallback {
+            Fallback::Fail => Selection::None,
+            Fallback::Prod => Selection::of(set.version(&self.prod), Selection::Fallback),
+            Fallback::Any => Selection::of(Some(set.all()), Selection::Fallback),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::instance::Instance;
+
+    fn set(versions: &[&str]) -> InstanceSet {
+        let instances: Vec<_> =
+            versions.iter().zip(1..).map(|(v, port)| Instance::new("10.0.0.1", port).with_version(*v)).collect();
+        InstanceSet::new(&instances, None)
+    }
+
+    fn show(selection: Selection<'_>) -> String {
+        let names = |subset: &Subset| {
+            subset.endpoints().iter().filter_map(|e| e.version()).collect::<Vec<_>>().join(",")
+        };
+        match selection {
+            Selection::Hit(subset) => format!("hit {}", names(subset)),
+            Selection::Fallback(subset) => format!("fallback {}", names(subset)),
+            Selection::None => "none".into(),
+        }
+    }
+
+    #[test]
+    fn tags_select_versions() {
+        use GrayStatus::{All, Gray, Prod};
+        let cases: [(bool, Fallback, &[&str], Option<GrayStatus>, Option<&str>, &str); 17] = [
+            (true, Fallback::Prod, &["V1", "V2"], Some(All), None, "hit V1,V2"),
+            (true, Fallback::Prod, &["V1", "V2"], Some(Prod), Some("V2"), "hit V1"),
+            (true, Fallback::Prod, &["V1", "V2"], Some(Gray), Some("V1"), "hit V2"),
+            (true, Fallback::Prod, &["V1", "V2"], None, Some("V2"), "hit V2"),
+            (true, Fallback::Prod, &["V1", "V2"], None, Some("V1"), "hit V1"),
+            (true, Fallback::Prod, &["V1", "V2"], None, None, "hit V1"),
+            (false, Fallback::Prod, &["V1", "V2"], Some(Gray), Some("V1"), "hit V1,V2"),
+            (false, Fallback::Prod, &["V1", "V2"], None, Some("V1"), "hit V1,V2"),
+            (true, Fallback::Prod, &["V1"], Some(Gray), None, "fallback V1"),
+            (true, Fallback::Fail, &["V1"], Some(Gray), None, "none"),
+            (true, Fallback::Any, &["V1", "V3"], Some(Gray), None, "fallback V1,V3"),
+            (true, Fallback::Prod, &["V3"], Some(Gray), None, "none"),
+            (true, Fallback::Any, &["V2"], Some(Prod), None, "none"),
+            (true, Fallback::Any, &["V2"], None, None, "none"),
+            (true, Fallback::Prod, &["V1"], None, Some("V2"), "fallback V1"),
+            (true, Fallback::Any, &[], Some(Gray), None, "none"),
+            (true, Fallback::Any, &[], Some(All), None, "none"),
+        ];
+        for (load, fallback, versions, tag, own, expect) in cases {
+            let policy = VersionPolicy { load, fallback, ..VersionPolicy::default() };
+            let seen = show(policy.select(&set(versions), tag, own));
+            assert_eq!(seen, expect, "load={load} {fallback:?} {versions:?} {tag:?} own={own:?}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! How one endpoint of a subset is picked.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use crate::instance::{Endpoint, Subset};
+
+/// A strategy, chosen per service in the settings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Strategy {
+    /// One after the other (Java: `GrayRoundRobinRule`).
+    #[default]
+    RoundRobin,
+    /// Evenly at random (Java: `GrayRandomRule`).
+    Random,
+    /// At random by registry weight (Java: `NacosWeightRandomV2Rule`).
+    Weighted,
+    /// Two at random, the one with fewer requests in flight (power of two choices).
+    LeastInFlight,
+    /// Two at random, the one with the smaller moving average of response time times queue (peak EWMA).
+    ResponseTime,
+}
+
+/// What a pick may depend on besides the subset: drawn by the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Draw {
+    /// Grows by one per pick.
+    pub turn: usize,
+    /// Uniformly random.
+    pub random: u64,
+}
+
+impl Strategy {
+    /// All strategies, in the order of declaration.
+    pub const ALL: [Self; 5] =
+        [Self::RoundRobin, Self::Random, Self::Weighted, Self::LeastInFlight, Self::ResponseTime];
+
+    /// The value in settings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RoundRobin => "round-robin",
+            Self::Random => "random",
+            Self::Weighted => "weighted",
+            Self::LeastInFlight => "least-in-flight",
+            Self::ResponseTime => "response-time",
+        }
+    }
+
+    /// The strategy a Ribbon rule class stands for; the package is not looked at.
+    pub fn from_rule_class(class: &str) -> Option<Self> {
+        match class.rsplit('.').next().unwrap_or(class) {
+            "GrayRoundRobinRule" | "RoundRobinRule" => Some(Self::RoundRobin),
+            "GrayRandomRule" | "RandomRule" => Some(Self::Random),
+            "NacosWeightRandomV2Rule" | "NacosWeightRandomRule" | "NacosRule" => Some(Self::Weighted),
+            "BestAvailableRule" => Some(Self::LeastInFlight),
+            "WeightedResponseTimeRule" => Some(Self::ResponseTime),
+            _ => None,
+        }
+    }
+
+    /// Picks one endpoint; `None` only when the subset is empty. O(log n) for `Weighted`, else O(1); no allocation.
+    pub fn pick<'s>(self, subset: &'s Subset, draw: Draw) -> Option<&'s Arc<Endpoint>> {
+        let endpoints = subset.endpoints();
+        let len = endpoints.len();
+        if len <= 1 {
+            return endpoints.first();
+        }
+        let index = match self {
+            Self::RoundRobin => draw.turn % len,
+            Self::Random => below(draw.random, len),
+            Self::Weighted => weighted(subset.cumulative_weights(), draw.random),
+            Self::LeastInFlight => better(endpoints, draw.random, |e| e.load().in_flight() as u64),
+            Self::ResponseTime => better(endpoints, draw.random, |e| e.load().cost()),
+        };
+        endpoints.get(index)
+    }
+
+    /// Like [`pick`](Self::pick), but never one of `tried` (by address); the next untried one stands in.
+    pub fn pick_untried<'s>(
+        self,
+        subset: &'s Subset,
+        draw: Draw,
+        tried: &[Arc<Endpoint>],
+    ) -> Option<&'s Arc<Endpoint>> {
+        let first = self.pick(subset, draw)?;
+        let is_tried = |e: &Arc<Endpoint>| tried.iter().any(|t| t.authority() == e.authority());
+        if !is_tried(first) {
+            return Some(first);
+        }
+        let endpoints = subset.endpoints();
+        let start = endpoints.iter().position(|e| Arc::ptr_eq(e, first))?;
+        endpoints.iter().cycle().skip(start + 1).take(endpoints.len() - 1).find(|e| !is_tried(e))
+    }
+}
+
+/// A number below `len`, uniform to within 2^-64 (Lemire's multiply-shift).
+fn below(random: u64, len: usize) -> usize {
+    ((u128::from(random) * len as u128) >> 64) as usize
+}
+
+fn weighted(cumulative: &[f64], random: u64) -> usize {
+    let total = cumulative.last().copied().unwrap_or(0.0);
+    let point = (random >> 11) as f64 / (1u64 << 53) as f64 * total;
+    cumulative.partition_point(|&sum| sum <= point).min(cumulative.len() - 1)
+}
+
+fn better(endpoints: &[Arc<Endpoint>], random: u64, cost: impl Fn(&Endpoint) -> u64) -> usize {
+    let len = endpoints.len();
+    // Two distinct candidates from the two halves of one draw.
+    let one = ((random >> 32) * len as u64 >> 32) as usize;
+    let step = ((random & 0xffff_ffff) * (len as u64 - 1) >> 32) as usize;
+    let two = (one + 1 + step) % len;
+    if cost(&endpoints[two]) < cost(&endpoints[one]) { two } else { one }
+}
+
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Strategy {
+    type Err = UnknownStrategy;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|strategy| strategy.as_str() == text).ok_or(UnknownStrategy)
+    }
+}
+
+/// The text names no strategy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown strategy: expected round-robin, random, weighted, least-in-flight or response-time")]
+pub struct UnknownStrategy;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::instance::{Instance, InstanceSet};
+
+    fn set(weights: &[f64]) -> InstanceSet {
+        let instances: Vec<_> =
+            weights.iter().zip(1..).map(|(w, port)| Instance { weight: *w, ..Instance::new("h", port) }).collect();
+        InstanceSet::new(&instances, None)
+    }
+
+    fn ports(strategy: Strategy, set: &InstanceSet, draws: usize) -> Vec<usize> {
+        let mut random = fastrand::Rng::with_seed(7);
+        let mut counts = vec![0; set.known().len()];
+        for turn in 0..draws {
+            let endpoint = strategy.pick(set.all(), Draw { turn, random: random.u64(..) }).expect("not empty");
+            counts[usize::from(endpoint.instance().port) - 1] += 1;
+        }
+        counts
+    }
+
+    #[test]
+    fn round_robin_is_even() {
+        assert_eq!(ports(Strategy::RoundRobin, &set(&[1.0; 3]), 9), [3, 3, 3]);
+    }
+
+    #[test]
+    fn random_is_even_within_noise() {
+        for count in ports(Strategy::Random, &set(&[1.0, 100.0]), 10_000) {
+            assert!((4_800..5_200).contains(&count), "{count}");
+        }
+    }
+
+    #[test]
+    fn weighted_follows_the_weights() {
+        let counts = ports(Strategy::Weighted, &set(&[1.0, 3.0, 0.0]), 10_000);
+        assert!((2_300..2_700).contains(&counts[0]), "{counts:?}");
+        assert_eq!(counts[2], 0);
+    }
+
+    #[test]
+    fn the_less_loaded_of_two_wins() {
+        let set = set(&[1.0, 1.0]);
+        let _busy = set.all().endpoints()[0].load().begin();
+        assert_eq!(ports(Strategy::LeastInFlight, &set, 100), [0, 100]);
+    }
+
+    #[test]
+    fn the_faster_of_two_wins() {
+        let set = set(&[1.0, 1.0]);
+        set.all().endpoints()[0].load().observe(std::time::Duration::from_millis(1));
+        set.all().endpoints()[1].load().observe(std::time::Duration::from_millis(9));
+        assert_eq!(ports(Strategy::ResponseTime, &set, 100), [100, 0]);
+    }
+
+    #[test]
+    fn names_round_trip_and_java_classes_map() {
+        for strategy in Strategy::ALL {
+            assert_eq!(strategy.as_str().parse(), Ok(strategy));
+        }
+        let class = "com.kerwin.gray.loadbalancer.GrayRandomRule";
+        assert_eq!(Strategy::from_rule_class(class), Some(Strategy::Random));
+        assert_eq!(Strategy::from_rule_class("com.example.MyRule"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_pick_is_always_a_member(len in 0usize..20, turn: usize, random: u64) {
+            let set = set(&vec![1.0; len]);
+            for strategy in Strategy::ALL {
+                prop_assert_eq!(strategy.pick(set.all(), Draw { turn, random }).is_some(), len > 0);
+            }
+        }
+
+        #[test]
+        fn retries_visit_every_endpoint_once(len in 1usize..12, turn: usize, random: u64) {
+            let set = set(&vec![1.0; len]);
+            for strategy in Strategy::ALL {
+                let mut tried = Vec::new();
+                while let Some(next) = strategy.pick_untried(set.all(), Draw { turn, random }, &tried) {
+                    prop_assert!(tried.len() < len);
+                    tried.push(Arc::clone(next));
+                }
+                prop_assert_eq!(tried.len(), len);
+            }
+        }
+    }
+}

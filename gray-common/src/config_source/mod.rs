@@ -1,0 +1,33 @@
+//! Where YAML documents come from. Implementations: [`NacosConfigSource`], [`FileConfigSource`].
+
+mod file;
+mod nacos;
+
+pub use file::FileConfigSource;
+pub use nacos::NacosConfigSource;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::registry::Health;
+
+/// The text of a document as the source holds it now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DocumentText {
+    /// The source has not answered yet.
+    Unknown,
+    /// The source answered: there is no such document.
+    Absent,
+    /// The text.
+    Present(Arc<str>),
+}
+
+/// A source of named documents, followed live.
+pub trait ConfigSource: Send + Sync + std::fmt::Debug {
+    /// Follows one document (`common-config.yaml`). Returns at once; retries for ever in the background.
+    fn watch(&self, name: &str) -> watch::Receiver<DocumentText>;
+
+    /// Whether the source answers.
+    fn health(&self) -> watch::Receiver<Health>;
+}

@@ -1,0 +1,17 @@
+//! Spring-style YAML documents: merged, placeholders resolved, and every value knows document and line.
+//!
+//! Spring's rules, as far as the demo's documents use them: relaxed names (`prodVersion`, `prod-version`,
+//! `PROD_VERSION` are one key), dotted keys (`kerwin.tool.gray.load: true`), `${key:default}` placeholders (looked up in
+//! the documents, then in the environment), a comma-separated text where a list is expected, and later documents
+//! winning over earlier ones key by key (lists are replaced whole).
+//!
+//! A document is input from outside: its size, depth and alias expansion are bounded, and nothing in it can panic.
+
+mod placeholder;
+mod problem;
+mod section;
+mod tree;
+
+pub use problem::{Problem, Problems, Severity};
+pub use section::{Item, Section};
+pub use tree::{Documents, Origin};

@@ -1,0 +1,72 @@
+//! Where instances register and are found. Implementations: [`NacosRegistry`], [`FileRegistry`].
+//!
+//! The request path never calls a registry: it reads the last snapshot that [`Registry::watch`] delivered.
+
+mod file;
+mod nacos;
+
+pub use file::FileRegistry;
+pub use nacos::{NacosOptions, NacosRegistry};
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use crate::instance::Instance;
+
+/// What a registry currently knows of one service. `None`: it has not answered yet.
+pub type ServiceState = Option<Arc<[Instance]>>;
+
+/// Whether the registry can be reached; shown by `/readyz`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Not answered yet, or lost: the text says what and since when it is being retried.
+    Down(String),
+    /// Answers.
+    Up,
+}
+
+/// A registry. Every call ends within its time limit; none panics on what the other side sends.
+#[async_trait]
+pub trait Registry: Send + Sync + std::fmt::Debug {
+    /// Announces an instance and keeps it alive until [`deregister`](Self::deregister). Registering the same
+    /// address again replaces it. Several instances of one service may be registered through one registry.
+    async fn register(&self, service: &str, instance: &Instance) -> Result<(), RegistryError>;
+
+    /// Takes an instance back. Taking back what is not there is no error.
+    async fn deregister(&self, service: &str, instance: &Instance) -> Result<(), RegistryError>;
+
+    /// Follows one service: the receiver holds the newest full list, raw (unhealthy and disabled ones included).
+    /// Repeated calls for one service share one subscription. Returns at once; retries for ever in the background.
+    fn watch(&self, service: &str) -> watch::Receiver<ServiceState>;
+
+    /// Whether the registry answers.
+    fn health(&self) -> watch::Receiver<Health>;
+}
+
+/// A registry call failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// No answer in time.
+    #[error("{operation} of {service} got no answer within {limit:?}")]
+    Timeout {
+        /// What was asked.
+        operation: &'static str,
+        /// For which service.
+        service: String,
+        /// How long we waited.
+        limit: Duration,
+    },
+    /// The registry refused, or could not be reached.
+    #[error("{operation} of {service} failed: {reason}")]
+    Failed {
+        /// What was asked.
+        operation: &'static str,
+        /// For which service.
+        service: String,
+        /// What the registry or its client said.
+        reason: String,
+    },
+}

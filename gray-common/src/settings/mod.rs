@@ -1,0 +1,69 @@
+//! Typed settings, read from the YAML documents that the Java demo keeps in Nacos.
+//!
+//! A document is read completely or not at all: every problem is reported with document, line and key, and a
+//! document with an error changes nothing.
+
+mod live;
+mod read;
+
+pub use live::LiveSettings;
+
+use std::collections::BTreeMap;
+
+use http::HeaderName;
+
+use crate::{
+    balance::{Strategy, VersionPolicy},
+    rule::IpSet,
+};
+
+/// Everything under the gray prefix (`kerwin.tool.gray` unless told otherwise), plus the per-service strategies.
+#[derive(Clone, Debug, Default)]
+pub struct GraySettings {
+    /// `load`, `version.*`, `fallback`.
+    pub policy: VersionPolicy,
+    /// `gateway.*`.
+    pub gateway: GatewayGray,
+    /// `<service>.ribbon.NFLoadBalancerRuleClassName` and `balance.<service>`; others use the default.
+    pub strategies: BTreeMap<String, Strategy>,
+}
+
+impl GraySettings {
+    /// The strategy for one service.
+    pub fn strategy(&self, service: &str) -> Strategy {
+        self.strategies.get(service).copied().unwrap_or_default()
+    }
+}
+
+/// `<prefix>.gateway.*`: how the gateway decides.
+#[derive(Clone, Debug)]
+pub struct GatewayGray {
+    /// `enabled`, default false.
+    pub enabled: bool,
+    /// `grayHeadKey` and `grayHeadValue`; both or none.
+    pub head: Option<(HeaderName, String)>,
+    /// `grayIPList`: addresses and networks.
+    pub ip_list: IpSet,
+    /// `grayCityList`.
+    pub city_list: Vec<String>,
+    /// `grayUserNoList`.
+    pub user_no_list: Vec<String>,
+    /// `userNoHeader`, default `userNo`: header that carries the user number.
+    pub user_no_header: HeaderName,
+    /// `trustedHops`: proxies in front of us whose `X-Real-IP` / `X-Forwarded-For` count. Default none.
+    pub trusted_hops: IpSet,
+}
+
+impl Default for GatewayGray {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            head: None,
+            ip_list: IpSet::default(),
+            city_list: Vec::new(),
+            user_no_list: Vec::new(),
+            user_no_header: HeaderName::from_static("userno"),
+            trusted_hops: IpSet::default(),
+        }
+    }
+}
