@@ -1,0 +1,130 @@
+//! The admin side: probes, metrics and the state of the gateway, on a port of its own (loopback unless told
+//! otherwise). Reads only; it shares nothing with the request path but the snapshot and the counters.
+
+mod metrics;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
+use gray_common::{registry::Health, settings::SettingsState};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+pub use self::metrics::install as install_metrics;
+use crate::{control::GatewayConfig, proxy::Stats, snapshot::Snapshot};
+
+/// What the admin side looks at.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// The snapshot in use.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// The settings in use, and what was refused.
+    pub settings: watch::Receiver<SettingsState<GatewayConfig>>,
+    /// Whether the registry answers.
+    pub registry: watch::Receiver<Health>,
+    /// Whether the source of the documents answers.
+    pub config: watch::Receiver<Health>,
+    /// The counters of all workers.
+    pub stats: Arc<Stats>,
+    /// True once the gateway is stopping.
+    pub stopping: watch::Receiver<bool>,
+    /// Renders what was recorded through the `metrics` facade.
+    pub recorder: metrics_exporter_prometheus::PrometheusHandle,
+}
+
+/// The admin routes.
+pub fn app(admin: Admin) -> Router {
+    Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics::render))
+        .route("/status", get(status))
+        .with_state(admin)
+}
+
+impl Admin {
+    /// Why requests should not come here yet; `None` when they may.
+    ///
+    /// A registry that went away later is no reason: the last good snapshot still serves.
+    fn not_ready(&self) -> Option<String> {
+        if *self.stopping.borrow() {
+            return Some("stopping".into());
+        }
+        let settings = self.settings.borrow();
+        let Some(config) = &settings.current else {
+            return Some(match (&settings.refused, &*self.config.borrow()) {
+                (Some(refused), _) => format!("the configuration was refused: {refused}"),
+                (None, Health::Down(reason)) => format!("no configuration yet: {reason}"),
+                (None, Health::Up) => "no configuration yet".into(),
+            });
+        };
+        if config.routes.routes().is_empty() {
+            return Some("the configuration has no routes: is gateway-app.yaml published in this namespace?".into());
+        }
+        // Nothing was ever heard from the registry: the first requests would all be 503.
+        let snapshot = self.snapshot.load();
+        let nobody = snapshot.services.values().all(|service| service.set.known().is_empty());
+        match &*self.registry.borrow() {
+            Health::Down(reason) if nobody => Some(format!("no instances known yet: {reason}")),
+            _ => None,
+        }
+    }
+}
+
+async fn readyz(State(admin): State<Admin>) -> impl IntoResponse {
+    match admin.not_ready() {
+        None => (StatusCode::OK, "ready\n".to_owned()),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+    }
+}
+
+async fn status(State(admin): State<Admin>) -> impl IntoResponse {
+    let snapshot = admin.snapshot.load();
+    let services: serde_json::Map<String, Value> = snapshot
+        .services
+        .iter()
+        .map(|(name, service)| {
+            let instances: Vec<_> = service
+                .set
+                .known()
+                .iter()
+                .map(|instance| {
+                    json!({
+                        "address": instance.authority(),
+                        "version": instance.version(),
+                        "weight": instance.weight,
+                        "candidate": instance.is_candidate(),
+                    })
+                })
+                .collect();
+            (name.to_string(), json!({ "strategy": service.strategy.as_str(), "instances": instances }))
+        })
+        .collect();
+    let settings = admin.settings.borrow().clone();
+    let health = |health: &Health| match health {
+        Health::Up => json!("up"),
+        Health::Down(reason) => json!({ "down": reason }),
+    };
+    let rules: Vec<_> =
+        snapshot.rules.rules().iter().map(|rule| json!({ "name": rule.name, "target": rule.target.as_str() })).collect();
+    let routes: Vec<_> = snapshot.routes.routes().iter().map(|route| route.id.to_string()).collect();
+    let body = json!({
+        "ready": admin.not_ready().is_none(),
+        "revision": settings.revision,
+        "refused": settings.refused,
+        "registry": health(&admin.registry.borrow()),
+        "config": health(&admin.config.borrow()),
+        "cityData": snapshot.city.is_some(),
+        "rules": rules,
+        "routes": routes,
+        "services": services,
+    });
+    ([(header::CACHE_CONTROL, "no-store")], Json(body))
+}

@@ -1,0 +1,177 @@
+//! The control loop: settings and registry pushes in, one immutable [`Snapshot`] out, swapped in whole.
+//!
+//! It runs off the request path. A worker sees either the old snapshot or the new one, never a mixture; a request
+//! that has begun finishes with the one it began with.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use arc_swap::ArcSwap;
+use gray_common::{
+    InstanceSet,
+    document::Documents,
+    registry::{Registry, ServiceState},
+    rule::RuleSet,
+    settings::{GraySettings, SettingsState},
+};
+use tokio::{
+    sync::{Notify, watch},
+    task::AbortHandle,
+};
+
+use crate::{
+    geo::CityData,
+    route::RouteTable,
+    snapshot::{ServiceSnapshot, Snapshot},
+};
+
+/// What the gateway reads from its documents, in one piece: gray settings and routes are applied together.
+#[derive(Debug)]
+pub struct GatewayConfig {
+    /// `kerwin.tool.gray.*` and the strategies.
+    pub gray: GraySettings,
+    /// `spring.cloud.gateway.*`.
+    pub routes: Arc<RouteTable>,
+}
+
+impl GatewayConfig {
+    /// Reads both halves; problems are left in the documents.
+    pub fn read(documents: &Documents, prefix: &str) -> Self {
+        let root = documents.root();
+        Self { gray: GraySettings::read(&root, prefix), routes: Arc::new(RouteTable::read(&root)) }
+    }
+}
+
+/// Follows settings and services, and publishes snapshots until the task is dropped.
+#[derive(Debug)]
+pub struct ControlLoop {
+    settings: watch::Receiver<SettingsState<GatewayConfig>>,
+    registry: Arc<dyn Registry>,
+    shared: Arc<ArcSwap<Snapshot>>,
+    city: Option<Arc<CityData>>,
+    followed: BTreeMap<Box<str>, Followed>,
+    changed: Arc<Notify>,
+    reported: u64,
+}
+
+/// One service being followed; dropping it ends the following.
+#[derive(Debug)]
+struct Followed {
+    state: watch::Receiver<ServiceState>,
+    set: Arc<InstanceSet>,
+    forwarder: AbortHandle,
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        self.forwarder.abort();
+    }
+}
+
+impl ControlLoop {
+    /// A loop that publishes into `shared`.
+    pub fn new(
+        settings: watch::Receiver<SettingsState<GatewayConfig>>,
+        registry: Arc<dyn Registry>,
+        shared: Arc<ArcSwap<Snapshot>>,
+        city: Option<Arc<CityData>>,
+    ) -> Self {
+        Self { settings, registry, shared, city, followed: BTreeMap::new(), changed: Arc::new(Notify::new()), reported: 0 }
+    }
+
+    /// Runs for ever. Cancel safe: dropping the future leaves the last snapshot in place.
+    pub async fn run(mut self) {
+        loop {
+            let state = self.settings.borrow_and_update().clone();
+            if let Some(config) = state.current {
+                self.report(&config, state.revision);
+                self.follow(&config);
+                self.shared.store(Arc::new(self.build(&config, state.revision)));
+            }
+            tokio::select! {
+                changed = self.settings.changed() => if changed.is_err() { return },
+                () = self.changed.notified() => {}
+            }
+        }
+    }
+
+    /// Follows exactly the services that the routes name.
+    fn follow(&mut self, config: &GatewayConfig) {
+        let wanted = config.routes.services();
+        self.followed.retain(|service, _| wanted.contains(service));
+        for service in wanted {
+            if !self.followed.contains_key(&service) {
+                let followed = self.start(&service);
+                self.followed.insert(service, followed);
+            }
+        }
+        for (service, followed) in &mut self.followed {
+            if followed.state.has_changed().unwrap_or(false) {
+                let instances = followed.state.borrow_and_update().clone();
+                if let Some(instances) = instances {
+                    followed.set = Arc::new(InstanceSet::new(&instances, Some(&followed.set)));
+                    log_change(service, &followed.set);
+                }
+            }
+        }
+    }
+
+    /// Logs a new revision once, with what in it cannot work here.
+    fn report(&mut self, config: &GatewayConfig, revision: u64) {
+        if self.reported == revision {
+            return;
+        }
+        self.reported = revision;
+        let rules: Vec<_> = RuleSet::from_settings(&config.gray).rules().iter().map(|r| r.name.clone()).collect();
+        tracing::info!(revision, routes = config.routes.routes().len(), ?rules, "configuration applied");
+        if self.city.is_none() && !config.gray.gateway.city_list.is_empty() {
+            tracing::warn!(
+                "grayCityList is set but no city data is loaded (--city-data): only private addresses (本地) can match"
+            );
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a control task, not part of any request")]
+    fn start(&self, service: &str) -> Followed {
+        let mut state = self.registry.watch(service);
+        state.mark_changed();
+        let (mut follower, changed) = (state.clone(), Arc::clone(&self.changed));
+        let forwarder = tokio::spawn(async move {
+            while follower.changed().await.is_ok() {
+                changed.notify_one();
+            }
+        });
+        Followed { state, set: Arc::default(), forwarder: forwarder.abort_handle() }
+    }
+
+    fn build(&self, config: &GatewayConfig, revision: u64) -> Snapshot {
+        let services: HashMap<_, _> = self
+            .followed
+            .iter()
+            .map(|(service, followed)| {
+                let snapshot =
+                    ServiceSnapshot { set: Arc::clone(&followed.set), strategy: config.gray.strategy(service) };
+                (service.clone(), snapshot)
+            })
+            .collect();
+        Snapshot {
+            revision,
+            rules: RuleSet::from_settings(&config.gray),
+            policy: config.gray.policy.clone(),
+            trusted_hops: config.gray.gateway.trusted_hops.clone(),
+            routes: Arc::clone(&config.routes),
+            services,
+            city: self.city.clone(),
+        }
+    }
+}
+
+fn log_change(service: &str, set: &InstanceSet) {
+    let mut versions: BTreeMap<&str, usize> = BTreeMap::new();
+    for endpoint in set.all().endpoints() {
+        *versions.entry(endpoint.version().unwrap_or("-")).or_default() += 1;
+    }
+    tracing::info!(service, candidates = set.all().len(), known = set.known().len(), ?versions, "instances changed");
+}
