@@ -16,12 +16,18 @@ pull() {
   }
 }
 
+# Where this machine gets Debian 12's packages; nothing before the first `apt-get update`.
+package_source() {
+  apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Codename: bookworm' | sed -n 1p
+}
+
 # A Debian of its own from this machine's package source.
 make_base() {
   local work mirror
   [ "$(id -u)" = 0 ] && has apt-get || die "$BASE_IMAGE cannot be pulled, and making it takes root on Debian: give this machine access to an image registry, or load the image (docker load)"
   has debootstrap || apt_install debootstrap >/dev/null
-  mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Codename: bookworm' | head -n 1)
+  mirror=$(package_source)
+  [ -n "$mirror" ] || { apt-get update -q >&2 && mirror=$(package_source); }
   [ -n "$mirror" ] || die "this machine's apt sources name no bookworm repository"
   work=$(mktemp -d)
   say "making $BASE_IMAGE with debootstrap"
