@@ -18,13 +18,17 @@ pull() {
 
 # Where this machine gets Debian 12's packages; nothing before the first `apt-get update`.
 package_source() {
+  # shellcheck disable=SC2016 # apt fills it in
   apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Codename: bookworm' | sed -n 1p
 }
 
 # A Debian of its own from this machine's package source.
 make_base() {
   local work mirror
-  [ "$(id -u)" = 0 ] && has apt-get || die "$BASE_IMAGE cannot be pulled, and making it takes root on Debian: give this machine access to an image registry, or load the image (docker load)"
+  if [ "$(id -u)" != 0 ] || ! has apt-get; then
+    die "$BASE_IMAGE cannot be pulled, and making it takes root on Debian: give this machine access to an image
+       registry, or load the image (docker load)"
+  fi
   has debootstrap || apt_install debootstrap >/dev/null
   mirror=$(package_source)
   [ -n "$mirror" ] || { apt-get update -q >&2 && mirror=$(package_source); }
@@ -50,7 +54,7 @@ make_nacos() {
   say "making $NACOS_IMAGE from its Java archives"
   cp deploy/docker/nacos/* "$work"
   cat >"$work/pom.xml" <<'POM'
-<project xmlns="http://maven.apache.org/POM/4.0.0">
+<project>
   <modelVersion>4.0.0</modelVersion>
   <groupId>gray-chain</groupId><artifactId>nacos-image</artifactId><version>1</version>
   <dependencies>

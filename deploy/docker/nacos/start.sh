@@ -7,7 +7,7 @@ home=/home/nacos
 jvm=(-Xms"${JVM_XMS:-256m}" -Xmx"${JVM_XMX:-512m}")
 [ -z "${JVM_XMN:-}" ] || jvm+=(-Xmn"$JVM_XMN")
 opts=(
-  -Dnacos.home=$home
+  -Dnacos.home="$home"
   -Dnacos.core.auth.enabled="${NACOS_AUTH_ENABLE:-false}"
   -Dnacos.core.auth.system.type=nacos
 )

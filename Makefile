@@ -1,0 +1,33 @@
+# The menu. Each entry is one line into scripts/ or cargo.
+.DEFAULT_GOAL := help
+.PHONY: help demo up down test test-unit bench lint fmt docs
+
+help: ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
+
+demo: ## the chain as processes on this machine; needs only Rust
+	@scripts/demo.sh
+
+up: ## the chain in containers on a real Nacos
+	@scripts/up.sh
+
+down: ## stops what `make up` started
+	docker compose down -v
+
+test: ## all tests, end to end on a real Nacos; sets up what is missing
+	@scripts/test.sh
+
+test-unit: ## the tests that need no Docker
+	cargo test --locked --workspace --exclude e2e-tests
+
+bench: ## the benchmarks
+	@scripts/bench.sh
+
+lint: ## format, clippy, docs, licences
+	@scripts/lint.sh
+
+fmt: ## formats the code
+	cargo fmt --all
+
+docs: ## the crates' documentation
+	@scripts/docs.sh

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Everything that must hold before the tests: format, clippy, the crates' docs, licences and sources of dependencies.
+# Needs: Rust. Installs cargo-deny when it is missing (about 3 minutes). Advisories are checked where their database
+# can be reached; where not, that is said.
+. "$(dirname "$0")/lib.sh"
+
+DENY_VERSION=0.20.2
+
+say "format"
+cargo fmt --all --check
+say "clippy"
+cargo clippy --workspace --all-targets --locked -- -D warnings
+say "docs"
+RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+has cargo-deny || {
+  say "installing cargo-deny $DENY_VERSION"
+  CARGO_TARGET_DIR=$TARGET/cargo-deny cargo install -q cargo-deny --version "$DENY_VERSION" --locked
+  rm -rf "$TARGET/cargo-deny"
+}
+say "dependencies: licences, bans, sources"
+cargo deny --log-level error check licenses bans sources
+if timeout 60 cargo deny --log-level error fetch db >/dev/null 2>&1; then
+  say "dependencies: advisories"
+  cargo deny --log-level error check advisories
+else
+  say "SKIPPED the advisories: their database cannot be reached from here"
+fi
