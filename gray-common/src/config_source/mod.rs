@@ -1,9 +1,13 @@
 //! Where YAML documents come from. Implementations: [`NacosConfigSource`], [`FileConfigSource`].
 
 mod file;
+#[cfg(any(test, feature = "test-util"))]
+mod memory;
 mod nacos;
 
 pub use file::FileConfigSource;
+#[cfg(any(test, feature = "test-util"))]
+pub use memory::MemoryConfigSource;
 pub use nacos::NacosConfigSource;
 
 use std::sync::Arc;

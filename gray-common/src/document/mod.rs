@@ -7,6 +7,7 @@
 //!
 //! A document is input from outside: its size, depth and alias expansion are bounded, and nothing in it can panic.
 
+mod parse;
 mod placeholder;
 mod problem;
 mod section;

@@ -6,7 +6,7 @@
 mod live;
 mod read;
 
-pub use live::LiveSettings;
+pub use live::{LiveSettings, SettingsState, check};
 
 use std::collections::BTreeMap;
 

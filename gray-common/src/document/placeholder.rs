@@ -1,0 +1,167 @@
+//! `${key:default}`: looked up in the documents, then in the environment; both parts may hold placeholders again.
+//!
+//! Values are outside input: how deep they refer to each other and how much text they grow to is bounded.
+
+use std::sync::Arc;
+
+use super::{
+    problem::shown,
+    tree::{Map, Node, Scalar, Value},
+};
+
+/// How deep placeholders may refer to or contain each other.
+const MAX_DEPTH: usize = 32;
+/// How many bytes all values with placeholders may come to.
+const MAX_TEXT: usize = 4 << 20;
+
+pub(super) struct Resolver<'t> {
+    root: &'t Map,
+    env: &'t dyn Fn(&str) -> Option<String>,
+    /// The values being resolved, outermost first.
+    active: Vec<*const Scalar>,
+    depth: usize,
+    budget: usize,
+}
+
+impl<'t> Resolver<'t> {
+    pub(super) fn new(root: &'t Map, env: &'t dyn Fn(&str) -> Option<String>) -> Self {
+        Self { root, env, active: Vec::new(), depth: 0, budget: MAX_TEXT }
+    }
+
+    /// Fills in every value that holds a placeholder.
+    pub(super) fn resolve_all(mut self) {
+        self.map(self.root);
+    }
+
+    fn map(&mut self, map: &Map) {
+        map.entries().for_each(|(_, node)| self.node(node));
+    }
+
+    fn node(&mut self, node: &Node) {
+        match &node.value {
+            Value::Missing => {}
+            Value::Scalar(scalar) => drop(self.scalar(scalar)),
+            Value::List(items) => items.iter().for_each(|item| self.node(item)),
+            Value::Map(map) => self.map(map),
+        }
+    }
+
+    fn scalar(&mut self, scalar: &Scalar) -> Result<Arc<str>, String> {
+        if !scalar.is_templated() {
+            return Ok(Arc::clone(scalar.raw()));
+        }
+        if let Some(done) = scalar.resolved.get() {
+            return done.clone();
+        }
+        if self.active.contains(&std::ptr::from_ref(scalar)) {
+            return Err("the placeholder refers to itself".into());
+        }
+        self.active.push(scalar);
+        let result = self.expand(scalar.raw()).map(Arc::from);
+        self.active.pop();
+        scalar.resolved.get_or_init(|| result).clone()
+    }
+
+    fn expand(&mut self, text: &str) -> Result<String, String> {
+        if self.depth >= MAX_DEPTH {
+            return Err(format!("placeholders refer to each other more than {MAX_DEPTH} deep"));
+        }
+        self.depth += 1;
+        let result = self.expand_parts(text);
+        self.depth -= 1;
+        result
+    }
+
+    fn expand_parts(&mut self, text: &str) -> Result<String, String> {
+        self.spend(text.len())?;
+        let mut out = String::new();
+        let mut rest = text;
+        while let Some(start) = rest.find("${") {
+            let (before, body) = (&rest[..start], &rest[start + 2..]);
+            let end = closing(body).ok_or_else(|| format!("`${{` is never closed in `{}`", shown(text)))?;
+            out.push_str(before);
+            let value = self.placeholder(&body[..end])?;
+            self.spend(value.len())?;
+            out.push_str(&value);
+            rest = &body[end + 1..];
+        }
+        out.push_str(rest);
+        Ok(out)
+    }
+
+    fn spend(&mut self, bytes: usize) -> Result<(), String> {
+        self.budget = self.budget.checked_sub(bytes).ok_or("placeholders expand to more than 4 MiB of text")?;
+        Ok(())
+    }
+
+    fn placeholder(&mut self, body: &str) -> Result<String, String> {
+        let (key, default) = match separator(body) {
+            Some(at) => (&body[..at], Some(&body[at + 1..])),
+            None => (body, None),
+        };
+        let key = self.expand(key)?;
+        if let Some(value) = self.look_up(key.trim())? {
+            return Ok(value);
+        }
+        match default {
+            Some(default) => self.expand(default),
+            None => {
+                let key = shown(key.trim());
+                Err(format!("nothing to put for `${{{key}}}`: no document and no environment variable sets it; \
+                     set it, or give a default: `${{{key}:default}}`"))
+            }
+        }
+    }
+
+    fn look_up(&mut self, key: &str) -> Result<Option<String>, String> {
+        let root = self.root;
+        let mut node = None;
+        let mut map = Some(root);
+        for segment in key.split('.') {
+            // Asking marks the key as used: it is, by this placeholder.
+            node = map.and_then(|map| map.ask(segment)).map(|(_, node)| node);
+            map = match node {
+                Some(Node { value: Value::Map(map), .. }) => Some(map),
+                _ => None,
+            };
+        }
+        match node.map(|node| &node.value) {
+            Some(Value::Scalar(scalar)) => self.scalar(scalar).map(|text| Some(text.to_string())),
+            Some(value @ (Value::List(_) | Value::Map(_))) => {
+                Err(format!("`${{{}}}` stands for {}, not for a single value", shown(key), value.kind()))
+            }
+            Some(Value::Missing) | None => Ok(self.environment(key)),
+        }
+    }
+
+    fn environment(&self, key: &str) -> Option<String> {
+        let snake = key.replace(['.', '-'], "_").to_uppercase();
+        let spring = key.replace('.', "_").replace('-', "").to_uppercase();
+        [key, &snake, &spring].into_iter().filter(|name| !name.is_empty()).find_map(self.env)
+    }
+}
+
+/// Where the placeholder whose body starts here ends.
+fn closing(body: &str) -> Option<usize> {
+    scan(body, |c, depth| c == '}' && depth == 0)
+}
+
+/// The colon between key and default, none that belongs to an inner placeholder.
+fn separator(body: &str) -> Option<usize> {
+    scan(body, |c, depth| c == ':' && depth == 0)
+}
+
+fn scan(body: &str, found: impl Fn(char, usize) -> bool) -> Option<usize> {
+    let mut depth = 0usize;
+    for (at, c) in body.char_indices() {
+        if found(c, depth) {
+            return Some(at);
+        }
+        match c {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    None
+}

@@ -1,0 +1,242 @@
+//! The merged tree: every node knows its document and line.
+
+use std::{
+    cell::{OnceCell, RefCell},
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::Arc,
+};
+
+use super::{Problem, Problems, Section, Severity, parse, placeholder::Resolver, problem::one_line};
+
+/// Where a value was written.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// Name of the document.
+    pub document: Arc<str>,
+    /// Line, counted from 1; 0 stands for the document as a whole.
+    pub line: u32,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.document)?;
+        if self.line > 0 { write!(f, ":{}", self.line) } else { Ok(()) }
+    }
+}
+
+/// A value with its place. The place of a map's value is that of its key.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) origin: Origin,
+    pub(super) value: Value,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    Missing,
+    Scalar(Scalar),
+    List(Vec<Node>),
+    Map(Map),
+}
+
+impl Value {
+    /// For "expected ..., found ...".
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Missing => "nothing",
+            Self::Scalar(_) => "a single value",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a map",
+        }
+    }
+}
+
+/// A text; with placeholders, what they stand for is filled in once all documents are merged.
+#[derive(Clone, Debug)]
+pub(super) struct Scalar {
+    raw: Arc<str>,
+    templated: bool,
+    pub(super) resolved: OnceCell<Result<Arc<str>, String>>,
+}
+
+impl Scalar {
+    pub(super) fn new(raw: Arc<str>) -> Self {
+        let templated = raw.contains("${");
+        Self { raw, templated, resolved: OnceCell::new() }
+    }
+
+    pub(super) fn raw(&self) -> &Arc<str> {
+        &self.raw
+    }
+
+    pub(super) fn is_templated(&self) -> bool {
+        self.templated
+    }
+
+    /// The text with all placeholders replaced, or why that failed.
+    pub(super) fn text(&self) -> Result<&str, &str> {
+        match self.resolved.get() {
+            Some(Ok(text)) => Ok(text),
+            Some(Err(reason)) => Err(reason),
+            None => Ok(&self.raw),
+        }
+    }
+}
+
+/// Two names are one key when they differ in case, `-` and `_` only.
+pub(super) fn relaxed(key: &str) -> String {
+    key.chars().filter(|c| !matches!(c, '-' | '_')).flat_map(char::to_lowercase).collect()
+}
+
+/// Keys in the order written, found by their relaxed name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Map {
+    entries: Vec<(Arc<str>, Node)>,
+    index: HashMap<Arc<str>, usize>,
+    /// Relaxed name and name of every key that somebody asked for.
+    asked: RefCell<BTreeMap<String, String>>,
+    /// Relaxed names already reported as unknown.
+    reported: RefCell<Vec<String>>,
+}
+
+impl Map {
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&Arc<str>, &Node)> {
+        self.entries.iter().map(|(key, node)| (key, node))
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<(&Arc<str>, &Node)> {
+        let (key, node) = &self.entries[*self.index.get(relaxed(key).as_str())?];
+        Some((key, node))
+    }
+
+    /// Like `get`, and the key counts as known from now on.
+    pub(super) fn ask(&self, key: &str) -> Option<(&Arc<str>, &Node)> {
+        self.asked.borrow_mut().entry(relaxed(key)).or_insert_with(|| key.into());
+        self.get(key)
+    }
+
+    /// Whether anybody looked inside.
+    pub(super) fn is_visited(&self) -> bool {
+        !self.asked.borrow().is_empty()
+    }
+
+    /// Keys nobody asked for, each reported once, with the most similar of those that were asked for.
+    pub(super) fn take_unknown(&self) -> Vec<(&Arc<str>, &Node, Option<String>)> {
+        let asked = self.asked.borrow();
+        let mut reported = self.reported.borrow_mut();
+        let mut unknown = Vec::new();
+        for (key, node) in self.entries() {
+            let name = relaxed(key);
+            if asked.contains_key(&name) || reported.contains(&name) {
+                continue;
+            }
+            // Past this many the list of problems is cut anyway.
+            let similar = (unknown.len() < 100).then(|| similar(&name, &asked)).flatten();
+            unknown.push((key, node, similar));
+        }
+        reported.extend(unknown.iter().map(|(key, ..)| relaxed(key)));
+        unknown
+    }
+
+    /// The entry of that name, newly made when there is none.
+    fn slot(&mut self, key: &Arc<str>, node: Node) -> Option<(&mut Node, Node)> {
+        let name: Arc<str> = relaxed(key).into();
+        match self.index.get(&name) {
+            Some(&at) => Some((&mut self.entries[at].1, node)),
+            None => {
+                self.index.insert(name, self.entries.len());
+                self.entries.push((Arc::clone(key), node));
+                None
+            }
+        }
+    }
+
+    /// Adds an entry of the same document: maps grow together (`a.b: 1` beside `a.c: 2`), anything else collides.
+    pub(super) fn insert(&mut self, key: &Arc<str>, node: Node, collide: &mut dyn FnMut(&str, &Node, &Node)) {
+        let Some((old, new)) = self.slot(key, node) else { return };
+        match (&mut old.value, new.value) {
+            (Value::Map(old), Value::Map(new)) => {
+                new.entries.into_iter().for_each(|(key, node)| old.insert(&key, node, collide));
+            }
+            (Value::Map(_), Value::Missing) => {}
+            (Value::Missing, value) => *old = Node { origin: new.origin, value },
+            (_, value) => collide(key, old, &Node { origin: new.origin, value }),
+        }
+    }
+
+    /// Puts a later document over this one, key by key. An empty key does not wipe out a map.
+    pub(super) fn overlay(&mut self, later: Self) {
+        for (key, node) in later.entries {
+            let Some((old, new)) = self.slot(&key, node) else { continue };
+            match (&mut old.value, new.value) {
+                (Value::Map(old), Value::Map(new)) => old.overlay(new),
+                (Value::Map(_), Value::Missing) => {}
+                (_, value) => *old = Node { origin: new.origin, value },
+            }
+        }
+    }
+}
+
+fn similar(name: &str, asked: &BTreeMap<String, String>) -> Option<String> {
+    let distance = |candidate: &str| strsim::osa_distance(name, candidate);
+    let limit = (name.chars().count() / 3).min(3);
+    let (distance, found) = asked.iter().map(|(relaxed, key)| (distance(relaxed), key)).min()?;
+    (distance <= limit).then(|| found.clone())
+}
+
+/// Some YAML documents, merged.
+pub struct Documents {
+    root: Node,
+    problems: RefCell<Problems>,
+}
+
+impl Documents {
+    /// Reads documents (name, text); later ones win, key by key. `env` answers placeholders that no document answers.
+    ///
+    /// A placeholder that cannot be resolved becomes a problem when its key is read, not before: a document may
+    /// hold keys that are none of our business.
+    ///
+    /// # Errors
+    /// Malformed YAML, a duplicate key, or a document that is too large, too deep or expands to too many nodes.
+    pub fn parse(sources: &[(&str, &str)], env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let mut merged = Map::default();
+        let mut origin = Origin { document: "(no document)".into(), line: 0 };
+        for (position, (name, text)) in sources.iter().enumerate() {
+            let document: Arc<str> = (*name).into();
+            if position == 0 {
+                origin = Origin { document: Arc::clone(&document), line: 0 };
+            }
+            match parse::parse(&document, text, &mut problems) {
+                Ok(map) => merged.overlay(map),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        let problems = problems.into_result()?;
+        Resolver::new(&merged, env).resolve_all();
+        Ok(Self { root: Node { origin, value: Value::Map(merged) }, problems: RefCell::new(problems) })
+    }
+
+    /// The root map.
+    pub fn root(&self) -> Section<'_> {
+        Section::root(self, &self.root)
+    }
+
+    /// Takes out every problem collected so far.
+    pub fn take_problems(&self) -> Problems {
+        self.problems.take()
+    }
+
+    pub(super) fn report(&self, severity: Severity, origin: &Origin, path: &str, message: &str) {
+        let problem = Problem { severity, origin: origin.clone(), path: path.into(), message: one_line(message) };
+        self.problems.borrow_mut().push(problem);
+    }
+}
+
+impl fmt::Debug for Documents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the values: there may be passwords among them.
+        f.debug_struct("Documents").field("origin", &self.root.origin).finish_non_exhaustive()
+    }
+}

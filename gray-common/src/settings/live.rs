@@ -1,0 +1,247 @@
+//! Settings that follow their documents: what is good takes effect at once, what is not changes nothing.
+
+use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
+
+use futures_util::future::select_all;
+use tokio::sync::watch;
+
+use crate::{
+    config_source::{ConfigSource, DocumentText},
+    document::{Documents, Origin, Problem, Problems, Severity},
+};
+
+/// What [`LiveSettings`] currently holds.
+pub struct SettingsState<T> {
+    /// The last good value; `None` until there is one.
+    pub current: Option<Arc<T>>,
+    /// Grows by one with every value put into effect; 0 before the first.
+    pub revision: u64,
+    /// Why the newest documents are not (all) in effect, if they are not.
+    pub refused: Option<Arc<str>>,
+}
+
+impl<T> Clone for SettingsState<T> {
+    fn clone(&self) -> Self {
+        Self { current: self.current.clone(), revision: self.revision, refused: self.refused.clone() }
+    }
+}
+
+impl<T> Default for SettingsState<T> {
+    fn default() -> Self {
+        Self { current: None, revision: 0, refused: None }
+    }
+}
+
+impl<T> fmt::Debug for SettingsState<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut state = f.debug_struct("SettingsState");
+        state.field("revision", &self.revision).field("refused", &self.refused).finish_non_exhaustive()
+    }
+}
+
+/// A typed value that follows a set of documents.
+///
+/// The documents are read together once the source has answered for each. After that every change is judged: a good
+/// one takes effect, a bad one is refused with one log entry and the last good value stays. A document that is
+/// deleted keeps its last text. While one document is bad, good changes of the others still take effect.
+pub struct LiveSettings<T> {
+    state: watch::Receiver<SettingsState<T>>,
+}
+
+impl<T: Send + Sync + 'static> LiveSettings<T> {
+    /// Follows the named documents; later ones win. `read` notes its problems in the documents it is given.
+    ///
+    /// Must be called on a Tokio runtime; ends when the last receiver is gone.
+    pub fn follow(
+        source: Arc<dyn ConfigSource>,
+        names: &[&str],
+        read: impl Fn(&Documents) -> T + Send + Sync + 'static,
+    ) -> Self {
+        let names: Vec<Arc<str>> = names.iter().map(|name| Arc::from(*name)).collect();
+        let receivers = names.iter().map(|name| source.watch(name)).collect();
+        let (sender, state) = watch::channel(SettingsState::default());
+        let follower = Follower { known: vec![None; names.len()], judged: None, applied: None, names, read, sender };
+        #[expect(clippy::disallowed_methods, reason = "a background task: no request, no release context")]
+        // The handle is let go: the task ends with its receivers. It keeps the source alive as long.
+        drop(tokio::spawn(follower.run(source, receivers)));
+        Self { state }
+    }
+
+    /// A receiver of every change.
+    pub fn subscribe(&self) -> watch::Receiver<SettingsState<T>> {
+        self.state.clone()
+    }
+
+    /// The last good value, if there is one yet.
+    pub fn current(&self) -> Option<Arc<T>> {
+        self.state.borrow().current.clone()
+    }
+
+    /// Waits for the first good value; `None` when there is none within `deadline`.
+    pub async fn ready(&self, deadline: Duration) -> Option<Arc<T>> {
+        let mut state = self.state.clone();
+        let found = tokio::time::timeout(deadline, state.wait_for(|state| state.current.is_some())).await;
+        found.ok()?.ok()?.current.clone()
+    }
+}
+
+impl<T> fmt::Debug for LiveSettings<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LiveSettings").field(&*self.state.borrow()).finish()
+    }
+}
+
+/// Reads documents (name, text) once, offline. Placeholders see the environment of the process.
+///
+/// # Errors
+/// All problems, when one of them is an error; otherwise the warnings come with the value.
+pub fn check<T>(sources: &[(&str, &str)], read: impl Fn(&Documents) -> T) -> Result<(T, Problems), Problems> {
+    let documents = Documents::parse(sources, &|name| std::env::var(name).ok())?;
+    let value = read(&documents);
+    documents.take_problems().into_result().map(|warnings| (value, warnings))
+}
+
+/// Text of every document, `None` where there is none.
+type Texts = Vec<Option<Arc<str>>>;
+
+struct Follower<T, R> {
+    names: Vec<Arc<str>>,
+    read: R,
+    /// The last answer for each document; a source that goes silent again changes nothing.
+    known: Vec<Option<DocumentText>>,
+    /// What was judged last, so that nothing is judged or logged twice.
+    judged: Option<Vec<Option<DocumentText>>>,
+    /// What is in effect.
+    applied: Option<Texts>,
+    sender: watch::Sender<SettingsState<T>>,
+}
+
+impl<T, R> Follower<T, R>
+where
+    T: Send + Sync + 'static,
+    R: Fn(&Documents) -> T + Send + Sync + 'static,
+{
+    async fn run(mut self, _source: Arc<dyn ConfigSource>, mut receivers: Vec<watch::Receiver<DocumentText>>) {
+        loop {
+            for (known, receiver) in self.known.iter_mut().zip(&mut receivers) {
+                match receiver.borrow_and_update().clone() {
+                    DocumentText::Unknown => {}
+                    answer => *known = Some(answer),
+                }
+            }
+            self.judge();
+            if receivers.is_empty() {
+                return self.sender.closed().await;
+            }
+            let changed = select_all(receivers.iter_mut().map(|receiver| Box::pin(receiver.changed())));
+            tokio::select! {
+                () = self.sender.closed() => return,
+                (result, ..) = changed => if result.is_err() {
+                    tracing::warn!("the source of the documents is gone; settings stay as they are");
+                    return self.sender.closed().await;
+                },
+            }
+        }
+    }
+
+    /// Looks at the newest documents and puts what is good into effect.
+    fn judge(&mut self) {
+        if self.known.iter().any(Option::is_none) || self.judged.as_ref() == Some(&self.known) {
+            return;
+        }
+        self.judged = Some(self.known.clone());
+        let mut problems = Problems::default();
+        let newest = self.texts(&mut problems);
+        match self.read(&newest) {
+            Ok(good) => self.apply(newest, good, &problems),
+            Err(errors) => {
+                problems.extend(errors);
+                match self.without_the_bad(&newest, &problems) {
+                    Some((texts, good)) => self.apply(texts, good, &problems),
+                    None => self.refuse(&problems),
+                }
+            }
+        }
+    }
+
+    /// The texts to judge. A deleted document keeps the text that is in effect.
+    fn texts(&self, problems: &mut Problems) -> Texts {
+        let mut texts = Vec::with_capacity(self.names.len());
+        for (position, known) in self.known.iter().enumerate() {
+            if let Some(DocumentText::Present(text)) = known {
+                texts.push(Some(Arc::clone(text)));
+                continue;
+            }
+            let kept = self.applied.as_ref().and_then(|applied| applied[position].clone());
+            let (severity, message) = match kept {
+                Some(_) => (Severity::Error, "the document was deleted; its last text stays in effect; publish it again"),
+                None => (Severity::Warning, "there is no such document; it counts as empty until it is published"),
+            };
+            let origin = Origin { document: Arc::clone(&self.names[position]), line: 0 };
+            problems.push(Problem { severity, origin, path: String::new(), message: message.into() });
+            texts.push(kept);
+        }
+        texts
+    }
+
+    fn read(&self, texts: &Texts) -> Result<(T, Problems), Problems> {
+        let sources: Vec<_> =
+            self.names.iter().zip(texts).filter_map(|(name, text)| Some((&**name, text.as_deref()?))).collect();
+        check(&sources, &self.read)
+    }
+
+    /// The newest texts with the bad ones replaced by those in effect, if that is any news and good.
+    fn without_the_bad(&self, newest: &Texts, problems: &Problems) -> Option<(Texts, (T, Problems))> {
+        let applied = self.applied.as_ref()?;
+        let bad: HashSet<_> = problems.errors().map(|problem| &problem.origin.document).collect();
+        let pick = |(position, text): (usize, &Option<Arc<str>>)| {
+            if bad.contains(&self.names[position]) { applied[position].clone() } else { text.clone() }
+        };
+        let texts: Texts = newest.iter().enumerate().map(pick).collect();
+        if &texts == applied || &texts == newest {
+            return None;
+        }
+        let good = self.read(&texts).ok()?;
+        Some((texts, good))
+    }
+
+    /// Puts a value into effect, unless its texts already are. Errors in `problems` are of texts that are not used.
+    fn apply(&mut self, texts: Texts, (value, warnings): (T, Problems), problems: &Problems) {
+        let refused = self.log_refused(problems);
+        let changed = self.applied.as_ref() != Some(&texts);
+        if changed {
+            for warning in problems.warnings().chain(warnings.iter()) {
+                tracing::warn!("{warning}");
+            }
+            self.applied = Some(texts);
+        }
+        self.sender.send_modify(|state| {
+            if changed {
+                state.current = Some(Arc::new(value));
+                state.revision += 1;
+                tracing::info!(settings.revision = state.revision, "settings in effect");
+            }
+            state.refused = refused;
+        });
+    }
+
+    fn refuse(&self, problems: &Problems) {
+        let refused = self.log_refused(problems);
+        self.sender.send_modify(|state| state.refused = refused);
+    }
+
+    /// One log entry with every error.
+    fn log_refused(&self, problems: &Problems) -> Option<Arc<str>> {
+        if !problems.has_errors() {
+            return None;
+        }
+        let errors: Vec<_> = problems.errors().map(ToString::to_string).collect();
+        let errors = errors.join("\n");
+        let stays = if self.applied.is_some() { "the last good settings stay" } else { "there are no settings yet" };
+        tracing::error!("documents refused, {stays}:\n{errors}");
+        Some(errors.into())
+    }
+}
+
+#[cfg(test)]
+mod tests;
