@@ -3,6 +3,8 @@
 # cargo builds them here, once for the tests and for the image; elsewhere they are built from source inside Docker.
 # Needs: a Docker engine with BuildKit, the base image (ensure-images.sh), Rust.
 # PROFILE: cargo's profile (dev; release for a small, fast image). BUILD=prebuilt|source: do not choose.
+# WITH_TESTS=1: build the tests in the same go. `cargo test` then compiles nothing again; built apart, the programs
+# alone have fewer features switched on in their dependencies, and most of those would be compiled twice.
 . "$(dirname "$0")/lib.sh"
 
 PROFILE=${PROFILE:-dev}
@@ -15,10 +17,13 @@ runs_in_image() {
   printf '%s\n%s\n' "${glibc#glibc }" "$IMAGE_GLIBC" | sort --version-sort --check=quiet
 }
 
+WHAT=("${BINS[@]/#/--package=}")
+[ "${WITH_TESTS:-0}" = 0 ] || WHAT=(--workspace --bins --tests)
+
 BUILD=${BUILD:-$(if runs_in_image; then echo prebuilt; else echo source; fi)}
 if [ "$BUILD" = prebuilt ]; then
   say "building the programs (profile $PROFILE)"
-  cargo build --locked --profile "$PROFILE" "${BINS[@]/#/--package=}"
+  cargo build --locked --profile "$PROFILE" "${WHAT[@]}"
   built=$TARGET/${PROFILE/#dev/debug}
   rm -rf target/image
   mkdir -p target/image/bin target/image/share

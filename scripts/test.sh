@@ -8,7 +8,7 @@
 scripts/ensure-docker.sh
 scripts/ensure-images.sh
 scripts/fetch-city-data.sh
-scripts/build-image.sh
+WITH_TESTS=1 scripts/build-image.sh
 
 # The tests look for the engine where DOCKER_HOST says, or at the usual socket; a docker context (Docker Desktop,
 # rootless, colima) may have it elsewhere.
