@@ -118,7 +118,7 @@ async fn status(State(admin): State<Admin>) -> impl IntoResponse {
     let body = json!({
         "ready": admin.not_ready().is_none(),
         "revision": settings.revision,
-        "refused": settings.refused,
+        "refused": settings.refused.as_deref(),
         "registry": health(&admin.registry.borrow()),
         "config": health(&admin.config.borrow()),
         "cityData": snapshot.city.is_some(),

@@ -1,0 +1,80 @@
+//! The invariants of ARCHITECTURE.md that a look at the sources can check.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace")
+}
+
+fn sources(below: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![below.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("readable").map(|entry| entry.expect("readable").path()) {
+            if entry.is_dir() {
+                folders.push(entry);
+            } else if entry.extension().is_some_and(|ending| ending == "rs") {
+                found.push(entry);
+            }
+        }
+    }
+    assert!(!found.is_empty(), "no sources below {}", below.display());
+    found
+}
+
+/// Lines of code (comments left out) that mention one of `words`, as `file: line`.
+fn mentions(files: &[PathBuf], words: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(file).expect("readable");
+        for line in text.lines().map(str::trim).filter(|line| !line.starts_with("//")) {
+            if words.iter().any(|word| line.contains(word)) {
+                found.push(format!("{}: {line}", file.display()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_nacos_sdk_stays_behind_the_traits() {
+    for member in ["gray-common", "gray-gateway", "order-app", "user-app", "user-client", "grayctl"] {
+        let files: Vec<_> = sources(&workspace().join(member).join("src"))
+            .into_iter()
+            .filter(|file| !file.components().any(|part| part.as_os_str().to_string_lossy().starts_with("nacos")))
+            .collect();
+        let found = mentions(&files, &["nacos_sdk::"]);
+        assert!(found.is_empty(), "nacos_sdk outside of the nacos modules:\n{}", found.join("\n"));
+    }
+}
+
+#[test]
+fn the_pure_core_imports_nothing_of_the_rim() {
+    let src = workspace().join("gray-common/src");
+    let mut files = vec![src.join("tag.rs"), src.join("instance.rs")];
+    files.extend(sources(&src.join("rule")));
+    files.extend(sources(&src.join("balance")));
+    let rim = ["crate::registry", "crate::config_source", "crate::layer", "crate::client", "crate::service", "tokio::"];
+    let found = mentions(&files, &rim);
+    assert!(found.is_empty(), "the pure core reaches out:\n{}", found.join("\n"));
+}
+
+#[test]
+fn apps_do_not_know_each_other() {
+    for (member, forbidden) in [
+        ("user-client", &["user-app", "order-app", "gray-gateway"][..]),
+        ("user-app", &["order-app", "gray-gateway", "user-client"]),
+        ("order-app", &["user-app", "gray-gateway"]),
+        ("gray-gateway", &["user-app", "order-app", "user-client"]),
+        ("gray-common", &["user-app", "order-app", "user-client", "gray-gateway"]),
+    ] {
+        let manifest = fs::read_to_string(workspace().join(member).join("Cargo.toml")).expect("readable");
+        for name in forbidden {
+            let depends = manifest.lines().any(|line| line.starts_with(&format!("{name}.")) || line.starts_with(&format!("{name} ")));
+            assert!(!depends, "{member} depends on {name}");
+        }
+    }
+}

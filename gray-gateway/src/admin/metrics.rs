@@ -1,0 +1,56 @@
+//! `/metrics`: the workers' own counters, brought into the `metrics` facade on every scrape.
+
+use axum::{extract::State, http::header, response::IntoResponse};
+use gray_common::GrayStatus;
+use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+
+use super::Admin;
+
+/// Installs the process-wide recorder.
+///
+/// # Errors
+/// When a recorder is installed already.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    let handle = PrometheusBuilder::new().install_recorder()?;
+    describe_counter!("gray_gateway_requests_total", Unit::Count, "Requests answered, by status class");
+    describe_counter!("gray_gateway_decisions_total", Unit::Count, "Requests decided, by tag");
+    describe_counter!("gray_gateway_fallbacks_total", Unit::Count, "Gray requests served by the fallback");
+    describe_counter!("gray_gateway_no_instance_total", Unit::Count, "Requests that no instance could serve");
+    describe_counter!("gray_gateway_no_route_total", Unit::Count, "Requests that no route matched");
+    describe_counter!("gray_gateway_connect_failures_total", Unit::Count, "Connections to instances that failed");
+    describe_counter!("gray_gateway_retries_total", Unit::Count, "Requests moved to another instance");
+    describe_gauge!("gray_gateway_in_flight", Unit::Count, "Requests in flight");
+    describe_gauge!("gray_gateway_connections", Unit::Count, "Client connections open");
+    describe_gauge!("gray_gateway_config_revision", Unit::Count, "Configurations applied since the start");
+    describe_gauge!("gray_gateway_config_refused", Unit::Count, "1 while the newest configuration is refused");
+    describe_gauge!("gray_gateway_ready", Unit::Count, "1 while /readyz answers 200");
+    Ok(handle)
+}
+
+/// Brings the counters up to date and renders everything.
+pub(super) async fn render(State(admin): State<Admin>) -> impl IntoResponse {
+    record(&admin);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.recorder.render())
+}
+
+fn record(admin: &Admin) {
+    let stats = admin.stats.snapshot();
+    for (class, count) in ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().zip(stats.responses) {
+        counter!("gray_gateway_requests_total", "status" => class).absolute(count);
+    }
+    for (status, count) in GrayStatus::ALL.into_iter().zip(stats.decisions) {
+        counter!("gray_gateway_decisions_total", "tag" => status.as_str()).absolute(count);
+    }
+    counter!("gray_gateway_fallbacks_total").absolute(stats.fallbacks);
+    counter!("gray_gateway_no_instance_total").absolute(stats.no_instance);
+    counter!("gray_gateway_no_route_total").absolute(stats.no_route);
+    counter!("gray_gateway_connect_failures_total").absolute(stats.connect_failures);
+    counter!("gray_gateway_retries_total").absolute(stats.retries);
+    gauge!("gray_gateway_in_flight").set(stats.in_flight as f64);
+    gauge!("gray_gateway_connections").set(stats.connections as f64);
+    gauge!("gray_gateway_ready").set(if admin.not_ready().is_none() { 1.0 } else { 0.0 });
+    let settings = admin.settings.borrow();
+    gauge!("gray_gateway_config_revision").set(settings.revision as f64);
+    gauge!("gray_gateway_config_refused").set(if settings.refused.is_some() { 1.0 } else { 0.0 });
+}

@@ -1,0 +1,8 @@
+//! Demo order service: `GET /order/{orderNo}` answers with the order and, asked from user-app, its user.
+
+pub mod app;
+mod domain;
+mod error;
+mod http;
+
+pub use app::app;

@@ -1,0 +1,88 @@
+//! The contract of order-app, route by route, with user-app in every state.
+
+use std::time::Duration;
+
+use axum::{
+    Json, Router,
+    body::Body,
+    http::{Request, StatusCode},
+    response::IntoResponse,
+    routing::get,
+};
+use gray_common::{
+    Instance,
+    api::{ApiResult, Code},
+    balance::{Strategy, VersionPolicy},
+    client::{GrayClient, ServiceView},
+};
+use http_body_util::BodyExt;
+use order_app::app::{State, app};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+use user_client::UserClient;
+
+async fn call(instances: &[Instance], path: &str) -> (StatusCode, Value) {
+    let view = ServiceView::fixed("user-app", instances, VersionPolicy::default(), Strategy::RoundRobin);
+    let client = GrayClient::builder(view).timeout(Duration::from_millis(300)).build().expect("builds");
+    let state = State { port: 7101, version: "V1".into(), users: UserClient::new(client) };
+    let request = Request::builder().uri(path).body(Body::empty()).expect("valid");
+    let response = app(state).oneshot(request).await.expect("infallible");
+    let status = response.status();
+    let body = response.into_body().collect().await.expect("collects").to_bytes();
+    (status, serde_json::from_slice(&body).expect("JSON"))
+}
+
+async fn user_app(handler: axum::routing::MethodRouter) -> Instance {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let port = listener.local_addr().expect("bound").port();
+    gray_common::spawn(async move { axum::serve(listener, Router::new().route("/user/{no}", handler)).await });
+    Instance::new("127.0.0.1", port)
+}
+
+#[tokio::test]
+async fn orders() {
+    let users = user_app(get(|| async { Json(ApiResult::success("用户1号 - port=7201 - mateVersion=V1")) })).await;
+    for (order_no, goods, user_no) in [("N0001", "商品-G0001", "U0001"), ("N0002", "商品-G0002", "U0002")] {
+        let (status, body) = call(std::slice::from_ref(&users), &format!("/order/{order_no}")).await;
+        assert_eq!(status, StatusCode::OK);
+        let data = json!({
+            "orderNo": order_no, "goodsName": goods, "userNo": user_no, "port": "7101", "metaVersion": "V1",
+            "userName": "用户1号 - port=7201 - mateVersion=V1",
+        });
+        assert_eq!(body, json!({ "code": 200, "msg": "成功！", "data": data, "success": true, "fail": false }));
+    }
+}
+
+#[tokio::test]
+async fn unknown_order_needs_no_user() {
+    let (status, body) = call(&[], "/order/N9999").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert_eq!(body, json!({ "code": 3404, "msg": "订单不存在！", "data": null, "success": false, "fail": true }));
+}
+
+#[tokio::test]
+async fn every_failure_of_user_app_has_its_status() {
+    let closed = {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        Instance::new("127.0.0.1", listener.local_addr().expect("bound").port())
+    };
+    let slow = user_app(get(|| async { std::future::pending::<&'static str>().await })).await;
+    let wrong = user_app(get(|| async { "not JSON" })).await;
+    let failing = user_app(get(|| async { StatusCode::INTERNAL_SERVER_ERROR })).await;
+    let unknown = user_app(get(|| async {
+        (StatusCode::NOT_FOUND, Json(ApiResult::<()>::failure(Code::UserNotFound))).into_response()
+    }))
+    .await;
+    for (instances, status, code) in [
+        (vec![], 503, 503),
+        (vec![closed], 502, 502),
+        (vec![slow], 504, 504),
+        (vec![wrong], 502, 502),
+        (vec![failing], 502, 502),
+        (vec![unknown], 404, 1404),
+    ] {
+        let (seen, body) = call(&instances, "/order/N0001").await;
+        assert_eq!((seen.as_u16(), body["code"].clone()), (status, json!(code)), "{body}");
+        assert_eq!((body["success"].clone(), body["data"].clone()), (json!(false), Value::Null), "{body}");
+    }
+}

@@ -1,0 +1,18 @@
+//! `/user/{userNo}`
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use gray_common::api::ApiResult;
+
+use crate::{app::Identity, domain, error::Error};
+
+/// The user, with port and version of this process. `mateVersion` is the Java system's spelling, and contract.
+pub(crate) async fn show(
+    State(Identity { port, version }): State<Identity>,
+    Path(user_no): Path<String>,
+) -> Result<Json<ApiResult<String>>, Error> {
+    let name = domain::name(&user_no).ok_or(Error::UserNotFound)?;
+    Ok(Json(ApiResult::success(format!("{name} - port={port} - mateVersion={version}"))))
+}
