@@ -1,0 +1,11 @@
+//! gray-gateway: decides once per request who gets the gray version, writes the decision onto the request, and
+//! proxies it to an instance that fits. ARCHITECTURE.md follows a request through these modules.
+
+pub mod admin;
+pub mod client_address;
+pub mod control;
+pub mod dye;
+pub mod geo;
+pub mod proxy;
+pub mod route;
+pub mod snapshot;

@@ -1,0 +1,108 @@
+//! Answers of our own: a small JSON body in the shape of the services' own answers. What it says is for callers;
+//! addresses and causes go to the log.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+
+use super::body::ProxyBody;
+
+/// Why a request is answered by us and not by an instance.
+#[derive(Debug)]
+pub(super) enum Failure<'r> {
+    /// The request is ambiguous or unsafe; the text says in which way.
+    BadRequest(&'static str),
+    /// No route matches.
+    NoRoute,
+    /// The client did not go on with its body.
+    UploadTimeout,
+    /// What we would have to send cannot be sent; a matter of the configuration.
+    Internal {
+        /// The route.
+        route: &'r str,
+    },
+    /// Nobody may answer.
+    NoInstance {
+        /// Of which service.
+        service: &'r str,
+    },
+    /// No instance accepted a connection, or the one that did broke off.
+    BadGateway {
+        /// Name of the service or authority as configured.
+        service: &'r str,
+    },
+    /// No answer in time.
+    ResponseTimeout {
+        /// Name of the service or authority as configured.
+        service: &'r str,
+    },
+}
+
+impl Failure<'_> {
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::UploadTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::NoInstance { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BadGateway { .. } => StatusCode::BAD_GATEWAY,
+            Self::ResponseTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::BadRequest(reason) => format!("bad request: {reason}"),
+            Self::NoRoute => "no route matches this request".into(),
+            Self::UploadTimeout => "the request body did not arrive in time".into(),
+            Self::Internal { route } => format!("route {route} cannot serve this request"),
+            Self::NoInstance { service } => format!("no instance of {service} is available"),
+            Self::BadGateway { service } => format!("{service} could not be reached"),
+            Self::ResponseTimeout { service } => format!("{service} did not answer in time"),
+        }
+    }
+
+    /// The answer. Requests that cannot be trusted in their framing end the connection.
+    pub(super) fn response(&self) -> Response<ProxyBody> {
+        let status = self.status();
+        let body = Answer { code: status.as_u16(), msg: self.message(), data: None, success: false, fail: true };
+        // Numbers and strings only: it cannot fail, and an empty body would be no disaster.
+        let bytes = serde_json::to_vec(&body).map(Bytes::from).unwrap_or_default();
+        let mut response = Response::new(ProxyBody::fixed(bytes));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if matches!(self, Self::BadRequest(_) | Self::UploadTimeout) {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+#[derive(serde::Serialize)]
+struct Answer {
+    code: u16,
+    msg: String,
+    data: Option<()>,
+    success: bool,
+    fail: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn answers_name_the_service_and_nothing_internal() {
+        let response = Failure::NoInstance { service: "user\"-app" }.response();
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()["content-type"], "application/json");
+        let bytes = response.into_body().collect().await.expect("body").to_bytes();
+        assert_eq!(
+            bytes,
+            r#"{"code":503,"msg":"no instance of user\"-app is available","data":null,"success":false,"fail":true}"#
+        );
+    }
+}

@@ -1,0 +1,99 @@
+//! The data plane: one thread per core, each with its own runtime, listener, connections and upstream pool.
+//!
+//! A connection is accepted by one worker and never leaves it; workers share nothing that is written per request.
+//!
+//! | module | what |
+//! |---|---|
+//! | `workers` | bind, start, drain |
+//! | `worker` | what one thread owns |
+//! | `connection` | one client connection, its time limits |
+//! | `request` | a request's way, top to bottom |
+//! | `check`, `path` | what is refused before anything else looks at it |
+//! | `headers`, `forwarded` | what is stripped and what is set |
+//! | `upstream`, `pool` | connections to instances |
+//! | `body` | what happens as bodies end |
+//! | `upgrade` | websocket tunnels |
+//! | `error` | answers of our own |
+
+mod body;
+mod check;
+mod clock;
+mod connection;
+mod error;
+mod forwarded;
+mod headers;
+mod listen;
+mod path;
+mod pool;
+mod request;
+mod stats;
+mod upgrade;
+mod upstream;
+mod worker;
+mod workers;
+
+use std::{net::SocketAddr, time::Duration};
+
+pub use stats::{Stats, StatsSnapshot};
+pub use workers::{Workers, start};
+
+/// How the proxy is set up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyOptions {
+    /// Where to listen; port 0 lets the system choose.
+    pub bind: SocketAddr,
+    /// Threads, each with a listener of its own; at least one.
+    pub workers: usize,
+    /// Whether another process may listen on the same port already (restart with overlap).
+    pub share_port: bool,
+    /// Limits.
+    pub limits: Limits,
+}
+
+impl ProxyOptions {
+    /// Listening on `bind`, one worker per core, default limits.
+    pub fn new(bind: SocketAddr) -> Self {
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { bind, workers, share_port: false, limits: Limits::default() }
+    }
+}
+
+/// What a client, an upstream or a connection may use at most. Times are kept to within 0.2 s.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Header lines per request; more is answered 431.
+    pub max_headers: usize,
+    /// Bytes of request line and headers, at least 8 KiB; more is answered 431.
+    pub max_head_bytes: usize,
+    /// From a request's first byte to the end of its headers; then the connection is closed.
+    pub head_timeout: Duration,
+    /// Between two requests of one connection; then it is closed.
+    pub idle_timeout: Duration,
+    /// To connect to an instance, per attempt, unless the route says otherwise.
+    pub connect_timeout: Duration,
+    /// From the end of the request, or the last part of its body, to the head of the response, unless the route says
+    /// otherwise.
+    pub response_timeout: Duration,
+    /// How long an unused upstream connection is kept.
+    pub pool_idle_timeout: Duration,
+    /// Unused upstream connections kept per instance and worker.
+    pub pool_idle_per_endpoint: usize,
+    /// Instances tried until one accepts a connection.
+    pub connect_attempts: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_headers: 100,
+            max_head_bytes: 64 * 1024,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            connect_timeout: Duration::from_secs(2),
+            response_timeout: Duration::from_secs(30),
+            pool_idle_timeout: Duration::from_secs(60),
+            pool_idle_per_endpoint: 256,
+            connect_attempts: 3,
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! A request's way, top to bottom: [`Client::serve`] is begin, handle, error, and [`After`] cleans up at the end of
+//! the response, whatever happened before.
+
+use std::{borrow::Cow, net::SocketAddr, rc::Rc, sync::Arc};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use gray_common::{
+    Endpoint, GrayStatus, Subset,
+    balance::{InFlight, Selection},
+};
+use http::{Request, Response, StatusCode, Uri, Version, header, uri::PathAndQuery};
+use hyper::{body::Incoming, upgrade::OnUpgrade};
+
+use super::{
+    body::{ProxyBody, UploadBody},
+    check,
+    clock::ticks,
+    connection::{GaveUp, State},
+    error::Failure,
+    forwarded::Forwarded,
+    headers, path,
+    pool::Lease,
+    upgrade,
+    upstream::{self, Dial, Patience, SendError},
+    worker::{Open, Worker},
+};
+use crate::{
+    client_address::client_address,
+    dye,
+    route::{RequestHead, Route, Upstream},
+    snapshot::{ServiceSnapshot, Snapshot},
+};
+
+/// One client connection's requests.
+pub(super) struct Client {
+    worker: Rc<Worker>,
+    state: Arc<State>,
+    forwarded: Forwarded,
+}
+
+/// The after step. It lives as long as the response and is dropped with it, so a request that was cancelled, or whose
+/// client went away, is counted and cleaned up like any other.
+pub(super) struct After {
+    worker: Rc<Worker>,
+    state: Arc<State>,
+    in_flight: Option<InFlight>,
+}
+
+impl Drop for After {
+    fn drop(&mut self) {
+        self.worker.stats().ended.add();
+        self.state.responded();
+    }
+}
+
+/// A request that is ready to be sent.
+struct Outgoing {
+    request: Request<UploadBody>,
+    tag: GrayStatus,
+    upgrade: Option<OnUpgrade>,
+}
+
+impl Client {
+    pub(super) fn new(worker: Rc<Worker>, state: Arc<State>, peer: SocketAddr) -> Self {
+        Self { worker, state, forwarded: Forwarded::new(peer) }
+    }
+
+    /// Answers one request.
+    pub(super) async fn serve(&self, request: Request<Incoming>) -> Response<ProxyBody> {
+        let mut after = self.begin();
+        let snapshot = self.worker.snapshot();
+        let response = match self.handle(&snapshot, request, &mut after).await {
+            Ok(response) => response,
+            Err(failure) => self.error(&failure),
+        };
+        self.worker.stats().responded(response.status());
+        response.map(|body| body.with(after))
+    }
+
+    /// From here on the request is counted.
+    fn begin(&self) -> After {
+        self.state.busy();
+        self.worker.stats().began.add();
+        After { worker: Rc::clone(&self.worker), state: Arc::clone(&self.state), in_flight: None }
+    }
+
+    /// The error step: an answer of our own.
+    fn error(&self, failure: &Failure<'_>) -> Response<ProxyBody> {
+        match failure {
+            Failure::NoRoute => self.worker.stats().no_route.add(),
+            Failure::NoInstance { .. } => self.worker.stats().no_instance.add(),
+            _ => {}
+        }
+        tracing::debug!(?failure, "answered by the gateway");
+        failure.response()
+    }
+
+    async fn handle<'s>(
+        &self,
+        snapshot: &'s Snapshot,
+        request: Request<Incoming>,
+        after: &mut After,
+    ) -> Result<Response<ProxyBody>, Failure<'s>> {
+        let (route, outgoing) = self.prepare(snapshot, request)?;
+        let (response, lease) = match &route.upstream {
+            Upstream::Service(service) => {
+                self.balance(snapshot, route, service, outgoing.tag, outgoing.request, after).await?
+            }
+            Upstream::Fixed { authority, host, port } => {
+                let dial = Dial { address: None, host, port: *port };
+                let mut slot = Some(outgoing.request);
+                match self.attempt(route, authority, dial, &mut slot).await {
+                    Ok(answered) => answered,
+                    Err(error) => return Err(self.give_up(authority, authority, &error)),
+                }
+            }
+        };
+        self.finish(route, response, lease, outgoing.upgrade, after)
+    }
+
+    /// Everything that happens to a request before somebody to send it to is looked for.
+    fn prepare<'s>(
+        &self,
+        snapshot: &'s Snapshot,
+        request: Request<Incoming>,
+    ) -> Result<(&'s Route, Outgoing), Failure<'s>> {
+        let (mut head, body) = request.into_parts();
+        check::head(&head).map_err(Failure::BadRequest)?;
+        path::check(head.uri.path()).map_err(Failure::BadRequest)?;
+        let asked = self.forwarded.asked(&head.headers).map_err(Failure::BadRequest)?;
+        let upgrade = upgrade::wanted(&mut head, &body).map_err(Failure::BadRequest)?;
+
+        let peer = self.forwarded.peer().ip();
+        let route = snapshot.routes.find(&RequestHead {
+            method: &head.method,
+            path: head.uri.path(),
+            query: head.uri.query(),
+            headers: &head.headers,
+            host: asked.name(),
+            remote: peer,
+            random: fastrand::u64(..),
+        });
+        let route: &Route = route.ok_or(Failure::NoRoute)?;
+
+        let client_ip = client_address(peer, &head.headers, &snapshot.trusted_hops);
+        let decision = dye::begin(snapshot, &head.headers, client_ip);
+        self.worker.stats().decided(decision.status);
+        tracing::debug!(route = &*route.id, tag = %decision.status, rule = decision.rule, %client_ip, "decided");
+
+        let trusted = snapshot.trusted_hops.contains(peer);
+        headers::strip_request(&mut head.headers, trusted);
+        route.filters.on_request(&mut head.headers);
+        let prefix = route.filters.stripped_prefix(head.uri.path());
+        self.forwarded.set(&mut head.headers, &asked, prefix, trusted);
+        if let Some(uri) = rewritten(&head.uri, route)? {
+            head.uri = uri;
+        }
+        if upgrade.is_some() {
+            upgrade::ask(&mut head.headers);
+        }
+        head.version = Version::HTTP_11;
+        // Last, so that no filter and no header of the client's can have the final word.
+        dye::dye(&mut head.headers, decision.status);
+        let request = Request::from_parts(head, UploadBody::new(body, Arc::clone(&self.state)));
+        Ok((route, Outgoing { request, tag: decision.status, upgrade }))
+    }
+
+    /// Picks an instance and sends; a failed connect goes on to another instance of the same subset.
+    async fn balance<'s>(
+        &self,
+        snapshot: &'s Snapshot,
+        route: &'s Route,
+        service: &'s str,
+        tag: GrayStatus,
+        request: Request<UploadBody>,
+        after: &mut After,
+    ) -> Result<(Response<Incoming>, Lease), Failure<'s>> {
+        let nobody = Failure::NoInstance { service };
+        let Some(ServiceSnapshot { set, strategy }) = snapshot.services.get(service) else { return Err(nobody) };
+        let Some(subset) = self.subset(snapshot.policy.select(set, Some(tag), None), service) else {
+            return Err(nobody);
+        };
+        let mut slot = Some(request);
+        let mut tried: Vec<Arc<Endpoint>> = Vec::new();
+        let mut endpoint = strategy.pick(subset, self.worker.draw()).ok_or(nobody)?;
+        loop {
+            let load = endpoint.load().begin();
+            let instance = endpoint.instance();
+            let dial = Dial { address: endpoint.address(), host: &instance.host, port: instance.port };
+            match self.attempt(route, endpoint.authority(), dial, &mut slot).await {
+                Ok(answered) => {
+                    load.responded();
+                    after.in_flight = Some(load);
+                    return Ok(answered);
+                }
+                Err(error) => {
+                    let failure = self.give_up(service, endpoint.authority(), &error);
+                    tried.push(Arc::clone(endpoint));
+                    let may_retry =
+                        matches!(error, SendError::Unsent(_)) && tried.len() < self.worker.limits.connect_attempts;
+                    if !may_retry {
+                        return Err(failure);
+                    }
+                    endpoint = strategy.pick_untried(subset, self.worker.draw(), &tried).ok_or(failure)?;
+                    self.worker.stats().retries.add();
+                }
+            }
+        }
+    }
+
+    fn subset<'s>(&self, selection: Selection<'s>, service: &str) -> Option<&'s Subset> {
+        if let Selection::Fallback(_) = selection {
+            self.worker.stats().fallbacks.add();
+            if self.worker.may_warn(service) {
+                tracing::warn!(service, "no gray instance: gray requests are served by the configured fallback");
+            }
+        }
+        selection.subset()
+    }
+
+    /// One attempt at one authority.
+    async fn attempt(
+        &self,
+        route: &Route,
+        authority: &str,
+        dial: Dial<'_>,
+        slot: &mut Option<Request<UploadBody>>,
+    ) -> Result<(Response<Incoming>, Lease), SendError> {
+        let Some(bucket) = self.worker.pool.bucket(authority) else {
+            return Err(SendError::Unsent(std::io::Error::other("its address cannot be written into a Host header")));
+        };
+        if let Some(request) = slot
+            && !(route.filters.preserve_host && request.headers().contains_key(header::HOST))
+        {
+            request.headers_mut().insert(header::HOST, bucket.host().clone());
+        }
+        let limits = &self.worker.limits;
+        let patience = Patience {
+            connect: route.connect_timeout.unwrap_or(limits.connect_timeout),
+            response_ticks: ticks(route.response_timeout.unwrap_or(limits.response_timeout)),
+        };
+        upstream::send(&self.state, &bucket, dial, patience, slot).await
+    }
+
+    /// Counts and logs a failed attempt, and says what the client would be told.
+    fn give_up<'s>(&self, service: &'s str, authority: &str, error: &SendError) -> Failure<'s> {
+        match error {
+            SendError::Unsent(error) => {
+                self.worker.stats().connect_failures.add();
+                if self.worker.may_warn(authority) {
+                    tracing::warn!(service, instance = authority, %error, "cannot connect");
+                }
+                Failure::BadGateway { service }
+            }
+            SendError::Broken(error) => {
+                if self.worker.may_warn(authority) {
+                    tracing::warn!(service, instance = authority, %error, "broken off before the response");
+                }
+                Failure::BadGateway { service }
+            }
+            SendError::GaveUp(GaveUp::Response) => Failure::ResponseTimeout { service },
+            SendError::GaveUp(GaveUp::Upload) => Failure::UploadTimeout,
+        }
+    }
+
+    /// What happens to a response on its way back.
+    fn finish<'s>(
+        &self,
+        route: &'s Route,
+        mut response: Response<Incoming>,
+        lease: Lease,
+        wanted: Option<OnUpgrade>,
+        after: &mut After,
+    ) -> Result<Response<ProxyBody>, Failure<'s>> {
+        let service = match &route.upstream {
+            Upstream::Service(name) => name,
+            Upstream::Fixed { authority, .. } => authority,
+        };
+        let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if !headers::strip_response(response.headers_mut()) || (switched && wanted.is_none()) {
+            tracing::warn!(service, status = response.status().as_u16(), "response that cannot be passed on");
+            return Err(Failure::BadGateway { service });
+        }
+        route.filters.on_response(response.headers_mut());
+        *response.version_mut() = Version::HTTP_11;
+        match wanted {
+            Some(client) if switched => {
+                upgrade::ask(response.headers_mut());
+                let upstream = hyper::upgrade::on(&mut response);
+                upgrade::join(client, upstream, Open::new(Rc::clone(&self.worker)), after.in_flight.take());
+                Ok(response.map(|_| ProxyBody::fixed(Bytes::new())))
+            }
+            _ => Ok(response.map(|incoming| ProxyBody::upstream(incoming, lease))),
+        }
+    }
+}
+
+/// The target to send, when it differs from what was asked for: the route's path, the query as it was.
+fn rewritten<'s>(uri: &Uri, route: &'s Route) -> Result<Option<Uri>, Failure<'s>> {
+    let rewritten = route.filters.rewrite(uri.path());
+    if rewritten == uri.path() && uri.authority().is_none() {
+        return Ok(None);
+    }
+    if let Cow::Owned(path) = &rewritten {
+        // Put together anew: dots that were apart may have met.
+        path::check(path).map_err(Failure::BadRequest)?;
+    }
+    let mut target = BytesMut::with_capacity(rewritten.len() + uri.query().map_or(0, str::len) + 2);
+    if !rewritten.starts_with('/') {
+        target.put_u8(b'/');
+    }
+    target.put_slice(rewritten.as_bytes());
+    if let Some(query) = uri.query() {
+        target.put_u8(b'?');
+        target.put_slice(query.as_bytes());
+    }
+    match PathAndQuery::from_maybe_shared(target.freeze()) {
+        Ok(target) => Ok(Some(Uri::from(target))),
+        Err(error) => {
+            tracing::warn!(route = &*route.id, %error, "the route's filters made a path that cannot be sent");
+            Err(Failure::Internal { route: &route.id })
+        }
+    }
+}

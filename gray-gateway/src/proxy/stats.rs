@@ -1,0 +1,143 @@
+//! Counters, one padded slot per worker; added up when somebody asks.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use gray_common::GrayStatus;
+use http::StatusCode;
+
+/// The counters of all workers.
+#[derive(Clone, Debug)]
+pub struct Stats {
+    workers: Arc<[WorkerStats]>,
+}
+
+/// One worker's counters. Only that worker writes them, so an increment is a load and a store; two cache lines of
+/// its own, so that workers do not slow each other down.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(super) struct WorkerStats {
+    responses: [Counter; 5],
+    decisions: [Counter; 3],
+    pub(super) fallbacks: Counter,
+    pub(super) no_instance: Counter,
+    pub(super) no_route: Counter,
+    pub(super) connect_failures: Counter,
+    pub(super) retries: Counter,
+    pub(super) began: Counter,
+    pub(super) ended: Counter,
+    pub(super) connections: Counter,
+    pub(super) disconnections: Counter,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn add(&self) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+}
+
+impl WorkerStats {
+    pub(super) fn responded(&self, status: StatusCode) {
+        let class = usize::from(status.as_u16() / 100).clamp(1, 5);
+        self.responses[class - 1].add();
+    }
+
+    pub(super) fn decided(&self, status: GrayStatus) {
+        self.decisions[status as usize].add();
+    }
+}
+
+/// All counters at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StatsSnapshot {
+    /// Responses by status class, 1xx to 5xx, our own answers included.
+    pub responses: [u64; 5],
+    /// Decisions by tag, in the order of [`GrayStatus::ALL`].
+    pub decisions: [u64; 3],
+    /// Gray requests that a fallback served.
+    pub fallbacks: u64,
+    /// Requests that nobody could serve (503).
+    pub no_instance: u64,
+    /// Requests that no route matched (404).
+    pub no_route: u64,
+    /// Attempts to connect to an instance that failed.
+    pub connect_failures: u64,
+    /// Requests that went on to another instance after such a failure.
+    pub retries: u64,
+    /// Requests in flight: begun, and the response's last byte not yet handed over.
+    pub in_flight: u64,
+    /// Open client connections.
+    pub connections: u64,
+}
+
+impl StatsSnapshot {
+    /// All responses.
+    pub fn requests(&self) -> u64 {
+        self.responses.iter().sum()
+    }
+}
+
+impl Stats {
+    /// Counters for so many workers.
+    pub fn new(workers: usize) -> Self {
+        Self { workers: (0..workers.max(1)).map(|_| WorkerStats::default()).collect() }
+    }
+
+    /// How many workers it has room for.
+    pub fn workers(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// `start` sees to it that every worker has a slot of its own.
+    pub(super) fn worker(&self, index: usize) -> &WorkerStats {
+        &self.workers[index % self.workers.len()]
+    }
+
+    /// Adds up the workers' counters.
+    pub fn snapshot(&self) -> StatsSnapshot {
+        let sum = |read: &dyn Fn(&WorkerStats) -> &Counter| {
+            self.workers.iter().map(|worker| read(worker).0.load(Relaxed)).fold(0, u64::wrapping_add)
+        };
+        StatsSnapshot {
+            responses: std::array::from_fn(|class| sum(&|w| &w.responses[class])),
+            decisions: std::array::from_fn(|tag| sum(&|w| &w.decisions[tag])),
+            fallbacks: sum(&|w| &w.fallbacks),
+            no_instance: sum(&|w| &w.no_instance),
+            no_route: sum(&|w| &w.no_route),
+            connect_failures: sum(&|w| &w.connect_failures),
+            retries: sum(&|w| &w.retries),
+            // `ended` first: a request that ends in between must not make the difference negative.
+            in_flight: difference(sum(&|w| &w.ended), || sum(&|w| &w.began)),
+            connections: difference(sum(&|w| &w.disconnections), || sum(&|w| &w.connections)),
+        }
+    }
+}
+
+fn difference(less: u64, more: impl FnOnce() -> u64) -> u64 {
+    more().saturating_sub(less)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_are_added_up() {
+        let stats = Stats::new(2);
+        for (index, status) in [(0, 200), (0, 204), (1, 200), (1, 503), (1, 999)] {
+            let worker = stats.worker(index);
+            worker.responded(StatusCode::from_u16(status).expect("status"));
+            worker.decided(GrayStatus::Gray);
+            worker.began.add();
+        }
+        stats.worker(0).ended.add();
+        let seen = stats.snapshot();
+        assert_eq!((seen.responses, seen.decisions, seen.in_flight), ([0, 3, 0, 0, 2], [0, 0, 5], 4));
+        assert_eq!(seen.requests(), 5);
+    }
+}

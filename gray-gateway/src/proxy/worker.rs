@@ -1,0 +1,241 @@
+//! What one thread owns: its view of the snapshot, its upstream pool, its connections, its counters.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    task::Waker,
+};
+
+use arc_swap::{ArcSwap, Cache};
+use gray_common::balance::Draw;
+use hyper::{
+    server::conn::http1,
+    service::service_fn,
+};
+use tokio::{net::TcpStream, sync::Notify};
+
+use super::{
+    Limits,
+    clock::{Clock, TICK, ticks},
+    connection::{ClientIo, Drive, State},
+    pool::Pool,
+    request::Client,
+    stats::{Stats, WorkerStats},
+};
+use crate::snapshot::Snapshot;
+
+/// Ticks between two looks at the idle upstream connections.
+const POOL_SWEEP_TICKS: u64 = 10;
+/// Ticks between two warnings about the same thing.
+const WARN_TICKS: u64 = 10;
+
+type Shared = Arc<ArcSwap<Snapshot>>;
+
+/// One thread's belongings. Never shared between threads.
+pub(super) struct Worker {
+    pub(super) limits: Limits,
+    pub(super) pool: Pool,
+    clock: Arc<Clock>,
+    http: http1::Builder,
+    stats: Stats,
+    index: usize,
+    turn: Cell<usize>,
+    snapshots: RefCell<Cache<Shared, Arc<Snapshot>>>,
+    /// The newest snapshot under a counter of this thread's own: cloning the shared one would make the cores fight
+    /// over its counter.
+    current: RefCell<Rc<Arc<Snapshot>>>,
+    connections: RefCell<HashMap<u64, (Arc<State>, Waker)>>,
+    next_connection: Cell<u64>,
+    /// Connections and tunnels that are not over.
+    open: Cell<usize>,
+    draining: Cell<bool>,
+    /// Told when the first connection opens and when the last one closes.
+    changed: Notify,
+    warned: RefCell<HashMap<Box<str>, u64>>,
+}
+
+impl Worker {
+    pub(super) fn new(limits: Limits, shared: Shared, stats: Stats, index: usize) -> Self {
+        let mut snapshots = Cache::new(shared);
+        let current = RefCell::new(Rc::new(Arc::clone(snapshots.load())));
+        let clock = Arc::new(Clock::new());
+        let mut http = http1::Builder::new();
+        // Time limits are ours (connection.rs): hyper's would cost a timer per request and not tell idle from slow.
+        http.preserve_header_case(true).header_read_timeout(None);
+        http.max_header_size(limits.max_head_bytes).max_buf_size(limits.max_head_bytes.max(8192));
+        if limits.max_headers != 100 {
+            // Hyper's own default is kept on the stack, any other number is not.
+            http.max_headers(limits.max_headers);
+        }
+        Self {
+            pool: Pool::new(&limits, Arc::clone(&clock)),
+            limits,
+            clock,
+            http,
+            stats,
+            index,
+            turn: Cell::new(fastrand::usize(..)),
+            snapshots: RefCell::new(snapshots),
+            current,
+            connections: RefCell::default(),
+            next_connection: Cell::new(0),
+            open: Cell::new(0),
+            draining: Cell::new(false),
+            changed: Notify::new(),
+            warned: RefCell::default(),
+        }
+    }
+
+    /// Serves an accepted connection on this thread.
+    pub(super) fn accept(self: &Rc<Self>, socket: TcpStream, peer: SocketAddr) {
+        if let Err(error) = socket.set_nodelay(true) {
+            // The client is gone already.
+            tracing::debug!(%error, "connection dropped");
+            return;
+        }
+        if self.open.get() == 0 {
+            self.clock.advance();
+        }
+        let state = State::new(Arc::clone(&self.clock), ticks(self.limits.head_timeout), ticks(self.limits.idle_timeout));
+        let state = Arc::new(state);
+        let client = Rc::new(Client::new(Rc::clone(self), Arc::clone(&state), peer));
+        let open = Open::new(Rc::clone(self));
+        let service = service_fn(move |request| {
+            let client = Rc::clone(&client);
+            async move { Ok::<_, std::convert::Infallible>(client.serve(request).await) }
+        });
+        let http = self.http.serve_connection(ClientIo::new(socket, Arc::clone(&state)), service).with_upgrades();
+        let drive = Drive::new(http, state, Rc::clone(self));
+        tokio::task::spawn_local(async move {
+            drive.await;
+            drop(open);
+        });
+    }
+
+    /// The newest snapshot.
+    pub(super) fn snapshot(&self) -> Rc<Arc<Snapshot>> {
+        let mut snapshots = self.snapshots.borrow_mut();
+        let newest = snapshots.load();
+        let mut current = self.current.borrow_mut();
+        if !Arc::ptr_eq(newest, &current) {
+            *current = Rc::new(Arc::clone(newest));
+        }
+        Rc::clone(&current)
+    }
+
+    pub(super) fn stats(&self) -> &WorkerStats {
+        self.stats.worker(self.index)
+    }
+
+    pub(super) fn draw(&self) -> Draw {
+        let turn = self.turn.get().wrapping_add(1);
+        self.turn.set(turn);
+        Draw { turn, random: fastrand::u64(..) }
+    }
+
+    /// Whether a warning about this may be logged now: once a second.
+    pub(super) fn may_warn(&self, about: &str) -> bool {
+        let now = self.clock.now();
+        let mut warned = self.warned.borrow_mut();
+        match warned.get_mut(about) {
+            Some(last) if now < last.saturating_add(WARN_TICKS) => false,
+            Some(last) => {
+                *last = now;
+                true
+            }
+            None => {
+                warned.insert(about.into(), now);
+                true
+            }
+        }
+    }
+
+    pub(super) fn register(&self, state: Arc<State>, waker: Waker) -> u64 {
+        let id = self.next_connection.get();
+        self.next_connection.set(id + 1);
+        self.connections.borrow_mut().insert(id, (state, waker));
+        id
+    }
+
+    pub(super) fn deregister(&self, id: u64) {
+        self.connections.borrow_mut().remove(&id);
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Asks every connection to end after the request it is serving.
+    pub(super) fn drain(&self) {
+        self.draining.set(true);
+        for (_, waker) in self.connections.borrow().values() {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub(super) fn open(&self) -> usize {
+        self.open.get()
+    }
+
+    /// Returns when nothing is open any more.
+    pub(super) async fn closed(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.open.get() == 0 {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Moves the clock, ends what is overdue, forgets unused upstream connections; rests while nothing is open.
+    pub(super) async fn sweep(&self) {
+        let mut pool_swept = 0;
+        loop {
+            let changed = self.changed.notified();
+            if self.open.get() == 0 && self.pool.is_empty() {
+                changed.await;
+            }
+            tokio::time::sleep(TICK).await;
+            let now = self.clock.advance();
+            for (state, waker) in self.connections.borrow().values() {
+                if state.sweep(now) {
+                    waker.wake_by_ref();
+                }
+            }
+            if now >= pool_swept + POOL_SWEEP_TICKS {
+                pool_swept = now;
+                self.pool.sweep();
+            }
+        }
+    }
+}
+
+/// A connection or tunnel that is open; a drain waits for it.
+pub(super) struct Open {
+    worker: Rc<Worker>,
+}
+
+impl Open {
+    pub(super) fn new(worker: Rc<Worker>) -> Self {
+        worker.open.set(worker.open.get() + 1);
+        worker.stats().connections.add();
+        if worker.open.get() == 1 {
+            worker.changed.notify_waiters();
+        }
+        Self { worker }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.worker.open.set(self.worker.open.get() - 1);
+        self.worker.stats().disconnections.add();
+        if self.worker.open.get() == 0 {
+            self.worker.changed.notify_waiters();
+        }
+    }
+}

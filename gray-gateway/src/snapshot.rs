@@ -1,0 +1,54 @@
+//! What the request path reads: built whole by the control loop, swapped in whole, never changed afterwards.
+
+use std::{collections::HashMap, sync::Arc};
+
+use gray_common::{
+    InstanceSet,
+    balance::{Strategy, VersionPolicy},
+    rule::{IpSet, RuleSet},
+};
+
+use crate::{geo::CityData, route::RouteTable};
+
+/// Everything a request depends on besides itself. A request finishes with the snapshot it began with.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Revision of the settings it was built from; 0 before the first.
+    pub revision: u64,
+    /// Who gets which tag.
+    pub rules: RuleSet,
+    /// What a tag means for the choice of instances.
+    pub policy: VersionPolicy,
+    /// Peers whose `X-Forwarded-For` and `X-Real-IP` count.
+    pub trusted_hops: IpSet,
+    /// Where requests go.
+    pub routes: Arc<RouteTable>,
+    /// The instances of every service that a route names.
+    pub services: HashMap<Box<str>, ServiceSnapshot>,
+    /// City data, if some was loaded.
+    pub city: Option<Arc<CityData>>,
+}
+
+impl Snapshot {
+    /// The snapshot before anything is known: no routes, no services, gray release off.
+    pub fn empty() -> Self {
+        Self {
+            revision: 0,
+            rules: RuleSet::off(),
+            policy: VersionPolicy::default(),
+            trusted_hops: IpSet::default(),
+            routes: Arc::new(RouteTable::default()),
+            services: HashMap::new(),
+            city: None,
+        }
+    }
+}
+
+/// One service as the request path sees it.
+#[derive(Clone, Debug, Default)]
+pub struct ServiceSnapshot {
+    /// Its candidates, by version.
+    pub set: Arc<InstanceSet>,
+    /// How one of them is picked.
+    pub strategy: Strategy,
+}
