@@ -1,0 +1,295 @@
+//! Filters: what is changed between the client's request and the instance's, and on the way back.
+
+use std::borrow::Cow;
+
+use gray_common::{GRAY_HEADER, document::Item};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use regex::Regex;
+
+use super::{
+    definition::{Definition, Parameter, Value},
+    text::{anywhere, quoted, suggestion},
+};
+
+const KNOWN: [&str; 6] = [
+    "StripPrefix",
+    "RewritePath",
+    "AddRequestHeader",
+    "RemoveRequestHeader",
+    "AddResponseHeader",
+    "PreserveHostHeader",
+];
+
+/// Fields whose meaning belongs to the connection or the message, so that only the proxy itself may touch them.
+const OURS: [HeaderName; 9] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::HOST,
+];
+const OURS_TOO: [&str; 2] = ["keep-alive", "proxy-connection"];
+
+const NAME: Parameter = ("name", &[]);
+const VALUE: Parameter = ("value", &[]);
+
+/// What one route changes, in the order of the document.
+#[derive(Clone, Debug, Default)]
+pub struct Filters {
+    /// Send the client's Host header on instead of the instance's.
+    pub preserve_host: bool,
+    path: Vec<PathStep>,
+    request: Vec<HeaderStep>,
+    response: Vec<(HeaderName, HeaderValue)>,
+}
+
+#[derive(Clone, Debug)]
+enum PathStep {
+    Strip(usize),
+    Rewrite { regex: Regex, replacement: Box<[Piece]> },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Group(usize),
+}
+
+#[derive(Clone, Debug)]
+enum HeaderStep {
+    Add(HeaderName, HeaderValue),
+    Remove(HeaderName),
+}
+
+impl Filters {
+    /// The path that the instance gets to see.
+    pub fn rewrite<'p>(&self, path: &'p str) -> Cow<'p, str> {
+        self.path.iter().fold(Cow::Borrowed(path), |path, step| match path {
+            Cow::Borrowed(path) => step.apply(path),
+            Cow::Owned(path) => Cow::Owned(step.apply(&path).into_owned()),
+        })
+    }
+
+    /// What [`rewrite`](Self::rewrite) takes off the beginning of this path, for `X-Forwarded-Prefix`.
+    pub fn stripped_prefix<'p>(&self, original: &'p str) -> Option<&'p str> {
+        if self.path.is_empty() {
+            return None;
+        }
+        let rewritten = self.rewrite(original);
+        // `/order-api` becomes `/`: the slash is ours, the prefix is all of it.
+        let kept = if rewritten == "/" && !original.ends_with('/') { "" } else { &*rewritten };
+        original.strip_suffix(kept).filter(|prefix| !prefix.is_empty())
+    }
+
+    /// Changes the header of the request on its way to the instance.
+    pub fn on_request(&self, headers: &mut HeaderMap) {
+        for step in &self.request {
+            match step {
+                HeaderStep::Add(name, value) => {
+                    headers.append(name, value.clone());
+                }
+                HeaderStep::Remove(name) => {
+                    headers.remove(name);
+                }
+            }
+        }
+    }
+
+    /// Changes the header of the response on its way to the client.
+    pub fn on_response(&self, headers: &mut HeaderMap) {
+        for (name, value) in &self.response {
+            headers.append(name, value.clone());
+        }
+    }
+}
+
+impl PathStep {
+    fn apply<'p>(&self, path: &'p str) -> Cow<'p, str> {
+        match self {
+            Self::Strip(parts) => strip(path, *parts),
+            Self::Rewrite { regex, replacement } => rewrite(path, regex, replacement),
+        }
+    }
+}
+
+/// Takes off the first segments. Empty segments do not count, and none are left behind, as in Spring.
+fn strip(path: &str, parts: usize) -> Cow<'_, str> {
+    let mut rest = path;
+    for _ in 0..parts {
+        let segment = rest.trim_start_matches('/');
+        rest = segment.find('/').and_then(|end| segment.get(end..)).unwrap_or_default();
+    }
+    if rest.trim_matches('/').is_empty() {
+        return Cow::Borrowed("/");
+    }
+    if rest.starts_with('/') && !rest.as_bytes().windows(2).any(|pair| pair == b"//") {
+        return Cow::Borrowed(rest);
+    }
+    let mut clean = String::with_capacity(rest.len() + 1);
+    for segment in rest.split('/').filter(|segment| !segment.is_empty()) {
+        clean.push('/');
+        clean.push_str(segment);
+    }
+    if rest.ends_with('/') {
+        clean.push('/');
+    }
+    Cow::Owned(clean)
+}
+
+/// Java's `replaceAll`. Whatever the expression makes of a path, it stays one.
+fn rewrite<'p>(path: &'p str, regex: &Regex, replacement: &[Piece]) -> Cow<'p, str> {
+    let rewritten = regex.replace_all(path, |captures: &regex::Captures<'_>| {
+        let piece = |piece: &Piece| match piece {
+            Piece::Text(text) => text.clone(),
+            Piece::Group(group) => captures.get(*group).map(|found| found.as_str().to_owned()).unwrap_or_default(),
+        };
+        replacement.iter().map(piece).collect::<String>()
+    });
+    if rewritten.starts_with('/') { rewritten } else { Cow::Owned(format!("/{rewritten}")) }
+}
+
+/// One filter, read.
+#[derive(Clone, Debug)]
+pub(super) enum Filter {
+    PreserveHost,
+    Path(Step),
+    Request(HeaderChange),
+    Response(HeaderName, HeaderValue),
+}
+
+/// Opaque outside this file.
+#[derive(Clone, Debug)]
+pub(super) struct Step(PathStep);
+/// Opaque outside this file.
+#[derive(Clone, Debug)]
+pub(super) struct HeaderChange(HeaderStep);
+
+impl Extend<Filter> for Filters {
+    fn extend<I: IntoIterator<Item = Filter>>(&mut self, filters: I) {
+        for filter in filters {
+            match filter {
+                Filter::PreserveHost => self.preserve_host = true,
+                Filter::Path(Step(step)) => self.path.push(step),
+                Filter::Request(HeaderChange(step)) => self.request.push(step),
+                Filter::Response(name, value) => self.response.push((name, value)),
+            }
+        }
+    }
+}
+
+impl Filter {
+    /// Reads one filter; what is wrong with it is reported.
+    pub(super) fn read(item: &Item<'_>) -> Option<Self> {
+        let definition = Definition::parse(item, "filter")?;
+        match definition.name {
+            "StripPrefix" => {
+                let [parts] = definition.bind([("parts", &[])], 0)?;
+                let number = |text: &str| {
+                    text.parse().map_err(|_| format!("expected a number of segments, found {}", quoted(text)))
+                };
+                let parts = parts.map_or(Some(1), |parts| parts.convert(number))?;
+                Some(Self::Path(Step(PathStep::Strip(parts))))
+            }
+            "RewritePath" => {
+                let [regexp, replacement] = definition.bind([("regexp", &[]), ("replacement", &[])], 2)?;
+                let regex = regexp?.convert(anywhere)?;
+                let replacement = replacement?.convert(|text| pieces(text, &regex))?;
+                Some(Self::Path(Step(PathStep::Rewrite { regex, replacement })))
+            }
+            "AddRequestHeader" => {
+                let (name, value) = field(definition.bind([NAME, VALUE], 2)?)?;
+                Some(Self::Request(HeaderChange(HeaderStep::Add(name, value))))
+            }
+            "RemoveRequestHeader" => {
+                let [name] = definition.bind([NAME], 1)?;
+                Some(Self::Request(HeaderChange(HeaderStep::Remove(name?.convert(field_name)?))))
+            }
+            "AddResponseHeader" => {
+                let (name, value) = field(definition.bind([NAME, VALUE], 2)?)?;
+                Some(Self::Response(name, value))
+            }
+            "PreserveHostHeader" => definition.bind([], 0).map(|[]| Self::PreserveHost),
+            name => {
+                let (known, hint) = (KNOWN.join(", "), suggestion(name, KNOWN));
+                item.error(format!("unknown or unsupported filter {}{hint} (supported are {known})", quoted(name)));
+                None
+            }
+        }
+    }
+}
+
+fn field([name, value]: [Option<Value<'_>>; 2]) -> Option<(HeaderName, HeaderValue)> {
+    Some((name?.convert(field_name)?, value?.convert(field_value)?))
+}
+
+fn field_name(text: &str) -> Result<HeaderName, String> {
+    let name: HeaderName = text.parse().map_err(|_| format!("{} is not a header name", quoted(text)))?;
+    if name == GRAY_HEADER {
+        return Err(format!("header `{name}` carries the gateway's own decision and cannot be changed by a filter"));
+    }
+    if name == header::HOST {
+        return Err("header `host` cannot be changed by a filter; PreserveHostHeader keeps the client's".to_owned());
+    }
+    if OURS.contains(&name) || OURS_TOO.contains(&name.as_str()) {
+        return Err(format!("header `{name}` belongs to the connection and cannot be changed by a filter"));
+    }
+    Ok(name)
+}
+
+fn field_value(text: &str) -> Result<HeaderValue, String> {
+    if text.contains('{') {
+        return Err(format!("{}: variables of the path or host in a value are not supported", quoted(text)));
+    }
+    text.parse().map_err(|_| format!("{} cannot be the value of a header", quoted(text)))
+}
+
+/// Takes a Java replacement apart: `$1`, `${name}`, `\x` for a literal; and Spring's `$\{name}`, which keeps YAML
+/// placeholders away.
+fn pieces(text: &str, regex: &Regex) -> Result<Box<[Piece]>, String> {
+    let replacement = text.replace("$\\", "$");
+    let problem = |reason: String| format!("replacement {}: {reason}", quoted(text));
+    let (mut pieces, mut plain) = (Vec::new(), String::new());
+    let mut rest = replacement.as_str();
+    while let Some(next) = rest.chars().next() {
+        rest = rest.get(next.len_utf8()..).unwrap_or_default();
+        let literal = match next {
+            '$' => {
+                let (group, after) = reference(rest, regex).map_err(problem)?;
+                pieces.extend((!plain.is_empty()).then(|| Piece::Text(std::mem::take(&mut plain))));
+                pieces.push(Piece::Group(group));
+                rest = after;
+                continue;
+            }
+            '\\' => {
+                let escaped = rest.chars().next().ok_or_else(|| problem("ends in a backslash".to_owned()))?;
+                rest = rest.get(escaped.len_utf8()..).unwrap_or_default();
+                escaped
+            }
+            literal => literal,
+        };
+        if !literal.is_ascii_graphic() || matches!(literal, '?' | '#' | '<' | '>' | '`' | '\\') {
+            return Err(problem(format!("`{}` cannot stand in a path unencoded", literal.escape_debug())));
+        }
+        plain.push(literal);
+    }
+    pieces.extend((!plain.is_empty()).then_some(Piece::Text(plain)));
+    Ok(pieces.into())
+}
+
+/// The group that `1...` or `{name}...` refers to, and what comes after.
+fn reference<'t>(text: &'t str, regex: &Regex) -> Result<(usize, &'t str), String> {
+    if let Some(named) = text.strip_prefix('{') {
+        let (name, after) = named.split_once('}').ok_or("`${` is never closed")?;
+        let group = regex.capture_names().position(|group| group == Some(name));
+        return group.map(|group| (group, after)).ok_or_else(|| format!("no group is called {}", quoted(name)));
+    }
+    // As many digits as still name a group, as in Java.
+    let digits = text.chars().take_while(char::is_ascii_digit).count();
+    let groups = (1..=digits).rev().filter_map(|length| Some((text.get(..length)?.parse().ok()?, text.get(length..)?)));
+    let found = { groups }.find(|(group, _)| *group < regex.captures_len());
+    found.ok_or_else(|| "`$` must be followed by the number or {name} of a group (a plain one is `\\$`)".to_owned())
+}

@@ -1,0 +1,162 @@
+//! The route table: Spring Cloud Gateway's routes, compiled once per configuration revision.
+//!
+//! Reading happens off the request path and reports everything it cannot take, by name and line. Matching is a pure
+//! function of the request head and allocates nothing (only a percent-encoded path, query or cookie is decoded into
+//! a scratch text).
+//!
+//! ```
+//! # use gray_common::document::Documents;
+//! # use gray_gateway::route::{RequestHead, RouteTable};
+//! let text = "spring.cloud.gateway.routes:
+//!   - { id: orders, uri: 'lb://order-app', predicates: ['Path=/order-api/**'], filters: ['StripPrefix=1'] }";
+//! let documents = Documents::parse(&[("gateway-app.yaml", text)], &|_| None).expect("well formed");
+//! let table = RouteTable::read(&documents.root());
+//! assert!(documents.take_problems().is_empty());
+//!
+//! let (method, headers) = (http::Method::GET, http::HeaderMap::new());
+//! let path = "/order-api/order/N0001";
+//! let remote = std::net::Ipv4Addr::LOCALHOST.into();
+//! let head = RequestHead { method: &method, path, query: None, headers: &headers, host: None, remote, random: 0 };
+//! let route = table.find(&head).expect("a route");
+//! assert_eq!(route.filters.rewrite(path), "/order/N0001");
+//! ```
+
+mod definition;
+mod filter;
+mod pattern;
+mod predicate;
+mod read;
+mod text;
+mod trie;
+mod weight;
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeSet, fmt, net::IpAddr, sync::Arc, time::Duration};
+
+use gray_common::document::Section;
+use http::{HeaderMap, Method};
+
+pub use self::filter::Filters;
+use self::{predicate::Predicate, trie::Trie};
+
+/// All routes of one configuration revision, in their order, ready to be searched.
+#[derive(Default)]
+pub struct RouteTable {
+    routes: Vec<Arc<Route>>,
+    /// The predicates of the route at the same place.
+    predicates: Vec<Box<[Predicate]>>,
+    trie: Trie,
+}
+
+impl RouteTable {
+    /// Reads `spring.cloud.gateway.routes` and what belongs to it. Problems are left in the documents; with an error
+    /// among them the table is incomplete and must not be used.
+    pub fn read(root: &Section<'_>) -> Self {
+        Self::new(read::drafts(root))
+    }
+
+    /// Sorts by order (equal ones stay as written) and indexes.
+    fn new(mut drafts: Vec<read::Draft>) -> Self {
+        drafts.sort_by_key(|draft| draft.order);
+        let mut table = Self::default();
+        for (position, mut draft) in drafts.into_iter().enumerate() {
+            // Predicates are pure, so their order is ours to choose: cheap ones first.
+            draft.predicates.sort_by_key(Predicate::cost);
+            match draft.predicates.iter().find_map(Predicate::paths) {
+                Some(patterns) => patterns.iter().for_each(|pattern| table.trie.insert(pattern.literals(), position)),
+                None => table.trie.insert([], position),
+            }
+            table.routes.push(Arc::new(draft.route));
+            table.predicates.push(draft.predicates.into());
+        }
+        table
+    }
+
+    /// The first route, in their order, whose predicates all hold.
+    pub fn find(&self, head: &RequestHead<'_>) -> Option<&Arc<Route>> {
+        let mut best = usize::MAX;
+        self.trie.walk(head.path, |candidates| {
+            // Candidates are in order, so each place of the trie ends at its own first match or at a better one.
+            let better = candidates.iter().copied().take_while(|&position| position < best);
+            best = better.into_iter().find(|&position| self.holds(position, head)).unwrap_or(best);
+        });
+        self.routes.get(best)
+    }
+
+    fn holds(&self, position: usize, head: &RequestHead<'_>) -> bool {
+        self.predicates.get(position).is_some_and(|all| all.iter().all(|predicate| predicate.matches(head)))
+    }
+
+    /// Every route, in the order in which they are tried.
+    pub fn routes(&self) -> &[Arc<Route>] {
+        &self.routes
+    }
+
+    /// The services behind `lb://` routes.
+    pub fn services(&self) -> BTreeSet<Box<str>> {
+        let services = self.routes.iter().filter_map(|route| match &route.upstream {
+            Upstream::Service(name) => Some(name.clone()),
+            Upstream::Fixed { .. } => None,
+        });
+        services.collect()
+    }
+}
+
+impl fmt::Debug for RouteTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.routes.iter().map(|route| &route.id)).finish()
+    }
+}
+
+/// What predicates may look at.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead<'r> {
+    /// The method.
+    pub method: &'r Method,
+    /// The path as sent, checked by the caller (no dot segments, no broken percent-encoding).
+    pub path: &'r str,
+    /// The query as sent, without `?`.
+    pub query: Option<&'r str>,
+    /// All header fields.
+    pub headers: &'r HeaderMap,
+    /// The host that was asked for, without port.
+    pub host: Option<&'r str>,
+    /// Address of the peer's socket.
+    pub remote: IpAddr,
+    /// A random number, the same for one request throughout. Decides `Weight`.
+    pub random: u64,
+}
+
+/// Where a matching request goes, and what happens to it on the way.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Its name in logs and metrics: the document's `id`, else `route-<n>`.
+    pub id: Box<str>,
+    /// Who answers.
+    pub upstream: Upstream,
+    /// What is changed on the way.
+    pub filters: Filters,
+    /// Longest wait for a connection: `metadata.connect-timeout`, else `httpclient.connect-timeout`.
+    pub connect_timeout: Option<Duration>,
+    /// Longest wait for the head of the response: `metadata.response-timeout` (negative: none), else
+    /// `httpclient.response-timeout`.
+    pub response_timeout: Option<Duration>,
+}
+
+/// Who answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Upstream {
+    /// `lb://name`: an instance of this service.
+    Service(Box<str>),
+    /// `http://host:port`: always this one.
+    Fixed {
+        /// `host:port` as written, for the Host header.
+        authority: Box<str>,
+        /// Name or address to connect to; an IPv6 address is without its brackets.
+        host: Box<str>,
+        /// Port to connect to.
+        port: u16,
+    },
+}

@@ -1,0 +1,248 @@
+//! `spring.cloud.gateway`: from documents to routes. Everything wrong is reported, nothing is dropped silently.
+
+use std::{collections::HashMap, net::Ipv6Addr, time::Duration};
+
+use gray_common::document::{Item, Origin, Section};
+
+use super::{
+    Filters, Route, Upstream,
+    definition::relaxed,
+    filter::Filter,
+    predicate::Predicate,
+    text::{quoted, suggestion},
+    weight,
+};
+
+const OLD: &str = "spring.cloud.gateway";
+/// Where newer releases keep the same settings.
+const NEW: &str = "spring.cloud.gateway.server.webflux";
+
+/// A route and where it stands, before it is put in line.
+pub(super) struct Draft {
+    pub(super) order: i32,
+    pub(super) route: Route,
+    pub(super) predicates: Vec<Predicate>,
+}
+
+/// What all routes share.
+struct Shared {
+    filters: Vec<Filter>,
+    connect_timeout: Option<Duration>,
+    response_timeout: Option<Duration>,
+}
+
+/// Reads all routes, as written. A route with an error is missing.
+pub(super) fn drafts(root: &Section<'_>) -> Vec<Draft> {
+    let gateway = Gateway { old: root.section(OLD), new: root.section(NEW) };
+    let filters = gateway.holder("default-filters").items("default-filters");
+    let http = gateway.holder("httpclient").section("httpclient");
+    let shared = Shared {
+        filters: filters.iter().filter_map(Filter::read).collect(),
+        connect_timeout: positive(&http, "connect-timeout"),
+        response_timeout: positive(&http, "response-timeout"),
+    };
+    let holder = gateway.holder("routes");
+    let items = holder.items("routes");
+    let mut ids = Ids::default();
+    let read: Vec<_> = items.iter().map(|item| shared.route(item, &mut ids)).collect();
+    let mut drafts: Vec<Draft> = read.into_iter().flatten().collect();
+    ids.name_the_nameless(&mut drafts);
+    for group in weight::share_out(drafts.iter_mut().flat_map(|draft| &mut draft.predicates)) {
+        let group = quoted(&group);
+        holder.warn("routes", format!("no route of weight group {group} has a weight, so none of them is ever taken"));
+    }
+    // Asked for in vain as a rule, but a key that is close to one of these is a typing error.
+    gateway.new.items("routes");
+    gateway.new.items("default-filters");
+    gateway.new.section("httpclient");
+    gateway.old.warn_unknown("this gateway does not know this setting; it has no effect");
+    drafts
+}
+
+struct Gateway<'d> {
+    old: Section<'d>,
+    new: Section<'d>,
+}
+
+impl<'d> Gateway<'d> {
+    /// The section that a key is to be read from: the newer place when the key is there.
+    fn holder(&self, key: &str) -> &Section<'d> {
+        let has = |section: &Section<'_>| section.peek_keys().iter().any(|(name, _)| relaxed(name) == relaxed(key));
+        match (has(&self.old), has(&self.new)) {
+            (true, true) => {
+                self.old.warn(key, format!("ignored, because {NEW}.{key}, its newer name, is set as well"));
+                &self.new
+            }
+            (false, true) => &self.new,
+            (_, false) => &self.old,
+        }
+    }
+}
+
+impl Shared {
+    fn route(&self, item: &Item<'_>, ids: &mut Ids) -> Option<Draft> {
+        if !item.is_map() {
+            item.error("expected a route: a map with id, uri, predicates and filters");
+            return None;
+        }
+        let section = item.section();
+        let id = section.string("id").inspect(|id| ids.take(id, &section)).unwrap_or_default();
+        let upstream = match section.string("uri") {
+            Some(uri) => upstream(&section, &uri),
+            None => {
+                section.error("uri", "a route needs a `uri`: lb://service or http://host:port");
+                None
+            }
+        };
+        let written = section.items("predicates");
+        if written.is_empty() {
+            section.error("predicates", "a route needs at least one predicate; for every request write Path=/**");
+        }
+        let predicates: Vec<_> = written.iter().map(Predicate::read).collect();
+        let weights = predicates.iter().flatten().filter(|predicate| matches!(predicate, Predicate::Weight(_)));
+        if weights.count() > 1 {
+            section.error("predicates", "a route can be in one weight group only");
+        }
+        let filters: Vec<_> = section.items("filters").iter().map(Filter::read).collect();
+        let (connect_timeout, response_timeout) = self.timeouts(&section.section("metadata"));
+        let order = section.parsed("order").unwrap_or(0);
+        let enabled = section.bool("enabled").unwrap_or(true);
+        section.reject_unknown();
+
+        let (predicates, filters): (Option<Vec<_>>, Option<Vec<_>>) =
+            (predicates.into_iter().collect(), filters.into_iter().collect());
+        let (upstream, predicates, own) = (upstream?, predicates?, filters?);
+        let mut filters = Filters::default();
+        filters.extend(interleaved(&self.filters, own));
+        let route = Route { id: id.into(), upstream, filters, connect_timeout, response_timeout };
+        (enabled && !predicates.is_empty()).then_some(Draft { order, route, predicates })
+    }
+
+    /// A route's own limits in milliseconds; a negative response timeout lifts the common one.
+    fn timeouts(&self, metadata: &Section<'_>) -> (Option<Duration>, Option<Duration>) {
+        const KNOWN: [&str; 2] = ["connect-timeout", "response-timeout"];
+        let (mut connect, mut response) = (self.connect_timeout, self.response_timeout);
+        for (key, value) in metadata.keys() {
+            let millis = || {
+                let text = value.text().unwrap_or_default().trim();
+                let millis = text.parse::<i64>().ok().filter(|millis| *millis != 0);
+                if millis.is_none() {
+                    value.error(format!("expected a number of milliseconds other than 0, found {}", quoted(text)));
+                }
+                millis
+            };
+            match relaxed(&key).as_str() {
+                "connecttimeout" => match millis().map(u64::try_from) {
+                    Some(Ok(millis)) => connect = Some(Duration::from_millis(millis)),
+                    Some(Err(_)) => value.error("a connect timeout cannot be negative"),
+                    None => {}
+                },
+                "responsetimeout" => {
+                    if let Some(millis) = millis() {
+                        response = u64::try_from(millis).ok().map(Duration::from_millis);
+                    }
+                }
+                _ => value.warn(format!("this gateway makes nothing of this{}", suggestion(&key, KNOWN))),
+            }
+        }
+        (connect, response)
+    }
+}
+
+/// The common filters and a route's own, in Spring's order: each has its place in its own list, and at the same place
+/// the common one comes first.
+fn interleaved(common: &[Filter], own: Vec<Filter>) -> Vec<Filter> {
+    let mut own = own.into_iter();
+    let mut merged = Vec::with_capacity(common.len() + own.len());
+    for filter in common {
+        merged.push(filter.clone());
+        merged.extend(own.next());
+    }
+    merged.extend(own);
+    merged
+}
+
+fn positive(section: &Section<'_>, key: &str) -> Option<Duration> {
+    let duration = section.duration(key)?;
+    if duration.is_zero() {
+        section.error(key, "must be longer than 0; leave it out for no limit");
+    }
+    Some(duration)
+}
+
+/// Reads a route's uri.
+fn upstream(section: &Section<'_>, uri: &str) -> Option<Upstream> {
+    let fail = |reason: &str| {
+        section.error("uri", format!("{}: {reason}", quoted(uri)));
+        None
+    };
+    let Some((scheme, rest)) = uri.split_once("://") else {
+        return fail("expected lb://service or http://host:port");
+    };
+    let (authority, path) = rest.find(['/', '?', '#']).map_or((rest, ""), |end| rest.split_at(end));
+    if authority.contains('@') {
+        return fail("a user or password in a uri is not supported");
+    }
+    let upstream = match scheme.to_ascii_lowercase().as_str() {
+        "lb" if is_host(authority) => Upstream::Service(authority.into()),
+        "lb" => return fail("expected the name of a service after lb:// (letters, digits, `-`, `_`, `.`; no port)"),
+        "http" => match host_and_port(authority) {
+            Some((host, port)) => Upstream::Fixed { authority: authority.into(), host: host.into(), port },
+            None => return fail("expected http://host or http://host:port"),
+        },
+        "https" | "ws" | "wss" | "forward" | "no" | "lb:ws" | "lb:wss" | "lb:http" | "lb:https" => {
+            return fail("this scheme is not supported yet; use lb://service or http://host:port");
+        }
+        _ => return fail("unknown scheme; use lb://service or http://host:port"),
+    };
+    if !matches!(path, "" | "/") {
+        let path = quoted(path);
+        section.warn("uri", format!("{path} has no effect, as in Spring; a path is changed by the filter RewritePath"));
+    }
+    Some(upstream)
+}
+
+fn is_host(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    text.len() <= 253 && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') && text.chars().all(fits)
+}
+
+fn host_and_port(authority: &str) -> Option<(&str, u16)> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (address, after) = rest.split_once(']')?;
+            address.parse::<Ipv6Addr>().ok()?;
+            (address, if after.is_empty() { None } else { Some(after.strip_prefix(':')?) })
+        }
+        None => {
+            let (host, port) = authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)));
+            (is_host(host).then_some(host)?, port)
+        }
+    };
+    let digits = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()).then(|| port.parse().ok()).flatten();
+    let port = port.map_or(Some(80), digits).filter(|port| *port != 0)?;
+    Some((host, port))
+}
+
+/// Every id stands for one route.
+#[derive(Default)]
+struct Ids(HashMap<String, Origin>);
+
+impl Ids {
+    fn take(&mut self, id: &str, section: &Section<'_>) {
+        match self.0.get(id) {
+            Some(first) => section.error("id", format!("another route is called {} already, at {first}", quoted(id))),
+            None => drop(self.0.insert(id.to_owned(), section.origin())),
+        }
+    }
+
+    /// `route-<n>` by position, unless someone has that name.
+    fn name_the_nameless(&self, drafts: &mut [Draft]) {
+        let mut free = (1_usize..).map(|n| format!("route-{n}")).filter(|name| !self.0.contains_key(name));
+        for draft in drafts {
+            if draft.route.id.is_empty() {
+                draft.route.id = free.next().unwrap_or_default().into();
+            }
+        }
+    }
+}

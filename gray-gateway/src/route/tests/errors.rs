@@ -1,0 +1,212 @@
+//! Everything that cannot be taken is said by name and line.
+
+use super::{document, read};
+
+/// The document must be refused (`Error`) or complained about (`Warning`) with exactly one problem like this.
+fn check(text: &str, severity: &str, line: u32, parts: &[&str]) {
+    let (_, problems) = read(text);
+    let [problem] = &*problems else { panic!("expected one problem, found {problems:#?}\n{text}") };
+    let start = format!("{severity} g.yaml:{line}: ");
+    assert!(problem.starts_with(&start), "expected {start}..., found {problem}\n{text}");
+    for part in parts {
+        assert!(problem.contains(part), "expected `{part}` in {problem}\n{text}");
+    }
+    assert!(!problem.contains('\n'), "{problem}");
+}
+
+#[test]
+fn predicates() {
+    for (predicate, parts) in [
+        ("'Paht=/a'", &["predicates[0]", "unknown predicate `Paht`", "did you mean `Path`?"][..]),
+        ("'path=/a'", &["did you mean `Path`?"]),
+        ("'Foo=/a'", &["unknown predicate `Foo`", "Path, Method"]),
+        ("'After=2017-01-20T17:42:47.789-07:00'", &["predicate `After` is not supported"]),
+        ("'/b/**'", &["unknown predicate `/b/**`"]),
+        ("'=x'", &["has no name"]),
+        ("{ Path: '/a' }", &["unknown key", "`Name=argument`"]),
+        ("{ args: { patterns: '/a' } }", &["has no `name`"]),
+        ("{ name: Path, arg: { patterns: '/a' } }", &["unknown key", "did you mean `args`?"]),
+        (
+            "{ name: Path, args: { patern: '/a' } }",
+            &["predicates[0].args.patern", "no argument `patern`", "did you mean `patterns`?"],
+        ),
+        ("'Path='", &["Path needs at least one of `patterns`"]),
+        ("'Path=true'", &["Path needs at least one of `patterns`"]),
+        (
+            "{ name: Path, args: { patterns: '/a', matchTrailingSlash: maybe } }",
+            &["expected true or false, found `maybe`"],
+        ),
+        ("'Path=a/**'", &["must begin with `/`"]),
+        ("'Path=/a/**/b'", &["must be the last segment"]),
+        ("'Path=/a/{*x}/b'", &["must be the last segment"]),
+        ("'Path=/a/{id'", &["never closed"]),
+        ("'Path=/a/id}'", &["`}` without `{`"]),
+        ("'Path=/a/{1d}'", &["`1d` is not the name of a variable"]),
+        ("'Path=/a/{id:(}'", &["not a regular expression", "unclosed group"]),
+        ("'Path=/a%20b'", &["`%` never matches"]),
+        ("'Method=G T'", &["`G T` is not a method"]),
+        ("'Header='", &["Header needs `header` (header, regexp)"]),
+        ("'Header=X Y'", &["`X Y` is not a header name"]),
+        ("'Header=X, \\d{1,3}'", &["at most 2 argument(s) (header, regexp), found 3", "comma"]),
+        ("'Header=X, (?!a)'", &["look-around"]),
+        ("'Header=X, #{@bean}'", &["expressions are not supported"]),
+        ("{ name: Header, args: { header: X, _genkey_0: Y } }", &["`header` is given twice"]),
+        ("'Query=a, ('", &["not a regular expression"]),
+        ("'Cookie='", &["Cookie needs `name`"]),
+        ("'Cookie=a, ['", &["not a regular expression"]),
+        ("'Host=.example.org'", &["no host begins with a dot"]),
+        ("'Host=example.org:8080'", &["a port cannot be asked for"]),
+        ("'Host={sub.example.org'", &["never closed"]),
+        ("'RemoteAddr=10.0.0.0/33'", &["`10.0.0.0/33` is not an address or a network"]),
+        ("'RemoteAddr=localhost'", &["`localhost` is not an address or a network"]),
+        ("'Weight=g'", &["Weight needs `weight` (group, weight)"]),
+        ("'Weight=g, -1'", &["expected a weight", "found `-1`"]),
+        ("'Weight=g, 0.5'", &["expected a weight"]),
+        ("'Weight=g,1', 'Weight=h,1'", &["one weight group only"]),
+    ] {
+        check(&document(predicate, ""), "Error", 3, parts);
+    }
+}
+
+#[test]
+fn filters() {
+    for (filter, parts) in [
+        ("'StripPrefx=1'", &["filters[0]", "filter `StripPrefx`", "did you mean `StripPrefix`?"][..]),
+        ("'CircuitBreaker=x'", &["unknown or unsupported filter `CircuitBreaker`", "StripPrefix, RewritePath"]),
+        ("'StripPrefix=one'", &["expected a number of segments, found `one`"]),
+        ("'StripPrefix=-1'", &["expected a number of segments"]),
+        ("'StripPrefix=1,2'", &["at most 1 argument(s) (parts), found 2"]),
+        ("'RewritePath=/a'", &["RewritePath needs `replacement`"]),
+        ("'RewritePath=(, /a'", &["not a regular expression"]),
+        ("'RewritePath=/a, /$1'", &["`$` must be followed by"]),
+        ("'RewritePath=/(?<a>x), /$\\{b}'", &["no group is called `b`"]),
+        ("'RewritePath=/(?<a>x), /$\\{a'", &["never closed"]),
+        ("'RewritePath=/a, /b?c'", &["`?` cannot stand in a path"]),
+        ("'RewritePath=/a, /b c'", &["` ` cannot stand in a path"]),
+        ("\"RewritePath=/a, /b\\r\\nx\"", &["`\\r` cannot stand in a path"]),
+        ("'AddRequestHeader=X'", &["AddRequestHeader needs `value` (name, value)"]),
+        ("'AddRequestHeader=X,a,b'", &["found 3", "comma"]),
+        ("'AddRequestHeader=X Y, a'", &["`X Y` is not a header name"]),
+        ("\"AddRequestHeader=X, a\\r\\nY: b\"", &["cannot be the value of a header"]),
+        ("\"AddResponseHeader=X, a\\nb\"", &["cannot be the value of a header"]),
+        ("'AddRequestHeader=X, a{segment}'", &["variables of the path or host"]),
+        ("'AddRequestHeader=Gray, GRAY'", &["header `gray` carries the gateway's own decision"]),
+        ("'RemoveRequestHeader=gray'", &["header `gray`"]),
+        ("'AddResponseHeader=gray, PROD'", &["header `gray`"]),
+        ("'AddRequestHeader=Host, x'", &["PreserveHostHeader"]),
+        ("'RemoveRequestHeader=Content-Length'", &["header `content-length` belongs to the connection"]),
+        ("'AddResponseHeader=Connection, close'", &["header `connection`"]),
+        ("'AddRequestHeader=Keep-Alive, 5'", &["header `keep-alive`"]),
+        ("'RemoveRequestHeader=Transfer-Encoding'", &["header `transfer-encoding`"]),
+        ("'PreserveHostHeader=true'", &["at most 0 argument(s)"]),
+        ("{ name: PreserveHostHeader, args: { on: true } }", &["no argument `on`"]),
+        ("{ name: AddResponseHeader, args: { name: X, value: 1, override: false } }", &["no argument `override`"]),
+    ] {
+        check(&document("Path=/**", filter), "Error", 4, parts);
+        let common = format!("spring.cloud.gateway:\n\n\n  default-filters: [ {filter} ]\n");
+        check(&common, "Error", 4, parts.get(1..).unwrap_or_default());
+    }
+}
+
+#[test]
+fn routes() {
+    for (route, line, parts) in [
+        ("a", 3, &["routes[0]", "expected a route"][..]),
+        ("{ id: a, predicates: [Path=/**] }", 3, &["a route needs a `uri`"]),
+        ("{ id: a, uri: 'lb://s' }", 3, &["at least one predicate"]),
+        (
+            "{ id: a, uri: 'lb://s', predicates: [Path=/**], filter: [] }",
+            3,
+            &["routes[0].filter", "unknown key", "did you mean `filters`?"],
+        ),
+        ("{ id: a, uri: 'lb://s', predicates: [Path=/**], order: first }", 3, &["routes[0].order", "`first`"]),
+        ("{ id: a, predicates: [Path=/**],\n    uri: 'order-app' }", 4, &["routes[0].uri", "expected lb://service"]),
+        ("{ id: a, predicates: [Path=/**],\n    uri: 'https://x' }", 4, &["`https://x`", "not supported yet"]),
+        ("{ id: a, predicates: [Path=/**],\n    uri: 'lb:ws://x' }", 4, &["not supported yet"]),
+        ("{ id: a, predicates: [Path=/**],\n    uri: 'ftp://x' }", 4, &["unknown scheme"]),
+        ("{ id: a, predicates: [Path=/**],\n    uri: 'lb://' }", 4, &["name of a service"]),
+        ("{ id: a, predicates: [Path=/**],\n    uri: 'lb://x:80' }", 4, &["no port"]),
+        ("{ id: a, predicates: [Path=/**],\n    uri: 'http://x:99999' }", 4, &["expected http://host"]),
+        ("{ id: a, predicates: [Path=/**],\n    uri: 'http://x:+80' }", 4, &["expected http://host"]),
+        ("{ id: a, predicates: [Path=/**],\n    uri: 'http://:80' }", 4, &["expected http://host"]),
+        ("{ id: a, predicates: [Path=/**],\n    uri: 'http://[::1' }", 4, &["expected http://host"]),
+        ("{ id: a, predicates: [Path=/**],\n    uri: 'http://u:p@x' }", 4, &["user or password"]),
+        (
+            "{ id: a, uri: 'lb://s', predicates: [Path=/**],\n    metadata: { connect-timeout: 0 } }",
+            4,
+            &["metadata.connect-timeout", "milliseconds"],
+        ),
+        (
+            "{ id: a, uri: 'lb://s', predicates: [Path=/**],\n    metadata: { connect-timeout: -1 } }",
+            4,
+            &["cannot be negative"],
+        ),
+        (
+            "{ id: a, uri: 'lb://s', predicates: [Path=/**],\n    metadata: { response-timeout: 5s } }",
+            4,
+            &["milliseconds", "`5s`"],
+        ),
+    ] {
+        check(&format!("spring.cloud.gateway:\n  routes:\n  - {route}\n"), "Error", line, parts);
+    }
+    let twice = "spring.cloud.gateway.routes:
+- { id: a, uri: 'lb://s', predicates: [Path=/a] }
+- { id: a, uri: 'lb://s', predicates: [Path=/b] }";
+    check(twice, "Error", 3, &["another route is called `a` already, at g.yaml:2"]);
+    check("spring.cloud.gateway:\n  routes: { a: b }", "Error", 2, &["expected a list"]);
+    check("spring.cloud.gateway:\n  httpclient.connect-timeout: 0", "Error", 2, &["longer than 0"]);
+}
+
+#[test]
+fn warnings() {
+    for (text, line, parts) in [
+        (
+            "spring.cloud.gateway:\n  discovery.locator.enabled: true\n",
+            2,
+            &["spring.cloud.gateway.discovery", "no effect"][..],
+        ),
+        ("spring.cloud.gateway:\n  globalcors: { add-to-simple-url-handler-mapping: true }\n", 2, &["globalcors"]),
+        ("spring.cloud.gateway:\n  httpclient:\n    pool: { type: elastic }\n", 3, &["httpclient.pool"]),
+        ("spring.cloud.gateway.server:\n  webmvc: { routes: [] }\n", 2, &["gateway.server.webmvc"]),
+        ("spring.cloud.gateway.server.webflux:\n  rotues: []\n", 2, &["rotues", "did you mean `routes`?"]),
+        (
+            "spring.cloud.gateway.routes:\n- { id: a, predicates: [Path=/**],\n    uri: 'http://x/y?z' }",
+            3,
+            &["`/y?z` has no effect"],
+        ),
+        (
+            "spring.cloud.gateway.routes:\n- { id: a, uri: 'lb://s', predicates: [Path=/**],\n    metadata: { owner: me } }",
+            3,
+            &["metadata.owner", "makes nothing of this"],
+        ),
+        (
+            "spring.cloud.gateway.routes:\n- { id: a, uri: 'lb://s', predicates: ['Weight=g,0'] }",
+            1,
+            &["weight group `g`", "none of them is ever taken"],
+        ),
+    ] {
+        check(text, "Warning", line, parts);
+    }
+}
+
+#[test]
+fn a_comma_always_separates_in_the_short_form() {
+    let (_, problems) = read(&document("'Path=/a/{id:[0-9]{1,2}}'", ""));
+    assert!(problems.len() == 2 && problems[0].contains("a pattern with a comma needs the list form"), "{problems:#?}");
+    let (_, problems) = read(&document("{ name: Path, args: { patterns: '/a/{id:[0-9]{1,2}}' } }", ""));
+    assert!(problems.is_empty(), "{problems:#?}");
+}
+
+#[test]
+fn all_errors_are_found_at_once() {
+    let (table, problems) = read(
+        "spring.cloud.gateway.routes:
+- id: a
+  uri: lbb://s
+  predicates: [ 'Paht=/a', 'Method=G T' ]
+  filters: [ Strip=1, 'AddRequestHeader=X' ]
+- { id: b, uri: 'lb://s', predicates: [Path=/**] }",
+    );
+    assert_eq!(problems.len(), 5, "{problems:#?}");
+    assert_eq!(table.routes().len(), 1);
+}

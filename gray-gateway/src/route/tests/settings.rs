@@ -1,0 +1,111 @@
+//! Routes as a whole: order, names, upstreams, time limits, and where they may be written.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::{super::Upstream, Request, read, table, taken};
+
+const SHIPPED: &str = include_str!("../../../../deploy/nacos/gateway-app.yaml");
+
+#[test]
+fn the_shipped_document_gives_its_two_routes() {
+    let table = table(SHIPPED);
+    let ids: Vec<_> = table.routes().iter().map(|route| &*route.id).collect();
+    assert_eq!(ids, ["order-app", "user-app"]);
+    assert_eq!(table.services(), BTreeSet::from(["order-app".into(), "user-app".into()]));
+    let head = Request::get("/order-api/order/N0001");
+    let route = table.find(&head.head()).expect("a route");
+    assert_eq!(route.upstream, Upstream::Service("order-app".into()));
+    assert_eq!(route.filters.rewrite("/order-api/order/N0001"), "/order/N0001");
+    assert_eq!(route.filters.rewrite("/order-api"), "/");
+    assert_eq!(taken(&table, &Request::get("/user-api/user/U0001")), "user-app");
+    assert_eq!(taken(&table, &Request::get("/order-apis/x")), "-");
+    assert_eq!(taken(&table, &Request::get("/")), "-");
+}
+
+#[test]
+fn no_document_is_an_empty_table() {
+    let table = table("");
+    assert!(table.routes().is_empty() && table.services().is_empty());
+    assert_eq!(taken(&table, &Request::get("/")), "-");
+}
+
+#[test]
+fn the_newer_key_does_just_as_well_and_wins() {
+    let newer = SHIPPED.replace("    gateway:\n      routes:", "    gateway.server.webflux:\n      routes:");
+    assert_ne!(newer, SHIPPED);
+    assert_eq!(table(&newer).routes().len(), 2);
+
+    let (table, problems) = read(
+        "spring.cloud.gateway:
+  routes:
+  - { id: old, uri: 'lb://old', predicates: [Path=/**] }
+  server.webflux.routes:
+  - { id: new, uri: 'lb://new', predicates: [Path=/**] }",
+    );
+    assert_eq!(taken(&table, &Request::get("/")), "new");
+    let [problem] = &*problems else { panic!("{problems:#?}") };
+    assert!(problem.starts_with("Warning g.yaml:2: spring.cloud.gateway.routes: ignored, because"), "{problem}");
+}
+
+#[test]
+fn order_decides_then_the_place() {
+    let route = |id: &str, order: &str| format!("- {{ id: {id}, uri: 'lb://s', predicates: [Path=/**]{order} }}\n");
+    let text = [
+        "spring.cloud.gateway.routes:\n".to_owned(),
+        route("a", ""),
+        route("b", ", order: -1"),
+        route("c", ", order: 0"),
+        route("d", ", order: '-1'"),
+    ];
+    let table = table(&text.concat());
+    let ids: Vec<_> = table.routes().iter().map(|route| &*route.id).collect();
+    assert_eq!(ids, ["b", "d", "a", "c"]);
+    assert_eq!(taken(&table, &Request::get("/")), "b");
+}
+
+#[test]
+fn routes_without_a_name_get_one_that_is_free() {
+    let table = table(
+        "spring.cloud.gateway.routes:
+- { uri: 'lb://a', predicates: [Path=/a] }
+- { id: route-2, uri: 'lb://b', predicates: [Path=/b] }
+- { id: '', uri: 'lb://c', predicates: [Path=/c] }
+- { id: off, uri: 'lb://d', predicates: [Path=/d], enabled: false }",
+    );
+    let ids: Vec<_> = table.routes().iter().map(|route| &*route.id).collect();
+    assert_eq!(ids, ["route-1", "route-2", "route-3"]);
+    assert_eq!(taken(&table, &Request::get("/d")), "-");
+    assert!(!table.services().contains("d"));
+}
+
+#[test]
+fn upstreams() {
+    let fixed =
+        |authority: &str, host: &str, port| Upstream::Fixed { authority: authority.into(), host: host.into(), port };
+    for (uri, expect) in [
+        ("lb://order-app", Upstream::Service("order-app".into())),
+        ("lb://Order_App.v1/", Upstream::Service("Order_App.v1".into())),
+        ("http://example.org", fixed("example.org", "example.org", 80)),
+        ("HTTP://127.0.0.1:8081/", fixed("127.0.0.1:8081", "127.0.0.1", 8081)),
+        ("http://[::1]:9000", fixed("[::1]:9000", "::1", 9000)),
+        ("http://[::1]", fixed("[::1]", "::1", 80)),
+    ] {
+        let text = format!("spring.cloud.gateway.routes:\n- {{ id: a, uri: '{uri}', predicates: [Path=/**] }}");
+        assert_eq!(table(&text).routes()[0].upstream, expect);
+    }
+}
+
+#[test]
+fn time_limits() {
+    let table = table(
+        "spring.cloud.gateway:
+  httpclient: { connect-timeout: 1000, responseTimeout: 5s }
+  routes:
+  - { id: common, uri: 'lb://s', predicates: [Path=/**] }
+  - { id: own, uri: 'lb://s', predicates: [Path=/**], metadata: { connect-timeout: 200, response-timeout: '300' } }
+  - { id: lifted, uri: 'lb://s', predicates: [Path=/**], metadata: { response-timeout: -1 } }",
+    );
+    let limits: Vec<_> = table.routes().iter().map(|route| (route.connect_timeout, route.response_timeout)).collect();
+    let millis = |millis| Some(Duration::from_millis(millis));
+    assert_eq!(limits, [(millis(1000), millis(5000)), (millis(200), millis(300)), (millis(1000), None)]);
+}

@@ -1,0 +1,187 @@
+//! Texts in predicates: whole-text patterns, percent-decoding, and showing outside text in messages.
+
+use std::{borrow::Cow, fmt};
+
+use regex::{Regex, RegexBuilder};
+
+/// Compiled size of one expression. The engine is linear in the text, so this bounds a match as well.
+const REGEX_BYTES: usize = 1 << 20;
+
+/// A text to be matched whole: what Java's `String.matches` does.
+#[derive(Clone)]
+pub(super) enum TextPattern {
+    /// The expression had no special character: comparing does.
+    Exact(Box<str>),
+    Regex(Regex),
+}
+
+impl TextPattern {
+    /// Compiles an expression; the error says what is wrong with it.
+    pub(super) fn new(expression: &str) -> Result<Self, String> {
+        if regex::escape(expression) == expression {
+            return Ok(Self::Exact(expression.into()));
+        }
+        whole(expression, false).map(Self::Regex)
+    }
+
+    pub(super) fn matches(&self, text: &str) -> bool {
+        match self {
+            Self::Exact(exact) => **exact == *text,
+            Self::Regex(regex) => regex.is_match(text),
+        }
+    }
+
+    /// A value that is not text matches nothing.
+    pub(super) fn matches_bytes(&self, value: &[u8]) -> bool {
+        std::str::from_utf8(value).is_ok_and(|text| self.matches(text))
+    }
+}
+
+impl fmt::Debug for TextPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(exact) => exact.fmt(f),
+            Self::Regex(regex) => regex.fmt(f),
+        }
+    }
+}
+
+/// An expression that is searched for anywhere.
+pub(super) fn anywhere(expression: &str) -> Result<Regex, String> {
+    build(expression, false)
+}
+
+/// An expression that must cover the whole text.
+pub(super) fn whole(expression: &str, fold_case: bool) -> Result<Regex, String> {
+    // Alone first: `a)|(b` must not become valid by being wrapped.
+    build(expression, fold_case)?;
+    build(&format!(r"\A(?:{expression})\z"), fold_case)
+}
+
+fn build(expression: &str, fold_case: bool) -> Result<Regex, String> {
+    let mut builder = RegexBuilder::new(expression);
+    builder.size_limit(REGEX_BYTES).dfa_size_limit(REGEX_BYTES).nest_limit(50).case_insensitive(fold_case);
+    builder.build().map_err(|error| {
+        let error = error.to_string();
+        // The engine draws a picture over several lines; its last line is the reason.
+        let reason = error.lines().next_back().unwrap_or_default().trim_start_matches("error: ");
+        format!("{} is not a regular expression that can be used here: {reason}", quoted(expression))
+    })
+}
+
+/// Percent-decoding; borrows when there is nothing to decode. A broken escape stands for itself.
+pub(super) fn decoded(raw: &str, plus_is_space: bool) -> Cow<'_, str> {
+    let encoded = |byte: u8| byte == b'%' || (plus_is_space && byte == b'+');
+    if !raw.bytes().any(encoded) {
+        return Cow::Borrowed(raw);
+    }
+    let mut bytes = raw.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    while let [byte, rest @ ..] = bytes {
+        bytes = rest;
+        match byte {
+            b'%' => match hex_pair(rest) {
+                Some(value) => {
+                    decoded.push(value);
+                    bytes = rest.get(2..).unwrap_or_default();
+                }
+                None => decoded.push(b'%'),
+            },
+            b'+' if plus_is_space => decoded.push(b' '),
+            other => decoded.push(*other),
+        }
+    }
+    Cow::Owned(String::from_utf8(decoded).unwrap_or_else(|raw| String::from_utf8_lossy(raw.as_bytes()).into_owned()))
+}
+
+fn hex_pair(bytes: &[u8]) -> Option<u8> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some(digit(bytes.first()?)? << 4 | digit(bytes.get(1)?)?)
+}
+
+/// Text from outside as it may stand in a message: short, on one line, nothing a terminal obeys.
+pub(super) fn quoted(text: &str) -> String {
+    const LONGEST: usize = 100;
+    let escape = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() };
+    let short: String = text.chars().take(LONGEST).map(escape).collect();
+    format!("`{short}{}`", if text.chars().nth(LONGEST).is_some() { "…" } else { "" })
+}
+
+/// `; did you mean ...?` when one of the names is close, else nothing.
+pub(super) fn suggestion<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> String {
+    // A name from outside may be of any length; a long one is close to nothing.
+    let wanted: String = name.chars().take(40).map(|c| c.to_ascii_lowercase()).collect();
+    let distance = |known: &str| strsim::osa_distance(&wanted, &known.to_ascii_lowercase());
+    let near = known.into_iter().map(|known| (distance(known), known)).min();
+    match near {
+        Some((distance, known)) if distance <= (wanted.chars().count() / 3).min(3) => {
+            format!("; did you mean `{known}`?")
+        }
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_covers_the_whole_text() {
+        for (expression, text, expect) in [
+            ("V2", "V2", true),
+            ("V2", "V22", false),
+            ("gree.", "green", true),
+            ("gree.", "greener", false),
+            (r"\d+", "123", true),
+            (r"\d+", "x123", false),
+            ("a|b", "b", true),
+            ("a|b", "ab", false),
+        ] {
+            assert_eq!(TextPattern::new(expression).expect(expression).matches(text), expect, "{expression} {text}");
+        }
+        assert!(!TextPattern::new(".*").expect("valid").matches_bytes(b"\xff"));
+    }
+
+    #[test]
+    fn a_bad_expression_says_why_on_one_line() {
+        for (expression, why) in [
+            ("a)|(b", "unopened group"),
+            ("(?=x)x", "look-around"),
+            (r"(a)\1", "backreferences"),
+            ("a{1", "repetition"),
+            ("((a{1000}){1000}){1000}", "size limit"),
+        ] {
+            let error = TextPattern::new(expression).expect_err(expression);
+            assert!(error.contains(why) && !error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn decodes_what_is_encoded_and_nothing_else() {
+        for (raw, plus, expect) in [
+            ("plain", true, "plain"),
+            ("f%20o", false, "f o"),
+            ("a+b", false, "a+b"),
+            ("a+b", true, "a b"),
+            ("%e6%9d%ad", false, "杭"),
+            ("%", false, "%"),
+            ("%4", false, "%4"),
+            ("%zz%41", false, "%zzA"),
+            ("%+f", false, "%+f"),
+            ("%ff", false, "\u{fffd}"),
+        ] {
+            assert_eq!(decoded(raw, plus), expect, "{raw}");
+        }
+        assert!(matches!(decoded("a+b", false), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn suggests_what_is_close() {
+        let known = ["Path", "Method", "RemoteAddr"];
+        assert_eq!(suggestion("Paht", known), "; did you mean `Path`?");
+        assert_eq!(suggestion("path", known), "; did you mean `Path`?");
+        assert_eq!(suggestion("RemoteAdr", known), "; did you mean `RemoteAddr`?");
+        assert_eq!(suggestion("CloudFoundry", known), "");
+        assert_eq!(suggestion("", known), "");
+    }
+}
