@@ -1,1 +1,22 @@
-//! Placeholder.
+//! What the end-to-end tests stand on: a real Nacos in a container, our programs as processes, requests, and waiting.
+//!
+//! Nothing here sleeps for a fixed time: tests wait for a state, with a deadline ([`eventually`]).
+
+pub mod cable;
+pub mod chain;
+pub mod documents;
+pub mod nacos;
+pub mod ports;
+pub mod process;
+pub mod request;
+pub mod stage;
+pub mod traffic;
+mod wait;
+
+pub use chain::{Chain, Setup};
+pub use documents::Documents;
+pub use nacos::Nacos;
+pub use process::App;
+pub use request::{Answer, Http, Seen};
+pub use stage::Stage;
+pub use wait::{eventually, eventually_within};

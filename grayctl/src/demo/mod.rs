@@ -1,0 +1,197 @@
+//! `grayctl demo`: the whole chain on this machine, with real processes and real requests.
+//!
+//! The scenarios edit the live documents, the switch among them. So that nobody who watches port 7000 sees a chain
+//! that is still being tried out, they run through a gateway on a port of its own; the one on port 7000 starts when
+//! the documents are as they were.
+
+mod live;
+mod ports;
+mod process;
+mod scenario;
+mod table;
+mod tied;
+
+pub(crate) use tied::{TiedArgs, become_program};
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use self::{live::LiveDocuments, process::Fleet, scenario::Probe};
+use crate::{
+    find::{DOCUMENTS, repository_documents},
+    print::{complain, say},
+};
+
+/// The programs of the chain, and how to make them.
+const PROGRAMS: [&str; 3] = ["gray-gateway", "order-app", "user-app"];
+const BUILD: &str = "cargo build -p gray-gateway -p order-app -p user-app -p grayctl";
+/// A debug build on a busy machine is ready in well under a second.
+const READY: Duration = Duration::from_secs(30);
+
+/// Run the whole chain on this machine and try it out; nothing but Rust is needed.
+///
+/// Starts a gateway and two versions each of order-app and user-app, with a directory as registry, sends real requests
+/// for every kind of rule, shows which versions answered, and stays up until Ctrl-C (or SIGTERM). Leaves nothing behind.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Directory with the YAML documents to start from [default: deploy/nacos of the repository around the current
+    /// directory]; it is copied, never changed.
+    #[arg(long, value_name = "DIR")]
+    config: Option<PathBuf>,
+    /// Stop when the scenarios are through, instead of staying up.
+    #[arg(long)]
+    once: bool,
+}
+
+/// Where the demo keeps what it makes; removed at the end.
+#[derive(Debug)]
+struct Workspace {
+    root: tempfile::TempDir,
+}
+
+impl Workspace {
+    fn new() -> Result<Self> {
+        let root =
+            tempfile::Builder::new().prefix("gray-demo-").tempdir().context("cannot make a temporary directory")?;
+        let workspace = Self { root };
+        for dir in [workspace.registry(), workspace.config(), workspace.logs()] {
+            std::fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        }
+        Ok(workspace)
+    }
+
+    fn registry(&self) -> PathBuf {
+        self.root.path().join("registry")
+    }
+
+    fn config(&self) -> PathBuf {
+        self.root.path().join("config")
+    }
+
+    fn logs(&self) -> PathBuf {
+        self.root.path().join("logs")
+    }
+}
+
+/// Runs the command.
+pub(crate) async fn run(args: &DemoArgs) -> Result<()> {
+    let mut stop = Stop::new()?;
+    let programs = programs()?;
+    let documents = match &args.config {
+        Some(dir) => dir.clone(),
+        None => repository_documents(&env::current_dir()?).with_context(|| {
+            format!("no {DOCUMENTS} here or above: run it inside the repository, or give --config DIR")
+        })?,
+    };
+    ports::check_free()?;
+    let workspace = Workspace::new()?;
+    let live = LiveDocuments::copy(&documents, &workspace.config())?;
+    let mut fleet = Fleet::new(programs, &workspace);
+
+    let outcome = tokio::select! {
+        outcome = show(&mut fleet, &live, &workspace, args.once) => outcome,
+        name = stop.wait() => {
+            say(format_args!("\n{name}: stopping"));
+            Ok(())
+        }
+    };
+    fleet.stop().await;
+    workspace.root.close().context("cannot remove the temporary directory")?;
+    outcome
+}
+
+/// The demo itself; ends by itself only when something fails, or when it is to run once.
+async fn show(fleet: &mut Fleet, live: &LiveDocuments, workspace: &Workspace, once: bool) -> Result<()> {
+    let start = Instant::now();
+    say("gray-chain demo: gateway → order-app → user-app, V1 in production and V2 in gray\n");
+    for (service, ports) in ports::SERVICES {
+        for (version, port) in ["V1", "V2"].into_iter().zip(ports) {
+            fleet.start_service(service, version, port)?;
+        }
+    }
+    let rehearsal = ports::Gateway::any_free()?;
+    fleet.start_gateway("gateway (rehearsal)", rehearsal)?;
+    fleet.wait_ready(READY).await?;
+    let probe = Probe::new(rehearsal.port)?;
+    probe.wait_for_chain(READY).await.context(fleet.tails())?;
+    say(format_args!(
+        "5 processes up in {:.1} s; {} requests each:\n",
+        start.elapsed().as_secs_f32(),
+        scenario::REQUESTS
+    ));
+
+    let rows = scenario::run_all(&probe, live).await.map_err(|error| error.context(fleet.tails()))?;
+    say(table::render(&rows));
+    let wrong = rows.iter().filter(|row| !row.as_expected()).count();
+    if wrong > 0 {
+        bail!("{wrong} of {} scenarios did not go as they should\n{}", rows.len(), fleet.tails());
+    }
+    if once {
+        return Ok(());
+    }
+
+    fleet.stop_last().await;
+    fleet.start_gateway("gateway", ports::GATEWAY)?;
+    fleet.wait_ready(READY).await?;
+    let probe = Probe::new(ports::GATEWAY.port)?;
+    probe.wait_for_chain(READY).await.context(fleet.tails())?;
+    say(what_next(&workspace.config(), &workspace.logs()));
+    loop {
+        complain(fleet.next_death().await);
+        if fleet.is_empty() {
+            bail!("every process of the demo has ended");
+        }
+    }
+}
+
+fn what_next(config: &Path, logs: &Path) -> String {
+    let ports::Gateway { port, admin_port } = ports::GATEWAY;
+    let (config, logs) = (config.display(), logs.display());
+    format!(
+        "\nThe chain is up. Try it:\n\
+        \n  curl http://127.0.0.1:{port}/order-api/order/N0001                      # V1 → V1\
+        \n  curl -H 'gray: gray-996' http://127.0.0.1:{port}/order-api/order/N0001  # V2 → V2\
+        \n  curl http://127.0.0.1:{admin_port}/metrics                                     # what the gateway counted\
+        \n\nEdit a document and send the same request again; a change takes effect as you save:\n\
+        \n  {config}/gateway-app.yaml      who is gray, routes\
+        \n  {config}/common-config.yaml    the switch, the versions\
+        \n\nLogs: {logs}    Stop: Ctrl-C"
+    )
+}
+
+/// The programs beside our own executable.
+fn programs() -> Result<PathBuf> {
+    let own = env::current_exe().context("cannot tell where grayctl itself is")?;
+    let dir = own.parent().context("grayctl has no directory")?;
+    let missing: Vec<_> = PROGRAMS.into_iter().filter(|name| !dir.join(name).is_file()).collect();
+    if !missing.is_empty() {
+        bail!("{} missing in {}; build with: {BUILD}", missing.join(", "), dir.display());
+    }
+    Ok(dir.to_owned())
+}
+
+/// What ends the demo from outside.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn new() -> Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn wait(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}

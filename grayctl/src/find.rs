@@ -1,0 +1,78 @@
+//! Finds the configuration documents in a directory.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+/// Where the documents live in the repository.
+pub(crate) const DOCUMENTS: &str = "deploy/nacos";
+
+/// One YAML document: its name in the registry, and its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Document {
+    pub(crate) name: String,
+    pub(crate) text: String,
+}
+
+/// Every `*.yaml` of a directory, by name.
+pub(crate) fn documents(dir: &Path) -> Result<Vec<Document>> {
+    let entries = std::fs::read_dir(dir).with_context(|| {
+        format!("cannot read the directory {} (--dir names the one with the YAML documents)", dir.display())
+    })?;
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.with_context(|| format!("cannot list {}", dir.display()))?.path();
+        if path.extension().is_none_or(|extension| extension != "yaml") || !path.is_file() {
+            continue;
+        }
+        let name =
+            path.file_name().and_then(|name| name.to_str()).context("a document's name is not UTF-8")?.to_owned();
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        found.push(Document { name, text });
+    }
+    if found.is_empty() {
+        bail!("{} holds no *.yaml document", dir.display());
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+/// The repository's `deploy/nacos`, seen from `start` or a directory above it.
+pub(crate) fn repository_documents(start: &Path) -> Option<PathBuf> {
+    start.ancestors().map(|dir| dir.join(DOCUMENTS)).find(|dir| dir.is_dir())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_yaml_documents_count_and_come_in_order() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        for name in ["b.yaml", "a.yaml", "notes.txt", "c.yaml.bak"] {
+            std::fs::write(dir.path().join(name), name)?;
+        }
+        let names: Vec<_> = documents(dir.path())?.into_iter().map(|document| document.name).collect();
+        assert_eq!(names, ["a.yaml", "b.yaml"]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_directory_without_documents_is_an_error_that_names_it() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let error = documents(dir.path()).expect_err("empty");
+        assert!(error.to_string().contains(&dir.path().display().to_string()));
+        assert!(documents(&dir.path().join("absent")).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn the_repository_is_found_from_below() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let deep = dir.path().join("a/b");
+        std::fs::create_dir_all(&deep)?;
+        std::fs::create_dir_all(dir.path().join(DOCUMENTS))?;
+        assert_eq!(repository_documents(&deep), Some(dir.path().join(DOCUMENTS)));
+        Ok(())
+    }
+}

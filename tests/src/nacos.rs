@@ -1,0 +1,198 @@
+//! A real Nacos in a container, and its HTTP API as an operator's console uses it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use reqwest::{Client, Method, StatusCode};
+use serde_json::Value;
+use testcontainers::{
+    ContainerAsync, ContainerRequest, GenericImage, ImageExt as _, core::IntoContainerPort as _,
+    runners::AsyncRunner as _,
+};
+
+use crate::{Documents, documents, eventually_within, ports};
+
+/// The published image; scripts/ensure-images.sh sees to it that it is here.
+const IMAGE: (&str, &str) = ("nacos/nacos-server", "v2.3.2");
+const GROUP: &str = "DEFAULT_GROUP";
+const START: Duration = Duration::from_secs(120);
+
+/// A running Nacos.
+#[derive(Debug)]
+pub struct Nacos {
+    container: ContainerAsync<GenericImage>,
+    http: Client,
+    port: u16,
+}
+
+/// An instance as Nacos lists it.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Port.
+    pub port: u16,
+    /// Metadata and the rest, as Nacos says it.
+    pub json: Value,
+}
+
+impl Nacos {
+    /// Starts one; its gRPC port is its HTTP port + 1000, as clients expect it.
+    pub async fn start() -> Result<Self> {
+        Self::start_with(|request| request).await
+    }
+
+    /// Starts one with more to the container (a network, a name).
+    pub async fn start_with(
+        more: impl FnOnce(ContainerRequest<GenericImage>) -> ContainerRequest<GenericImage>,
+    ) -> Result<Self> {
+        let port = ports::nacos_pair()?;
+        let request = GenericImage::new(IMAGE.0, IMAGE.1)
+            .with_env_var("MODE", "standalone")
+            .with_env_var("JVM_XMS", "256m")
+            .with_env_var("JVM_XMX", "512m")
+            .with_env_var("JVM_XMN", "128m")
+            .with_mapped_port(port, 8848.tcp())
+            .with_mapped_port(port + 1000, 9848.tcp());
+        let container = more(request)
+            .start()
+            .await
+            .context("cannot start Nacos: is Docker running (scripts/ensure-docker.sh) and the image here (scripts/ensure-images.sh)?")?;
+        let http = Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
+        let nacos = Self { container, http, port };
+        eventually_within(START, "Nacos gets ready", || nacos.call(Method::GET, "console/health/readiness", &[]))
+            .await?;
+        Ok(nacos)
+    }
+
+    /// `host:port` of the HTTP API, from this machine.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// HTTP port on this machine; gRPC is 1000 above.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Stops and removes it.
+    pub async fn remove(self) -> Result<()> {
+        Ok(self.container.rm().await?)
+    }
+
+    /// A new namespace, with these documents in it.
+    pub async fn namespace(self: &Arc<Self>, documents: &Documents) -> Result<Namespace> {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let name = format!("e2e-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let form = [("customNamespaceId", name.as_str()), ("namespaceName", &name), ("namespaceDesc", "a test")];
+        self.call(Method::POST, "console/namespaces", &form).await?;
+        let namespace = Namespace { nacos: Arc::clone(self), name };
+        namespace.publish_all(documents).await?;
+        Ok(namespace)
+    }
+
+    /// A namespace by its name, whether it exists or not.
+    pub fn existing_namespace(self: &Arc<Self>, name: &str) -> Namespace {
+        Namespace { nacos: Arc::clone(self), name: name.to_owned() }
+    }
+
+    async fn call(&self, method: Method, path: &str, fields: &[(&str, &str)]) -> Result<String> {
+        let url = format!("http://127.0.0.1:{}/nacos/v1/{path}", self.port);
+        let request = self.http.request(method.clone(), url);
+        // Nacos takes its parameters from either place; a document is too long for the address line.
+        let request = if method == Method::POST { request.form(fields) } else { request.query(fields) };
+        let answer = request.send().await?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        ensure!(status == StatusCode::OK, "Nacos answered {method} {path} with {status}: {text}");
+        Ok(text)
+    }
+}
+
+/// A namespace of its own for one test.
+#[derive(Debug)]
+pub struct Namespace {
+    nacos: Arc<Nacos>,
+    /// Its id.
+    pub name: String,
+}
+
+impl Namespace {
+    /// Publishes both documents.
+    pub async fn publish_all(&self, documents: &Documents) -> Result<()> {
+        self.publish(documents::COMMON, &documents.common).await?;
+        self.publish(documents::GATEWAY, &documents.gateway).await
+    }
+
+    /// Publishes one document.
+    pub async fn publish(&self, name: &str, text: &str) -> Result<()> {
+        let fields =
+            [("tenant", self.name.as_str()), ("group", GROUP), ("dataId", name), ("type", "yaml"), ("content", text)];
+        let said = self.nacos.call(Method::POST, "cs/configs", &fields).await?;
+        ensure!(said == "true", "Nacos did not accept {name}: {said}");
+        Ok(())
+    }
+
+    /// Deletes one document.
+    pub async fn delete(&self, name: &str) -> Result<()> {
+        let fields = [("tenant", self.name.as_str()), ("group", GROUP), ("dataId", name)];
+        self.nacos.call(Method::DELETE, "cs/configs", &fields).await?;
+        Ok(())
+    }
+
+    /// The text of a document.
+    pub async fn document(&self, name: &str) -> Result<String> {
+        self.nacos.call(Method::GET, "cs/configs", &[("tenant", &self.name), ("group", GROUP), ("dataId", name)]).await
+    }
+
+    /// The instances of a service.
+    pub async fn instances(&self, service: &str) -> Result<Vec<Listed>> {
+        let fields = [("namespaceId", self.name.as_str()), ("groupName", GROUP), ("serviceName", service)];
+        let text = self.nacos.call(Method::GET, "ns/instance/list", &fields).await?;
+        let json: Value = serde_json::from_str(&text)?;
+        let hosts = json["hosts"].as_array().with_context(|| format!("no hosts in {text}"))?;
+        Ok(hosts
+            .iter()
+            .filter_map(|host| {
+                let port = host["port"].as_u64().and_then(|port| u16::try_from(port).ok())?;
+                Some(Listed { port, json: host.clone() })
+            })
+            .collect())
+    }
+
+    /// Registers an instance that nobody keeps alive; Nacos drops it after half a minute.
+    pub async fn register(&self, service: &str, port: u16, version: &str) -> Result<()> {
+        let port = port.to_string();
+        let metadata = format!("{{\"version\":\"{version}\"}}");
+        let fields = self.instance_fields(service, &port, &metadata);
+        self.nacos.call(Method::POST, "ns/instance", &fields).await?;
+        Ok(())
+    }
+
+    /// Changes an instance as the console does: metadata `version`, weight, switched on or off.
+    pub async fn change(&self, service: &str, port: u16, version: &str, weight: f64, enabled: bool) -> Result<()> {
+        let (port, weight, enabled) = (port.to_string(), weight.to_string(), enabled.to_string());
+        let metadata = format!("{{\"version\":\"{version}\"}}");
+        let mut fields = self.instance_fields(service, &port, &metadata);
+        fields.extend([("weight", weight.as_str()), ("enabled", enabled.as_str())]);
+        let said = self.nacos.call(Method::PUT, "ns/instance", &fields).await?;
+        ensure!(said == "ok", "Nacos did not change {service}:{port}: {said}");
+        Ok(())
+    }
+
+    fn instance_fields<'a>(&'a self, service: &'a str, port: &'a str, metadata: &'a str) -> Vec<(&'a str, &'a str)> {
+        vec![
+            ("namespaceId", self.name.as_str()),
+            ("groupName", GROUP),
+            ("serviceName", service),
+            ("ip", "127.0.0.1"),
+            ("port", port),
+            ("clusterName", "DEFAULT"),
+            ("ephemeral", "true"),
+            ("metadata", metadata),
+        ]
+    }
+}
