@@ -6,7 +6,7 @@
 use std::future::Future;
 
 use http::HeaderMap;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, futures::TaskLocalFuture};
 
 use crate::tag::{GRAY_HEADER, GrayStatus};
 
@@ -43,6 +43,16 @@ impl ReleaseContext {
     /// The context of the running task; empty outside of a request.
     pub fn current() -> Self {
         CURRENT.try_with(|context| *context).unwrap_or_default()
+    }
+
+    /// Runs a closure within this context.
+    pub fn enter<R>(self, run: impl FnOnce() -> R) -> R {
+        CURRENT.sync_scope(self, run)
+    }
+
+    /// A future that runs within this context, as a type that can be named.
+    pub(crate) fn wrap<F: Future>(self, future: F) -> TaskLocalFuture<Self, F> {
+        CURRENT.scope(self, future)
     }
 
     /// Runs a future within this context.

@@ -1,9 +1,47 @@
-//! gray-common: the starter crate of gray-chain.
+//! gray-common: the starter crate of gray-chain. It makes a service take part in a full-chain gray release.
+//!
+//! The gateway decides once per request who gets the new version of some services, and sends the decision along as a
+//! header ([`GRAY_HEADER`]). A service that takes part registers with its version, keeps the header's value for the
+//! time of a request ([`ReleaseContext`]), and calls other services through a client that picks instances of the
+//! fitting version ([`client::GrayClient`]). [`service::run`] puts all of it together, with health checks, live
+//! settings, and an orderly way out:
+//!
+//! ```no_run
+//! use axum::{Router, extract::State, routing::get};
+//! use clap::Parser;
+//! use gray_common::{client::GrayClient, service::{self, ServiceCli}};
+//!
+//! async fn hello(State(users): State<GrayClient>) -> String {
+//!     match users.get("/user/U0001").send().await {       // goes where the tag of this request belongs
+//!         Ok(answer) => format!("{} says {}", answer.endpoint().authority(), answer.status()),
+//!         Err(error) => error.to_string(),
+//!     }
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> std::process::ExitCode {
+//!     let cli = ServiceCli::parse();                      // --port --version --nacos ..., and `healthcheck`
+//!     service::run("hello-app", 7300, &cli.service, async |gray| {
+//!         let users = gray.client("user-app")?;
+//!         Ok(Router::new().route("/hello", get(hello)).with_state(users))
+//!     })
+//!     .await
+//! }
+//! ```
+//!
+//! A program with flags of its own flattens [`service::ServiceArgs`] into them. Work that a handler starts in the
+//! background keeps the tag with [`spawn`]; a plain `tokio::spawn` loses it.
+//!
+//! The pure core ([`tag`], [`instance`], [`rule`], [`balance`]) knows neither clock nor network; everything else
+//! stands around it.
 
+pub mod api;
 pub mod balance;
 pub mod client;
 pub mod config_source;
 pub mod context;
+pub mod control;
+mod directory;
 pub mod document;
 pub mod instance;
 pub mod layer;

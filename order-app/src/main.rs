@@ -1,2 +1,22 @@
-//! Placeholder.
-fn main() {}
+//! Starts order-app.
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::Parser;
+use gray_common::service;
+use order_app::{
+    app::{State, app},
+    settings::Settings,
+};
+use user_client::UserClient;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let settings = Settings::parse();
+    service::run("order-app", 7100, &settings.service, async |gray| {
+        let limit = Duration::from_millis(settings.user_timeout_ms);
+        let users = UserClient::new(gray.client_builder(user_client::SERVICE).timeout(limit).build()?);
+        Ok(app(State { port: gray.port(), version: gray.version().to_owned(), users }))
+    })
+    .await
+}

@@ -1,0 +1,164 @@
+//! The gray-aware HTTP client: select the instances that may answer, pick one, inject the tag, send.
+//!
+//! A failed connect is tried again on another instance of the same subset, whatever the method: nothing was sent.
+//! Once bytes were sent nothing is repeated. Redirects are not followed (they could leave the chain), proxies of the
+//! environment are not used (instances are dialled directly).
+//!
+//! ```no_run
+//! use gray_common::{Instance, balance::{Strategy, VersionPolicy}, client::{GrayClient, ServiceView}};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! // A service gets its views from `GrayService::client`; this one is fixed.
+//! let instances = [Instance::new("127.0.0.1", 7201).with_version("V1")];
+//! let view = ServiceView::fixed("user-app", &instances, VersionPolicy::default(), Strategy::RoundRobin);
+//! let client = GrayClient::builder(view).own_version("V1").build()?;
+//! let answer = client.get("/user/U0001").send().await?;
+//! println!("{} from {}", answer.status(), answer.endpoint().authority());
+//! # Ok(()) }
+//! ```
+
+mod error;
+mod request;
+mod send;
+mod view;
+
+pub use error::ClientError;
+pub use request::{RequestBuilder, Response};
+pub use view::{ServiceView, ViewSnapshot};
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize},
+    },
+    time::{Duration, Instant},
+};
+
+use http::Method;
+
+/// How often a call is tried in all, when connects fail.
+const MAX_ATTEMPTS: usize = 3;
+
+/// A client of one service. Cheap to clone; clones share connections, turn and counters.
+#[derive(Clone, Debug)]
+pub struct GrayClient {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    view: ServiceView,
+    own_version: Option<Box<str>>,
+    http: reqwest::Client,
+    timeout: Duration,
+    max_body: usize,
+    turn: AtomicUsize,
+    fallback_log: FallbackLog,
+}
+
+/// Lets a fallback into the log at most once per [`FallbackLog::PERIOD`]; all are counted.
+#[derive(Debug)]
+struct FallbackLog {
+    started: Instant,
+    /// Milliseconds after `started` before which nothing is logged.
+    quiet_until: AtomicU64,
+}
+
+impl GrayClient {
+    /// A client with the default limits.
+    pub fn new(view: ServiceView, own_version: Option<&str>) -> Result<Self, ClientError> {
+        let mut builder = Self::builder(view);
+        builder.own_version = own_version.map(Into::into);
+        builder.build()
+    }
+
+    /// A client with limits of your own.
+    pub fn builder(view: ServiceView) -> GrayClientBuilder {
+        GrayClientBuilder {
+            view,
+            own_version: None,
+            connect_timeout: Duration::from_secs(1),
+            timeout: Duration::from_secs(3),
+            max_body: 2 * 1024 * 1024,
+        }
+    }
+
+    /// Name of the service it calls.
+    pub fn service(&self) -> &str {
+        self.inner.view.service()
+    }
+
+    /// Begins a GET; `path` starts with `/`, is percent-encoded, and may have a query.
+    pub fn get(&self, path: impl Into<String>) -> RequestBuilder {
+        self.request(Method::GET, path)
+    }
+
+    /// Begins a request; `path` starts with `/`, is percent-encoded, and may have a query.
+    pub fn request(&self, method: Method, path: impl Into<String>) -> RequestBuilder {
+        RequestBuilder::new(self.clone(), method, path.into())
+    }
+}
+
+/// Builds a [`GrayClient`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct GrayClientBuilder {
+    view: ServiceView,
+    own_version: Option<Box<str>>,
+    connect_timeout: Duration,
+    timeout: Duration,
+    max_body: usize,
+}
+
+impl GrayClientBuilder {
+    /// The caller's own version: where a request without a tag stays.
+    pub fn own_version(mut self, version: impl Into<Box<str>>) -> Self {
+        self.own_version = Some(version.into());
+        self
+    }
+
+    /// Limit of one connect; default 1 s.
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.connect_timeout = limit;
+        self
+    }
+
+    /// Limit of a call as a whole, repeated connects and the body of the answer included; default 3 s.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = limit;
+        self
+    }
+
+    /// Largest answer that [`Response::bytes`] and [`Response::json`] take; default 2 MiB.
+    pub fn max_body(mut self, bytes: usize) -> Self {
+        self.max_body = bytes;
+        self
+    }
+
+    /// The client.
+    pub fn build(self) -> Result<GrayClient, ClientError> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(self.connect_timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .tcp_nodelay(true)
+            // Shorter than the keep-alive of common servers, so that we are the ones to close an idle connection.
+            .pool_idle_timeout(Duration::from_secs(20))
+            .build()
+            .map_err(|source| ClientError::Build { source })?;
+        Ok(GrayClient {
+            inner: Arc::new(Inner {
+                view: self.view,
+                own_version: self.own_version,
+                http,
+                timeout: self.timeout,
+                max_body: self.max_body,
+                turn: AtomicUsize::new(0),
+                fallback_log: FallbackLog::new(),
+            }),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

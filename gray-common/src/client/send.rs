@@ -1,0 +1,185 @@
+//! The way of one call: select, pick, inject, send; again elsewhere when the connect fails.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use http::{HeaderMap, Uri};
+use tokio::time::Instant;
+
+use super::{ClientError, FallbackLog, GrayClient, MAX_ATTEMPTS, RequestBuilder, Response};
+use crate::{
+    balance::{Draw, Selection},
+    context::ReleaseContext,
+    instance::{Endpoint, Subset},
+    telemetry,
+};
+
+pub(super) async fn send(request: RequestBuilder) -> Result<Response, ClientError> {
+    let client = request.client.clone();
+    if let Some(reason) = request.broken.clone() {
+        return Err(client.unsendable(reason));
+    }
+    check_path(&request.path).map_err(|reason| client.unsendable(reason))?;
+    let context = ReleaseContext::current();
+    let deadline = Instant::now() + request.timeout;
+    let mut headers = request.headers.clone();
+    context.inject(&mut headers);
+
+    // A guard must not be held across an await: it would pin the old snapshot for as long as the call takes.
+    let snapshot = Arc::clone(&client.inner.view.load());
+    let subset = client.select(&snapshot, context)?;
+    let draw = Draw { turn: client.inner.turn.fetch_add(1, Relaxed), random: fastrand::u64(..) };
+    let mut tried: Vec<Arc<Endpoint>> = Vec::new();
+    let mut last = None;
+    while tried.len() < MAX_ATTEMPTS {
+        let Some(endpoint) = snapshot.strategy.pick_untried(subset, draw, &tried).cloned() else { break };
+        match client.attempt(&request, &headers, &endpoint, deadline).await {
+            Err(Attempt::Connect(error)) => {
+                tracing::debug!(service = client.service(), instance = endpoint.authority(), %error, "connect failed");
+                metrics::counter!(telemetry::CLIENT_CONNECT_FAILURES_TOTAL, telemetry::SERVICE => client.service().to_owned())
+                    .increment(1);
+                last = Some(error);
+                tried.push(endpoint);
+            }
+            Err(Attempt::Final(error)) => return Err(error),
+            Ok(response) => return Ok(response),
+        }
+    }
+    match last {
+        Some(source) => Err(ClientError::Connect {
+            service: client.service().to_owned(),
+            tried: tried.iter().map(|endpoint| endpoint.authority()).collect::<Vec<_>>().join(", "),
+            source,
+        }),
+        None => Err(client.no_instance(None)),
+    }
+}
+
+enum Attempt {
+    /// Nothing was sent: another instance may be tried.
+    Connect(reqwest::Error),
+    Final(ClientError),
+}
+
+impl GrayClient {
+    fn select<'s>(
+        &self,
+        snapshot: &'s super::ViewSnapshot,
+        context: ReleaseContext,
+    ) -> Result<&'s Subset, ClientError> {
+        if !snapshot.known {
+            return Err(ClientError::NotReady { service: self.service().to_owned() });
+        }
+        let own = self.inner.own_version.as_deref();
+        match snapshot.policy.select(&snapshot.instances, context.tag, own) {
+            Selection::Hit(subset) => Ok(subset),
+            Selection::Fallback(subset) => {
+                self.count_fallback(snapshot.policy.wanted(context.tag, own), snapshot.policy.fallback.as_str());
+                Ok(subset)
+            }
+            Selection::None => Err(self.no_instance(snapshot.policy.wanted(context.tag, own))),
+        }
+    }
+
+    async fn attempt(
+        &self,
+        request: &RequestBuilder,
+        headers: &HeaderMap,
+        endpoint: &Arc<Endpoint>,
+        deadline: Instant,
+    ) -> Result<Response, Attempt> {
+        let url = format!("http://{}{}", endpoint.authority(), request.path);
+        let mut outgoing = self
+            .inner
+            .http
+            .request(request.method.clone(), url)
+            .headers(headers.clone())
+            .timeout(deadline.saturating_duration_since(Instant::now()));
+        if let Some(body) = &request.body {
+            outgoing = outgoing.body(body.clone());
+        }
+        let in_flight = endpoint.load().begin();
+        match outgoing.send().await {
+            Ok(inner) => {
+                in_flight.responded();
+                let (client, endpoint) = (self.clone(), Arc::clone(endpoint));
+                Ok(Response { client, inner, endpoint, deadline, limit: request.timeout, _in_flight: in_flight })
+            }
+            Err(error) if error.is_builder() => {
+                let reason = format!("{} does not form a URL with {:?}", request.path, endpoint.authority());
+                Err(Attempt::Final(self.unsendable(reason)))
+            }
+            Err(error) if error.is_connect() => Err(Attempt::Connect(error.without_url())),
+            Err(error) => Err(Attempt::Final(self.failed(endpoint, request.timeout, deadline, error))),
+        }
+    }
+
+    /// Sorts an error that came after the connect.
+    pub(super) fn failed(
+        &self,
+        endpoint: &Endpoint,
+        limit: Duration,
+        deadline: Instant,
+        error: reqwest::Error,
+    ) -> ClientError {
+        let (service, authority) = (self.service().to_owned(), endpoint.authority().to_owned());
+        if error.is_timeout() || Instant::now() >= deadline {
+            return ClientError::Timeout { service, authority, limit };
+        }
+        ClientError::Transport { service, authority, source: error.without_url() }
+    }
+
+    fn no_instance(&self, wanted: Option<&str>) -> ClientError {
+        metrics::counter!(telemetry::CLIENT_NO_INSTANCE_TOTAL, telemetry::SERVICE => self.service().to_owned()).increment(1);
+        ClientError::NoInstance { service: self.service().to_owned(), wanted: wanted.map(str::to_owned) }
+    }
+
+    fn unsendable(&self, reason: String) -> ClientError {
+        ClientError::Request { service: self.service().to_owned(), reason }
+    }
+
+    fn count_fallback(&self, wanted: Option<&str>, fallback: &str) {
+        let service = self.service();
+        metrics::counter!(telemetry::FALLBACK_TOTAL, telemetry::SERVICE => service.to_owned()).increment(1);
+        if self.inner.fallback_log.may_log() {
+            tracing::warn!(
+                service,
+                wanted,
+                fallback,
+                "no instance of the wanted version is alive: the fallback answers (logged at most every 10 s)"
+            );
+        }
+    }
+}
+
+/// Whether a path keeps the call on the picked instance: `http://host:port` + path must not mean another host.
+fn check_path(path: &str) -> Result<(), String> {
+    if !path.starts_with('/') {
+        return Err(format!("the path {path:?} does not start with `/`"));
+    }
+    match path.parse::<Uri>() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("{path:?} is not a percent-encoded path: {error}")),
+    }
+}
+
+impl FallbackLog {
+    const PERIOD: Duration = Duration::from_secs(10);
+
+    pub(super) fn new() -> Self {
+        Self { started: std::time::Instant::now(), quiet_until: AtomicU64::new(0) }
+    }
+
+    fn may_log(&self) -> bool {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let quiet_until = self.quiet_until.load(Relaxed);
+        let next = now.saturating_add(Self::PERIOD.as_millis() as u64);
+        // Of several callers at once one wins the exchange and logs.
+        now >= quiet_until && self.quiet_until.compare_exchange(quiet_until, next, Relaxed, Relaxed).is_ok()
+    }
+}

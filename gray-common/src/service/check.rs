@@ -1,0 +1,94 @@
+//! `--check-config`: every problem of the settings at once, without serving.
+
+use std::{fmt::Write as _, time::Duration};
+
+use tokio::time;
+
+use crate::{
+    config_source::DocumentText,
+    control::{ControlArgs, ControlError},
+    document::{Documents, Problems},
+    registry::Health,
+    settings,
+};
+
+/// How long the source may take to answer for one document.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// The settings are not in order.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// The flags say too little.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The source does not answer.
+    #[error("no answer for {document} within {LIMIT:?}: {reason}")]
+    NoAnswer {
+        /// The document.
+        document: String,
+        /// What the source is waiting for.
+        reason: String,
+    },
+    /// The document that everything depends on is not there.
+    #[error("there is no {document} in {place}; is this the right place?")]
+    Absent {
+        /// The document.
+        document: String,
+        /// Where it was looked for.
+        place: String,
+    },
+    /// The documents have errors; warnings are among them.
+    #[error("the settings would be refused:\n{0}")]
+    Refused(Problems),
+}
+
+/// Reads the documents once, `required` and then `optional` ones, and judges them as a running process would.
+/// The report names what was read, and the warnings.
+pub async fn check_config<T>(
+    control: &ControlArgs,
+    program: &str,
+    required: &str,
+    optional: &[&str],
+    read: impl Fn(&Documents) -> T,
+) -> Result<String, CheckError> {
+    let source = control.connect_config(program)?;
+    let mut texts = Vec::new();
+    for name in std::iter::once(required).chain(optional.iter().copied()) {
+        let mut document = source.watch(name);
+        let answer = time::timeout(LIMIT, document.wait_for(|text| *text != DocumentText::Unknown)).await;
+        match answer.ok().and_then(Result::ok).as_deref() {
+            Some(DocumentText::Present(text)) => texts.push((name, text.clone())),
+            Some(_) if name == required => return Err(CheckError::Absent { document: name.into(), place: place(control) }),
+            Some(_) => {}
+            None => {
+                let reason = match &*source.health().borrow() {
+                    Health::Down(reason) => reason.clone(),
+                    Health::Up => "the source is up but silent".to_owned(),
+                };
+                return Err(CheckError::NoAnswer { document: name.into(), reason });
+            }
+        }
+    }
+    let documents: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (*name, &**text)).collect();
+    let (_, warnings) = settings::check(&documents, read).map_err(CheckError::Refused)?;
+    let names: Vec<_> = documents.iter().map(|(name, _)| *name).collect();
+    let mut report = format!("the settings are in order ({} from {})", names.join(", "), place(control));
+    if !warnings.is_empty() {
+        // Writing into a String cannot fail.
+        let _: std::fmt::Result = write!(report, "\n{warnings}");
+    }
+    Ok(report)
+}
+
+fn place(control: &ControlArgs) -> String {
+    match (&control.config_dir, &control.nacos) {
+        (Some(directory), _) => directory.display().to_string(),
+        (None, server) => format!(
+            "Nacos {}, namespace {:?}, group {}",
+            server.as_deref().unwrap_or("(none)"),
+            control.namespace,
+            control.group
+        ),
+    }
+}

@@ -1,0 +1,95 @@
+//! What surrounds the routes of every service: health, release context, and the care for what is in flight.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use axum::{
+    Json, Router,
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use futures_util::FutureExt;
+use http::{HeaderValue, StatusCode, header::CONNECTION};
+
+use super::Readiness;
+use crate::{
+    api::{ApiResult, Code},
+    layer::ReleaseLayer,
+};
+
+/// What handlers and life cycle tell each other.
+#[derive(Debug, Default)]
+pub(super) struct Traffic {
+    in_flight: AtomicUsize,
+    leaving: AtomicBool,
+}
+
+impl Traffic {
+    /// Requests whose answer has not begun.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// From now on `/readyz` says no, and every answer asks the caller to give up its connection.
+    pub(super) fn leave(&self) {
+        self.leaving.store(true, Relaxed);
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.load(Relaxed)
+    }
+}
+
+/// The service's routes with `/livez` and `/readyz` in front of them.
+pub(super) fn surround(app: Router, readiness: Readiness, traffic: Arc<Traffic>) -> Router {
+    let app = app.layer(ReleaseLayer::new()).layer(from_fn_with_state(traffic, accompany));
+    Router::new()
+        .route("/livez", get(async || "alive\n"))
+        .route("/readyz", get(ready))
+        .with_state(readiness)
+        .fallback_service(app)
+}
+
+async fn ready(State(readiness): State<Readiness>) -> Response {
+    let reasons = readiness.reasons();
+    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(serde_json::json!({ "ready": reasons.is_empty(), "reasons": reasons }))).into_response()
+}
+
+async fn accompany(State(traffic): State<Arc<Traffic>>, request: Request, next: Next) -> Response {
+    let counted = Counted::new(&traffic);
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    drop(counted);
+    let mut answer = answer.unwrap_or_else(|_| {
+        // The panic hook has said where; a caller gets an answer instead of a broken connection.
+        tracing::error!("a handler panicked");
+        (StatusCode::INTERNAL_SERVER_ERROR, Json(ApiResult::<()>::failure(Code::ServerError))).into_response()
+    });
+    if traffic.is_leaving() {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
+}
+
+/// One request in flight; dropped also when the caller goes away.
+struct Counted<'t>(&'t Traffic);
+
+impl<'t> Counted<'t> {
+    fn new(traffic: &'t Traffic) -> Self {
+        traffic.in_flight.fetch_add(1, Relaxed);
+        Self(traffic)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Relaxed);
+    }
+}

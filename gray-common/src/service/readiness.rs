@@ -1,0 +1,29 @@
+//! What `/readyz` says.
+
+use std::{fmt, sync::Arc};
+
+type Check = Box<dyn Fn() -> Option<String> + Send + Sync>;
+
+/// A list of things that must be so before a process may be sent requests. Each check names the reason when it is not.
+#[derive(Clone, Default)]
+pub struct Readiness {
+    checks: Arc<Vec<Check>>,
+}
+
+impl Readiness {
+    /// Readiness that depends on these checks.
+    pub fn new(checks: Vec<Check>) -> Self {
+        Self { checks: Arc::new(checks) }
+    }
+
+    /// Why the process is not ready; empty when it is.
+    pub fn reasons(&self) -> Vec<String> {
+        self.checks.iter().filter_map(|check| check()).collect()
+    }
+}
+
+impl fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readiness").field("reasons", &self.reasons()).finish()
+    }
+}

@@ -1,0 +1,73 @@
+//! A service program from its flags to its exit code.
+
+use std::{error::Error, fmt::Write as _, process::ExitCode};
+
+use axum::Router;
+
+use super::{
+    GrayService, SHARED_DOCUMENT, ServiceArgs, ServiceCommand, check::check_config, healthcheck::healthcheck, read_settings,
+};
+use crate::telemetry;
+
+/// Whatever goes wrong while a service builds its routes.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Does what the flags say: serve until SIGTERM or SIGINT, check the configuration, or ask a running process.
+///
+/// `build` makes the routes, with the clients it takes from the service. Errors are printed to standard error with
+/// their causes.
+pub async fn run(
+    name: &str,
+    default_port: u16,
+    args: &ServiceArgs,
+    build: impl AsyncFnOnce(&mut GrayService) -> Result<Router, BoxError>,
+) -> ExitCode {
+    let outcome = match args.command {
+        Some(ServiceCommand::Healthcheck) => {
+            healthcheck(args.bind, args.port.unwrap_or(default_port)).map_err(BoxError::from)
+        }
+        None if args.check_config => check(name, args).await,
+        None => serve(name, default_port, args, build).await,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{name}: {}", with_causes(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(
+    name: &str,
+    default_port: u16,
+    args: &ServiceArgs,
+    build: impl AsyncFnOnce(&mut GrayService) -> Result<Router, BoxError>,
+) -> Result<(), BoxError> {
+    telemetry::init(&args.log_filter())?;
+    let mut service = GrayService::start(name, default_port, args).await?;
+    let app = build(&mut service).await?;
+    Ok(service.serve(app).await?)
+}
+
+async fn check(name: &str, args: &ServiceArgs) -> Result<(), BoxError> {
+    let own = format!("{name}.yaml");
+    let report = check_config(&args.control, name, SHARED_DOCUMENT, &[&own], |documents| {
+        read_settings(documents, &args.control.prefix)
+    })
+    .await?;
+    eprintln!("{report}");
+    Ok(())
+}
+
+/// An error and what caused it, in one line.
+pub fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // Writing into a String cannot fail.
+        let _: std::fmt::Result = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,85 @@
+//! Logs and the names of the metrics.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::{
+    EnvFilter, Layer, filter::filter_fn, fmt, layer::SubscriberExt, util::SubscriberInitExt,
+};
+
+/// Counter, label [`SERVICE`]: requests that were answered by the configured fallback, because no instance of the
+/// wanted version was alive.
+pub const FALLBACK_TOTAL: &str = "gray_fallback_total";
+/// Counter, label [`SERVICE`]: connects of our client that failed; each was tried again on another instance if there
+/// was one.
+pub const CLIENT_CONNECT_FAILURES_TOTAL: &str = "gray_client_connect_failures_total";
+/// Counter, label [`SERVICE`]: calls that found no instance.
+pub const CLIENT_NO_INSTANCE_TOTAL: &str = "gray_client_no_instance_total";
+/// Label: name of the called service.
+pub const SERVICE: &str = "service";
+
+/// Sends logs to standard error, filtered as `RUST_LOG` does it: `info`, `info,gray_common=debug`.
+///
+/// The Nacos client never logs below `warn`, whatever the filter says: its debug logs contain passwords.
+pub fn init(filter: &str) -> Result<(), TelemetryError> {
+    let filter = parse(filter)?;
+    let lines = fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_filter(filter_fn(|metadata| may_log(metadata.target(), *metadata.level())));
+    tracing_subscriber::registry().with(filter).with(lines).try_init().map_err(|_| TelemetryError::AlreadySet)
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
+    EnvFilter::builder()
+        .parse(filter)
+        .map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), reason: source.to_string() })
+}
+
+fn may_log(target: &str, level: tracing::Level) -> bool {
+    !target.starts_with("nacos_sdk") || level <= tracing::Level::WARN
+}
+
+/// Logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TelemetryError {
+    /// Not a filter.
+    #[error("not a log filter: `{filter}` ({reason}); write for example `info` or `info,gray_common=debug`")]
+    Filter {
+        /// What was given.
+        filter: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Somebody was faster.
+    #[error("logging is already set up in this process")]
+    AlreadySet,
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn filters_are_checked() {
+        for filter in ["info", "", "warn,gray_common=trace", "off"] {
+            assert!(parse(filter).is_ok(), "{filter}");
+        }
+        let error = parse("info,gray_common=loud").expect_err("not a level").to_string();
+        assert!(error.contains("info,gray_common=loud") && error.contains("write for example"), "{error}");
+    }
+
+    #[test]
+    fn the_nacos_client_stays_at_warn() {
+        for (target, level, expect) in [
+            ("nacos_sdk::common", Level::DEBUG, false),
+            ("nacos_sdk", Level::INFO, false),
+            ("nacos_sdk::naming", Level::WARN, true),
+            ("gray_common::registry", Level::TRACE, true),
+        ] {
+            assert_eq!(may_log(target, level), expect, "{target} {level}");
+        }
+    }
+}

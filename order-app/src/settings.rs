@@ -1,0 +1,36 @@
+//! The command line: what every service has, and the limit of a call to user-app.
+
+use clap::Parser;
+use gray_common::service::ServiceArgs;
+
+/// Demo order service: GET /order/{orderNo} answers with the order and, asked from user-app, its user
+#[derive(Clone, Debug, Parser)]
+#[command(name = "order-app")]
+pub struct Settings {
+    /// What every service has.
+    #[command(flatten)]
+    pub service: ServiceArgs,
+
+    /// Longest time for user-app to answer, repeated connects included; after it the caller gets 504
+    #[arg(long, env = "GRAY_USER_TIMEOUT_MS", value_name = "MS", default_value_t = 3000,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub user_timeout_ms: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_is_sound() {
+        Settings::command().debug_assert();
+    }
+
+    #[test]
+    fn a_limit_of_nothing_is_refused() {
+        let error = Settings::try_parse_from(["order-app", "--user-timeout-ms", "0"]).expect_err("0").to_string();
+        assert!(error.contains("--user-timeout-ms"), "{error}");
+    }
+}
