@@ -57,9 +57,27 @@ mod tests {
     #[test]
     fn dot_segments_and_control_characters_are_refused() {
         for path in [
-            "/..", "/.", "/a/../b", "/a/./b", "/a/%2e%2e/b", "/a/%2E./b", "/a/..%2fb", "/a/..%5Cb", "/a\\..\\b",
-            "/a/..;x=1/b", "/%2e", "/a/..;", "/a%00", "/a%0d%0ab", "/a%0A", "/a%7f", "/a%2f..", "/..%2F",
-            "/%", "/%2", "/%zz",
+            "/..",
+            "/.",
+            "/a/../b",
+            "/a/./b",
+            "/a/%2e%2e/b",
+            "/a/%2E./b",
+            "/a/..%2fb",
+            "/a/..%5Cb",
+            "/a\\..\\b",
+            "/a/..;x=1/b",
+            "/%2e",
+            "/a/..;",
+            "/a%00",
+            "/a%0d%0ab",
+            "/a%0A",
+            "/a%7f",
+            "/a%2f..",
+            "/..%2F",
+            "/%",
+            "/%2",
+            "/%zz",
         ] {
             assert!(check(path).is_err(), "{path}");
         }
@@ -68,8 +86,20 @@ mod tests {
     #[test]
     fn everything_else_passes() {
         for path in [
-            "/", "", "*", "/a", "//a//b", "/a%2fb", "/a;v=..", "/...", "/.well-known/x", "/a..b", "/a.",
-            "/%252e%252e", "/\u{e9}", "/a/..a/b",
+            "/",
+            "",
+            "*",
+            "/a",
+            "//a//b",
+            "/a%2fb",
+            "/a;v=..",
+            "/...",
+            "/.well-known/x",
+            "/a..b",
+            "/a.",
+            "/%252e%252e",
+            "/\u{e9}",
+            "/a/..a/b",
         ] {
             assert_eq!(check(path), Ok(()), "{path}");
         }

@@ -1,12 +1,7 @@
 //! Unused upstream connections of one worker, by authority. Last in, first out: the warmest connection goes first and
 //! the surplus ages.
 
-use std::{
-    cell::RefCell,
-    collections::HashMap,
-    rc::Rc,
-    sync::Arc,
-};
+use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
 
 use http::HeaderValue;
 use hyper::client::conn::http1::SendRequest;

@@ -4,6 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
     net::SocketAddr,
+    ops::Deref,
     rc::Rc,
     sync::Arc,
     task::Waker,
@@ -11,10 +12,7 @@ use std::{
 
 use arc_swap::{ArcSwap, Cache};
 use gray_common::balance::Draw;
-use hyper::{
-    server::conn::http1,
-    service::service_fn,
-};
+use hyper::{server::conn::http1, service::service_fn};
 use tokio::{net::TcpStream, sync::Notify};
 
 use super::{
@@ -31,8 +29,22 @@ use crate::snapshot::Snapshot;
 const POOL_SWEEP_TICKS: u64 = 10;
 /// Ticks between two warnings about the same thing.
 const WARN_TICKS: u64 = 10;
+/// Things remembered as warned about.
+const MAX_WARNED: usize = 1024;
 
 type Shared = Arc<ArcSwap<Snapshot>>;
+
+/// A snapshot under a counter of this thread's own: cloning the shared one for every request would make the cores
+/// fight over its counter.
+pub(super) struct Held(Arc<Snapshot>);
+
+impl Deref for Held {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.0
+    }
+}
 
 /// One thread's belongings. Never shared between threads.
 pub(super) struct Worker {
@@ -44,9 +56,7 @@ pub(super) struct Worker {
     index: usize,
     turn: Cell<usize>,
     snapshots: RefCell<Cache<Shared, Arc<Snapshot>>>,
-    /// The newest snapshot under a counter of this thread's own: cloning the shared one would make the cores fight
-    /// over its counter.
-    current: RefCell<Rc<Arc<Snapshot>>>,
+    current: RefCell<Rc<Held>>,
     connections: RefCell<HashMap<u64, (Arc<State>, Waker)>>,
     next_connection: Cell<u64>,
     /// Connections and tunnels that are not over.
@@ -60,7 +70,7 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(limits: Limits, shared: Shared, stats: Stats, index: usize) -> Self {
         let mut snapshots = Cache::new(shared);
-        let current = RefCell::new(Rc::new(Arc::clone(snapshots.load())));
+        let current = RefCell::new(Rc::new(Held(Arc::clone(snapshots.load()))));
         let clock = Arc::new(Clock::new());
         let mut http = http1::Builder::new();
         // Time limits are ours (connection.rs): hyper's would cost a timer per request and not tell idle from slow.
@@ -99,7 +109,8 @@ impl Worker {
         if self.open.get() == 0 {
             self.clock.advance();
         }
-        let state = State::new(Arc::clone(&self.clock), ticks(self.limits.head_timeout), ticks(self.limits.idle_timeout));
+        let state =
+            State::new(Arc::clone(&self.clock), ticks(self.limits.head_timeout), ticks(self.limits.idle_timeout));
         let state = Arc::new(state);
         let client = Rc::new(Client::new(Rc::clone(self), Arc::clone(&state), peer));
         let open = Open::new(Rc::clone(self));
@@ -116,12 +127,12 @@ impl Worker {
     }
 
     /// The newest snapshot.
-    pub(super) fn snapshot(&self) -> Rc<Arc<Snapshot>> {
+    pub(super) fn snapshot(&self) -> Rc<Held> {
         let mut snapshots = self.snapshots.borrow_mut();
         let newest = snapshots.load();
         let mut current = self.current.borrow_mut();
-        if !Arc::ptr_eq(newest, &current) {
-            *current = Rc::new(Arc::clone(newest));
+        if !Arc::ptr_eq(newest, &current.0) {
+            *current = Rc::new(Held(Arc::clone(newest)));
         }
         Rc::clone(&current)
     }
@@ -147,6 +158,10 @@ impl Worker {
                 true
             }
             None => {
+                // Addresses come and go; what was warned about long ago may be warned about again.
+                if warned.len() >= MAX_WARNED {
+                    warned.clear();
+                }
                 warned.insert(about.into(), now);
                 true
             }

@@ -64,6 +64,8 @@ pub fn start(options: ProxyOptions, snapshot: Arc<ArcSwap<Snapshot>>, stats: &St
             if let Some((runtime, listener)) = ready {
                 let worker = Rc::new(Worker::new(limits, snapshot, stats, index));
                 let cut_off = runtime.block_on(run(worker, listener, stopping));
+                // Takes every task along, and with it the rest of the connections.
+                drop(runtime);
                 let _told = end.send(cut_off);
             }
         })?;

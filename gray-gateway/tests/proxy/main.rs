@@ -1,0 +1,8 @@
+//! The data plane on real sockets: what a client sends, what a backend gets, byte by byte.
+
+mod bodies;
+mod edge;
+mod gray;
+mod life;
+mod support;
+mod upstream;

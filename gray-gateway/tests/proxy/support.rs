@@ -1,0 +1,420 @@
+//! A gateway, backends that record raw bytes, and a client that sends them.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use gray_common::{
+    GRAY_HEADER, GrayStatus, Instance, InstanceSet,
+    balance::{Fallback, VersionPolicy},
+    document::Documents,
+    rule::{IpSet, Matcher, Rule, RuleSet},
+};
+use gray_gateway::{
+    proxy::{Limits, ProxyOptions, Stats, Workers, start},
+    route::RouteTable,
+    snapshot::{ServiceSnapshot, Snapshot},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+/// Nothing here may take longer.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Fails the test when the future takes too long.
+pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(DEADLINE, future).await.expect("in time")
+}
+
+/// Waits until the condition holds.
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+// ---- gateway
+
+/// A snapshot in the making.
+#[derive(Clone)]
+pub(crate) struct Setup {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) limits: Limits,
+}
+
+impl Setup {
+    /// Gray release on for `gray: gray-996`; one route `/api/**` to service `app`, first segment stripped.
+    pub(crate) fn new(instances: &[Instance]) -> Self {
+        Self::with_routes(
+            "[{ id: app, uri: 'lb://app', predicates: ['Path=/api/**'], filters: ['StripPrefix=1'] }]",
+            instances,
+        )
+    }
+
+    pub(crate) fn with_routes(routes: &str, instances: &[Instance]) -> Self {
+        let text = format!("spring.cloud.gateway.routes: {routes}\n");
+        let documents = Documents::parse(&[("test.yaml", &text)], &|_| None).expect("well formed");
+        let routes = Arc::new(RouteTable::read(&documents.root()));
+        let problems = documents.take_problems();
+        assert!(problems.is_empty(), "{problems:?}");
+        let head = Matcher::Header { name: GRAY_HEADER, value: b"gray-996".as_slice().into() };
+        let rule = Rule { name: "head".into(), any: vec![vec![head]], target: GrayStatus::Gray };
+        let mut services = HashMap::new();
+        services.insert("app".into(), service(instances));
+        let snapshot = Snapshot {
+            rules: RuleSet::new(vec![rule], GrayStatus::Prod),
+            policy: VersionPolicy { load: true, fallback: Fallback::Prod, ..VersionPolicy::default() },
+            routes,
+            services,
+            ..Snapshot::empty()
+        };
+        Self { snapshot, limits: Limits::default() }
+    }
+
+    pub(crate) fn trusting(mut self, network: &str) -> Self {
+        self.snapshot.trusted_hops = ips(network);
+        self
+    }
+
+    pub(crate) fn gray_for(mut self, network: &str) -> Self {
+        let rule =
+            Rule { name: "ip".into(), any: vec![vec![Matcher::ClientIp(ips(network))]], target: GrayStatus::Gray };
+        self.snapshot.rules = RuleSet::new(vec![rule], GrayStatus::Prod);
+        self
+    }
+
+    pub(crate) fn limited(mut self, limit: impl FnOnce(&mut Limits)) -> Self {
+        limit(&mut self.limits);
+        self
+    }
+
+    pub(crate) fn start(self) -> Gateway {
+        let shared = Arc::new(ArcSwap::from_pointee(self.snapshot));
+        let stats = Stats::new(2);
+        let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let options = ProxyOptions { workers: 2, limits: self.limits, ..ProxyOptions::new(bind) };
+        let workers = start(options, Arc::clone(&shared), &stats).expect("started");
+        Gateway { address: workers.local_addr(), workers, shared, stats }
+    }
+}
+
+fn ips(network: &str) -> IpSet {
+    let mut set = IpSet::default();
+    set.insert(network).expect("network");
+    set
+}
+
+pub(crate) fn service(instances: &[Instance]) -> ServiceSnapshot {
+    ServiceSnapshot { set: Arc::new(InstanceSet::new(instances, None)), ..ServiceSnapshot::default() }
+}
+
+pub(crate) fn instance(address: SocketAddr, version: &str) -> Instance {
+    Instance::new(address.ip().to_string(), address.port()).with_version(version)
+}
+
+pub(crate) struct Gateway {
+    pub(crate) workers: Workers,
+    pub(crate) address: SocketAddr,
+    pub(crate) shared: Arc<ArcSwap<Snapshot>>,
+    pub(crate) stats: Stats,
+}
+
+impl Gateway {
+    pub(crate) async fn client(&self) -> Client {
+        Client::connect(self.address).await
+    }
+
+    /// One request on a connection of its own.
+    pub(crate) async fn ask(&self, request: &str) -> Response {
+        let mut client = self.client().await;
+        client.send(request).await;
+        client.response().await
+    }
+
+    /// A GET of `/api/x` with more header lines.
+    pub(crate) async fn get(&self, headers: &str) -> Response {
+        self.ask(&format!("GET /api/x HTTP/1.1\r\nHost: shop:7000\r\n{headers}\r\n")).await
+    }
+}
+
+// ---- backend
+
+/// A request as it arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Seen {
+    pub(crate) fn line(&self) -> &str {
+        self.head.lines().next().unwrap_or_default()
+    }
+
+    /// All values of a header, in any case.
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
+        fields(&self.head).filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
+    }
+
+    pub(crate) fn one(&self, name: &str) -> &str {
+        let all = self.all(name);
+        assert_eq!(all.len(), 1, "{name} in {}", self.head);
+        all[0]
+    }
+}
+
+pub(crate) struct Backend {
+    pub(crate) address: SocketAddr,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Backend {
+    /// Answers every request with these bytes, keeping the connection unless told otherwise.
+    pub(crate) async fn answering(answer: &'static str) -> Self {
+        Self::serving(move |_| (answer.to_owned(), true)).await
+    }
+
+    /// Answers 200 with its name.
+    pub(crate) async fn named(name: &'static str) -> Self {
+        Self::serving(move |_| (ok(name), true)).await
+    }
+
+    /// Answers each request with what the function says; false closes the connection afterwards.
+    pub(crate) async fn serving(answer: impl Fn(&Seen) -> (String, bool) + Send + Sync + 'static) -> Self {
+        let answer = Arc::new(answer);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let record = Arc::clone(&seen);
+        let (address, connections) = listen(move |mut socket| {
+            let (answer, record) = (Arc::clone(&answer), Arc::clone(&record));
+            async move {
+                let mut buffer = Vec::new();
+                while let Some(request) = read_request(&mut socket, &mut buffer).await {
+                    let (bytes, keep) = answer(&request);
+                    record.lock().expect("lock").push(request);
+                    if socket.write_all(bytes.as_bytes()).await.is_err() || !keep {
+                        return;
+                    }
+                }
+            }
+        })
+        .await;
+        Self { address, seen, connections }
+    }
+
+    /// Handles each connection by hand.
+    pub(crate) async fn raw<F, R>(handle: F) -> Self
+    where
+        F: Fn(TcpStream) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        let (address, connections) = listen(handle).await;
+        Self { address, seen: Arc::default(), connections }
+    }
+
+    pub(crate) fn instance(&self, version: &str) -> Instance {
+        instance(self.address, version)
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(SeqCst)
+    }
+
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().expect("lock").clone()
+    }
+
+    pub(crate) fn last(&self) -> Seen {
+        self.seen().pop().expect("a request")
+    }
+}
+
+async fn listen<F, R>(handle: F) -> (SocketAddr, Arc<AtomicUsize>)
+where
+    F: Fn(TcpStream) -> R + Send + Sync + 'static,
+    R: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("bound");
+    let address = listener.local_addr().expect("bound");
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&connections);
+    spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            counter.fetch_add(1, SeqCst);
+            spawn(handle(socket));
+        }
+    });
+    (address, connections)
+}
+
+#[expect(clippy::disallowed_methods, reason = "no release context in a test")]
+pub(crate) fn spawn<F>(future: F) -> tokio::task::JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    tokio::spawn(future)
+}
+
+/// An address where nobody listens.
+pub(crate) async fn nobody() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("bound");
+    listener.local_addr().expect("bound")
+}
+
+pub(crate) fn ok(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+// ---- bytes
+
+fn fields(head: &str) -> impl Iterator<Item = (&str, &str)> {
+    head.lines().skip(1).filter_map(|line| line.split_once(':')).map(|(name, value)| (name, value.trim()))
+}
+
+fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    fields(head).find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+/// Reads up to and with the empty line; `None` at the end of the stream.
+pub(crate) async fn read_head(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<String> {
+    loop {
+        if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
+            let head: Vec<u8> = buffer.drain(..end + 4).collect();
+            return Some(String::from_utf8_lossy(&head).into_owned());
+        }
+        if socket.read_buf(buffer).await.unwrap_or(0) == 0 {
+            return None;
+        }
+    }
+}
+
+async fn fill(socket: &mut TcpStream, buffer: &mut Vec<u8>, len: usize) -> Option<Vec<u8>> {
+    while buffer.len() < len {
+        if socket.read_buf(buffer).await.unwrap_or(0) == 0 {
+            return None;
+        }
+    }
+    Some(buffer.drain(..len).collect())
+}
+
+/// One chunk; empty at the last one, whose trailers are left in the buffer.
+pub(crate) async fn read_chunk(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let end = loop {
+        if let Some(end) = buffer.windows(2).position(|window| window == b"\r\n") {
+            break end;
+        }
+        if socket.read_buf(buffer).await.unwrap_or(0) == 0 {
+            return None;
+        }
+    };
+    let line: Vec<u8> = buffer.drain(..end + 2).collect();
+    let len = usize::from_str_radix(std::str::from_utf8(&line).ok()?.trim(), 16).ok()?;
+    if len == 0 {
+        return Some(Vec::new());
+    }
+    let mut chunk = fill(socket, buffer, len + 2).await?;
+    chunk.truncate(len);
+    Some(chunk)
+}
+
+/// A body by its head: `None` when the stream ends before it.
+async fn read_body(socket: &mut TcpStream, buffer: &mut Vec<u8>, head: &str) -> Option<Vec<u8>> {
+    if field(head, "transfer-encoding").is_some() {
+        let mut body = Vec::new();
+        loop {
+            let chunk = read_chunk(socket, buffer).await?;
+            if chunk.is_empty() {
+                break;
+            }
+            body.extend(chunk);
+        }
+        // Trailers are kept behind the body, so that tests can see them.
+        buffer.splice(..0, *b"\r\n");
+        let trailers = read_head(socket, buffer).await?;
+        body.extend(trailers.trim().bytes());
+        return Some(body);
+    }
+    let len = field(head, "content-length").map_or(Some(0), |len| len.parse().ok())?;
+    fill(socket, buffer, len).await
+}
+
+async fn read_request(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Seen> {
+    let head = read_head(socket, buffer).await?;
+    let body = read_body(socket, buffer, &head).await?;
+    Some(Seen { head, body })
+}
+
+// ---- client
+
+/// A raw client connection.
+pub(crate) struct Client {
+    pub(crate) socket: TcpStream,
+    pub(crate) buffer: Vec<u8>,
+}
+
+/// A response as it arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Response {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        field(&self.head, name)
+    }
+}
+
+impl Client {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        let socket = soon(TcpStream::connect(address)).await.expect("connected");
+        Self { socket, buffer: Vec::new() }
+    }
+
+    /// From another loopback address, so that the gateway sees another peer.
+    pub(crate) async fn connect_from(ip: IpAddr, address: SocketAddr) -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().expect("socket");
+        socket.bind(SocketAddr::new(ip, 0)).expect("bound");
+        Self { socket: soon(socket.connect(address)).await.expect("connected"), buffer: Vec::new() }
+    }
+
+    pub(crate) async fn send(&mut self, bytes: &str) {
+        soon(self.socket.write_all(bytes.as_bytes())).await.expect("sent");
+    }
+
+    pub(crate) async fn head(&mut self) -> Option<Response> {
+        let head = soon(read_head(&mut self.socket, &mut self.buffer)).await?;
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("status");
+        Some(Response { status, head, body: String::new() })
+    }
+
+    pub(crate) async fn response(&mut self) -> Response {
+        let mut response = self.head().await.expect("a response");
+        let body = soon(read_body(&mut self.socket, &mut self.buffer, &response.head)).await.expect("its body");
+        response.body = String::from_utf8_lossy(&body).into_owned();
+        response
+    }
+
+    /// Whether the gateway has closed the connection, with nothing more to say.
+    pub(crate) async fn is_closed(&mut self) -> bool {
+        let mut rest = Vec::new();
+        // A reset is an end as well.
+        let _ended = soon(self.socket.read_to_end(&mut rest)).await;
+        self.buffer.is_empty() && rest.is_empty()
+    }
+}
