@@ -135,7 +135,8 @@ pub struct UnknownStrategy;
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    // By name: proptest's prelude has a Strategy of its own.
+    use super::{Strategy, *};
     use crate::instance::{Instance, InstanceSet};
 
     fn set(weights: &[f64]) -> InstanceSet {

@@ -16,3 +16,6 @@ mod tree;
 pub use problem::{Problem, Problems, Severity};
 pub use section::{Item, Section};
 pub use tree::{Documents, Origin};
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ use super::{
 const MAX_TEXT: usize = 1 << 20;
 /// Deepest nesting; the dots of a dotted key count.
 const MAX_DEPTH: usize = 64;
-/// Most nodes, those that aliases stand for included.
+/// Most nodes, those that anchors and aliases copy included.
 const MAX_NODES: usize = 100_000;
 /// Longest key, in bytes.
 const MAX_KEY: usize = 512;
@@ -23,14 +23,8 @@ const MAX_KEY: usize = 512;
 ///
 /// What leaves the rest readable goes to `problems`; the first thing that does not is the error.
 pub(super) fn parse(document: &Arc<str>, text: &str, problems: &mut Problems) -> Result<Map, Problem> {
-    let mut builder = Builder {
-        document,
-        problems,
-        frames: Vec::new(),
-        anchors: HashMap::new(),
-        nodes: 0,
-        merged: Map::default(),
-    };
+    let mut builder =
+        Builder { document, problems, frames: Vec::new(), anchors: HashMap::new(), nodes: 0, merged: Map::default() };
     if text.len() > MAX_TEXT {
         let message = format!("the document has {} bytes; at most {MAX_TEXT} (1 MiB) are read", text.len());
         return Err(builder.problem(Severity::Error, 0, "", message));
@@ -41,6 +35,10 @@ pub(super) fn parse(document: &Arc<str>, text: &str, problems: &mut Problems) ->
             Ok((event, span)) => builder.event(event, line(span.start.line()))?,
             Err(error) => {
                 let at = error.marker();
+                // The scanner has a limit of its own, on brackets it reads ahead of us.
+                if error.info().contains("recursion limit") {
+                    return Err(builder.too_deep(line(at.line())));
+                }
                 let message =
                     format!("not valid YAML at column {}: {}; fix the syntax here", at.col() + 1, shown(error.info()));
                 return Err(builder.problem(Severity::Error, line(at.line()), "", message));
@@ -156,7 +154,9 @@ impl Builder<'_> {
     fn count(&mut self, more: usize, line: u32) -> Result<(), Problem> {
         self.nodes = self.nodes.saturating_add(more);
         if self.nodes > MAX_NODES {
-            return Err(self.fatal(line, &format!("more than {MAX_NODES} values, counting what aliases stand for")));
+            return Err(
+                self.fatal(line, &format!("more than {MAX_NODES} values, counting what anchors and aliases copy"))
+            );
         }
         Ok(())
     }
@@ -207,6 +207,8 @@ impl Builder<'_> {
     fn finish(&mut self, built: Built, anchor: usize, line: u32) -> Result<(), Problem> {
         // 0 stands for "no anchor".
         if anchor > 0 {
+            // The copy counts: anchors around anchors would hold the same values many times over.
+            self.count(built.nodes, line)?;
             self.anchors.insert(anchor, built.clone());
         }
         self.attach(built, line)
@@ -270,7 +272,8 @@ impl Builder<'_> {
             .map(|node| node.origin.line);
         for (line, path) in [(config, "spring.config.activate"), (profiles, "spring.profiles")] {
             if let Some(line) = line {
-                let message = "parts of a document for one profile are not supported; give each profile its own document";
+                let message =
+                    "parts of a document for one profile are not supported; give each profile its own document";
                 self.report(Severity::Error, line, path, message.into());
             }
         }
@@ -321,7 +324,8 @@ impl Builder<'_> {
         map.insert(&segments[0], node, &mut |segment, old, new| match (&old.value, &new.value) {
             // Legal in Spring's flat world (`logging.level.a` beside `logging.level.a.b`), and nothing we read.
             (Value::Map(_), _) | (_, Value::Map(_)) => {
-                let message = format!("has a value and keys below it (line {}); only the first is used", old.origin.line);
+                let message =
+                    format!("has a value and keys below it (line {}); only the first is used", old.origin.line);
                 report(Severity::Warning, new.origin.line, segment, message);
             }
             _ => report(Severity::Error, new.origin.line, segment, duplicate(old.origin.line)),

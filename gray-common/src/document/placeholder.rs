@@ -107,8 +107,10 @@ impl<'t> Resolver<'t> {
             Some(default) => self.expand(default),
             None => {
                 let key = shown(key.trim());
-                Err(format!("nothing to put for `${{{key}}}`: no document and no environment variable sets it; \
-                     set it, or give a default: `${{{key}:default}}`"))
+                Err(format!(
+                    "nothing to put for `${{{key}}}`: no document and no environment variable sets it; \
+                     set it, or give a default: `${{{key}:default}}`"
+                ))
             }
         }
     }

@@ -156,7 +156,7 @@ impl<'d> Section<'d> {
         match text.parse() {
             Ok(value) => Some(value),
             Err(reason) => {
-                self.error(key, format!("`{}` does not fit: {}", shown(&text), shown(&reason.to_string())));
+                self.error(key, format!("`{}` does not fit: {reason}", shown(&text)));
                 None
             }
         }

@@ -180,7 +180,8 @@ impl Map {
 
 fn similar(name: &str, asked: &BTreeMap<String, String>) -> Option<String> {
     let distance = |candidate: &str| strsim::osa_distance(name, candidate);
-    let limit = (name.chars().count() / 3).min(3);
+    let length = name.chars().count();
+    let limit = (length / 3).clamp(usize::from(length > 1), 3);
     let (distance, found) = asked.iter().map(|(relaxed, key)| (distance(relaxed), key)).min()?;
     (distance <= limit).then(|| found.clone())
 }

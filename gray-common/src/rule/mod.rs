@@ -71,3 +71,6 @@ impl RuleSet {
         Decision { status: self.default, rule: "default" }
     }
 }
+
+#[cfg(test)]
+mod tests;

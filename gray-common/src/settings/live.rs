@@ -174,7 +174,9 @@ where
             }
             let kept = self.applied.as_ref().and_then(|applied| applied[position].clone());
             let (severity, message) = match kept {
-                Some(_) => (Severity::Error, "the document was deleted; its last text stays in effect; publish it again"),
+                Some(_) => {
+                    (Severity::Error, "the document was deleted; its last text stays in effect; publish it again")
+                }
                 None => (Severity::Warning, "there is no such document; it counts as empty until it is published"),
             };
             let origin = Origin { document: Arc::clone(&self.names[position]), line: 0 };

@@ -146,9 +146,7 @@ fn balance(section: &Section<'_>) -> BTreeMap<String, Strategy> {
 fn ribbon(root: &Section<'_>, prefix: &str) -> BTreeMap<String, Strategy> {
     let mut strategies = BTreeMap::new();
     for (service, item) in root.peek_keys() {
-        let is_ribbon = |(key, below): &(String, Item<'_>)| {
-            key.eq_ignore_ascii_case("ribbon") && below.is_map()
-        };
+        let is_ribbon = |(key, below): &(String, Item<'_>)| key.eq_ignore_ascii_case("ribbon") && below.is_map();
         if !item.is_map() || !item.section().peek_keys().iter().any(is_ribbon) {
             continue;
         }
