@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -14,6 +15,7 @@ use gray_common::{
     document::Documents,
     registry::{Registry, ServiceState},
     rule::RuleSet,
+    service::with_causes,
     settings::{GraySettings, SettingsState},
 };
 use tokio::{
@@ -50,7 +52,7 @@ pub struct ControlLoop {
     settings: watch::Receiver<SettingsState<GatewayConfig>>,
     registry: Arc<dyn Registry>,
     shared: Arc<ArcSwap<Snapshot>>,
-    city: Option<Arc<CityData>>,
+    city: CitySource,
     followed: BTreeMap<Box<str>, Followed>,
     changed: Arc<Notify>,
     reported: u64,
@@ -76,7 +78,7 @@ impl ControlLoop {
         settings: watch::Receiver<SettingsState<GatewayConfig>>,
         registry: Arc<dyn Registry>,
         shared: Arc<ArcSwap<Snapshot>>,
-        city: Option<Arc<CityData>>,
+        city: CitySource,
     ) -> Self {
         Self { settings, registry, shared, city, followed: BTreeMap::new(), changed: Arc::new(Notify::new()), reported: 0 }
     }
@@ -126,10 +128,8 @@ impl ControlLoop {
         self.reported = revision;
         let rules: Vec<_> = RuleSet::from_settings(&config.gray).rules().iter().map(|r| r.name.clone()).collect();
         tracing::info!(revision, routes = config.routes.routes().len(), ?rules, "configuration applied");
-        if self.city.is_none() && !config.gray.gateway.city_list.is_empty() {
-            tracing::warn!(
-                "grayCityList is set but no city data is loaded (--city-data): only private addresses (本地) can match"
-            );
+        if !config.gray.gateway.city_list.is_empty() {
+            self.city.load();
         }
     }
 
@@ -163,7 +163,37 @@ impl ControlLoop {
             trusted_hops: config.gray.gateway.trusted_hops.clone(),
             routes: Arc::clone(&config.routes),
             services,
-            city: self.city.clone(),
+            city: self.city.data.clone(),
+        }
+    }
+}
+
+/// The city data: 11 MB that are read when the first rule asks for a city, and never otherwise.
+#[derive(Clone, Debug, Default)]
+pub struct CitySource {
+    path: Option<PathBuf>,
+    data: Option<Arc<CityData>>,
+}
+
+impl CitySource {
+    /// Data to be read from this file when needed.
+    pub fn new(path: Option<PathBuf>) -> Self {
+        Self { path, data: None }
+    }
+
+    /// Reads the data unless it is there. Without data a city rule is unusable, and everything else works.
+    fn load(&mut self) {
+        if self.data.is_some() {
+            return;
+        }
+        let unusable = "grayCityList can only match private addresses (本地)";
+        match self.path.as_deref().map(CityData::open) {
+            Some(Ok(data)) => {
+                tracing::info!(path = ?self.path, "city data loaded");
+                self.data = Some(Arc::new(data));
+            }
+            Some(Err(error)) => tracing::warn!("{unusable}: {}", with_causes(&error)),
+            None => tracing::warn!("{unusable}: no city data is given (--city-data, GRAY_CITY_DATA)"),
         }
     }
 }

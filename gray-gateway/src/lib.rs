@@ -2,6 +2,8 @@
 //! proxies it to an instance that fits. ARCHITECTURE.md follows a request through these modules.
 
 pub mod admin;
+pub mod app;
+pub mod args;
 pub mod client_address;
 pub mod control;
 pub mod dye;

@@ -1,5 +1,7 @@
 //! Where YAML documents come from. Implementations: [`NacosConfigSource`], [`FileConfigSource`].
 
+#[cfg(any(test, feature = "test-util"))]
+pub mod contract;
 mod file;
 #[cfg(any(test, feature = "test-util"))]
 mod memory;

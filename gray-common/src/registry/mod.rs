@@ -2,10 +2,17 @@
 //!
 //! The request path never calls a registry: it reads the last snapshot that [`Registry::watch`] delivered.
 
+#[cfg(any(test, feature = "test-util"))]
+pub mod contract;
 mod file;
-mod nacos;
+mod hold;
+#[cfg(any(test, feature = "test-util"))]
+mod memory;
+pub(crate) mod nacos;
 
 pub use file::FileRegistry;
+#[cfg(any(test, feature = "test-util"))]
+pub use memory::MemoryRegistry;
 pub use nacos::{NacosOptions, NacosRegistry};
 
 use std::{sync::Arc, time::Duration};

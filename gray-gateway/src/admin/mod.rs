@@ -13,7 +13,11 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
-use gray_common::{registry::Health, settings::SettingsState};
+use gray_common::{
+    registry::Health,
+    service::{Registration, RegistrationState},
+    settings::SettingsState,
+};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -31,6 +35,8 @@ pub struct Admin {
     pub registry: watch::Receiver<Health>,
     /// Whether the source of the documents answers.
     pub config: watch::Receiver<Health>,
+    /// How far the registration of the gateway itself has got.
+    pub registration: watch::Receiver<RegistrationState>,
     /// The counters of all workers.
     pub stats: Arc<Stats>,
     /// True once the gateway is stopping.
@@ -73,7 +79,7 @@ impl Admin {
         let nobody = snapshot.services.values().all(|service| service.set.known().is_empty());
         match &*self.registry.borrow() {
             Health::Down(reason) if nobody => Some(format!("no instances known yet: {reason}")),
-            _ => None,
+            _ => Registration::reason(&self.registration),
         }
     }
 }

@@ -1,23 +1,24 @@
 //! The table of what was seen.
 
-use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
+use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
 
 use super::scenario::Row;
 
-/// One line per scenario.
+/// One entry per scenario, narrow enough for a terminal of 100 columns.
 pub(crate) fn render(rows: &[Row]) -> String {
     let mut table = Table::new();
-    table.load_style(UTF8_BORDERS_ONLY).set_header([
-        "",
-        "Request",
-        "Live edit before it",
-        "Decision",
-        "order-app → user-app",
-    ]);
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["Request", "Decision", "order-app → user-app"]);
     for row in rows {
-        let edit = row.edit.map(|(edit, took)| format!("{edit}  ({} ms)", took.as_millis())).unwrap_or_default();
-        let mark = if row.as_expected() { "ok" } else { "WRONG" };
-        table.add_row([mark, row.request, &edit, row.decision, &row.seen.to_string()]);
+        let request = match row.edit {
+            None => row.request.to_owned(),
+            Some((edit, None)) => format!("{}\n  with {edit}", row.request),
+            Some((edit, Some(took))) => format!("{}\n  with {edit}, live in {} ms", row.request, took.as_millis()),
+        };
+        let mut seen = row.seen.to_string();
+        if !row.as_expected() {
+            seen.push_str("\nWRONG");
+        }
+        table.add_row([request, row.decision.to_owned(), seen]);
     }
     table.to_string()
 }

@@ -1,0 +1,297 @@
+//! Flags that say where the control plane is, and the connection to it.
+//!
+//! Every program takes the same flags: flatten [`ControlArgs`] into its own and call [`ControlArgs::connect`].
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{
+    config_source::{ConfigSource, FileConfigSource, NacosConfigSource},
+    registry::{FileRegistry, NacosOptions, NacosRegistry, Registry},
+};
+
+/// Where instances and settings live: Nacos, directories, or one of each.
+///
+/// A directory wins over Nacos, so that `--nacos` with `--config-dir` takes instances from Nacos and settings from files.
+#[derive(clap::Args, Clone)]
+#[command(next_help_heading = "Control plane")]
+pub struct ControlArgs {
+    /// Nacos server, host:port of its HTTP port; gRPC is expected on that port + 1000. Several: a:8848,b:8848
+    #[arg(long, env = "GRAY_NACOS", value_name = "HOST:PORT")]
+    pub nacos: Option<String>,
+
+    /// gRPC port of Nacos, when it is not the HTTP port + 1000 (a mapped port, say)
+    #[arg(long, env = "GRAY_NACOS_GRPC_PORT", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub nacos_grpc_port: Option<u16>,
+
+    /// Nacos namespace ID (not its display name; `public` or empty is the built-in one)
+    #[arg(long, env = "GRAY_NAMESPACE", value_name = "ID", default_value = "spring-cloud-gray-example")]
+    pub namespace: String,
+
+    /// Nacos group of services and of configuration documents
+    #[arg(long, env = "GRAY_GROUP", value_name = "NAME", default_value = "DEFAULT_GROUP")]
+    pub group: String,
+
+    /// Nacos user, when the server has authentication switched on
+    #[arg(long, env = "GRAY_NACOS_USERNAME", value_name = "USER", hide_env_values = true)]
+    pub nacos_username: Option<String>,
+
+    /// Password of that user; better given as environment variable, where `ps` does not show it
+    #[arg(long, env = "GRAY_NACOS_PASSWORD", value_name = "SECRET", hide_env_values = true)]
+    pub nacos_password: Option<String>,
+
+    /// How long the last instances of a version stay listed after they went missing in Nacos all at once; 0 = not at all
+    #[arg(long, env = "GRAY_REGISTRY_HOLD_MS", value_name = "MILLISECONDS", default_value_t = 10_000)]
+    pub registry_hold_ms: u64,
+
+    /// Registry without a server: a directory of instance files, shared by all processes; wins over Nacos
+    #[arg(long, env = "GRAY_REGISTRY_DIR", value_name = "DIR")]
+    pub registry_dir: Option<PathBuf>,
+
+    /// Settings without a server: a directory with common-config.yaml and gateway-app.yaml; wins over Nacos
+    #[arg(long, env = "GRAY_CONFIG_DIR", value_name = "DIR")]
+    pub config_dir: Option<PathBuf>,
+
+    /// Key under which the gray settings stand in the documents
+    #[arg(long, env = "GRAY_PREFIX", value_name = "KEY", default_value = "kerwin.tool.gray")]
+    pub prefix: String,
+}
+
+impl fmt::Debug for ControlArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secret = |value: &Option<String>| value.as_ref().map(|_| "(hidden)");
+        f.debug_struct("ControlArgs")
+            .field("nacos", &self.nacos)
+            .field("nacos_grpc_port", &self.nacos_grpc_port)
+            .field("namespace", &self.namespace)
+            .field("group", &self.group)
+            .field("nacos_username", &secret(&self.nacos_username))
+            .field("nacos_password", &secret(&self.nacos_password))
+            .field("registry_hold_ms", &self.registry_hold_ms)
+            .field("registry_dir", &self.registry_dir)
+            .field("config_dir", &self.config_dir)
+            .field("prefix", &self.prefix)
+            .finish()
+    }
+}
+
+/// The two halves of the control plane, connecting or connected.
+#[derive(Clone, Debug)]
+pub struct ControlPlane {
+    /// Where instances are found and announced.
+    pub registry: Arc<dyn Registry>,
+    /// Where settings come from.
+    pub config: Arc<dyn ConfigSource>,
+}
+
+/// The control plane cannot be set up as asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ControlError {
+    /// Neither Nacos nor a directory was given.
+    #[error(
+        "nowhere to {purpose}: pass --nacos HOST:PORT (GRAY_NACOS), or {flag} DIR ({variable}) to do without a server"
+    )]
+    Nowhere {
+        /// What is missing.
+        purpose: &'static str,
+        /// Flag that names a directory.
+        flag: &'static str,
+        /// Its environment variable.
+        variable: &'static str,
+    },
+    /// A value cannot be used.
+    #[error("{flag}: `{value}`: {reason}")]
+    Invalid {
+        /// The flag.
+        flag: &'static str,
+        /// What was given.
+        value: String,
+        /// Why not, and what would do.
+        reason: String,
+    },
+}
+
+impl ControlArgs {
+    /// Starts to connect and returns at once. Must be called within a tokio runtime.
+    ///
+    /// A server that cannot be reached is no error here: it is retried for ever, and shows in `health()`.
+    pub fn connect(&self, program: &str) -> Result<ControlPlane, ControlError> {
+        let nacos = self.nacos_options(program)?;
+        let registry: Arc<dyn Registry> = match (&self.registry_dir, &nacos) {
+            (Some(directory), _) => {
+                FileRegistry::open(directory).map_err(|error| invalid_directory("--registry-dir", directory, &error))?
+            }
+            (None, Some(options)) => NacosRegistry::connect(options.clone()),
+            (None, None) => {
+                return Err(ControlError::Nowhere {
+                    purpose: "look for instances",
+                    flag: "--registry-dir",
+                    variable: "GRAY_REGISTRY_DIR",
+                });
+            }
+        };
+        let config = self.source(nacos)?;
+        Ok(ControlPlane { registry, config })
+    }
+
+    /// The settings' half alone, for programs that only read documents. As [`connect`](Self::connect) otherwise.
+    pub fn connect_config(&self, program: &str) -> Result<Arc<dyn ConfigSource>, ControlError> {
+        self.source(self.nacos_options(program)?)
+    }
+
+    fn source(&self, nacos: Option<NacosOptions>) -> Result<Arc<dyn ConfigSource>, ControlError> {
+        Ok(match (&self.config_dir, nacos) {
+            (Some(directory), _) => FileConfigSource::open(directory)
+                .map_err(|error| invalid_directory("--config-dir", directory, &error))?,
+            (None, Some(options)) => NacosConfigSource::connect(options),
+            (None, None) => {
+                return Err(ControlError::Nowhere {
+                    purpose: "read settings from",
+                    flag: "--config-dir",
+                    variable: "GRAY_CONFIG_DIR",
+                });
+            }
+        })
+    }
+
+    /// The address by which others most likely reach this machine: the source address towards the registry, loopback
+    /// when the registry is a directory (then everything runs on this machine). No packet is sent.
+    pub fn detect_advertise_host(&self) -> IpAddr {
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let servers = match (&self.registry_dir, &self.nacos) {
+            (None, Some(servers)) => NacosOptions::new(servers).servers().unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        servers.iter().find_map(|(host, port)| source_towards(host, *port)).unwrap_or(loopback)
+    }
+
+    /// What the flags say of Nacos, checked; `None` when it is not to be used at all.
+    fn nacos_options(&self, program: &str) -> Result<Option<NacosOptions>, ControlError> {
+        let Some(server) = self.nacos.as_deref().filter(|server| !server.trim().is_empty()) else { return Ok(None) };
+        let invalid = |flag, value: &str, reason: String| ControlError::Invalid { flag, value: value.into(), reason };
+        let options = NacosOptions {
+            grpc_port: self.nacos_grpc_port,
+            namespace: self.namespace.trim().to_owned(),
+            group: self.group.trim().to_owned(),
+            username: self.nacos_username.clone(),
+            password: self.nacos_password.clone(),
+            program: program.to_owned(),
+            hold: Duration::from_millis(self.registry_hold_ms),
+            ..NacosOptions::new(server.trim())
+        };
+        options.servers().map_err(|reason| invalid("--nacos", server, reason))?;
+        if options.group.is_empty() {
+            return Err(invalid("--group", &self.group, "empty; the usual group is DEFAULT_GROUP".into()));
+        }
+        if options.username.is_some() != options.password.is_some() {
+            let reason = "a user needs a password and the other way round (GRAY_NACOS_PASSWORD)".into();
+            return Err(invalid("--nacos-username", "(hidden)", reason));
+        }
+        Ok(Some(options))
+    }
+}
+
+fn invalid_directory(flag: &'static str, directory: &std::path::Path, error: &std::io::Error) -> ControlError {
+    ControlError::Invalid { flag, value: directory.display().to_string(), reason: error.to_string() }
+}
+
+/// The address from which this machine talks to that one; connecting a UDP socket only looks up the route.
+fn source_towards(host: &str, port: u16) -> Option<IpAddr> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let target = (bare, port).to_socket_addrs().ok()?.next()?;
+    let any: SocketAddr = match target {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(any).ok()?;
+    socket.connect(target).ok()?;
+    socket.local_addr().ok().map(|address| address.ip()).filter(|ip| !ip.is_unspecified())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser};
+
+    use super::*;
+    use crate::registry::Health;
+
+    #[derive(Parser, Debug)]
+    struct Program {
+        #[command(flatten)]
+        control: ControlArgs,
+    }
+
+    fn args(line: &str) -> ControlArgs {
+        Program::try_parse_from(std::iter::once("program").chain(line.split_whitespace())).expect(line).control
+    }
+
+    #[tokio::test]
+    async fn what_cannot_work_is_said_at_once_with_what_would() {
+        let cases = [
+            ("", "--nacos HOST:PORT"),
+            ("--config-dir DIR", "--registry-dir DIR"),
+            ("--registry-dir DIR", "--config-dir DIR"),
+            ("--nacos http://nacos:8848", "expected HOST:PORT"),
+            ("--nacos nacos:port", "is no port"),
+            ("--nacos nacos --group=", "DEFAULT_GROUP"),
+            ("--nacos nacos --nacos-username u", "GRAY_NACOS_PASSWORD"),
+        ];
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = directory.path().join("dir").display().to_string();
+        for (line, expect) in cases {
+            let error = args(&line.replace("DIR", &at)).connect("test").expect_err(line).to_string();
+            assert!(error.contains(expect), "{line}: `{error}` does not say `{expect}`");
+        }
+        let file = directory.path().join("file");
+        std::fs::write(&file, "").expect("written");
+        let line = format!("--registry-dir {} --config-dir {at}", file.display());
+        let error = args(&line).connect("test").expect_err("a file is no directory").to_string();
+        assert!(error.contains("--registry-dir") && error.contains("file"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn directories_and_nacos_may_be_mixed_and_connecting_does_not_wait() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = directory.path().display();
+        let both = args(&format!("--registry-dir {at} --config-dir {at}")).connect("test").expect("both");
+        assert_eq!(*both.registry.health().borrow(), Health::Up);
+        let mixed = args(&format!("--nacos 127.0.0.1:1 --config-dir {at}")).connect("test").expect("mixed");
+        assert!(format!("{:?}", mixed.registry).contains("NacosRegistry"), "{mixed:?}");
+        assert_eq!(*mixed.config.health().borrow(), Health::Up);
+        assert!(matches!(*mixed.registry.health().borrow(), Health::Down(_)));
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let shown = format!("{:?}", args("--nacos n --nacos-username bob --nacos-password s3cret"));
+        assert!(!shown.contains("s3cret") && !shown.contains("bob"), "{shown}");
+    }
+
+    #[test]
+    fn every_flag_has_an_environment_variable_and_secrets_hide_theirs() {
+        let command = Program::command();
+        for arg in command.get_arguments().filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version")) {
+            let variable = arg.get_env().expect("one for each").to_string_lossy();
+            let name = arg.get_long().expect("long").to_uppercase().replace('-', "_");
+            assert_eq!(variable, format!("GRAY_{name}"));
+            assert!(arg.get_help().is_some(), "{name} is not explained");
+            if name.contains("PASSWORD") || name.contains("USERNAME") {
+                assert!(arg.is_hide_env_values_set(), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn advertised_address() {
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        assert_eq!(args("--registry-dir /d --nacos 192.0.2.1").detect_advertise_host(), loopback);
+        assert_eq!(args("--nacos 127.0.0.1:8848").detect_advertise_host(), loopback);
+        assert_eq!(args("--nacos no.such.host.invalid:8848").detect_advertise_host(), loopback);
+    }
+}

@@ -1,0 +1,267 @@
+//! The SDK, with what it lacks: time limits, a bounded number of attempts, panics kept in.
+
+use std::{
+    future::Future,
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use nacos_sdk::api::{
+    config::{ConfigService, ConfigServiceBuilder},
+    naming::{NamingService, NamingServiceBuilder, ServiceInstance},
+    props::ClientProps,
+};
+use tokio::{net::TcpStream, task::JoinSet, time};
+
+use super::NacosOptions;
+use crate::{instance::Instance, registry::RegistryError};
+
+/// How long one server may take to accept a TCP connection.
+const REACH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A call to Nacos failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CallError {
+    /// No answer within the limit.
+    Timeout(Duration),
+    /// An answer, but not the one we want.
+    Failed(String),
+}
+
+impl CallError {
+    /// The same, for the caller of a [`Registry`](crate::registry::Registry).
+    pub(crate) fn into_registry_error(self, operation: &'static str, service: &str) -> RegistryError {
+        let service = service.to_owned();
+        match self {
+            Self::Timeout(limit) => RegistryError::Timeout { operation, service, limit },
+            Self::Failed(reason) => RegistryError::Failed { operation, service, reason },
+        }
+    }
+}
+
+impl std::fmt::Display for CallError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Timeout(limit) => write!(f, "no answer within {limit:?}"),
+            Self::Failed(reason) => f.write_str(reason),
+        }
+    }
+}
+
+/// Runs one call of the SDK in a task of its own: it ends after `limit`, and a panic inside (the SDK has `expect`s on
+/// what the server sends) is an error here instead of the end of the caller.
+pub(crate) async fn within<T, F>(limit: Duration, call: F) -> Result<T, CallError>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, nacos_sdk::api::error::Error>> + Send + 'static,
+{
+    // Dropping the set, on timeout or with the caller, aborts the task.
+    let mut task = JoinSet::new();
+    task.spawn(call);
+    match time::timeout(limit, task.join_next()).await {
+        Err(_) => Err(CallError::Timeout(limit)),
+        Ok(Some(Ok(Ok(answer)))) => Ok(answer),
+        Ok(Some(Ok(Err(error)))) => Err(CallError::Failed(error.to_string())),
+        Ok(Some(Err(_)) | None) => Err(CallError::Failed("the Nacos SDK could not make sense of the answer".into())),
+    }
+}
+
+/// Opens clients with one set of options.
+#[derive(Debug)]
+pub(crate) struct Dialer {
+    options: NacosOptions,
+    cache: CacheDirectory,
+}
+
+impl Dialer {
+    pub(crate) fn new(options: NacosOptions) -> Self {
+        Self { options, cache: CacheDirectory::new() }
+    }
+
+    pub(crate) fn options(&self) -> &NacosOptions {
+        &self.options
+    }
+
+    /// A connected client for instances. One connection, and so at most one own instance per service.
+    pub(crate) async fn naming(&self) -> Result<NamingService, CallError> {
+        self.reach().await?;
+        let mut builder = NamingServiceBuilder::new(self.properties()?);
+        if self.options.username.is_some() {
+            builder = builder.enable_auth_plugin_http();
+        }
+        within(self.options.connect_timeout, builder.build()).await
+    }
+
+    /// A connected client for documents.
+    pub(crate) async fn config(&self) -> Result<ConfigService, CallError> {
+        self.reach().await?;
+        let mut builder = ConfigServiceBuilder::new(self.properties()?);
+        if self.options.username.is_some() {
+            builder = builder.enable_auth_plugin_http();
+        }
+        within(self.options.connect_timeout, builder.build()).await
+    }
+
+    /// Whether any server accepts a connection on its gRPC port.
+    ///
+    /// Asked before a client is built, because a client that fails to connect leaves a task behind in the SDK.
+    async fn reach(&self) -> Result<(), CallError> {
+        let mut failures = Vec::new();
+        for (host, port) in self.options.servers().map_err(CallError::Failed)? {
+            let grpc = self.options.grpc_port_of(port);
+            let bare = host.trim_start_matches('[').trim_end_matches(']');
+            let reason = match time::timeout(REACH_TIMEOUT, TcpStream::connect((bare, grpc))).await {
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("no answer within {REACH_TIMEOUT:?}"),
+            };
+            failures.push(format!("gRPC port {grpc} of {host}: {reason}"));
+        }
+        Err(CallError::Failed(failures.join("; ")))
+    }
+
+    fn properties(&self) -> Result<ClientProps, CallError> {
+        let options = &self.options;
+        let servers = options.servers().map_err(CallError::Failed)?;
+        let servers: Vec<String> = servers.iter().map(|(host, port)| format!("{host}:{port}")).collect();
+        let mut properties = ClientProps::new()
+            // Our flags are the only source: the SDK's own environment variables would win over them unseen.
+            .env_first(false)
+            .server_addr(servers.join(","))
+            .namespace(options.namespace_id())
+            .app_name(&options.program)
+            // Replaced by our own policy, see `hold`: the SDK would never report that the last instance has gone.
+            .naming_push_empty_protection(false)
+            .load_cache_at_start(false)
+            .cache_dir(self.cache.for_next_client());
+        if let Some(port) = options.grpc_port {
+            properties = properties.remote_grpc_port(port);
+        }
+        if let (Some(username), Some(password)) = (&options.username, &options.password) {
+            properties = properties.auth_username(username).auth_password(password);
+        }
+        Ok(properties)
+    }
+}
+
+/// The SDK always writes what it receives to disk, to a place shared by all processes unless told otherwise. We never
+/// read it: a directory for each client, removed with the dialer.
+#[derive(Debug)]
+struct CacheDirectory {
+    root: PathBuf,
+    clients: AtomicU32,
+}
+
+impl CacheDirectory {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("gray-nacos-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        Self { root: std::env::temp_dir().join(name), clients: AtomicU32::new(0) }
+    }
+
+    fn for_next_client(&self) -> PathBuf {
+        self.root.join(self.clients.fetch_add(1, Ordering::Relaxed).to_string())
+    }
+}
+
+impl Drop for CacheDirectory {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.root)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::debug!(directory = %self.root.display(), %error, "cache directory of the Nacos SDK stays behind");
+        }
+    }
+}
+
+/// Reads the list of a service, raw, from the server (not from the SDK's cache).
+pub(crate) async fn read_instances(
+    client: &NamingService,
+    options: &NacosOptions,
+    service: &str,
+) -> Result<Vec<Instance>, CallError> {
+    let (client, service, group) = (client.clone(), service.to_owned(), Some(options.group.clone()));
+    let call = async move { client.get_all_instances(service, group, Vec::new(), false).await };
+    within(options.read_timeout, call).await.map(|list| from_wire(&list))
+}
+
+/// The wire's instances as ours. An address that is listed twice (a client that was replaced may linger) counts once.
+pub(crate) fn from_wire(list: &[ServiceInstance]) -> Vec<Instance> {
+    let mut instances: Vec<Instance> = Vec::with_capacity(list.len());
+    for wire in list {
+        let Ok(port) = u16::try_from(wire.port) else {
+            tracing::warn!(host = %wire.ip, port = wire.port, "nacos lists an instance with an impossible port; ignored");
+            continue;
+        };
+        let instance = Instance {
+            host: wire.ip.clone(),
+            port,
+            weight: wire.weight,
+            healthy: wire.healthy,
+            enabled: wire.enabled,
+            metadata: wire.metadata.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        };
+        match instances.iter_mut().find(|other| other.port == port && other.host == instance.host) {
+            Some(twin) if !twin.is_candidate() => *twin = instance,
+            Some(_) => {}
+            None => instances.push(instance),
+        }
+    }
+    instances
+}
+
+/// Our instance as the wire wants it: ephemeral, it lives as long as our connection.
+pub(crate) fn to_wire(instance: &Instance, options: &NacosOptions) -> ServiceInstance {
+    ServiceInstance {
+        ip: instance.host.clone(),
+        port: i32::from(instance.port),
+        weight: instance.weight,
+        healthy: instance.healthy,
+        enabled: instance.enabled,
+        ephemeral: true,
+        cluster_name: Some(options.cluster.clone()),
+        metadata: instance.metadata.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        ..ServiceInstance::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wire(port: i32) -> ServiceInstance {
+        ServiceInstance { ip: "10.0.0.1".into(), port, ..ServiceInstance::default() }
+    }
+
+    #[test]
+    fn an_instance_survives_the_wire() {
+        let instance = Instance { weight: 2.5, enabled: false, ..Instance::new("10.0.0.1", 80).with_version("V2") };
+        assert_eq!(from_wire(&[to_wire(&instance, &NacosOptions::new("n"))]), [instance]);
+    }
+
+    #[test]
+    fn impossible_ports_are_left_out_and_twins_count_once() {
+        let sick = ServiceInstance { healthy: false, ..wire(80) };
+        let list = from_wire(&[wire(-1), wire(70_000), sick, wire(80)]);
+        assert_eq!(list, [Instance::new("10.0.0.1", 80)]);
+    }
+
+    #[tokio::test]
+    async fn a_call_ends_in_time_and_a_panic_stays_inside() {
+        let limit = Duration::from_millis(20);
+        assert_eq!(within::<(), _>(limit, std::future::pending()).await, Err(CallError::Timeout(limit)));
+        let panics = async { panic!("inside the SDK") };
+        assert!(matches!(within::<(), _>(Duration::from_secs(5), panics).await, Err(CallError::Failed(_))));
+    }
+
+    #[tokio::test]
+    async fn an_unreachable_server_is_named_with_the_port_that_counts() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        drop(listener);
+        let options = NacosOptions { grpc_port: Some(port), ..NacosOptions::new("127.0.0.1:8848") };
+        let reason = Dialer::new(options).naming().await.expect_err("refused").to_string();
+        assert!(reason.contains("127.0.0.1") && reason.contains(&port.to_string()), "{reason}");
+    }
+}

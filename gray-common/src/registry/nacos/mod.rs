@@ -1,0 +1,202 @@
+//! The Nacos registry. The SDK is used in this folder and in `config_source/nacos.rs`, and nowhere else.
+//!
+//! - [`client`]: the SDK with time limits; [`connection`]: the one client that lists are followed on, kept connected.
+//! - [`follow`]: one task per followed service; [`registration`]: one task and one client per own instance.
+//!
+//! The SDK writes the password to its log at `debug`, and sends it in a query string. Keep the target `nacos_sdk` at
+//! `warn` whatever the user asks for.
+
+pub(crate) mod client;
+pub(crate) mod connection;
+mod follow;
+mod options;
+mod registration;
+
+pub use options::NacosOptions;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use nacos_sdk::api::naming::NamingService;
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+    time::timeout,
+};
+
+use self::{
+    client::{CallError, Dialer},
+    connection::Connection,
+    registration::{Command, Registration},
+};
+use super::{Health, Registry, RegistryError, ServiceState};
+use crate::instance::Instance;
+
+/// A registry on Nacos. Meant to live as long as the process: the SDK cannot close its connections for good.
+pub struct NacosRegistry {
+    connection: Arc<Connection<NamingService>>,
+    services: Mutex<HashMap<String, watch::Receiver<ServiceState>>>,
+    registrations: Mutex<HashMap<(String, String), mpsc::Sender<Command>>>,
+    tasks: Mutex<JoinSet<()>>,
+    runtime: Handle,
+}
+
+impl NacosRegistry {
+    /// Starts to connect in the background and returns at once. A server that cannot be reached is retried for ever;
+    /// [`health`](Registry::health) says so.
+    ///
+    /// # Panics
+    /// When called outside of a tokio runtime.
+    pub fn connect(options: NacosOptions) -> Arc<Self> {
+        let runtime = Handle::current();
+        let connection = Connection::new(Arc::new(Dialer::new(options)));
+        let mut tasks = JoinSet::new();
+        tasks.spawn_on(Arc::clone(&connection).keep(), &runtime);
+        Arc::new(Self {
+            connection,
+            services: Mutex::default(),
+            registrations: Mutex::default(),
+            tasks: Mutex::new(tasks),
+            runtime,
+        })
+    }
+
+    fn options(&self) -> &NacosOptions {
+        self.connection.dialer().options()
+    }
+
+    fn registration(&self, service: &str, instance: &Instance) -> mpsc::Sender<Command> {
+        let key = (service.to_owned(), instance.authority());
+        let mut registrations = lock(&self.registrations);
+        match registrations.get(&key) {
+            Some(commands) if !commands.is_closed() => commands.clone(),
+            _ => {
+                let (commands, receiver) = mpsc::channel(4);
+                let registration = Registration::new(Arc::clone(self.connection.dialer()), service.to_owned());
+                let mut tasks = lock(&self.tasks);
+                while tasks.try_join_next().is_some() {}
+                tasks.spawn_on(registration.run(receiver), &self.runtime);
+                drop(tasks);
+                registrations.insert(key, commands.clone());
+                commands
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Registry for NacosRegistry {
+    async fn register(&self, service: &str, instance: &Instance) -> Result<(), RegistryError> {
+        const OPERATION: &str = "registration";
+        let failed = |failure: CallError| failure.into_registry_error(OPERATION, service);
+        if !instance.weight.is_finite() || instance.port == 0 || instance.host.is_empty() {
+            let reason = format!("`{}` with weight {} cannot be announced", instance.authority(), instance.weight);
+            return Err(failed(CallError::Failed(reason)));
+        }
+        let commands = self.registration(service, instance);
+        // Dial and announce have their own limits; the margin lets their clearer errors through.
+        let limit = self.options().connect_timeout + self.options().register_timeout + Duration::from_secs(3);
+        call(&commands, limit, |reply| Command::Register(instance.clone(), reply)).await.map_err(failed)
+    }
+
+    async fn deregister(&self, service: &str, instance: &Instance) -> Result<(), RegistryError> {
+        let Some(commands) = lock(&self.registrations).remove(&(service.to_owned(), instance.authority())) else {
+            return Ok(());
+        };
+        call(&commands, self.options().deregister_timeout, |reply| Command::Deregister(instance.clone(), reply))
+            .await
+            .map_err(|failure| failure.into_registry_error("deregistration", service))
+    }
+
+    fn watch(&self, service: &str) -> watch::Receiver<ServiceState> {
+        let mut services = lock(&self.services);
+        if let Some(state) = services.get(service) {
+            return state.clone();
+        }
+        let (sender, state) = watch::channel(None);
+        let task = follow::follow(Arc::clone(&self.connection), service.to_owned(), sender);
+        lock(&self.tasks).spawn_on(task, &self.runtime);
+        services.insert(service.to_owned(), state.clone());
+        state
+    }
+
+    fn health(&self) -> watch::Receiver<Health> {
+        self.connection.health()
+    }
+}
+
+/// Sends a command and waits for its outcome, all within `limit`.
+async fn call(
+    commands: &mpsc::Sender<Command>,
+    limit: Duration,
+    command: impl FnOnce(oneshot::Sender<Result<(), CallError>>) -> Command,
+) -> Result<(), CallError> {
+    let (reply, outcome) = oneshot::channel();
+    let exchange = async {
+        let gone = || CallError::Failed("the instance was taken back at the same time".into());
+        commands.send(command(reply)).await.map_err(|_| gone())?;
+        outcome.await.map_err(|_| gone())?
+    };
+    timeout(limit, exchange).await.unwrap_or(Err(CallError::Timeout(limit)))
+}
+
+/// No code panics while holding one of our locks, and what they protect is valid at every step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for NacosRegistry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NacosRegistry").field("options", self.options()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Options for a server that is not there.
+    fn nowhere() -> NacosOptions {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        NacosOptions { grpc_port: Some(port), ..NacosOptions::new("127.0.0.1:8848") }
+    }
+
+    #[tokio::test]
+    async fn without_a_server_every_call_ends_in_time_and_says_why() {
+        let registry = NacosRegistry::connect(nowhere());
+        let instance = Instance::new("127.0.0.1", 7202).with_version("V2");
+        let start = Instant::now();
+        let error = registry.register("user-app", &instance).await.expect_err("no server");
+        assert!(error.to_string().contains("registration of user-app failed"), "{error}");
+        registry.deregister("user-app", &instance).await.expect("nothing was announced");
+        assert!(start.elapsed() < Duration::from_secs(5));
+
+        let state = registry.watch("user-app");
+        assert_eq!(*state.borrow(), None, "unknown is not empty");
+        let mut health = registry.health();
+        let told = health.wait_for(|health| matches!(health, Health::Down(reason) if reason.contains("refused")));
+        timeout(Duration::from_secs(5), told).await.expect("told in time").expect("alive");
+    }
+
+    #[tokio::test]
+    async fn nonsense_is_refused_before_it_reaches_the_server() {
+        let registry = NacosRegistry::connect(nowhere());
+        for instance in [
+            Instance { weight: f64::NAN, ..Instance::new("10.0.0.1", 80) },
+            Instance::new("10.0.0.1", 0),
+            Instance::new("", 80),
+        ] {
+            let error = registry.register("user-app", &instance).await.expect_err("nonsense");
+            assert!(error.to_string().contains("cannot be announced"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Announces one instance and keeps it announced, on a client of its own.
+//!
+//! One client holds at most one instance per service. The SDK announces again after a reconnect, but late after a
+//! long outage, and not at all when a server that was still starting refused it. So we read back now and then.
+
+use std::{sync::Arc, time::Duration};
+
+use nacos_sdk::api::naming::NamingService;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep},
+};
+
+use super::client::{CallError, Dialer, read_instances, to_wire, within};
+use crate::instance::Instance;
+
+/// How often an announced instance is read back.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// The same, while something is wrong.
+const TROUBLE_INTERVAL: Duration = Duration::from_secs(1);
+/// A client that has been silent for so long is replaced.
+const REPLACE_AFTER: Duration = Duration::from_secs(8);
+/// Missing in so many lists in a row, it is announced again; then after twice as many, and so on.
+const FIRST_REPAIR: u32 = 2;
+
+type Reply = oneshot::Sender<Result<(), CallError>>;
+
+pub(super) enum Command {
+    Register(Instance, Reply),
+    Deregister(Instance, Reply),
+}
+
+/// The task behind one address of one service.
+pub(super) struct Registration {
+    dialer: Arc<Dialer>,
+    service: String,
+    client: Option<NamingService>,
+    announced: Option<Instance>,
+    silent_since: Option<Instant>,
+    misses: u32,
+}
+
+impl Registration {
+    pub(super) fn new(dialer: Arc<Dialer>, service: String) -> Self {
+        Self { dialer, service, client: None, announced: None, silent_since: None, misses: 0 }
+    }
+
+    /// Serves commands until the instance is taken back.
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        loop {
+            tokio::select! {
+                biased;
+                command = commands.recv() => match command {
+                    Some(Command::Register(instance, reply)) => {
+                        let outcome = self.register(instance).await;
+                        // Nobody waits any more: the outcome stands all the same.
+                        drop(reply.send(outcome));
+                    }
+                    Some(Command::Deregister(instance, reply)) => {
+                        drop(reply.send(self.deregister(instance).await));
+                        return;
+                    }
+                    None => return,
+                },
+                // Dropped when a command comes; every step leaves a state from which the next one goes on.
+                () = self.keep(), if self.announced.is_some() => {}
+            }
+        }
+    }
+
+    async fn register(&mut self, instance: Instance) -> Result<(), CallError> {
+        let client = match &self.client {
+            Some(client) => client.clone(),
+            None => self.client.insert(self.dialer.naming().await?).clone(),
+        };
+        self.announce(&client, &instance).await?;
+        self.announced = Some(instance);
+        (self.silent_since, self.misses) = (None, 0);
+        Ok(())
+    }
+
+    async fn announce(&self, client: &NamingService, instance: &Instance) -> Result<(), CallError> {
+        let options = self.dialer.options();
+        let (client, service, group) = (client.clone(), self.service.clone(), Some(options.group.clone()));
+        let wire = to_wire(instance, options);
+        within(options.register_timeout, async move { client.register_instance(service, group, wire).await }).await
+    }
+
+    async fn deregister(&mut self, instance: Instance) -> Result<(), CallError> {
+        let Some(client) = self.client.take() else { return Ok(()) };
+        let instance = self.announced.take().unwrap_or(instance);
+        let options = self.dialer.options();
+        let (service, group, wire) = (self.service.clone(), Some(options.group.clone()), to_wire(&instance, options));
+        let again = client.clone();
+        let call = async move { client.deregister_instance(service, group, wire).await };
+        let outcome = within(options.deregister_timeout, call).await;
+        if outcome.is_err() {
+            self.retire(again, &instance);
+        }
+        outcome
+    }
+
+    /// Makes sure that a client we no longer use takes its instance back, whenever its connection lets it. Dropping it
+    /// is not enough: the SDK would announce again after its next reconnect.
+    fn retire(&self, client: NamingService, instance: &Instance) {
+        let options = self.dialer.options();
+        let (service, group, wire) = (self.service.clone(), Some(options.group.clone()), to_wire(instance, options));
+        #[expect(clippy::disallowed_methods, reason = "a background task, no request's")]
+        tokio::spawn(async move { client.deregister_instance(service, group, wire).await });
+    }
+
+    /// Waits, then checks once.
+    async fn keep(&mut self) {
+        let calm = self.silent_since.is_none() && self.misses == 0;
+        sleep(if calm { CHECK_INTERVAL } else { TROUBLE_INTERVAL }).await;
+        let (Some(client), Some(instance)) = (self.client.clone(), self.announced.clone()) else { return };
+        match read_instances(&client, self.dialer.options(), &self.service).await {
+            Ok(list) => {
+                self.silent_since = None;
+                let listed = list.iter().any(|other| other.port == instance.port && other.host == instance.host);
+                self.misses = if listed { 0 } else { self.misses.saturating_add(1) };
+                if self.misses >= FIRST_REPAIR && self.misses.is_power_of_two() {
+                    self.repair(&client, &instance).await;
+                }
+            }
+            Err(_) => {
+                let since = *self.silent_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= REPLACE_AFTER {
+                    self.replace(client, &instance).await;
+                }
+            }
+        }
+    }
+
+    async fn repair(&self, client: &NamingService, instance: &Instance) {
+        let (service, address) = (&self.service, instance.authority());
+        match self.announce(client, instance).await {
+            Ok(()) => tracing::info!(%service, %address, "nacos had lost our instance; announced again"),
+            Err(failure) => {
+                tracing::warn!(%service, %address, "nacos has lost our instance, and refuses it: {failure}")
+            }
+        }
+    }
+
+    async fn replace(&mut self, old: NamingService, instance: &Instance) {
+        let Ok(fresh) = self.dialer.naming().await else { return };
+        self.client = Some(fresh.clone());
+        self.silent_since = None;
+        // From here on the next check repairs what fails below.
+        self.misses = FIRST_REPAIR - 1;
+        let announced = self.announce(&fresh, instance).await;
+        self.retire(old, instance);
+        if announced.is_ok() {
+            self.misses = 0;
+            tracing::info!(service = %self.service, address = %instance.authority(), "announced again after an outage");
+        }
+    }
+}
