@@ -67,6 +67,7 @@ struct Key {
     line: u32,
 }
 
+#[expect(clippy::large_enum_variant, reason = "one per open level, of which there are few")]
 enum Content {
     List(Vec<Node>),
     Map {

@@ -26,7 +26,9 @@ fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
         (HeaderName::try_from(*name).expect("name"), HeaderValue::from_bytes(value.as_bytes()).expect("value"))
     };
     let mut map = HeaderMap::new();
-    pairs.iter().map(pair).for_each(|(name, value)| drop(map.append(name, value)));
+    for (name, value) in pairs.iter().map(pair) {
+        map.append(name, value);
+    }
     map
 }
 
