@@ -42,7 +42,9 @@ impl GatewayConfig {
     /// Reads both halves; problems are left in the documents.
     pub fn read(documents: &Documents, prefix: &str) -> Self {
         let root = documents.root();
-        Self { gray: GraySettings::read(&root, prefix), routes: Arc::new(RouteTable::read(&root)) }
+        let config = Self { gray: GraySettings::read(&root, prefix), routes: Arc::new(RouteTable::read(&root)) };
+        GraySettings::warn_unread(&root);
+        config
     }
 }
 
