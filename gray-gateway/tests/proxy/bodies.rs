@@ -7,7 +7,10 @@ use tokio::{
     sync::Notify,
 };
 
-use crate::support::{Backend, Setup, read_chunk, read_head, soon, spawn};
+use crate::{
+    support::{Backend, Setup, soon, spawn},
+    wire::{read_chunk, read_head},
+};
 
 #[tokio::test]
 async fn framing_is_kept_as_sent() {

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use gray_gateway::proxy::{ProxyOptions, Stats, start};
 use tokio::{io::AsyncWriteExt, net::TcpStream, sync::Notify};
 
-use crate::support::{Backend, Client, Setup, read_head, soon, spawn, until};
+use crate::{
+    support::{Backend, Client, Setup, soon, spawn, until},
+    wire::read_head,
+};
 
 #[tokio::test]
 async fn a_port_in_use_is_an_error() {

@@ -6,3 +6,4 @@ mod gray;
 mod life;
 mod support;
 mod upstream;
+mod wire;

@@ -28,6 +28,8 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
+use crate::wire::{field, fields, read_body, read_head, read_request};
+
 /// Nothing here may take longer.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -277,85 +279,6 @@ pub(crate) async fn nobody() -> SocketAddr {
 
 pub(crate) fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
-}
-
-// ---- bytes
-
-fn fields(head: &str) -> impl Iterator<Item = (&str, &str)> {
-    head.lines().skip(1).filter_map(|line| line.split_once(':')).map(|(name, value)| (name, value.trim()))
-}
-
-fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
-    fields(head).find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-}
-
-/// Reads up to and with the empty line; `None` at the end of the stream.
-pub(crate) async fn read_head(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<String> {
-    loop {
-        if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
-            let head: Vec<u8> = buffer.drain(..end + 4).collect();
-            return Some(String::from_utf8_lossy(&head).into_owned());
-        }
-        if socket.read_buf(buffer).await.unwrap_or(0) == 0 {
-            return None;
-        }
-    }
-}
-
-async fn fill(socket: &mut TcpStream, buffer: &mut Vec<u8>, len: usize) -> Option<Vec<u8>> {
-    while buffer.len() < len {
-        if socket.read_buf(buffer).await.unwrap_or(0) == 0 {
-            return None;
-        }
-    }
-    Some(buffer.drain(..len).collect())
-}
-
-/// One chunk; empty at the last one, whose trailers are left in the buffer.
-pub(crate) async fn read_chunk(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
-    let end = loop {
-        if let Some(end) = buffer.windows(2).position(|window| window == b"\r\n") {
-            break end;
-        }
-        if socket.read_buf(buffer).await.unwrap_or(0) == 0 {
-            return None;
-        }
-    };
-    let line: Vec<u8> = buffer.drain(..end + 2).collect();
-    let len = usize::from_str_radix(std::str::from_utf8(&line).ok()?.trim(), 16).ok()?;
-    if len == 0 {
-        return Some(Vec::new());
-    }
-    let mut chunk = fill(socket, buffer, len + 2).await?;
-    chunk.truncate(len);
-    Some(chunk)
-}
-
-/// A body by its head: `None` when the stream ends before it.
-async fn read_body(socket: &mut TcpStream, buffer: &mut Vec<u8>, head: &str) -> Option<Vec<u8>> {
-    if field(head, "transfer-encoding").is_some() {
-        let mut body = Vec::new();
-        loop {
-            let chunk = read_chunk(socket, buffer).await?;
-            if chunk.is_empty() {
-                break;
-            }
-            body.extend(chunk);
-        }
-        // Trailers are kept behind the body, so that tests can see them.
-        buffer.splice(..0, *b"\r\n");
-        let trailers = read_head(socket, buffer).await?;
-        body.extend(trailers.trim().bytes());
-        return Some(body);
-    }
-    let len = field(head, "content-length").map_or(Some(0), |len| len.parse().ok())?;
-    fill(socket, buffer, len).await
-}
-
-async fn read_request(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Seen> {
-    let head = read_head(socket, buffer).await?;
-    let body = read_body(socket, buffer, &head).await?;
-    Some(Seen { head, body })
 }
 
 // ---- client
