@@ -130,7 +130,8 @@ mod tests {
     #[test]
     fn tags_select_versions() {
         use GrayStatus::{All, Gray, Prod};
-        let cases: [(bool, Fallback, &[&str], Option<GrayStatus>, Option<&str>, &str); 17] = [
+        type Case = (bool, Fallback, &'static [&'static str], Option<GrayStatus>, Option<&'static str>, &'static str);
+        let cases: [Case; 17] = [
             (true, Fallback::Prod, &["V1", "V2"], Some(All), None, "hit V1,V2"),
             (true, Fallback::Prod, &["V1", "V2"], Some(Prod), Some("V2"), "hit V1"),
             (true, Fallback::Prod, &["V1", "V2"], Some(Gray), Some("V1"), "hit V2"),

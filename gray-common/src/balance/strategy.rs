@@ -58,7 +58,7 @@ impl Strategy {
     }
 
     /// Picks one endpoint; `None` only when the subset is empty. O(log n) for `Weighted`, else O(1); no allocation.
-    pub fn pick<'s>(self, subset: &'s Subset, draw: Draw) -> Option<&'s Arc<Endpoint>> {
+    pub fn pick(self, subset: &Subset, draw: Draw) -> Option<&Arc<Endpoint>> {
         let endpoints = subset.endpoints();
         let len = endpoints.len();
         if len <= 1 {
@@ -106,8 +106,8 @@ fn weighted(cumulative: &[f64], random: u64) -> usize {
 fn better(endpoints: &[Arc<Endpoint>], random: u64, cost: impl Fn(&Endpoint) -> u64) -> usize {
     let len = endpoints.len();
     // Two distinct candidates from the two halves of one draw.
-    let one = ((random >> 32) * len as u64 >> 32) as usize;
-    let step = ((random & 0xffff_ffff) * (len as u64 - 1) >> 32) as usize;
+    let one = (((random >> 32) * len as u64) >> 32) as usize;
+    let step = (((random & 0xffff_ffff) * (len as u64 - 1)) >> 32) as usize;
     let two = (one + 1 + step) % len;
     if cost(&endpoints[two]) < cost(&endpoints[one]) { two } else { one }
 }

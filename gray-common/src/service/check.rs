@@ -1,6 +1,6 @@
 //! `--check-config`: every problem of the settings at once, without serving.
 
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
 use tokio::time;
 
@@ -59,7 +59,9 @@ pub async fn check_config<T>(
         let answer = time::timeout(LIMIT, document.wait_for(|text| *text != DocumentText::Unknown)).await;
         match answer.ok().and_then(Result::ok).as_deref() {
             Some(DocumentText::Present(text)) => texts.push((name, text.clone())),
-            Some(_) if name == required => return Err(CheckError::Absent { document: name.into(), place: place(control) }),
+            Some(_) if name == required => {
+                return Err(CheckError::Absent { document: name.into(), place: place(control) });
+            }
             Some(_) => {}
             None => {
                 let reason = match &*source.health().borrow() {
@@ -75,8 +77,7 @@ pub async fn check_config<T>(
     let names: Vec<_> = documents.iter().map(|(name, _)| *name).collect();
     let mut report = format!("the settings are in order ({} from {})", names.join(", "), place(control));
     if !warnings.is_empty() {
-        // Writing into a String cannot fail.
-        let _: std::fmt::Result = write!(report, "\n{warnings}");
+        report.push_str(&format!("\n{warnings}"));
     }
     Ok(report)
 }

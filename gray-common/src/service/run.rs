@@ -1,11 +1,12 @@
 //! A service program from its flags to its exit code.
 
-use std::{error::Error, fmt::Write as _, process::ExitCode};
+use std::{error::Error, process::ExitCode};
 
 use axum::Router;
 
 use super::{
-    GrayService, SHARED_DOCUMENT, ServiceArgs, ServiceCommand, check::check_config, healthcheck::healthcheck, read_settings,
+    GrayService, SHARED_DOCUMENT, ServiceArgs, ServiceCommand, check::check_config, healthcheck::healthcheck,
+    read_settings,
 };
 use crate::telemetry;
 
@@ -65,8 +66,7 @@ pub fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        // Writing into a String cannot fail.
-        let _: std::fmt::Result = write!(text, ": {error}");
+        text.push_str(&format!(": {error}"));
         cause = error.source();
     }
     text

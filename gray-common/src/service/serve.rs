@@ -46,11 +46,8 @@ impl GrayService {
         });
         // A set, because it ends the server when this future is dropped.
         let mut server = JoinSet::new();
-        server.spawn(
-            axum::serve(listener, app)
-                .with_graceful_shutdown(async move { drop(closed.await) })
-                .into_future(),
-        );
+        server
+            .spawn(axum::serve(listener, app).with_graceful_shutdown(async move { drop(closed.await) }).into_future());
 
         let signal = tokio::select! {
             signal = signals.next() => signal,
@@ -69,8 +66,9 @@ impl GrayService {
             }
         }
         tracing::info!(in_flight = traffic.in_flight(), "no longer accepting; finishing what is in flight");
-        // The receiver is gone only if the server has ended, which is found out next.
-        let _: Result<(), ()> = close.send(());
+        if close.send(()).is_err() {
+            tracing::debug!("the server has ended by itself");
+        }
         let limit = Duration::from_secs(args.drain_secs);
         let finished = {
             let mut finished = pin!(time::timeout(limit, server.join_next()));
@@ -87,7 +85,9 @@ impl GrayService {
                 served(ended)?;
                 tracing::info!(service = &*name, "stopped");
             }
-            Some(Err(_)) => tracing::warn!(?limit, in_flight = traffic.in_flight(), "time is up: cutting off what is in flight"),
+            Some(Err(_)) => {
+                tracing::warn!(?limit, in_flight = traffic.in_flight(), "time is up: cutting off what is in flight")
+            }
             None => {}
         }
         Ok(())

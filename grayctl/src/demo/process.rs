@@ -175,10 +175,10 @@ impl Process {
 async fn stop(mut processes: Vec<Process>) {
     for process in &mut processes {
         // The id is ours as long as nobody has waited for the child's end.
-        if let (Ok(None), Some(pid)) = (process.child.try_wait(), process.pid) {
-            if let Err(error) = kill_process(pid, Signal::TERM) {
-                complain(format_args!("cannot ask {} to stop: {error}", process.name));
-            }
+        if let (Ok(None), Some(pid)) = (process.child.try_wait(), process.pid)
+            && let Err(error) = kill_process(pid, Signal::TERM)
+        {
+            complain(format_args!("cannot ask {} to stop: {error}", process.name));
         }
     }
     let until = Instant::now() + STOP;
