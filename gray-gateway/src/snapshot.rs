@@ -42,6 +42,11 @@ impl Snapshot {
             city: None,
         }
     }
+
+    /// Whether nothing was ever configured.
+    pub fn is_empty(&self) -> bool {
+        self.revision == 0 && self.routes.routes().is_empty()
+    }
 }
 
 /// One service as the request path sees it.

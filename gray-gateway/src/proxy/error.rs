@@ -13,6 +13,8 @@ pub(super) enum Failure<'r> {
     BadRequest(&'static str),
     /// No route matches.
     NoRoute,
+    /// No configuration has arrived yet, so nobody knows whether a route would match.
+    NotReady,
     /// The client did not go on with its body.
     UploadTimeout,
     /// What we would have to send cannot be sent; a matter of the configuration.
@@ -42,6 +44,7 @@ impl Failure<'_> {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::UploadTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NoInstance { .. } => StatusCode::SERVICE_UNAVAILABLE,
@@ -54,6 +57,7 @@ impl Failure<'_> {
         match self {
             Self::BadRequest(reason) => format!("bad request: {reason}"),
             Self::NoRoute => "no route matches this request".into(),
+            Self::NotReady => "the gateway has no configuration yet".into(),
             Self::UploadTimeout => "the request body did not arrive in time".into(),
             Self::Internal { route } => format!("route {route} cannot serve this request"),
             Self::NoInstance { service } => format!("no instance of {service} is available"),

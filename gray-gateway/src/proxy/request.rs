@@ -140,7 +140,8 @@ impl Client {
             remote: peer,
             random: fastrand::u64(..),
         });
-        let route: &Route = route.ok_or(Failure::NoRoute)?;
+        let no_route = if snapshot.is_empty() { Failure::NotReady } else { Failure::NoRoute };
+        let route: &Route = route.ok_or(no_route)?;
 
         let client_ip = client_address(peer, &head.headers, &snapshot.trusted_hops);
         let decision = dye::begin(snapshot, &head.headers, client_ip);
