@@ -2,9 +2,7 @@
 
 use std::io::{self, IsTerminal};
 
-use tracing_subscriber::{
-    EnvFilter, Layer, filter::filter_fn, fmt, layer::SubscriberExt, util::SubscriberInitExt,
-};
+use tracing_subscriber::{EnvFilter, Layer, filter::filter_fn, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Counter, label [`SERVICE`]: requests that were answered by the configured fallback, because no instance of the
 /// wanted version was alive.

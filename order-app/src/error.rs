@@ -16,6 +16,8 @@ use user_client::UserClientError;
 pub(crate) enum Error {
     /// No order has this number. (The Java service answers 500.)
     OrderNotFound,
+    /// The path is not percent-encoded UTF-8.
+    BadPath,
     /// No such route.
     RouteNotFound,
     /// The user of the order could not be had.
@@ -33,6 +35,7 @@ impl Error {
         let plain = |status: StatusCode, msg: &str| (status, ApiResult::error(u32::from(status.as_u16()), msg));
         match self {
             Self::OrderNotFound => (StatusCode::NOT_FOUND, ApiResult::failure(Code::OrderNotFound)),
+            Self::BadPath => plain(StatusCode::BAD_REQUEST, "the path is not percent-encoded UTF-8"),
             Self::RouteNotFound => plain(StatusCode::NOT_FOUND, "no such route"),
             Self::User(UserClientError::NotFound { .. }) => {
                 (StatusCode::NOT_FOUND, ApiResult::failure(Code::UserNotFound))

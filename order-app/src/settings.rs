@@ -3,18 +3,18 @@
 use clap::Parser;
 use gray_common::service::ServiceArgs;
 
-/// Demo order service: GET /order/{orderNo} answers with the order and, asked from user-app, its user
+/// Demo order service. GET /order/{orderNo} answers with the order and, asked from user-app, its user. Usual port: 7100
 #[derive(Clone, Debug, Parser)]
 #[command(name = "order-app")]
 pub struct Settings {
-    /// What every service has.
-    #[command(flatten)]
-    pub service: ServiceArgs,
-
     /// Longest time for user-app to answer, repeated connects included; after it the caller gets 504
     #[arg(long, env = "GRAY_USER_TIMEOUT_MS", value_name = "MS", default_value_t = 3000,
           value_parser = clap::value_parser!(u64).range(1..))]
     pub user_timeout_ms: u64,
+
+    /// What every service has.
+    #[command(flatten)]
+    pub service: ServiceArgs,
 }
 
 #[cfg(test)]

@@ -86,3 +86,11 @@ async fn every_failure_of_user_app_has_its_status() {
         assert_eq!((body["success"].clone(), body["data"].clone()), (json!(false), Value::Null), "{body}");
     }
 }
+
+#[tokio::test]
+async fn a_path_that_is_no_text_or_no_route() {
+    for (path, expect) in [("/order/%ff", 400), ("/orders", 404), ("/order/", 404)] {
+        let (status, body) = call(&[], path).await;
+        assert_eq!((status.as_u16(), body["code"].clone()), (expect, json!(expect)), "{path}");
+    }
+}

@@ -12,16 +12,19 @@ use gray_common::api::{ApiResult, Code};
 pub(crate) enum Error {
     /// No user has this number. (The Java service answers 200 with `null` in the text.)
     UserNotFound,
+    /// The path is not percent-encoded UTF-8.
+    BadPath,
     /// No such route.
     RouteNotFound,
 }
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let body = match self {
-            Self::UserNotFound => ApiResult::<()>::failure(Code::UserNotFound),
-            Self::RouteNotFound => ApiResult::error(404, "no such route"),
+        let (status, body) = match self {
+            Self::UserNotFound => (StatusCode::NOT_FOUND, ApiResult::<()>::failure(Code::UserNotFound)),
+            Self::BadPath => (StatusCode::BAD_REQUEST, ApiResult::error(400, "the path is not percent-encoded UTF-8")),
+            Self::RouteNotFound => (StatusCode::NOT_FOUND, ApiResult::error(404, "no such route")),
         };
-        (StatusCode::NOT_FOUND, Json(body)).into_response()
+        (status, Json(body)).into_response()
     }
 }

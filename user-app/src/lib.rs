@@ -4,5 +4,6 @@ pub mod app;
 mod domain;
 mod error;
 mod http;
+pub mod settings;
 
 pub use app::app;

@@ -3,13 +3,16 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use gray_common::service::{self, ServiceCli};
-use user_app::app::{Identity, app};
+use gray_common::service;
+use user_app::{
+    app::{Identity, app},
+    settings::Settings,
+};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = ServiceCli::parse();
-    service::run("user-app", 7200, &cli.service, async |gray| {
+    let settings = Settings::parse();
+    service::run("user-app", 7200, &settings.service, async |gray| {
         Ok(app(Identity { port: gray.port(), version: gray.version().to_owned() }))
     })
     .await

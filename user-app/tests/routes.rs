@@ -51,3 +51,9 @@ async fn unknown_route_and_wrong_method() {
     let (status, _, body) = call(Method::HEAD, "/user/U0001").await;
     assert_eq!((status, body.len()), (StatusCode::OK, 0));
 }
+
+#[tokio::test]
+async fn a_path_that_is_no_text() {
+    let (status, _, body) = call(Method::GET, "/user/%ff").await;
+    assert_eq!((status, json_of(&body)["code"].clone()), (StatusCode::BAD_REQUEST, json!(400)));
+}

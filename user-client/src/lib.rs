@@ -32,6 +32,10 @@ impl UserClient {
     /// # Errors
     /// [`UserClientError::NotFound`] when there is no such user, else whatever kept user-app from answering.
     pub async fn user(&self, user_no: &str) -> Result<String, UserClientError> {
+        if matches!(user_no, "" | "." | "..") {
+            // No path names such a user, whichever way it is encoded.
+            return Err(UserClientError::NotFound { user_no: user_no.to_owned() });
+        }
         let response = self.client.get(format!("/user/{}", path_segment(user_no))).send().await?;
         let status = response.status();
         if status != StatusCode::OK && status != StatusCode::NOT_FOUND {
@@ -57,7 +61,7 @@ impl UserClient {
 fn path_segment(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~') || (byte == b'.' && text.len() > 2) {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
             encoded.push(char::from(byte));
         } else {
             encoded.push_str(&format!("%{byte:02X}"));

@@ -42,7 +42,8 @@ async fn every_answer_has_its_meaning() {
     let client = client_of(&[stub().await]).await;
     assert_eq!(client.user("U0001").await.expect("known"), "用户1号");
     assert_eq!(client.user("a/b").await.expect("the slash is no separator"), "slash");
-    let cases: [(&str, fn(&UserClientError) -> bool, bool); 7] = [
+    type Check = fn(&UserClientError) -> bool;
+    let cases: [(&str, Check, bool); 7] = [
         ("gone", |e| matches!(e, UserClientError::NotFound { .. }), false),
         ("alien404", |e| matches!(e, UserClientError::Status { .. }), false),
         ("busy", |e| matches!(e, UserClientError::Status { .. }), true),
@@ -66,9 +67,20 @@ async fn without_instances_it_says_so() {
     assert!(matches!(error, UserClientError::Call(ClientError::NoInstance { .. })), "{error:?}");
 }
 
+#[tokio::test]
+async fn what_no_path_can_name_is_not_asked_for() {
+    let client = client_of(&[]).await;
+    for user_no in ["", ".", ".."] {
+        let error = client.user(user_no).await.expect_err(user_no);
+        assert!(matches!(error, UserClientError::NotFound { .. }), "{user_no:?}: {error:?}");
+    }
+}
+
 #[test]
 fn no_user_number_changes_the_path() {
-    for (text, expect) in [("U0001", "U0001"), ("..", "%2E%2E"), (".", "%2E"), ("a/../b?c#d", "a%2F..%2Fb%3Fc%23d")] {
+    for (text, expect) in
+        [("U0001", "U0001"), ("a.b", "a.b"), ("a/../b?c#d", "a%2F..%2Fb%3Fc%23d"), ("号", "%E5%8F%B7")]
+    {
         assert_eq!(path_segment(text), expect);
     }
 }

@@ -22,7 +22,6 @@ pub struct RequestBuilder {
     pub(super) broken: Option<String>,
 }
 
-
 impl RequestBuilder {
     pub(super) fn new(client: GrayClient, method: Method, path: String) -> Self {
         let timeout = client.inner.timeout;

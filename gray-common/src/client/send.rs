@@ -135,7 +135,8 @@ impl GrayClient {
     }
 
     fn no_instance(&self, wanted: Option<&str>) -> ClientError {
-        metrics::counter!(telemetry::CLIENT_NO_INSTANCE_TOTAL, telemetry::SERVICE => self.service().to_owned()).increment(1);
+        metrics::counter!(telemetry::CLIENT_NO_INSTANCE_TOTAL, telemetry::SERVICE => self.service().to_owned())
+            .increment(1);
         ClientError::NoInstance { service: self.service().to_owned(), wanted: wanted.map(str::to_owned) }
     }
 
@@ -157,15 +158,29 @@ impl GrayClient {
     }
 }
 
-/// Whether a path keeps the call on the picked instance: `http://host:port` + path must not mean another host.
-fn check_path(path: &str) -> Result<(), String> {
+/// Whether a path is sent as it is. `http://host:port` + path must not mean another host, and the URL parser must find
+/// nothing in it to resolve: `/user/..` would become `/`, and so would `/user/%2e%2E`.
+pub(super) fn check_path(path: &str) -> Result<(), String> {
     if !path.starts_with('/') {
         return Err(format!("the path {path:?} does not start with `/`"));
     }
-    match path.parse::<Uri>() {
-        Ok(_) => Ok(()),
-        Err(error) => Err(format!("{path:?} is not a percent-encoded path: {error}")),
+    if let Err(error) = path.parse::<Uri>() {
+        return Err(format!("{path:?} is not a percent-encoded path: {error}"));
     }
+    if path.contains(['\\', '#']) {
+        return Err(format!("{path:?} has a character that must be percent-encoded"));
+    }
+    let segments = path.split_once('?').map_or(path, |(path, _)| path).split('/');
+    match segments.into_iter().find(|segment| is_dots(segment)) {
+        Some(dots) => Err(format!("{path:?} has the segment `{dots}`, which is no name")),
+        None => Ok(()),
+    }
+}
+
+/// `.` or `..`, however written.
+fn is_dots(segment: &str) -> bool {
+    let rest = segment.replace("%2e", ".").replace("%2E", ".");
+    segment.len() <= 6 && (rest == "." || rest == "..")
 }
 
 impl FallbackLog {

@@ -1,1 +1,234 @@
-//! x
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, routing::get};
+use http::HeaderMap;
+use proptest::prelude::*;
+use tokio::{io::AsyncReadExt, net::TcpListener, sync::watch, time::timeout};
+
+use super::*;
+use crate::{
+    balance::{Fallback, Strategy, VersionPolicy},
+    context::{ReleaseContext, spawn},
+    instance::Instance,
+    registry::{MemoryRegistry, Registry},
+    settings::{GraySettings, SettingsState},
+    tag::{GRAY_HEADER, GrayStatus},
+};
+
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// A service that answers with its version and the tag it was sent.
+async fn stub(version: &'static str) -> Instance {
+    let app = Router::new()
+        .route(
+            "/who",
+            get(async move |headers: HeaderMap| {
+                let tag = headers.get(GRAY_HEADER).map_or("-", |value| value.to_str().expect("ASCII"));
+                format!("{version} {tag}")
+            }),
+        )
+        .route("/slow", get(async || std::future::pending::<()>().await))
+        .route("/big", get(async || vec![b'x'; 3000]))
+        .route("/away", get(async || axum::response::Redirect::temporary("http://192.0.2.1/")))
+        .route(
+            "/echo",
+            axum::routing::post(async |headers: HeaderMap, body: String| {
+                format!("{} {body}", headers["content-type"].to_str().expect("ASCII"))
+            }),
+        );
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let port = listener.local_addr().expect("bound").port();
+    spawn(async move { axum::serve(listener, app).await });
+    Instance::new("127.0.0.1", port).with_version(version)
+}
+
+/// A port nobody listens on.
+async fn closed(version: &str) -> Instance {
+    let address: SocketAddr = TcpListener::bind("127.0.0.1:0").await.expect("binds").local_addr().expect("bound");
+    Instance::new("127.0.0.1", address.port()).with_version(version)
+}
+
+fn policy(load: bool, fallback: Fallback) -> VersionPolicy {
+    VersionPolicy { load, fallback, ..VersionPolicy::default() }
+}
+
+fn client(instances: &[Instance], policy: VersionPolicy) -> GrayClient {
+    let view = ServiceView::fixed("user-app", instances, policy, Strategy::RoundRobin);
+    GrayClient::builder(view).own_version("V1").timeout(LIMIT).max_body(1000).build().expect("builds")
+}
+
+async fn who(client: &GrayClient, tag: Option<GrayStatus>) -> String {
+    let call = async { client.get("/who").send().await.expect("answers").bytes().await.expect("reads") };
+    String::from_utf8(ReleaseContext { tag }.scope(call).await).expect("UTF-8")
+}
+
+#[tokio::test]
+async fn the_tag_chooses_the_version_and_travels_on() {
+    let client = client(&[stub("V1").await, stub("V2").await], policy(true, Fallback::Prod));
+    for _ in 0..3 {
+        assert_eq!(who(&client, Some(GrayStatus::Gray)).await, "V2 GRAY");
+        assert_eq!(who(&client, Some(GrayStatus::Prod)).await, "V1 PROD");
+        assert_eq!(who(&client, None).await, "V1 -", "its own version");
+    }
+    let all = [who(&client, Some(GrayStatus::All)).await, who(&client, Some(GrayStatus::All)).await];
+    assert!(all.contains(&"V1 ALL".to_owned()) && all.contains(&"V2 ALL".to_owned()), "{all:?}");
+}
+
+#[tokio::test]
+async fn switched_off_everybody_answers() {
+    let client = client(&[stub("V1").await, stub("V2").await], policy(false, Fallback::Prod));
+    let seen = [who(&client, Some(GrayStatus::Gray)).await, who(&client, Some(GrayStatus::Gray)).await];
+    assert!(seen.contains(&"V1 GRAY".to_owned()) && seen.contains(&"V2 GRAY".to_owned()), "{seen:?}");
+}
+
+#[tokio::test]
+async fn without_a_gray_instance_the_fallback_decides() {
+    let instances = [stub("V1").await];
+    for fallback in [Fallback::Prod, Fallback::Any] {
+        assert_eq!(who(&client(&instances, policy(true, fallback)), Some(GrayStatus::Gray)).await, "V1 GRAY");
+    }
+    let failing = client(&instances, policy(true, Fallback::Fail));
+    let call = ReleaseContext { tag: Some(GrayStatus::Gray) }.scope(failing.get("/who").send());
+    let error = call.await.expect_err("nobody may answer");
+    assert!(matches!(&error, ClientError::NoInstance { wanted: Some(wanted), .. } if wanted == "V2"), "{error}");
+    assert!(error.is_retryable());
+}
+
+#[tokio::test]
+async fn a_refused_connect_is_tried_elsewhere_in_the_same_version() {
+    let (dead, alive, other) = (closed("V1").await, stub("V1").await, stub("V2").await);
+    let client = client(&[dead, alive, other], policy(true, Fallback::Any));
+    for _ in 0..6 {
+        assert_eq!(who(&client, Some(GrayStatus::Prod)).await, "V1 PROD");
+    }
+    let answer = client.request(http::Method::POST, "/echo").json("x").send().await.expect("any method");
+    assert_eq!(answer.bytes().await.expect("reads"), b"application/json \"x\"");
+}
+
+#[tokio::test]
+async fn when_all_refuse_the_error_names_them() {
+    let instances = [closed("V1").await, closed("V1").await];
+    let error = client(&instances, policy(true, Fallback::Prod)).get("/who").send().await.expect_err("refused");
+    let text = error.to_string();
+    assert!(matches!(error, ClientError::Connect { .. }) && error.is_retryable(), "{text}");
+    assert!(instances.iter().all(|instance| text.contains(&instance.authority())), "{text}");
+}
+
+#[tokio::test]
+async fn slow_answers_and_broken_ones_are_told_apart() {
+    let client = client(&[stub("V1").await], policy(true, Fallback::Prod));
+    let limit = Duration::from_millis(100);
+    let error = client.get("/slow").timeout(limit).send().await.expect_err("never answers");
+    assert!(matches!(error, ClientError::Timeout { limit: seen, .. } if seen == limit), "{error}");
+    assert!(!error.is_retryable());
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let port = listener.local_addr().expect("bound").port();
+    spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            // Takes the request and hangs up.
+            let _read = stream.read(&mut [0; 1024]).await;
+        }
+    });
+    let broken = self::client(&[Instance::new("127.0.0.1", port).with_version("V1")], policy(true, Fallback::Prod));
+    let error = broken.get("/who").send().await.expect_err("hangs up");
+    assert!(matches!(error, ClientError::Transport { .. }) && !error.is_retryable(), "{error}");
+}
+
+#[tokio::test]
+async fn answers_are_bounded_and_redirects_not_followed() {
+    let client = client(&[stub("V1").await], policy(true, Fallback::Prod));
+    let error = client.get("/big").send().await.expect("head").bytes().await.expect_err("3000 > 1000");
+    assert!(matches!(error, ClientError::TooLarge { limit: 1000, .. }), "{error}");
+    assert_eq!(client.get("/away").send().await.expect("head").status(), 307);
+    let error = client.get("/who").send().await.expect("head").json::<u32>().await.expect_err("not a number");
+    assert!(matches!(error, ClientError::Decode { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_call_is_in_flight_until_its_answer_is_gone() {
+    let client = client(&[stub("V1").await], policy(true, Fallback::Prod));
+    let answer = client.get("/who").send().await.expect("answers");
+    let load = Arc::clone(answer.endpoint().load());
+    assert_eq!(load.in_flight(), 1);
+    assert!(load.ewma_us() > 0);
+    drop(answer);
+    assert_eq!(load.in_flight(), 0);
+
+    // A call that is given up counts down as well.
+    let mut call = Box::pin(client.get("/slow").send());
+    assert!(timeout(Duration::from_millis(50), &mut call).await.is_err());
+    assert_eq!(load.in_flight(), 1);
+    drop(call);
+    assert_eq!(load.in_flight(), 0);
+}
+
+#[tokio::test]
+async fn a_path_cannot_leave_the_instance() {
+    let client = client(&[stub("V1").await], policy(true, Fallback::Prod));
+    for path in
+        ["", "who", "@192.0.2.1/", ":80/", "/a b", "/a\r\nHost: x", "/x/../who", "/x/%2e%2E", "/.?q", "/a\\b", "/a#b"]
+    {
+        let error = client.get(path).send().await.expect_err(path);
+        assert!(matches!(error, ClientError::Request { .. }) && !error.is_retryable(), "{path:?}: {error}");
+    }
+    for broken in [client.get("/who").header("a b", "x"), client.get("/who").header("a", "x\r\ny")] {
+        let error = broken.send().await.expect_err("not a header");
+        assert!(matches!(error, ClientError::Request { .. }), "{error}");
+    }
+}
+
+fn live_settings(policy: VersionPolicy) -> SettingsState<GraySettings> {
+    let current = Some(Arc::new(GraySettings { policy, ..GraySettings::default() }));
+    SettingsState { current, revision: 1, refused: None }
+}
+
+#[tokio::test]
+async fn a_view_follows_registry_and_settings() {
+    let registry = MemoryRegistry::new();
+    registry.forget("user-app");
+    let (settings, receiver) = watch::channel(SettingsState::default());
+    let view = ServiceView::follow("user-app", registry.watch("user-app"), receiver);
+    let client = GrayClient::new(view.clone(), Some("V1")).expect("builds");
+    let error = client.get("/who").send().await.expect_err("not known yet");
+    assert!(matches!(error, ClientError::NotReady { .. }) && error.is_retryable(), "{error}");
+
+    registry.set("user-app", vec![stub("V1").await, stub("V2").await]);
+    timeout(LIMIT, view.known().wait_for(|known| *known)).await.expect("in time").expect("alive");
+    eventually(|| view.load().instances.all().len() == 2).await;
+
+    settings.send_replace(live_settings(policy(true, Fallback::Prod)));
+    eventually(|| view.load().policy.load).await;
+    assert_eq!(who(&client, Some(GrayStatus::Gray)).await, "V2 GRAY");
+
+    // A registry that goes silent takes nothing away; one that says "none" does.
+    registry.forget("user-app");
+    settings.send_replace(live_settings(policy(true, Fallback::Fail)));
+    eventually(|| view.load().policy.fallback == Fallback::Fail).await;
+    assert_eq!(who(&client, Some(GrayStatus::Gray)).await, "V2 GRAY");
+    registry.set("user-app", vec![]);
+    eventually(|| view.load().instances.all().is_empty()).await;
+}
+
+async fn eventually(condition: impl Fn() -> bool) {
+    timeout(LIMIT, async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("in time");
+}
+
+proptest! {
+    /// Whatever is put into a path, a call goes to the picked address and to that path, or nowhere.
+    #[test]
+    fn no_path_names_another_place(path in "(/|[/@:.#?%2eE0a \\\\\\[\\]-]){0,12}") {
+        if super::send::check_path(&path).is_ok() {
+            let url = reqwest::Url::parse(&format!("http://127.0.0.1:7201{path}")).expect("forms a URL");
+            prop_assert_eq!((url.host_str(), url.port()), (Some("127.0.0.1"), Some(7201)));
+            let segments = path.split('?').next().expect("one at least").split('/').count() - 1;
+            prop_assert_eq!(url.path_segments().expect("has a path").count(), segments);
+        }
+    }
+}

@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
-use tokio::{
-    sync::watch,
-    task::AbortHandle,
-};
+use tokio::{sync::watch, task::AbortHandle};
 
 use crate::{
     balance::{Strategy, VersionPolicy},

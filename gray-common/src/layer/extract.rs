@@ -162,7 +162,7 @@ mod tests {
                         request.headers_mut().insert(GRAY_HEADER, "gray-996".parse().expect("valid"));
                     }
                     let expect = GrayStatus::ALL.get(choice).copied();
-                    assert_eq!(service.clone().oneshot(request).await, Ok((expect, expect)));
+                    assert_eq!(service.oneshot(request).await, Ok((expect, expect)));
                     assert_eq!(ReleaseContext::current().tag, None);
                 }
             });

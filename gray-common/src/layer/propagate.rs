@@ -69,18 +69,15 @@ mod tests {
     async fn a_tag_passes_from_the_server_side_to_the_client_side() {
         let client = PropagateLayer::new()
             .layer(service_fn(async |request: Request<()>| Ok::<HeaderMap, Infallible>(request.headers().clone())));
-        let server = ReleaseLayer::new().layer(service_fn(move |_: Request<()>| {
-            let client = client.clone();
-            async move {
-                let mut request = Request::new(());
-                request.headers_mut().insert(GRAY_HEADER, HeaderValue::from_static("stale"));
-                client.oneshot(request).await
-            }
+        let server = ReleaseLayer::new().layer(service_fn(move |_: Request<()>| async move {
+            let mut request = Request::new(());
+            request.headers_mut().insert(GRAY_HEADER, HeaderValue::from_static("stale"));
+            client.oneshot(request).await
         }));
         for tag in [Some(GrayStatus::Gray), Some(GrayStatus::All), None] {
             let mut request = Request::new(());
             ReleaseContext { tag }.inject(request.headers_mut());
-            let sent = server.clone().oneshot(request).await.expect("infallible");
+            let sent = server.oneshot(request).await.expect("infallible");
             assert_eq!(sent.get(GRAY_HEADER), tag.map(GrayStatus::header_value).as_ref());
         }
     }

@@ -11,7 +11,7 @@ use crate::{
 #[derive(clap::Args, Clone, Debug)]
 #[command(subcommand_negates_reqs = true, after_help = EXAMPLES)]
 pub struct ServiceArgs {
-    /// Port to listen on; 0 takes a free one. Without it the service's own: order-app 7100, user-app 7200
+    /// Port to listen on; 0 takes a free one. Without it: the service's usual port
     #[arg(long, env = "GRAY_PORT", value_name = "PORT", global = true)]
     pub port: Option<u16>,
 
@@ -35,10 +35,6 @@ pub struct ServiceArgs {
     #[arg(long, env = "GRAY_WEIGHT", value_name = "NUMBER", default_value = "1", value_parser = weight)]
     pub weight: f64,
 
-    /// Where instances and settings live.
-    #[command(flatten)]
-    pub control: ControlArgs,
-
     /// Read the settings documents once, print every problem with its line, and exit: 0 good, 1 not
     #[arg(long, env = "GRAY_CHECK_CONFIG")]
     pub check_config: bool,
@@ -54,6 +50,11 @@ pub struct ServiceArgs {
     /// What to log: a level, or levels by module (info,gray_common=debug). RUST_LOG counts when this is not given
     #[arg(long, env = "GRAY_LOG", value_name = "FILTER")]
     pub log: Option<String>,
+
+    // Last, because its help heading would count for whatever follows.
+    /// Where instances and settings live.
+    #[command(flatten)]
+    pub control: ControlArgs,
 
     /// What to do instead of serving.
     #[command(subcommand)]
@@ -79,6 +80,7 @@ Examples:
 
 /// The whole command line of a service without flags of its own.
 #[derive(clap::Parser, Clone, Debug)]
+#[command(about = "A service that takes part in full-chain gray releases", long_about = None)]
 pub struct ServiceCli {
     /// The flags.
     #[command(flatten)]

@@ -51,6 +51,10 @@ pub enum ServiceError {
 impl ServiceError {
     /// What a failed `bind` of this address means.
     pub fn bind(address: SocketAddr, source: io::Error) -> Self {
-        if source.kind() == io::ErrorKind::AddrInUse { Self::PortInUse { address } } else { Self::Bind { address, source } }
+        if source.kind() == io::ErrorKind::AddrInUse {
+            Self::PortInUse { address }
+        } else {
+            Self::Bind { address, source }
+        }
     }
 }

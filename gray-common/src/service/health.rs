@@ -16,7 +16,11 @@ use axum::{
     routing::get,
 };
 use futures_util::FutureExt;
-use http::{HeaderValue, StatusCode, header::CONNECTION};
+use http::{
+    HeaderValue, Method, StatusCode,
+    header::{ALLOW, CONNECTION},
+};
+use tower_layer::Layer;
 
 use super::Readiness;
 use crate::{
@@ -49,7 +53,8 @@ impl Traffic {
 
 /// The service's routes with `/livez` and `/readyz` in front of them.
 pub(super) fn surround(app: Router, readiness: Readiness, traffic: Arc<Traffic>) -> Router {
-    let app = app.layer(ReleaseLayer::new()).layer(from_fn_with_state(traffic, accompany));
+    // Around the router as a whole, not its routes: a router adds `Allow` outside of the layers of its routes.
+    let app = from_fn_with_state(traffic, accompany).layer(ReleaseLayer::new().layer(app));
     Router::new()
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(ready))
@@ -64,6 +69,7 @@ async fn ready(State(readiness): State<Readiness>) -> Response {
 }
 
 async fn accompany(State(traffic): State<Arc<Traffic>>, request: Request, next: Next) -> Response {
+    let is_options = request.method() == Method::OPTIONS;
     let counted = Counted::new(&traffic);
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     drop(counted);
@@ -72,10 +78,20 @@ async fn accompany(State(traffic): State<Arc<Traffic>>, request: Request, next: 
         tracing::error!("a handler panicked");
         (StatusCode::INTERNAL_SERVER_ERROR, Json(ApiResult::<()>::failure(Code::ServerError))).into_response()
     });
+    if is_options && answer.status() == StatusCode::METHOD_NOT_ALLOWED {
+        answer = options(&answer);
+    }
     if traffic.is_leaving() {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     answer
+}
+
+/// OPTIONS on a route that says nothing of it: the methods it has, as Spring answers by itself.
+fn options(refused: &Response) -> Response {
+    let allowed = refused.headers().get(ALLOW).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let allowed = if allowed.is_empty() { "OPTIONS".to_owned() } else { format!("{allowed},OPTIONS") };
+    (StatusCode::OK, [(ALLOW, allowed)]).into_response()
 }
 
 /// One request in flight; dropped also when the caller goes away.

@@ -85,12 +85,6 @@ impl GrayService {
     ) -> Result<Self, ServiceError> {
         let port = listener.local_addr().map_err(|source| ServiceError::Serve { source })?.port();
         let signals = StopSignals::listen().map_err(|source| ServiceError::Signals { source })?;
-        let prefix = args.control.prefix.clone();
-        let own_document = format!("{name}.yaml");
-        let settings =
-            LiveSettings::follow(Arc::clone(&control.config), &[SHARED_DOCUMENT, &own_document], move |documents| {
-                read_settings(documents, &prefix)
-            });
         let instance = args.instance(port);
         tracing::info!(
             service = name,
@@ -99,6 +93,12 @@ impl GrayService {
             version = args.version,
             "bound"
         );
+        let prefix = args.control.prefix.clone();
+        let own_document = format!("{name}.yaml");
+        let settings =
+            LiveSettings::follow(Arc::clone(&control.config), &[SHARED_DOCUMENT, &own_document], move |documents| {
+                read_settings(documents, &prefix)
+            });
         Ok(Self {
             name: name.into(),
             args: args.clone(),

@@ -77,7 +77,9 @@ impl Registration {
         let (service, instance) = (&*self.service, self.instance.authority());
         match time::timeout(limit, self.registry.deregister(service, &self.instance)).await {
             Ok(Ok(())) => tracing::info!(service, instance, "deregistered"),
-            Ok(Err(error)) => tracing::warn!(service, instance, %error, "not deregistered: the registry drops it later"),
+            Ok(Err(error)) => {
+                tracing::warn!(service, instance, %error, "not deregistered: the registry drops it later")
+            }
             Err(_) => {
                 tracing::warn!(service, instance, ?limit, "not deregistered in time: the registry drops it later");
             }

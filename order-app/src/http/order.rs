@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State as FromState},
+    extract::{Path, State as FromState, rejection::PathRejection},
 };
 use gray_common::api::ApiResult;
 use serde::Serialize;
@@ -24,8 +24,9 @@ pub(crate) struct OrderView {
 /// The order, with port and version of this process and what user-app says of its user.
 pub(crate) async fn show(
     FromState(state): FromState<State>,
-    Path(order_no): Path<String>,
+    order_no: Result<Path<String>, PathRejection>,
 ) -> Result<Json<ApiResult<OrderView>>, Error> {
+    let Path(order_no) = order_no.map_err(|_| Error::BadPath)?;
     let order = domain::find(&order_no).ok_or(Error::OrderNotFound)?;
     let user_name = state.users.user(order.user_no).await?;
     Ok(Json(ApiResult::success(OrderView {

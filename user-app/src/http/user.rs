@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
 };
 use gray_common::api::ApiResult;
 
@@ -11,8 +11,9 @@ use crate::{app::Identity, domain, error::Error};
 /// The user, with port and version of this process. `mateVersion` is the Java system's spelling, and contract.
 pub(crate) async fn show(
     State(Identity { port, version }): State<Identity>,
-    Path(user_no): Path<String>,
+    user_no: Result<Path<String>, PathRejection>,
 ) -> Result<Json<ApiResult<String>>, Error> {
+    let Path(user_no) = user_no.map_err(|_| Error::BadPath)?;
     let name = domain::name(&user_no).ok_or(Error::UserNotFound)?;
     Ok(Json(ApiResult::success(format!("{name} - port={port} - mateVersion={version}"))))
 }
