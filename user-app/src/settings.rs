@@ -1,0 +1,13 @@
+//! The command line.
+
+use clap::Parser;
+use gray_common::service::ServiceArgs;
+
+/// Demo user service. GET /user/{userNo} answers with the user, the port and the version that served. Usual port: 7200
+#[derive(Clone, Debug, Parser)]
+#[command(name = "user-app")]
+pub struct Settings {
+    /// What every service has.
+    #[command(flatten)]
+    pub service: ServiceArgs,
+}
