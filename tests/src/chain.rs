@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
 
 use crate::{App, Documents, Http, Nacos, Seen, eventually, nacos::Namespace, ports, request::Headers};
 
@@ -111,15 +112,39 @@ impl Chain {
         for service in self.orders.iter_mut().chain(&mut self.users) {
             service.app.wait_ready(service.port).await?;
         }
-        for (name, services) in [("order-app", &self.orders), ("user-app", &self.users)] {
-            eventually(&format!("every {name} is listed in Nacos"), || async {
-                let listed = self.namespace.instances(name).await?.len();
-                anyhow::ensure!(listed == services.len(), "{listed} are");
-                Ok(())
-            })
-            .await?;
+        eventually("the gateway knows every instance", || async {
+            let status = self.status().await?;
+            for (name, services) in [("order-app", &self.orders), ("user-app", &self.users)] {
+                let known = status["services"][name]["instances"].as_array().map_or(0, Vec::len);
+                ensure!(known == services.len(), "{known} of {} {name}", services.len());
+            }
+            Ok(())
+        })
+        .await?;
+        for order in &self.orders {
+            for (tag, version) in [("PROD", "V1"), ("GRAY", "V2")] {
+                if self.users.iter().any(|user| user.version == version) {
+                    self.wait_for_hop(order, tag, version).await?;
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Waits until an order-app has found a version of user-app.
+    async fn wait_for_hop(&self, order: &Service, tag: &str, version: &str) -> Result<()> {
+        let url = format!("http://127.0.0.1:{}/order/N0001", order.port);
+        eventually(&format!("order-app {} at {} finds user-app {version}", order.version, order.port), || async {
+            let answer = self.http.get(&url, &[("gray", tag)]).await?;
+            ensure!(answer.versions().is_some_and(|(_, user)| user == version), "{}", answer.text);
+            Ok(())
+        })
+        .await
+    }
+
+    /// The gateway's own view of itself.
+    pub async fn status(&self) -> Result<Value> {
+        self.http.get(&format!("http://127.0.0.1:{}/status", self.admin_port), &[]).await?.json()
     }
 
     /// 24 requests; which versions answered.

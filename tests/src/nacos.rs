@@ -16,7 +16,7 @@ use testcontainers::{
     runners::AsyncRunner as _,
 };
 
-use crate::{Documents, documents, eventually_within, ports};
+use crate::{Documents, documents, eventually, eventually_within, ports};
 
 /// The published image; scripts/ensure-images.sh sees to it that it is here.
 const IMAGE: (&str, &str) = ("nacos/nacos-server", "v2.3.2");
@@ -89,7 +89,7 @@ impl Nacos {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let name = format!("e2e-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let form = [("customNamespaceId", name.as_str()), ("namespaceName", &name), ("namespaceDesc", "a test")];
-        self.call(Method::POST, "console/namespaces", &form).await?;
+        eventually("Nacos creates a namespace", || self.call(Method::POST, "console/namespaces", &form)).await?;
         let namespace = Namespace { nacos: Arc::clone(self), name };
         namespace.publish_all(documents).await?;
         Ok(namespace)
@@ -131,7 +131,9 @@ impl Namespace {
     pub async fn publish(&self, name: &str, text: &str) -> Result<()> {
         let fields =
             [("tenant", self.name.as_str()), ("group", GROUP), ("dataId", name), ("type", "yaml"), ("content", text)];
-        let said = self.nacos.call(Method::POST, "cs/configs", &fields).await?;
+        // The embedded database of a single Nacos refuses one of two writes at the same time; the second try works.
+        let said =
+            eventually(&format!("Nacos takes {name}"), || self.nacos.call(Method::POST, "cs/configs", &fields)).await?;
         ensure!(said == "true", "Nacos did not accept {name}: {said}");
         Ok(())
     }
@@ -139,7 +141,7 @@ impl Namespace {
     /// Deletes one document.
     pub async fn delete(&self, name: &str) -> Result<()> {
         let fields = [("tenant", self.name.as_str()), ("group", GROUP), ("dataId", name)];
-        self.nacos.call(Method::DELETE, "cs/configs", &fields).await?;
+        eventually(&format!("Nacos deletes {name}"), || self.nacos.call(Method::DELETE, "cs/configs", &fields)).await?;
         Ok(())
     }
 

@@ -53,6 +53,7 @@ impl App {
         let child = command
             .args(args)
             .env("HOME", dir.path())
+            .env("TMPDIR", dir.path())
             .current_dir(dir.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)

@@ -83,7 +83,7 @@ const fn scenario(
 const SCENARIOS: [Scenario; 8] = [
     scenario("plain", &[], None, "PROD, nothing matches", Expect::Only("V1")),
     scenario("gray: gray-996", &[("gray", "gray-996")], None, "GRAY, by header", Expect::Only("V2")),
-    scenario("gray: GRAY", &[("gray", "GRAY")], None, "PROD, a client's own tag is no tag", Expect::Only("V1")),
+    scenario("gray: GRAY", &[("gray", "GRAY")], None, "PROD, own tag ignored", Expect::Only("V1")),
     scenario("plain, from 127.0.0.1", &[], ADDRESS, "GRAY, by client address", Expect::Only("V2")),
     scenario("userNo: U0001", &[("userNo", "U0001")], USER, "GRAY, by user number", Expect::Only("V2")),
     scenario("userNo: U0002", &[("userNo", "U0002")], USER, "PROD, not in the list", Expect::Only("V1")),

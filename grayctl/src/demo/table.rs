@@ -1,13 +1,13 @@
 //! The table of what was seen.
 
-use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
 
 use super::scenario::Row;
 
 /// One entry per scenario, narrow enough for a terminal of 100 columns.
 pub(crate) fn render(rows: &[Row]) -> String {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["Request", "Decision", "order-app → user-app"]);
+    table.load_style(UTF8_BORDERS_ONLY).set_header(["Request", "Decision", "order-app → user-app"]);
     for row in rows {
         let request = match row.edit {
             None => row.request.to_owned(),

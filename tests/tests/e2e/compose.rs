@@ -51,7 +51,7 @@ pub(crate) async fn three_scenarios(_: Arc<Stage>) -> Result<()> {
 }
 
 async fn scenarios(project: &Project, port: u16) -> Result<()> {
-    project.run(&["up", "--detach", "--wait"]).await?;
+    project.run(&["up", "--detach", "--wait", "--no-build"]).await?;
     // Healthy is healthy: the README's requests work at once.
     let (http, url) = (Http::new()?, format!("http://127.0.0.1:{port}"));
     http.orders(&url, 24, &[]).await?.only("V1")?;

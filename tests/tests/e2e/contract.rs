@@ -138,7 +138,7 @@ async fn gateway_before_echo(stage: &Stage) -> Result<(Chain, JoinHandle<()>)> {
     chain.namespace.register("echo-app", port, "V1").await?;
     chain.namespace.register("ghost-app", closed, "V1").await?;
     eventually("the gateway knows the test's services", || async {
-        let status = chain.http.get(&format!("http://127.0.0.1:{}/status", chain.admin_port), &[]).await?.json()?;
+        let status = chain.status().await?;
         for service in ["echo-app", "ghost-app"] {
             let instances = status["services"][service]["instances"].as_array().map_or(0, Vec::len);
             ensure!(instances == 1, "{service} has {instances} instances");

@@ -59,7 +59,7 @@ pub(crate) async fn nacos_outage_loses_no_request(stage: Arc<Stage>) -> Result<(
     let traffic = [Traffic::start(&chain.url, &[])?, Traffic::start(&chain.url, &GRAY)?];
     cable.unplug();
     eventually("the gateway notices", || async {
-        let status = chain.http.get(&format!("http://127.0.0.1:{}/status", chain.admin_port), &[]).await?.json()?;
+        let status = chain.status().await?;
         ensure!(status["registry"] != "up" || status["config"] != "up", "/status says {status}");
         Ok(())
     })

@@ -4,17 +4,11 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use e2e_tests::{Chain, Documents, Setup, Stage, documents, eventually, request::Headers, traffic::Traffic};
-use serde_json::Value;
 
 const GRAY: [(&str, &str); 1] = [("gray", "gray-996")];
 
-/// The gateway's own view of itself.
-async fn status(chain: &Chain) -> Result<Value> {
-    chain.http.get(&format!("http://127.0.0.1:{}/status", chain.admin_port), &[]).await?.json()
-}
-
 async fn refused(chain: &Chain) -> Result<Option<String>> {
-    Ok(status(chain).await?["refused"].as_str().map(str::to_owned))
+    Ok(chain.status().await?["refused"].as_str().map(str::to_owned))
 }
 
 pub(crate) async fn settings_change_without_a_failed_request(stage: Arc<Stage>) -> Result<()> {
@@ -58,7 +52,7 @@ pub(crate) async fn settings_change_without_a_failed_request(stage: Arc<Stage>) 
         .publish(documents::COMMON, &chain.documents.common.replace("GrayRoundRobinRule", "GrayRandomRule"))
         .await?;
     eventually("the strategy changes", || async {
-        let strategy = status(&chain).await?["services"]["order-app"]["strategy"].clone();
+        let strategy = chain.status().await?["services"]["order-app"]["strategy"].clone();
         ensure!(strategy == "random", "it is {strategy}");
         Ok(())
     })
@@ -149,7 +143,7 @@ pub(crate) async fn a_bad_document_is_refused(stage: Arc<Stage>) -> Result<()> {
         (documents::COMMON, good.common.replace("prodVersion: V1", "prodVersion: ''"), "prodVersion"),
     ];
     for (name, text, word) in bad {
-        let before = status(&chain).await?["revision"].clone();
+        let before = chain.status().await?["revision"].clone();
         chain.namespace.publish(name, &text).await?;
         eventually(&format!("{name} with {word} is refused by name"), || async {
             let said = refused(&chain).await?.unwrap_or_default();
@@ -157,7 +151,7 @@ pub(crate) async fn a_bad_document_is_refused(stage: Arc<Stage>) -> Result<()> {
             Ok(())
         })
         .await?;
-        ensure!(status(&chain).await?["revision"] == before, "a bad document took effect");
+        ensure!(chain.status().await?["revision"] == before, "a bad document took effect");
         chain.orders(&[]).await?.only("V1")?;
         chain.orders(&GRAY).await?.only("V2")?;
         chain.reset().await?;

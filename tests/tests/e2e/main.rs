@@ -9,6 +9,7 @@ mod demo;
 mod lifecycle;
 mod live;
 mod publish;
+mod registry_contract;
 mod rules;
 mod switch;
 
@@ -25,7 +26,7 @@ macro_rules! trials {
         vec![$({
             let (handle, stage) = ($runtime.handle().clone(), Arc::clone(&$stage));
             Trial::test(concat!(stringify!($family), "::", stringify!($test)), move || {
-                handle.block_on($family::$test(stage)).map_err(|error| format!("{error:?}").into())
+                handle.block_on($family::$test(stage)).map_err(|error| format!("{error:#}").into())
             })
         }),*]
     };
@@ -71,6 +72,8 @@ fn main() -> Result<ExitCode> {
             contract::bad_requests,
             contract::upstream_errors,
             publish::documents_arrive_once,
+            registry_contract::registry,
+            registry_contract::documents,
             demo::runs_and_leaves_nothing_behind,
         ]
     );

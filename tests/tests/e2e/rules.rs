@@ -62,6 +62,7 @@ pub(crate) async fn client_address(stage: Arc<Stage>) -> Result<()> {
 
     let trusting = chain.documents.clone().with("grayIPList", "[10.0.0.0/8]")?.with("trustedHops", "['127.0.0.1']")?;
     chain.namespace.publish_all(&trusting).await?;
+    chain.settles_on("V1", &[]).await?;
     for name in ["X-Real-IP", "X-Forwarded-For"] {
         chain.settles_on("V2", &[(name, "10.1.2.3")]).await?;
         chain.orders(&[(name, "11.1.2.3")]).await?.only("V1")?;
