@@ -11,16 +11,20 @@ async fn refused(chain: &Chain) -> Result<Option<String>> {
     Ok(chain.status().await?["refused"].as_str().map(str::to_owned))
 }
 
+/// Settings with their new values, a request, and the version that then answers it; none for all.
+type Change = (&'static [(&'static str, &'static str)], Headers<'static>, Option<&'static str>);
+
 pub(crate) async fn settings_change_without_a_failed_request(stage: Arc<Stage>) -> Result<()> {
     let chain = Chain::start(stage.nacos().await?, Setup::new()?).await?;
     chain.settles_on("V1", &[]).await?;
     chain.settles_on("V2", &GRAY).await?;
     let traffic = [Traffic::start(&chain.url, &[])?, Traffic::start(&chain.url, &GRAY)?];
 
-    let lane: Headers<'_> = &[("x-lane", "canary")];
-    let (member, forwarded): (Headers<'_>, Headers<'_>) = (&[("x-member", "U0009")], &[("x-real-ip", "10.9.8.7")]);
-    // What is changed, a request, and who then answers it. Every setting of the documents is here.
-    let changes: [(&[(&str, &str)], Headers<'_>, Option<&str>); 9] = [
+    let lane: Headers<'static> = &[("x-lane", "canary")];
+    let (member, forwarded): (Headers<'static>, Headers<'static>) =
+        (&[("x-member", "U0009")], &[("x-real-ip", "10.9.8.7")]);
+    // Every setting of the documents is here.
+    let changes: [Change; 9] = [
         (&[("load", "false")], &[], None),
         (&[("enabled", "false")], &GRAY, None),
         (&[("prodVersion", "V2"), ("grayVersion", "V1")], &[], Some("V2")),
