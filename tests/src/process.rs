@@ -69,6 +69,13 @@ impl App {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
+    /// Files it made in its home and temporary directory.
+    pub fn files(&self) -> Result<Vec<String>> {
+        let entries = fs::read_dir(self.dir.path())?.collect::<Result<Vec<_>, _>>()?;
+        let names = entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        Ok(names.filter(|name| name != "log").collect())
+    }
+
     /// Waits until `/readyz` at this port says yes.
     pub async fn wait_ready(&mut self, port: u16) -> Result<()> {
         let outcome = eventually("it gets ready", || async {

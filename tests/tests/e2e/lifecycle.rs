@@ -87,6 +87,8 @@ pub(crate) async fn sigterm_loses_no_request(stage: Arc<Stage>) -> Result<()> {
         let stopped = &mut services[0];
         let status = stopped.app.stop().await?;
         ensure!(status.success(), "{name} ended with {status}; its log:\n{}", stopped.app.log());
+        let files = stopped.app.files()?;
+        ensure!(files.is_empty(), "{name} left {files:?} behind");
         let listed = chain.namespace.instances(name).await?;
         ensure!(listed.iter().all(|instance| instance.port != stopped.port), "{name} is still listed after its end");
     }
