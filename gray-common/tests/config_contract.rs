@@ -101,7 +101,7 @@ async fn a_file_that_cannot_be_read_keeps_its_last_text() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nacos() {
     let Ok(server) = std::env::var("GRAY_TEST_NACOS") else {
-        println!("skipped: set GRAY_TEST_NACOS=host:port to run this against a real Nacos");
+        eprintln!("skipped: set GRAY_TEST_NACOS=host:port to run this against a real Nacos");
         return;
     };
     let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().expect("a client");

@@ -24,7 +24,7 @@ async fn file() {
 /// The server under test, if there is one.
 fn nacos() -> Option<NacosOptions> {
     let Ok(server) = std::env::var("GRAY_TEST_NACOS") else {
-        println!("skipped: set GRAY_TEST_NACOS=host:port to run this against a real Nacos");
+        eprintln!("skipped: set GRAY_TEST_NACOS=host:port to run this against a real Nacos");
         return None;
     };
     Some(NacosOptions { hold: Duration::from_secs(1), ..NacosOptions::new(server) })

@@ -62,9 +62,24 @@ pub(super) fn apply(
     (list, next)
 }
 
+/// Those that [`apply`] would begin to hold now.
+pub(super) fn newly_held(
+    previous: &[Entry],
+    incoming: &[Instance],
+    now: Instant,
+    hold: std::time::Duration,
+) -> Vec<Instance> {
+    let (list, _) = apply(previous, incoming.to_vec(), now, hold);
+    let was_listed = |address: &str| {
+        previous.iter().any(|entry| entry.held_until.is_none() && entry.instance.authority() == address)
+    };
+    let held = list.into_iter().filter(|entry| entry.held_until.is_some());
+    held.map(|entry| entry.instance).filter(|instance| was_listed(&instance.authority())).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{slice::from_ref, time::Duration};
 
     use proptest::prelude::*;
 
@@ -98,12 +113,14 @@ mod tests {
         let sick = Instance { healthy: false, ..v2.clone() };
         let moved = instance(2, "V1");
         let (soon, late) = (Duration::from_secs(9), Duration::from_secs(10));
-        let cases: &[(&str, &[Instance], &[Instance], Duration, Duration, &[u16])] = &[
-            ("last of a version: kept", &[v1.clone(), v2.clone()], &[v1.clone()], soon, HOLD, &[1, 2]),
-            ("and then let go", &[v1.clone(), v2.clone()], &[v1.clone()], late, HOLD, &[1]),
+        /// Name, listed before, reported now, time waited, hold, ports published in the end.
+        type Case<'a> = (&'a str, &'a [Instance], &'a [Instance], Duration, Duration, &'a [u16]);
+        let cases: &[Case<'_>] = &[
+            ("last of a version: kept", &[v1.clone(), v2.clone()], from_ref(&v1), soon, HOLD, &[1, 2]),
+            ("and then let go", &[v1.clone(), v2.clone()], from_ref(&v1), late, HOLD, &[1]),
             ("whole service: kept", &[v1.clone(), v2.clone()], &[], soon, HOLD, &[1, 2]),
             ("whole service: let go", &[v1.clone(), v2.clone()], &[], late, HOLD, &[]),
-            ("without a version: kept", &[v1.clone(), bare.clone()], &[v1.clone()], soon, HOLD, &[1, 3]),
+            ("without a version: kept", &[v1.clone(), bare.clone()], from_ref(&v1), soon, HOLD, &[1, 3]),
             (
                 "one of two: goes at once",
                 &[v1.clone(), v1b.clone(), v2.clone()],
@@ -112,8 +129,8 @@ mod tests {
                 HOLD,
                 &[1, 2],
             ),
-            ("both of two: kept", &[v1.clone(), v2.clone(), v2b.clone()], &[v1.clone()], soon, HOLD, &[1, 2, 22]),
-            ("switched off", &[v1.clone(), v2.clone()], &[v1.clone()], Duration::ZERO, Duration::ZERO, &[1]),
+            ("both of two: kept", &[v1.clone(), v2.clone(), v2b.clone()], from_ref(&v1), soon, HOLD, &[1, 2, 22]),
+            ("switched off", &[v1.clone(), v2.clone()], from_ref(&v1), Duration::ZERO, Duration::ZERO, &[1]),
             ("disabled: as reported", &[v1.clone(), v2.clone()], &[v1.clone(), disabled], soon, HOLD, &[1, 2]),
             ("drained: as reported", &[v1.clone(), v2.clone()], &[v1.clone(), drained], soon, HOLD, &[1, 2]),
             ("unhealthy: as reported", &[v1.clone(), v2.clone()], &[v1.clone(), sick], soon, HOLD, &[1, 2]),
@@ -142,6 +159,16 @@ mod tests {
         assert_eq!(next, Some(start + HOLD), "reporting again does not prolong it");
         let (list, next) = apply(&list, vec![instance(22, "V2")], start + HOLD, HOLD);
         assert_eq!((list.len(), next), (1, None));
+    }
+
+    #[test]
+    fn only_the_beginning_of_a_hold_is_new() {
+        let (start, v2) = (Instant::now(), instance(2, "V2"));
+        let before = listed(from_ref(&v2));
+        assert_eq!(newly_held(&before, &[], start, HOLD), from_ref(&v2));
+        assert_eq!(newly_held(&before, &[v2], start, HOLD), []);
+        let (held, _) = apply(&before, Vec::new(), start, HOLD);
+        assert_eq!(newly_held(&held, &[], start + Duration::from_secs(1), HOLD), []);
     }
 
     fn any_instance() -> impl Strategy<Value = Instance> {

@@ -62,9 +62,19 @@ where
     match time::timeout(limit, task.join_next()).await {
         Err(_) => Err(CallError::Timeout(limit)),
         Ok(Some(Ok(Ok(answer)))) => Ok(answer),
-        Ok(Some(Ok(Err(error)))) => Err(CallError::Failed(error.to_string())),
+        Ok(Some(Ok(Err(error)))) => Err(CallError::Failed(terse(&error.to_string()).to_owned())),
         Ok(Some(Err(_)) | None) => Err(CallError::Failed("the Nacos SDK could not make sense of the answer".into())),
     }
+}
+
+/// What counts in an error of the SDK: without the names of its layers in front, and without their debug output behind.
+fn terse(error: &str) -> &str {
+    let end = error.find(", source:").unwrap_or(error.len());
+    let mut text = &error[..end];
+    for layer in ["grpc request error: ", "tonic grpc status error: ", "get result failed: "] {
+        text = text.strip_prefix(layer).unwrap_or(text);
+    }
+    text
 }
 
 /// Opens clients with one set of options.
@@ -232,6 +242,14 @@ mod tests {
 
     fn wire(port: i32) -> ServiceInstance {
         ServiceInstance { ip: "10.0.0.1".into(), port, ..ServiceInstance::default() }
+    }
+
+    #[test]
+    fn errors_are_short() {
+        let long = "grpc request error: tonic grpc status error: code: 'unavailable', message: \"tcp connect error\", \
+                    source: tonic::transport::Error(Transport, ConnectError(..))";
+        assert_eq!(terse(long), "code: 'unavailable', message: \"tcp connect error\"");
+        assert_eq!(terse("no available server"), "no available server");
     }
 
     #[test]

@@ -12,8 +12,10 @@ use tokio::{
 };
 
 use super::{
-    client::{from_wire, read_instances, within},
+    NacosOptions,
+    client::{CallError, from_wire, read_instances, within},
     connection::Connection,
+    console,
 };
 use crate::{
     instance::Instance,
@@ -87,7 +89,7 @@ async fn follow_on(
             // After an outage there may be news that nobody pushed.
             Ok(()) = health.changed() => if *health.borrow_and_update() == Health::Up { due = Instant::now() },
             () = hold_ends => list.look_again(),
-            () = sleep_until(due) => match read_instances(client, options, service).await {
+            () = sleep_until(due) => match read(client, options, service, list).await {
                 Ok(instances) => {
                     list.publish(instances);
                     due = Instant::now() + options.poll_interval;
@@ -107,6 +109,29 @@ async fn follow_on(
             },
         }
     }
+}
+
+/// Reads the list. What an operator disabled is missing in it, and is put back as what it is: listed, but disabled.
+async fn read(
+    client: &NamingService,
+    options: &NacosOptions,
+    service: &str,
+    list: &Published,
+) -> Result<Vec<Instance>, CallError> {
+    let mut instances = read_instances(client, options, service).await?;
+    let mut hidden = Vec::new();
+    for instance in hold::newly_held(&list.entries, &instances, Instant::now(), options.hold) {
+        if console::is_registered(options, service, &instance).await {
+            hidden.push(Instance { enabled: false, ..instance });
+        }
+    }
+    if !hidden.is_empty() {
+        // It may have come back between the list and the question: only what is still missing now is hidden.
+        instances = read_instances(client, options, service).await?;
+        hidden.retain(|hidden| !instances.iter().any(|other| other.port == hidden.port && other.host == hidden.host));
+        instances.extend(hidden);
+    }
+    Ok(instances)
 }
 
 async fn subscribe(
@@ -154,7 +179,7 @@ impl Published {
         (self.entries, self.hold_ends) = hold::apply(&self.entries, incoming, Instant::now(), self.hold);
         let held = self.held();
         if held > held_before {
-            tracing::warn!(
+            tracing::info!(
                 service = %self.service, held, hold_secs = self.hold.as_secs_f64(),
                 "the last instances of a version went missing; keeping them for a moment"
             );

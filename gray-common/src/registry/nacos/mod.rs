@@ -2,12 +2,14 @@
 //!
 //! - [`client`]: the SDK with time limits; [`connection`]: the one client that lists are followed on, kept connected.
 //! - [`follow`]: one task per followed service; [`registration`]: one task and one client per own instance.
+//! - [`console`]: tells what is gone from what an operator switched off.
 //!
 //! The SDK writes the password to its log at `debug`, and sends it in a query string. Keep the target `nacos_sdk` at
 //! `warn` whatever the user asks for.
 
 pub(crate) mod client;
 pub(crate) mod connection;
+mod console;
 mod follow;
 mod options;
 mod registration;

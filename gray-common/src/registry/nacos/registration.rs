@@ -11,7 +11,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::client::{CallError, Dialer, read_instances, to_wire, within};
+use super::{
+    client::{CallError, Dialer, read_instances, to_wire, within},
+    console,
+};
 use crate::instance::Instance;
 
 /// How often an announced instance is read back.
@@ -111,14 +114,16 @@ impl Registration {
 
     /// Waits, then checks once.
     async fn keep(&mut self) {
-        let calm = self.silent_since.is_none() && self.misses == 0;
+        let calm = self.silent_since.is_none() && !(1..=FIRST_REPAIR).contains(&self.misses);
         sleep(if calm { CHECK_INTERVAL } else { TROUBLE_INTERVAL }).await;
         let (Some(client), Some(instance)) = (self.client.clone(), self.announced.clone()) else { return };
         match read_instances(&client, self.dialer.options(), &self.service).await {
             Ok(list) => {
                 self.silent_since = None;
                 let listed = list.iter().any(|other| other.port == instance.port && other.host == instance.host);
-                self.misses = if listed { 0 } else { self.misses.saturating_add(1) };
+                // Not listed, but there: an operator disabled it, and that is not ours to change.
+                let known = listed || console::is_registered(self.dialer.options(), &self.service, &instance).await;
+                self.misses = if known { 0 } else { self.misses.saturating_add(1) };
                 if self.misses >= FIRST_REPAIR && self.misses.is_power_of_two() {
                     self.repair(&client, &instance).await;
                 }
