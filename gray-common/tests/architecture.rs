@@ -29,9 +29,11 @@ fn sources(below: &Path) -> Vec<PathBuf> {
 fn mentions(files: &[PathBuf], words: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     for file in files {
+        // Text in quotes (a log filter that names a crate) is no use of it.
         let text = fs::read_to_string(file).expect("readable");
         for line in text.lines().map(str::trim).filter(|line| !line.starts_with("//")) {
-            if words.iter().any(|word| line.contains(word)) {
+            let code: String = line.split('"').step_by(2).collect();
+            if words.iter().any(|word| code.contains(word)) {
                 found.push(format!("{}: {line}", file.display()));
             }
         }
@@ -73,7 +75,9 @@ fn apps_do_not_know_each_other() {
     ] {
         let manifest = fs::read_to_string(workspace().join(member).join("Cargo.toml")).expect("readable");
         for name in forbidden {
-            let depends = manifest.lines().any(|line| line.starts_with(&format!("{name}.")) || line.starts_with(&format!("{name} ")));
+            let depends = manifest
+                .lines()
+                .any(|line| line.starts_with(&format!("{name}.")) || line.starts_with(&format!("{name} ")));
             assert!(!depends, "{member} depends on {name}");
         }
     }

@@ -82,7 +82,15 @@ impl ControlLoop {
         shared: Arc<ArcSwap<Snapshot>>,
         city: CitySource,
     ) -> Self {
-        Self { settings, registry, shared, city, followed: BTreeMap::new(), changed: Arc::new(Notify::new()), reported: 0 }
+        Self {
+            settings,
+            registry,
+            shared,
+            city,
+            followed: BTreeMap::new(),
+            changed: Arc::new(Notify::new()),
+            reported: 0,
+        }
     }
 
     /// Runs for ever. Cancel safe: dropping the future leaves the last snapshot in place.

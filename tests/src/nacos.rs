@@ -8,13 +8,14 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
 use testcontainers::{
     ContainerAsync, ContainerRequest, GenericImage, ImageExt as _, core::IntoContainerPort as _,
     runners::AsyncRunner as _,
 };
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{Documents, documents, eventually, eventually_within, ports};
 
@@ -22,6 +23,13 @@ use crate::{Documents, documents, eventually, eventually_within, ports};
 const IMAGE: (&str, &str) = ("nacos/nacos-server", "v2.3.2");
 const GROUP: &str = "DEFAULT_GROUP";
 const START: Duration = Duration::from_secs(120);
+
+/// To be held while a Nacos starts. On a small machine two that start at once are so slow that the embedded database
+/// of one gives up, and Nacos with it.
+pub async fn starting() -> MutexGuard<'static, ()> {
+    static STARTING: Mutex<()> = Mutex::const_new(());
+    STARTING.lock().await
+}
 
 /// A running Nacos.
 #[derive(Debug)]
@@ -50,6 +58,7 @@ impl Nacos {
     pub async fn start_with(
         more: impl FnOnce(ContainerRequest<GenericImage>) -> ContainerRequest<GenericImage>,
     ) -> Result<Self> {
+        let _one_at_a_time = starting().await;
         let port = ports::nacos_pair()?;
         let request = GenericImage::new(IMAGE.0, IMAGE.1)
             .with_env_var("MODE", "standalone")
@@ -64,9 +73,25 @@ impl Nacos {
             .context("cannot start Nacos: is Docker running (scripts/ensure-docker.sh) and the image here (scripts/ensure-images.sh)?")?;
         let http = Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
         let nacos = Self { container, http, port };
-        eventually_within(START, "Nacos gets ready", || nacos.call(Method::GET, "console/health/readiness", &[]))
-            .await?;
+        if let Err(error) = nacos.wait_ready().await {
+            let log = nacos.container.stdout_to_vec().await.unwrap_or_default();
+            return Err(error.context(format!("Nacos said:\n{}", String::from_utf8_lossy(&log))));
+        }
         Ok(nacos)
+    }
+
+    async fn wait_ready(&self) -> Result<()> {
+        let ready =
+            eventually_within(START, "Nacos gets ready", || self.call(Method::GET, "console/health/readiness", &[]));
+        // One that has ended will not get ready.
+        let ended = eventually_within(START * 2, "Nacos ends", || async {
+            ensure!(!self.container.is_running().await?, "it runs");
+            Ok(())
+        });
+        tokio::select! {
+            ready = ready => ready.map(drop),
+            _ = ended => bail!("Nacos has ended instead of getting ready"),
+        }
     }
 
     /// `host:port` of the HTTP API, from this machine.

@@ -117,9 +117,8 @@ mod tests {
     }
 
     fn show(selection: Selection<'_>) -> String {
-        let names = |subset: &Subset| {
-            subset.endpoints().iter().filter_map(|e| e.version()).collect::<Vec<_>>().join(",")
-        };
+        let names =
+            |subset: &Subset| subset.endpoints().iter().filter_map(|e| e.version()).collect::<Vec<_>>().join(",");
         match selection {
             Selection::Hit(subset) => format!("hit {}", names(subset)),
             Selection::Fallback(subset) => format!("fallback {}", names(subset)),

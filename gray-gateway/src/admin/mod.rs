@@ -118,8 +118,12 @@ async fn status(State(admin): State<Admin>) -> impl IntoResponse {
         Health::Up => json!("up"),
         Health::Down(reason) => json!({ "down": reason }),
     };
-    let rules: Vec<_> =
-        snapshot.rules.rules().iter().map(|rule| json!({ "name": rule.name, "target": rule.target.as_str() })).collect();
+    let rules: Vec<_> = snapshot
+        .rules
+        .rules()
+        .iter()
+        .map(|rule| json!({ "name": rule.name, "target": rule.target.as_str() }))
+        .collect();
     let routes: Vec<_> = snapshot.routes.routes().iter().map(|route| route.id.to_string()).collect();
     let body = json!({
         "ready": admin.not_ready().is_none(),

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use e2e_tests::{Http, Stage, documents::repository, ports};
+use e2e_tests::{Http, Stage, documents::repository, nacos::starting, ports};
 use tokio::process::Command;
 
 const UP: Duration = Duration::from_secs(180);
@@ -51,7 +51,9 @@ pub(crate) async fn three_scenarios(_: Arc<Stage>) -> Result<()> {
 }
 
 async fn scenarios(project: &Project, port: u16) -> Result<()> {
+    let one_at_a_time = starting().await;
     project.run(&["up", "--detach", "--wait", "--no-build"]).await?;
+    drop(one_at_a_time);
     // Healthy is healthy: the README's requests work at once.
     let (http, url) = (Http::new()?, format!("http://127.0.0.1:{port}"));
     http.orders(&url, 24, &[]).await?.only("V1")?;

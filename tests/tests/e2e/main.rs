@@ -41,10 +41,10 @@ fn main() -> Result<ExitCode> {
         runtime,
         stage,
         [
-            compose::three_scenarios,
-            containers::three_scenarios,
             lifecycle::nacos_missing_at_start,
             live::settings_change_without_a_failed_request,
+            compose::three_scenarios,
+            containers::three_scenarios,
             live::instances_change_without_a_failed_request,
             live::a_bad_document_is_refused,
             live::a_deleted_document_stays_in_effect,
