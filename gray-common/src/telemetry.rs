@@ -17,9 +17,12 @@ pub const SERVICE: &str = "service";
 
 /// Sends logs to standard error, filtered as `RUST_LOG` does it: `info`, `info,gray_common=debug`.
 ///
-/// The Nacos client never logs below `warn`, whatever the filter says: its debug logs contain passwords.
+/// The Nacos client is silent unless the filter names it (`nacos_sdk=warn`): what it reports as errors at every start
+/// and reconnect is none, and we log the state of the connection ourselves. Below `warn` it never logs, whatever the
+/// filter says: its debug logs contain passwords.
 pub fn init(filter: &str) -> Result<(), TelemetryError> {
-    let filter = parse(filter)?;
+    let quiet = if filter.contains("nacos_sdk") { "" } else { ",nacos_sdk=off" };
+    let filter = parse(&format!("{filter}{quiet}"))?;
     let lines = fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())

@@ -19,19 +19,26 @@ pub struct GatewayArgs {
     pub service: ServiceArgs,
 
     /// Address of the admin side: /livez /readyz /metrics /status
-    #[arg(long, env = "GRAY_ADMIN_BIND", value_name = "IP", default_value = "127.0.0.1")]
+    #[arg(long, help_heading = "Gateway", env = "GRAY_ADMIN_BIND", value_name = "IP", default_value = "127.0.0.1")]
     pub admin_bind: IpAddr,
 
     /// Port of the admin side; 0 takes a free one
-    #[arg(long, env = "GRAY_ADMIN_PORT", value_name = "PORT", default_value_t = 7001, global = true)]
+    #[arg(
+        long,
+        help_heading = "Gateway",
+        env = "GRAY_ADMIN_PORT",
+        value_name = "PORT",
+        default_value_t = 7001,
+        global = true
+    )]
     pub admin_port: u16,
 
     /// ip2region city data (scripts/fetch-city-data.sh); without it a city rule knows private addresses (本地) only
-    #[arg(long, env = "GRAY_CITY_DATA", value_name = "FILE")]
+    #[arg(long, help_heading = "Gateway", env = "GRAY_CITY_DATA", value_name = "FILE")]
     pub city_data: Option<PathBuf>,
 
     /// Threads that serve requests, each with its own connections; default one per core
-    #[arg(long, env = "GRAY_WORKERS", value_name = "N")]
+    #[arg(long, help_heading = "Gateway", env = "GRAY_WORKERS", value_name = "N")]
     pub workers: Option<std::num::NonZeroUsize>,
 }
 

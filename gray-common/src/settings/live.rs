@@ -167,6 +167,7 @@ where
     /// The texts to judge. A deleted document keeps the text that is in effect.
     fn texts(&self, problems: &mut Problems) -> Texts {
         let mut texts = Vec::with_capacity(self.names.len());
+        let none = !self.known.iter().any(|known| matches!(known, Some(DocumentText::Present(_))));
         for (position, known) in self.known.iter().enumerate() {
             if let Some(DocumentText::Present(text)) = known {
                 texts.push(Some(Arc::clone(text)));
@@ -177,7 +178,14 @@ where
                 Some(_) => {
                     (Severity::Error, "the document was deleted; its last text stays in effect; publish it again")
                 }
-                None => (Severity::Warning, "there is no such document; it counts as empty until it is published"),
+                None if none => {
+                    (Severity::Warning, "there is no such document; it counts as empty until it is published")
+                }
+                // Beside others it is optional: nothing to warn of.
+                None => {
+                    texts.push(None);
+                    continue;
+                }
             };
             let origin = Origin { document: Arc::clone(&self.names[position]), line: 0 };
             problems.push(Problem { severity, origin, path: String::new(), message: message.into() });
