@@ -32,18 +32,20 @@
 //! A program with flags of its own flattens [`service::ServiceArgs`] into them. Work that a handler starts in the
 //! background keeps the tag with [`spawn`]; a plain `tokio::spawn` loses it.
 //!
-//! The pure core ([`tag`], [`instance`], [`rule`], [`balance`]) knows neither clock nor network; everything else
+//! The pure core ([`tag`], [`instance`], [`lane`], [`rule`], [`balance`]) knows neither clock nor network; everything else
 //! stands around it.
 
 pub mod api;
 pub mod balance;
 pub mod client;
+pub mod clock;
 pub mod config_source;
 pub mod context;
 pub mod control;
 mod directory;
 pub mod document;
 pub mod instance;
+pub mod lane;
 pub mod layer;
 pub mod registry;
 pub mod rule;

@@ -8,6 +8,14 @@ use http::{HeaderName, HeaderValue};
 
 /// Header that carries the tag between gateway and services.
 pub const GRAY_HEADER: HeaderName = HeaderName::from_static("gray");
+/// Header that carries the whole lane ([`LaneTag`](crate::lane::LaneTag)) between parties that know it.
+pub const LANE_HEADER: HeaderName = HeaderName::from_static("gray-lane");
+/// Header that says who made tag and lane ([`SigningKey`](crate::lane::SigningKey)).
+pub const SIGNATURE_HEADER: HeaderName = HeaderName::from_static("gray-signature");
+/// Header of a request that names the caller, `order-app@V1`: for counting, never for deciding.
+pub const CALLER_HEADER: HeaderName = HeaderName::from_static("gray-caller");
+/// Header of a response that tells an authorised tester the path of the request: `order-app@V2:hit > user-app@V1:fallback`.
+pub const PATH_HEADER: HeaderName = HeaderName::from_static("gray-path");
 /// Metadata key under which an instance announces its version.
 pub const VERSION_KEY: &str = "version";
 /// Metadata key that says which kind of program registered the instance (Spring's name).

@@ -12,6 +12,12 @@ pub const FALLBACK_TOTAL: &str = "gray_fallback_total";
 pub const CLIENT_CONNECT_FAILURES_TOTAL: &str = "gray_client_connect_failures_total";
 /// Counter, label [`SERVICE`]: calls that found no instance.
 pub const CLIENT_NO_INSTANCE_TOTAL: &str = "gray_client_no_instance_total";
+/// Counter, labels `from`, `to`, `fit`: requests that a service got, by caller (`order-app@V1`), and whether this instance
+/// was what their lane or tag wants: `hit`, `fallback`, `wrong`, `leak` (an ordinary request on an instance that is not
+/// for those), `untagged`.
+pub const EDGE_REQUESTS_TOTAL: &str = "gray_edge_requests_total";
+/// Counter, label `reason`: requests whose tag was not signed as it has to be (`unsigned`, `forged`, `expired`).
+pub const BAD_SIGNATURE_TOTAL: &str = "gray_bad_signature_total";
 /// Label: name of the called service.
 pub const SERVICE: &str = "service";
 

@@ -18,9 +18,20 @@ const EWMA_SHIFT: u64 = 3;
 pub struct Load {
     in_flight: AtomicUsize,
     ewma_us: AtomicU64,
+    since_ms: u64,
 }
 
 impl Load {
+    /// Of an endpoint that was first seen at this time; 0 when it was always there.
+    pub(crate) fn since(since_ms: u64) -> Self {
+        Self { since_ms, ..Self::default() }
+    }
+
+    /// When the endpoint was first seen; 0 when it was there from the beginning.
+    pub(crate) fn since_ms(&self) -> u64 {
+        self.since_ms
+    }
+
     /// Counts a request until the handle is dropped, so that a cancelled request counts down too.
     pub fn begin(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Relaxed);

@@ -8,5 +8,5 @@ mod select;
 mod strategy;
 
 pub use load::{InFlight, Load};
-pub use select::{Fallback, Selection, VersionPolicy};
+pub use select::{Fallback, Selection, VersionPolicy, select};
 pub use strategy::{Draw, Strategy, UnknownStrategy};

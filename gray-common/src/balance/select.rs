@@ -2,8 +2,20 @@
 
 use crate::{
     instance::{InstanceSet, Subset},
+    lane::{Choice, Lane, Selector},
     tag::GrayStatus,
 };
+
+/// The first selector that selects anybody: the first of all is a hit, a later one a fallback.
+pub fn select<'s, 'c>(set: &'s InstanceSet, choice: impl IntoIterator<Item = Selector<&'c str>>) -> Selection<'s> {
+    let subsets = choice.into_iter().map(|selector| set.select(selector));
+    let found = subsets.enumerate().find_map(|(place, subset)| subset.map(|subset| (place, subset)));
+    match found {
+        Some((0, subset)) => Selection::Hit(subset),
+        Some((_, subset)) => Selection::Fallback(subset),
+        None => Selection::None,
+    }
+}
 
 /// What to do when no instance of the wanted version is alive. Applies to gray traffic only: a request that
 /// belongs to `prodVersion` never falls back, because that would put it on gray.
@@ -48,7 +60,7 @@ impl Default for VersionPolicy {
     }
 }
 
-/// The result of [`VersionPolicy::select`].
+/// The result of [`select`].
 #[derive(Clone, Copy, Debug)]
 pub enum Selection<'s> {
     /// The wanted instances.
@@ -67,10 +79,6 @@ impl<'s> Selection<'s> {
             Self::None => None,
         }
     }
-
-    fn of(subset: Option<&'s Subset>, make: impl FnOnce(&'s Subset) -> Self) -> Self {
-        subset.filter(|subset| !subset.is_empty()).map_or(Self::None, make)
-    }
 }
 
 impl VersionPolicy {
@@ -86,22 +94,39 @@ impl VersionPolicy {
         }
     }
 
-    /// Selects the instances that may answer.
-    pub fn select<'s>(&self, set: &'s InstanceSet, tag: Option<GrayStatus>, own: Option<&str>) -> Selection<'s> {
-        let Some(wanted) = self.wanted(tag, own) else {
-            return Selection::of(Some(set.all()), Selection::Hit);
+    /// The selectors for a request that carries a tag at most, best first.
+    pub fn choice<'v>(
+        &'v self,
+        tag: Option<GrayStatus>,
+        own: Option<&'v str>,
+    ) -> impl Iterator<Item = Selector<&'v str>> + use<'v> {
+        let (first, second) = match self.wanted(tag, own) {
+            None => (Selector::ANY, None),
+            Some(wanted) if wanted == self.prod => (Selector::version(wanted), None),
+            Some(wanted) => (Selector::version(wanted), self.stand_in()),
         };
-        if let Some(subset) = set.version(wanted) {
-            return Selection::Hit(subset);
-        }
-        if wanted == self.prod {
-            return Selection::None;
-        }
+        [Some(first), second].into_iter().flatten()
+    }
+
+    /// Who answers gray requests without a gray instance.
+    fn stand_in(&self) -> Option<Selector<&str>> {
         match self.fallback {
-            Fallback::Fail => Selection::None,
-            Fallback::Prod => Selection::of(set.version(&self.prod), Selection::Fallback),
-            Fallback::Any => Selection::of(Some(set.all()), Selection::Fallback),
+            Fallback::Fail => None,
+            Fallback::Prod => Some(Selector::version(&self.prod)),
+            Fallback::Any => Some(Selector::ANY),
         }
+    }
+
+    /// The lane of ordinary requests: `baseline`.
+    pub fn baseline(&self) -> Lane {
+        Lane::new("baseline", GrayStatus::Prod, [], Choice::version(&self.prod))
+    }
+
+    /// The lane of gray requests: `gray`.
+    pub fn gray(&self) -> Lane {
+        let stand_in = self.stand_in().map(|selector| selector.to_owned());
+        let choice = Choice::new(Selector::version(self.gray.as_str()).to_owned(), stand_in);
+        Lane::new("gray", GrayStatus::Gray, [], choice)
     }
 }
 
@@ -151,7 +176,7 @@ mod tests {
         ];
         for (load, fallback, versions, tag, own, expect) in cases {
             let policy = VersionPolicy { load, fallback, ..VersionPolicy::default() };
-            let seen = show(policy.select(&set(versions), tag, own));
+            let seen = show(select(&set(versions), policy.choice(tag, own)));
             assert_eq!(seen, expect, "load={load} {fallback:?} {versions:?} {tag:?} own={own:?}");
         }
     }

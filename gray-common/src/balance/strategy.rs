@@ -27,6 +27,9 @@ pub struct Draw {
     pub turn: usize,
     /// Uniformly random.
     pub random: u64,
+    /// Time in milliseconds on the clock that snapshots were built with. Looked at only for a subset that
+    /// [is warming](Subset::is_warming).
+    pub now_ms: u64,
 }
 
 impl Strategy {
@@ -64,14 +67,20 @@ impl Strategy {
         if len <= 1 {
             return endpoints.first();
         }
-        let index = match self {
+        let endpoint = endpoints.get(self.index(subset, draw))?;
+        if subset.is_warming() { Some(warmed(subset, endpoint, draw)) } else { Some(endpoint) }
+    }
+
+    fn index(self, subset: &Subset, draw: Draw) -> usize {
+        let endpoints = subset.endpoints();
+        let len = endpoints.len();
+        match self {
             Self::RoundRobin => draw.turn % len,
             Self::Random => below(draw.random, len),
             Self::Weighted => weighted(subset.cumulative_weights(), draw.random),
             Self::LeastInFlight => better(endpoints, draw.random, |e| e.load().in_flight() as u64),
             Self::ResponseTime => better(endpoints, draw.random, |e| e.load().cost()),
-        };
-        endpoints.get(index)
+        }
     }
 
     /// Like [`pick`](Self::pick), but never one of `tried` (by address); the next untried one stands in.
@@ -90,6 +99,22 @@ impl Strategy {
         let start = endpoints.iter().position(|e| Arc::ptr_eq(e, first))?;
         endpoints.iter().cycle().skip(start + 1).take(endpoints.len() - 1).find(|e| !is_tried(e))
     }
+}
+
+/// The picked endpoint if it is warm enough for this draw, else another one; the picked one when nobody is.
+fn warmed<'s>(subset: &'s Subset, picked: &'s Arc<Endpoint>, draw: Draw) -> &'s Arc<Endpoint> {
+    let (endpoints, mut candidate) = (subset.endpoints(), picked);
+    // Other bits of the same draw, mixed (the multiplier of Knuth's MMIX generator): still a pure function of it.
+    let mut random = draw.random;
+    for _ in 0..4 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        if (random >> 40) as f64 / (1u64 << 24) as f64 <= candidate.warmth(draw.now_ms) {
+            return candidate;
+        }
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        candidate = endpoints.get(below(random, endpoints.len())).unwrap_or(picked);
+    }
+    endpoints.iter().find(|endpoint| endpoint.warmth(draw.now_ms) >= 1.0).unwrap_or(picked)
 }
 
 /// A number below `len`, uniform to within 2^-64 (Lemire's multiply-shift).
@@ -149,7 +174,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(7);
         let mut counts = vec![0; set.known().len()];
         for turn in 0..draws {
-            let endpoint = strategy.pick(set.all(), Draw { turn, random: random.u64(..) }).expect("not empty");
+            let endpoint = strategy.pick(set.all(), Draw { turn, random: random.u64(..), now_ms: 0 }).expect("not empty");
             counts[usize::from(endpoint.instance().port) - 1] += 1;
         }
         counts
@@ -164,6 +189,25 @@ mod tests {
     fn random_is_even_within_noise() {
         for count in ports(Strategy::Random, &set(&[1.0, 100.0]), 10_000) {
             assert!((4_800..5_200).contains(&count), "{count}");
+        }
+    }
+
+    #[test]
+    fn a_new_instance_gets_its_share_slowly() {
+        use crate::instance::Admission;
+        let instances = [Instance::new("h", 1), Instance::new("h", 2)];
+        let old = InstanceSet::new(&instances[..1], None);
+        let admission = Admission { slow_start_ms: 1000, now_ms: 1000, excluded: None };
+        let set = InstanceSet::admit(&instances, Some(&old), admission);
+        for strategy in Strategy::ALL {
+            let share = |now_ms| {
+                let mut random = fastrand::Rng::with_seed(7);
+                let draws = (0..10_000).map(|turn| Draw { turn, random: random.u64(..), now_ms });
+                draws.filter(|draw| strategy.pick(set.all(), *draw).expect("one").instance().port == 2).count()
+            };
+            let full = share(2000);
+            assert!(share(1000) < full / 4, "{strategy}: {} of {full}", share(1000));
+            assert!((full / 4..full).contains(&share(1500)), "{strategy}: {} of {full}", share(1500));
         }
     }
 
@@ -204,7 +248,7 @@ mod tests {
         fn a_pick_is_always_a_member(len in 0usize..20, turn: usize, random: u64) {
             let set = set(&vec![1.0; len]);
             for strategy in Strategy::ALL {
-                prop_assert_eq!(strategy.pick(set.all(), Draw { turn, random }).is_some(), len > 0);
+                prop_assert_eq!(strategy.pick(set.all(), Draw { turn, random, now_ms: 0 }).is_some(), len > 0);
             }
         }
 
@@ -213,7 +257,7 @@ mod tests {
             let set = set(&vec![1.0; len]);
             for strategy in Strategy::ALL {
                 let mut tried = Vec::new();
-                while let Some(next) = strategy.pick_untried(set.all(), Draw { turn, random }, &tried) {
+                while let Some(next) = strategy.pick_untried(set.all(), Draw { turn, random, now_ms: 0 }, &tried) {
                     prop_assert!(tried.len() < len);
                     tried.push(Arc::clone(next));
                 }

@@ -11,7 +11,7 @@ pub enum ClientError {
     NoInstance {
         /// The called service.
         service: String,
-        /// The version that was wanted; `None` for any.
+        /// What was wanted most, such as `version:V2`; `None` for any.
         wanted: Option<String>,
     },
     /// The registry has not said yet which instances there are.
@@ -104,7 +104,7 @@ impl ClientError {
 
 fn wanted_text(wanted: Option<&str>) -> String {
     match wanted {
-        Some(version) => format!("none of version {version} is alive"),
+        Some(wanted) => format!("none with {wanted} is alive"),
         None => "none is alive".to_owned(),
     }
 }

@@ -34,7 +34,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::Method;
+use http::{HeaderValue, Method};
 
 /// How often a call is tried in all, when connects fail.
 const MAX_ATTEMPTS: usize = 3;
@@ -49,6 +49,8 @@ pub struct GrayClient {
 struct Inner {
     view: ServiceView,
     own_version: Option<Box<str>>,
+    /// What `gray-caller` says.
+    caller: Option<HeaderValue>,
     http: reqwest::Client,
     timeout: Duration,
     max_body: usize,
@@ -77,6 +79,7 @@ impl GrayClient {
         GrayClientBuilder {
             view,
             own_version: None,
+            caller: None,
             connect_timeout: Duration::from_secs(1),
             timeout: Duration::from_secs(3),
             max_body: 2 * 1024 * 1024,
@@ -105,6 +108,7 @@ impl GrayClient {
 pub struct GrayClientBuilder {
     view: ServiceView,
     own_version: Option<Box<str>>,
+    caller: Option<Box<str>>,
     connect_timeout: Duration,
     timeout: Duration,
     max_body: usize,
@@ -114,6 +118,12 @@ impl GrayClientBuilder {
     /// The caller's own version: where a request without a tag stays.
     pub fn own_version(mut self, version: impl Into<Box<str>>) -> Self {
         self.own_version = Some(version.into());
+        self
+    }
+
+    /// Name of the calling service, which the called one counts its requests by.
+    pub fn caller(mut self, service: impl Into<Box<str>>) -> Self {
+        self.caller = Some(service.into());
         self
     }
 
@@ -149,6 +159,7 @@ impl GrayClientBuilder {
         Ok(GrayClient {
             inner: Arc::new(Inner {
                 view: self.view,
+                caller: caller(self.caller.as_deref(), self.own_version.as_deref()),
                 own_version: self.own_version,
                 http,
                 timeout: self.timeout,
@@ -158,6 +169,12 @@ impl GrayClientBuilder {
             }),
         })
     }
+}
+
+/// `order-app@V1`; `None` when the service has no name, or one that no header can carry.
+fn caller(service: Option<&str>, version: Option<&str>) -> Option<HeaderValue> {
+    let version = version.map(|version| format!("@{version}")).unwrap_or_default();
+    HeaderValue::try_from(format!("{}{version}", service?)).ok()
 }
 
 #[cfg(test)]

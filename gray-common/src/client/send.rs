@@ -13,9 +13,12 @@ use tokio::time::Instant;
 
 use super::{ClientError, FallbackLog, GrayClient, MAX_ATTEMPTS, RequestBuilder, Response};
 use crate::{
-    balance::{Draw, Selection},
+    balance::{Draw, Selection, select},
+    clock::uptime_ms,
     context::ReleaseContext,
     instance::{Endpoint, Subset},
+    lane::Selector,
+    tag::{CALLER_HEADER, PATH_HEADER},
     telemetry,
 };
 
@@ -29,11 +32,18 @@ pub(super) async fn send(request: RequestBuilder) -> Result<Response, ClientErro
     let deadline = Instant::now() + request.timeout;
     let mut headers = request.headers.clone();
     context.inject(&mut headers);
+    if let Some(caller) = &client.inner.caller {
+        headers.insert(CALLER_HEADER, caller.clone());
+    }
 
     // A guard must not be held across an await: it would pin the old snapshot for as long as the call takes.
     let snapshot = Arc::clone(&client.inner.view.load());
-    let subset = client.select(&snapshot, context)?;
-    let draw = Draw { turn: client.inner.turn.fetch_add(1, Relaxed), random: fastrand::u64(..) };
+    let subset = client.select(&snapshot, &context)?;
+    let draw = Draw {
+        turn: client.inner.turn.fetch_add(1, Relaxed),
+        random: fastrand::u64(..),
+        now_ms: if subset.is_warming() { uptime_ms() } else { 0 },
+    };
     let mut tried: Vec<Arc<Endpoint>> = Vec::new();
     let mut last = None;
     while tried.len() < MAX_ATTEMPTS {
@@ -47,7 +57,10 @@ pub(super) async fn send(request: RequestBuilder) -> Result<Response, ClientErro
                 tried.push(endpoint);
             }
             Err(Attempt::Final(error)) => return Err(error),
-            Ok(response) => return Ok(response),
+            Ok(response) => {
+                client.note_path(&context, &response);
+                return Ok(response);
+            }
         }
     }
     match last {
@@ -70,20 +83,29 @@ impl GrayClient {
     fn select<'s>(
         &self,
         snapshot: &'s super::ViewSnapshot,
-        context: ReleaseContext,
+        context: &ReleaseContext,
     ) -> Result<&'s Subset, ClientError> {
         if !snapshot.known {
             return Err(ClientError::NotReady { service: self.service().to_owned() });
         }
-        let own = self.inner.own_version.as_deref();
-        match snapshot.policy.select(&snapshot.instances, context.tag, own) {
+        let choice = || context.choice(self.service(), &snapshot.policy, self.inner.own_version.as_deref());
+        match select(&snapshot.instances, choice()) {
             Selection::Hit(subset) => Ok(subset),
             Selection::Fallback(subset) => {
-                self.count_fallback(snapshot.policy.wanted(context.tag, own), snapshot.policy.fallback.as_str());
+                self.count_fallback(choice());
                 Ok(subset)
             }
-            Selection::None => Err(self.no_instance(snapshot.policy.wanted(context.tag, own))),
+            Selection::None => Err(self.no_instance(choice().next().filter(|selector| *selector != Selector::ANY))),
         }
+    }
+
+    /// Keeps what the called service says of the way it took; of a service that says nothing, what we know ourselves.
+    fn note_path(&self, context: &ReleaseContext, response: &Response) {
+        let Some(log) = context.path() else { return };
+        let told = response.headers().get(PATH_HEADER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        log.push(told.unwrap_or_else(|| {
+            format!("{}@{}", self.service(), response.endpoint().version().unwrap_or("-"))
+        }));
     }
 
     async fn attempt(
@@ -134,25 +156,25 @@ impl GrayClient {
         ClientError::Transport { service, authority, source: error.without_url() }
     }
 
-    fn no_instance(&self, wanted: Option<&str>) -> ClientError {
+    fn no_instance(&self, wanted: Option<Selector<&str>>) -> ClientError {
         metrics::counter!(telemetry::CLIENT_NO_INSTANCE_TOTAL, telemetry::SERVICE => self.service().to_owned())
             .increment(1);
-        ClientError::NoInstance { service: self.service().to_owned(), wanted: wanted.map(str::to_owned) }
+        ClientError::NoInstance { service: self.service().to_owned(), wanted: wanted.map(|selector| selector.to_string()) }
     }
 
     fn unsendable(&self, reason: String) -> ClientError {
         ClientError::Request { service: self.service().to_owned(), reason }
     }
 
-    fn count_fallback(&self, wanted: Option<&str>, fallback: &str) {
+    fn count_fallback<'c>(&self, choice: impl Iterator<Item = Selector<&'c str>>) {
         let service = self.service();
         metrics::counter!(telemetry::FALLBACK_TOTAL, telemetry::SERVICE => service.to_owned()).increment(1);
         if self.inner.fallback_log.may_log() {
+            let choice = choice.map(|selector| selector.to_string()).collect::<Vec<_>>().join("|");
             tracing::warn!(
                 service,
-                wanted,
-                fallback,
-                "no instance of the wanted version is alive: the fallback answers (logged at most every 10 s)"
+                choice,
+                "no instance of the first kind is alive: a fallback answers (logged at most every 10 s)"
             );
         }
     }

@@ -11,7 +11,7 @@ use crate::{
     context::{ReleaseContext, spawn},
     instance::Instance,
     registry::{MemoryRegistry, Registry},
-    settings::{GraySettings, SettingsState},
+    settings::{Caller, GraySettings, SettingsState},
     tag::{GRAY_HEADER, GrayStatus},
 };
 
@@ -59,7 +59,7 @@ fn client(instances: &[Instance], policy: VersionPolicy) -> GrayClient {
 
 async fn who(client: &GrayClient, tag: Option<GrayStatus>) -> String {
     let call = async { client.get("/who").send().await.expect("answers").bytes().await.expect("reads") };
-    String::from_utf8(ReleaseContext { tag }.scope(call).await).expect("UTF-8")
+    String::from_utf8(ReleaseContext::tagged(tag).scope(call).await).expect("UTF-8")
 }
 
 #[tokio::test]
@@ -88,9 +88,9 @@ async fn without_a_gray_instance_the_fallback_decides() {
         assert_eq!(who(&client(&instances, policy(true, fallback)), Some(GrayStatus::Gray)).await, "V1 GRAY");
     }
     let failing = client(&instances, policy(true, Fallback::Fail));
-    let call = ReleaseContext { tag: Some(GrayStatus::Gray) }.scope(failing.get("/who").send());
+    let call = ReleaseContext::tagged(Some(GrayStatus::Gray)).scope(failing.get("/who").send());
     let error = call.await.expect_err("nobody may answer");
-    assert!(matches!(&error, ClientError::NoInstance { wanted: Some(wanted), .. } if wanted == "V2"), "{error}");
+    assert!(matches!(&error, ClientError::NoInstance { wanted: Some(wanted), .. } if wanted == "version:V2"), "{error}");
     assert!(error.is_retryable());
 }
 
@@ -188,7 +188,7 @@ async fn a_view_follows_registry_and_settings() {
     let registry = MemoryRegistry::new();
     registry.forget("user-app");
     let (settings, receiver) = watch::channel(SettingsState::default());
-    let view = ServiceView::follow("user-app", registry.watch("user-app"), receiver);
+    let view = ServiceView::follow(Caller::default(), "user-app", registry.watch("user-app"), receiver);
     let client = GrayClient::new(view.clone(), Some("V1")).expect("builds");
     let error = client.get("/who").send().await.expect_err("not known yet");
     assert!(matches!(error, ClientError::NotReady { .. }) && error.is_retryable(), "{error}");

@@ -7,9 +7,10 @@ use tokio::{sync::watch, task::AbortHandle};
 
 use crate::{
     balance::{Strategy, VersionPolicy},
-    instance::{Instance, InstanceSet},
+    clock::uptime_ms,
+    instance::{Admission, Instance, InstanceSet},
     registry::ServiceState,
-    settings::{GraySettings, SettingsState},
+    settings::{AdmissionRules, Caller, GraySettings, SettingsState},
 };
 
 /// Follows one service and keeps an immutable [`ViewSnapshot`] of it ready for requests. Cheap to clone; the following
@@ -33,6 +34,8 @@ pub struct ViewSnapshot {
     pub policy: VersionPolicy,
     /// How one of the selected instances is picked.
     pub strategy: Strategy,
+    /// Who gets no requests, or few at first.
+    pub admission: AdmissionRules,
 }
 
 #[derive(Debug)]
@@ -48,20 +51,23 @@ impl ServiceView {
     /// A view that follows registry and settings. Must be called within a tokio runtime; returns at once. As long as
     /// no settings are known gray release counts as switched off, as in the Java starter.
     #[expect(clippy::disallowed_methods, reason = "a control task, not part of any request")]
+    ///
+    /// `caller` is who calls: what it may not call is no candidate.
     pub fn follow(
+        caller: Caller,
         service: &str,
         mut instances: watch::Receiver<ServiceState>,
         mut settings: watch::Receiver<SettingsState<GraySettings>>,
     ) -> Self {
         let name: Arc<str> = service.into();
-        let first = next(&name, &ViewSnapshot::default(), &mut instances, &mut settings);
+        let first = next(&caller, &name, &ViewSnapshot::default(), &mut instances, &mut settings);
         let (known_sender, known) = watch::channel(first.known);
         let current = Arc::new(ArcSwap::from_pointee(first));
         let (service, shared) = (Arc::clone(&name), Arc::clone(&current));
         let task = tokio::spawn(async move {
             // Ends when both sides are gone; the last snapshot stays in use.
             while changed(&mut instances, &mut settings).await {
-                let snapshot = next(&service, &shared.load(), &mut instances, &mut settings);
+                let snapshot = next(&caller, &service, &shared.load(), &mut instances, &mut settings);
                 log_change(&service, &shared.load(), &snapshot);
                 known_sender.send_if_modified(|known| std::mem::replace(known, snapshot.known) != snapshot.known);
                 shared.store(Arc::new(snapshot));
@@ -75,7 +81,7 @@ impl ServiceView {
     /// A view that never changes: a fixed list of instances, or a test.
     pub fn fixed(service: &str, instances: &[Instance], policy: VersionPolicy, strategy: Strategy) -> Self {
         let instances = Arc::new(InstanceSet::new(instances, None));
-        let snapshot = ViewSnapshot { known: true, instances, policy, strategy };
+        let snapshot = ViewSnapshot { known: true, instances, policy, strategy, ..ViewSnapshot::default() };
         Self {
             service: service.into(),
             current: Arc::new(ArcSwap::from_pointee(snapshot)),
@@ -113,22 +119,32 @@ async fn changed(
 }
 
 fn next(
+    caller: &Caller,
     service: &str,
     previous: &ViewSnapshot,
     instances: &mut watch::Receiver<ServiceState>,
     settings: &mut watch::Receiver<SettingsState<GraySettings>>,
 ) -> ViewSnapshot {
     let mut snapshot = previous.clone();
+    let mut known = None;
     // "Not answered" after an answer is a lost connection, not a lost service: what was known stays.
     if let Some(list) = instances.borrow_and_update().as_deref() {
         snapshot.known = true;
-        if list != snapshot.instances.known() {
-            snapshot.instances = Arc::new(InstanceSet::new(list, Some(&previous.instances)));
-        }
+        known = Some(list.to_vec()).filter(|list| list != previous.instances.known());
     }
     if let Some(current) = settings.borrow_and_update().current.as_deref() {
         snapshot.policy = current.policy.clone();
         snapshot.strategy = current.strategy(service);
+        let before = std::mem::replace(&mut snapshot.admission, current.mesh.admission.clone());
+        if before != snapshot.admission {
+            known = known.or_else(|| Some(previous.instances.known().to_vec()));
+        }
+    }
+    if let Some(list) = known {
+        let excluded: &dyn Fn(&Instance) -> bool = &|instance| snapshot.admission.excludes(caller, service, instance);
+        let slow_start_ms = u64::try_from(snapshot.admission.slow_start.as_millis()).unwrap_or(u64::MAX);
+        let admission = Admission { excluded: Some(excluded), slow_start_ms, now_ms: uptime_ms() };
+        snapshot.instances = Arc::new(InstanceSet::admit(&list, Some(&previous.instances), admission));
     }
     snapshot
 }

@@ -3,29 +3,43 @@
 use std::{
     fmt,
     future::Future,
+    net::SocketAddr,
     pin::Pin,
-    task::{Context, Poll},
+    sync::Arc,
+    task::{Context, Poll, ready},
 };
 
-use http::Request;
+use axum::extract::ConnectInfo;
+use http::{HeaderValue, Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use tokio::task::futures::TaskLocalFuture;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::context::ReleaseContext;
+use super::Hop;
+use crate::{
+    context::{PathLog, ReleaseContext},
+    tag::PATH_HEADER,
+};
 
 /// Serves every request within the release context its headers carry.
 ///
 /// The context covers the handler, not the body it returns: a streamed body that makes calls of its own has to take
 /// the context along, for example with [`gray_common::spawn`](crate::spawn).
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ReleaseLayer(());
+#[derive(Clone, Debug, Default)]
+pub struct ReleaseLayer {
+    hop: Option<Arc<Hop>>,
+}
 
 impl ReleaseLayer {
-    /// The layer.
+    /// The layer alone: believes every tag, carries nothing but tag and lane.
     pub const fn new() -> Self {
-        Self(())
+        Self { hop: None }
+    }
+
+    /// The layer of a service that knows its place: see [`Hop`].
+    pub fn of(hop: Arc<Hop>) -> Self {
+        Self { hop: Some(hop) }
     }
 }
 
@@ -33,19 +47,21 @@ impl<S> Layer<S> for ReleaseLayer {
     type Service = ReleaseService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        ReleaseService { inner }
+        ReleaseService { inner, hop: self.hop.clone() }
     }
 }
 
 /// What [`ReleaseLayer`] makes of a service.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ReleaseService<S> {
     inner: S,
+    hop: Option<Arc<Hop>>,
 }
 
-impl<S, B> Service<Request<B>> for ReleaseService<S>
+impl<S, B, R> Service<Request<B>> for ReleaseService<S>
 where
-    S: Service<Request<B>>,
+    S: Service<Request<B>, Response = Response<R>>,
+    R: Default,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -56,26 +72,61 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let context = ReleaseContext::extract(request.headers());
+        let (context, here) = match &self.hop {
+            None => (ReleaseContext::extract(request.headers()), None),
+            Some(hop) => {
+                let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+                match hop.take_in(request.headers(), peer) {
+                    Ok((context, fit)) => {
+                        let here = context.path().cloned().map(|log| Here { log, told: hop.told(fit) });
+                        (context, here)
+                    }
+                    Err(_) => return ReleaseFuture { inner: None, here: None },
+                }
+            }
+        };
         // `call` itself runs code of the inner service, not only the future it returns.
-        let future = context.enter(|| self.inner.call(request));
-        ReleaseFuture { inner: context.wrap(future) }
+        let future = context.clone().enter(|| self.inner.call(request));
+        ReleaseFuture { inner: Some(context.wrap(future)), here }
     }
+}
+
+/// What a traced request is told of this hop.
+struct Here {
+    log: PathLog,
+    told: String,
 }
 
 pin_project! {
-    /// The inner service's future, polled and dropped within its release context.
+    /// The inner service's future, polled and dropped within its release context. Without one the request is refused.
     pub struct ReleaseFuture<F> {
         #[pin]
-        inner: TaskLocalFuture<ReleaseContext, F>,
+        inner: Option<TaskLocalFuture<ReleaseContext, F>>,
+        here: Option<Here>,
     }
 }
 
-impl<F: Future> Future for ReleaseFuture<F> {
+impl<F, R, E> Future for ReleaseFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    R: Default,
+{
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().inner.poll(cx)
+        let this = self.project();
+        let Some(inner) = this.inner.as_pin_mut() else {
+            let mut refused = Response::new(R::default());
+            *refused.status_mut() = StatusCode::FORBIDDEN;
+            return Poll::Ready(Ok(refused));
+        };
+        let mut answer = ready!(inner.poll(cx));
+        if let (Ok(response), Some(here)) = (&mut answer, this.here)
+            && let Ok(path) = HeaderValue::try_from(here.log.told(&here.told))
+        {
+            response.headers_mut().insert(PATH_HEADER, path);
+        }
+        Poll::Ready(answer)
     }
 }
 
@@ -98,7 +149,7 @@ mod tests {
 
     fn request(tag: Option<GrayStatus>) -> Request<()> {
         let mut request = Request::new(());
-        ReleaseContext { tag }.inject(request.headers_mut());
+        ReleaseContext::tagged(tag).inject(request.headers_mut());
         request
     }
 
@@ -112,31 +163,33 @@ mod tests {
                 barrier.wait().await;
                 yield_now().await;
                 barrier.wait().await;
-                Ok::<_, Infallible>((before, ReleaseContext::current().tag))
+                Ok::<_, Infallible>(Response::new((before, ReleaseContext::current().tag)))
             }
         }));
         let (gray, prod) = tokio::join!(
             service.clone().oneshot(request(Some(GrayStatus::Gray))),
             service.oneshot(request(Some(GrayStatus::Prod))),
         );
-        assert_eq!(gray, Ok((Some(GrayStatus::Gray), Some(GrayStatus::Gray))));
-        assert_eq!(prod, Ok((Some(GrayStatus::Prod), Some(GrayStatus::Prod))));
+        let seen = |answer: Result<Response<_>, Infallible>| answer.map(Response::into_body);
+        assert_eq!(seen(gray), Ok((Some(GrayStatus::Gray), Some(GrayStatus::Gray))));
+        assert_eq!(seen(prod), Ok((Some(GrayStatus::Prod), Some(GrayStatus::Prod))));
     }
 
     #[tokio::test]
     async fn the_synchronous_part_of_a_call_sees_the_tag_too() {
         let service = ReleaseLayer::new().layer(service_fn(|_: Request<()>| {
             let tag = ReleaseContext::current().tag;
-            async move { Ok::<_, Infallible>(tag) }
+            async move { Ok::<_, Infallible>(Response::new(tag)) }
         }));
-        assert_eq!(service.oneshot(request(Some(GrayStatus::Gray))).await, Ok(Some(GrayStatus::Gray)));
+        let seen = service.oneshot(request(Some(GrayStatus::Gray))).await.map(Response::into_body);
+        assert_eq!(seen, Ok(Some(GrayStatus::Gray)));
     }
 
     #[tokio::test]
     async fn a_cancelled_request_leaves_nothing_behind() {
         let service = ReleaseLayer::new().layer(service_fn(async |_: Request<()>| {
             std::future::pending::<()>().await;
-            Ok::<_, Infallible>(())
+            Ok::<_, Infallible>(Response::new(()))
         }));
         let mut call = Box::pin(service.oneshot(request(Some(GrayStatus::Gray))));
         assert!(futures_util::poll!(&mut call).is_pending());
@@ -154,7 +207,7 @@ mod tests {
                 let service = ReleaseLayer::new().layer(service_fn(async |_: Request<()>| {
                     yield_now().await;
                     let spawned = spawn(async { ReleaseContext::current().tag }).await.expect("joined");
-                    Ok::<_, Infallible>((ReleaseContext::current().tag, spawned))
+                    Ok::<_, Infallible>(Response::new((ReleaseContext::current().tag, spawned)))
                 }));
                 for choice in tags {
                     let mut request = request(GrayStatus::ALL.get(choice).copied());
@@ -162,7 +215,8 @@ mod tests {
                         request.headers_mut().insert(GRAY_HEADER, "gray-996".parse().expect("valid"));
                     }
                     let expect = GrayStatus::ALL.get(choice).copied();
-                    assert_eq!(service.oneshot(request).await, Ok((expect, expect)));
+                    let seen = service.clone().oneshot(request).await.map(Response::into_body);
+                    assert_eq!(seen, Ok((expect, expect)));
                     assert_eq!(ReleaseContext::current().tag, None);
                 }
             });

@@ -56,7 +56,7 @@ where
 mod tests {
     use std::convert::Infallible;
 
-    use http::{HeaderMap, HeaderValue};
+    use http::{HeaderMap, HeaderValue, Response};
     use tower::{ServiceExt, service_fn};
 
     use super::*;
@@ -72,12 +72,12 @@ mod tests {
         let server = ReleaseLayer::new().layer(service_fn(move |_: Request<()>| async move {
             let mut request = Request::new(());
             request.headers_mut().insert(GRAY_HEADER, HeaderValue::from_static("stale"));
-            client.oneshot(request).await
+            client.clone().oneshot(request).await.map(Response::new)
         }));
         for tag in [Some(GrayStatus::Gray), Some(GrayStatus::All), None] {
             let mut request = Request::new(());
-            ReleaseContext { tag }.inject(request.headers_mut());
-            let sent = server.oneshot(request).await.expect("infallible");
+            ReleaseContext::tagged(tag).inject(request.headers_mut());
+            let sent = server.clone().oneshot(request).await.expect("infallible").into_body();
             assert_eq!(sent.get(GRAY_HEADER), tag.map(GrayStatus::header_value).as_ref());
         }
     }

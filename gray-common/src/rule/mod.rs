@@ -1,54 +1,143 @@
 //! Deciding, as a pure function: facts about a request and an ordered list of rules in, a [`Decision`] out.
 //!
-//! One model for every kind of gray: the first rule of which one block matches wins; a block matches when all of its
-//! matchers do (AND inside a block, OR between blocks). The settings of the Java demo become such a list
-//! ([`RuleSet::from_settings`]).
+//! One model for every kind of gray: the first rule that matches names a lane ([`crate::lane`]). A rule matches when one
+//! of its blocks does (AND inside a block, OR between blocks) and the request is within its share. The settings of the
+//! Java demo become such a list ([`RuleSet::from_settings`]).
+//!
+//! Every fact is looked up once per request at most, whatever the number of rules that ask for it; deciding allocates
+//! nothing, unless a fact has to be decoded or a lane to be filled in.
 
+mod decide;
+mod explain;
 mod facts;
-mod matcher;
+mod ip_set;
+mod jwt;
+mod share;
+mod source;
+mod test;
 mod translate;
+mod user_agent;
+mod window;
 
+pub use decide::{Decision, Reason};
+pub use explain::{BlockTrace, ConditionTrace, Explanation, RuleTrace, Verdict};
 pub use facts::{Facts, RequestFacts};
-pub use matcher::{InvalidAddress, IpSet, Matcher};
+pub use ip_set::{InvalidAddress, IpSet};
+pub use jwt::{InvalidKey, Jwt, JwtKey};
+pub use share::{Share, ShareKey, WHOLE};
+pub use source::{Source, Value, plain_city};
+pub use test::{Bounds, Test};
+pub use user_agent::Agent;
+pub use window::Window;
 
-use crate::tag::GrayStatus;
+use http::HeaderValue;
 
-/// One rule: when any block matches, the request gets `target`.
+use crate::lane::Lane;
+
+/// A condition on a request.
 #[derive(Clone, Debug)]
+pub struct Condition {
+    /// What is tested.
+    pub subject: Subject,
+    /// Whether the test must fail. A missing fact still does not match.
+    pub negated: bool,
+}
+
+/// What a condition tests.
+#[derive(Clone, Debug)]
+pub enum Subject {
+    /// A fact, by its place in the rule set.
+    Fact {
+        /// Its place.
+        source: usize,
+        /// How it must be.
+        test: Test,
+    },
+    /// The time.
+    Time(Window),
+}
+
+/// One rule.
+#[derive(Clone, Debug, Default)]
 pub struct Rule {
     /// Name, for logs, metrics and people.
     pub name: Box<str>,
-    /// Blocks, any of which suffices. A rule without blocks never matches.
-    pub any: Vec<Vec<Matcher>>,
-    /// What a matching request becomes.
-    pub target: GrayStatus,
+    /// Blocks, any of which suffices; in a block all must match. Without blocks the share alone decides.
+    pub any: Vec<Vec<Condition>>,
+    /// The part of the matching requests that it takes; `None` takes all.
+    pub share: Option<Share>,
+    /// The lane, by its place in the rule set.
+    pub lane: usize,
+    /// When it begins, in Unix seconds.
+    pub since: Option<u64>,
+    /// When it ends, in Unix seconds.
+    pub until: Option<u64>,
+    /// Whether those who match are told the path of their requests.
+    pub traced: bool,
 }
 
-/// An ordered list of rules with the answer when none matches.
+impl Rule {
+    /// Whether it is in force at this time.
+    pub fn is_current(&self, now: u64) -> bool {
+        self.since.is_none_or(|since| since <= now) && self.until.is_none_or(|until| now < until)
+    }
+}
+
+/// A lane, ready to be written onto requests.
+#[derive(Clone, Debug)]
+pub struct LaneEntry {
+    lane: Lane,
+    /// The fact that fills it, by its place; `None` when it is complete.
+    value: Option<usize>,
+    headers: [HeaderValue; 2],
+}
+
+impl LaneEntry {
+    /// The lane, possibly a template.
+    pub fn lane(&self) -> &Lane {
+        &self.lane
+    }
+
+    /// As the header `gray-lane` carries it; meaningless for a template.
+    pub fn header(&self, traced: bool) -> &HeaderValue {
+        &self.headers[usize::from(traced)]
+    }
+}
+
+/// Why requests get the default lane without a look at any rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// They do not: rules decide.
+    On,
+    /// Gray release is off.
+    Off,
+    /// An operator stopped all rules.
+    Killed,
+}
+
+/// An ordered list of rules with the lane of requests that match none. Immutable; built by [`RuleSetBuilder`].
 #[derive(Clone, Debug)]
 pub struct RuleSet {
+    revision: Box<str>,
+    sources: Vec<Source>,
+    lanes: Vec<LaneEntry>,
     rules: Vec<Rule>,
-    default: GrayStatus,
-}
-
-/// What was decided, and why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decision<'r> {
-    /// The tag for the request.
-    pub status: GrayStatus,
-    /// Name of the rule that matched, `default` when none did.
-    pub rule: &'r str,
+    default: usize,
+    switch: Switch,
 }
 
 impl RuleSet {
-    /// A list of rules; requests that match none get `default`.
-    pub fn new(rules: Vec<Rule>, default: GrayStatus) -> Self {
-        Self { rules, default }
+    /// Gray release is off: every request may use every instance.
+    pub fn off() -> Self {
+        let mut builder = RuleSetBuilder::new("off");
+        // Short and complete, so it can always be written.
+        let default = builder.lane(Lane::any(), None).unwrap_or_default();
+        builder.build(default, Switch::Off)
     }
 
-    /// Gray release is off: every request is [`GrayStatus::All`].
-    pub fn off() -> Self {
-        Self::new(Vec::new(), GrayStatus::All)
+    /// What the rules are called on the wire: a fingerprint of the documents.
+    pub fn revision(&self) -> &str {
+        &self.revision
     }
 
     /// The rules, in order.
@@ -56,19 +145,85 @@ impl RuleSet {
         &self.rules
     }
 
-    /// Whether a rule asks for the city, so that the lookup is worth its while.
-    pub fn needs_city(&self) -> bool {
-        self.rules.iter().flat_map(|rule| rule.any.iter().flatten()).any(|m| matches!(m, Matcher::City(_)))
+    /// The facts, by place.
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
     }
 
-    /// Decides. Pure: the same facts and rules always give the same decision. A missing fact never matches.
-    pub fn decide(&self, facts: &impl Facts) -> Decision<'_> {
-        for rule in &self.rules {
-            if rule.any.iter().any(|block| !block.is_empty() && block.iter().all(|matcher| matcher.matches(facts))) {
-                return Decision { status: rule.target, rule: &rule.name };
-            }
+    /// The lanes, by place.
+    pub fn lanes(&self) -> &[LaneEntry] {
+        &self.lanes
+    }
+
+    /// The lane of requests that match no rule.
+    pub fn default_lane(&self) -> &LaneEntry {
+        &self.lanes[self.default]
+    }
+
+    /// Whether rules decide at all.
+    pub fn switch(&self) -> Switch {
+        self.switch
+    }
+
+    /// Whether a rule asks for the city, so that the lookup is worth its while.
+    pub fn needs_city(&self) -> bool {
+        self.sources.iter().any(|source| source.any(&|source| matches!(source, Source::City)))
+    }
+}
+
+/// Puts a [`RuleSet`] together.
+#[derive(Debug)]
+pub struct RuleSetBuilder {
+    revision: Box<str>,
+    names: Vec<String>,
+    sources: Vec<Source>,
+    lanes: Vec<LaneEntry>,
+    rules: Vec<Rule>,
+}
+
+impl RuleSetBuilder {
+    /// Of this revision: a token ([`crate::lane::is_token`]).
+    pub fn new(revision: &str) -> Self {
+        let (names, sources, lanes, rules) = Default::default();
+        Self { revision: revision.into(), names, sources, lanes, rules }
+    }
+
+    /// The place of a fact, under whatever name; a name that was used before is the same fact.
+    pub fn source(&mut self, name: &str, source: impl FnOnce() -> Source) -> usize {
+        if let Some(place) = self.names.iter().position(|known| known == name) {
+            return place;
         }
-        Decision { status: self.default, rule: "default" }
+        self.names.push(name.to_owned());
+        self.sources.push(source());
+        self.sources.len() - 1
+    }
+
+    /// The place of a lane; a template is filled with the fact `value`.
+    ///
+    /// # Errors
+    /// When it is too long for a header; the text says so.
+    pub fn lane(&mut self, lane: Lane, value: Option<usize>) -> Result<usize, String> {
+        let encode = |traced| lane.encode(&self.revision, traced);
+        let headers = [encode(false)?, encode(true)?];
+        self.lanes.push(LaneEntry { lane, value, headers });
+        Ok(self.lanes.len() - 1)
+    }
+
+    /// The place of the lane of this name.
+    pub fn find_lane(&self, name: &str) -> Option<usize> {
+        self.lanes.iter().position(|entry| entry.lane.name() == name)
+    }
+
+    /// Adds a rule at the end.
+    pub fn rule(&mut self, rule: Rule) {
+        self.rules.push(rule);
+    }
+
+    /// The rule set. Places must be of this builder.
+    pub fn build(self, default: usize, switch: Switch) -> RuleSet {
+        let Self { revision, names: _, sources, lanes, rules } = self;
+        debug_assert!(default < lanes.len() && rules.iter().all(|rule| rule.lane < lanes.len()));
+        RuleSet { revision, sources, lanes, rules, default, switch }
     }
 }
 

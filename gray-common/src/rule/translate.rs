@@ -1,33 +1,49 @@
 //! The Java demo's settings, translated into rules.
 
-use super::{Matcher, Rule, RuleSet};
-use crate::{settings::GraySettings, tag::GrayStatus};
+use super::{Condition, Rule, RuleSet, RuleSetBuilder, Source, Subject, Switch, Test, plain_city};
+use crate::settings::GraySettings;
 
 impl RuleSet {
     /// The rules that `kerwin.tool.gray.*` stands for: off unless both switches are on; else header, IP list, city
-    /// list and user list each lead to gray, and everything else is prod.
+    /// list and user list each lead to the lane `gray`, and everything else to `baseline`.
     pub fn from_settings(settings: &GraySettings) -> Self {
-        let gateway = &settings.gateway;
-        if !settings.policy.load || !gateway.enabled {
+        if !settings.is_on() {
             return Self::off();
         }
-        let mut rules = Vec::new();
-        let mut gray = |name: &str, matcher: Matcher| {
-            rules.push(Rule { name: name.into(), any: vec![vec![matcher]], target: GrayStatus::Gray });
-        };
+        let mut builder = RuleSetBuilder::new("settings");
+        // Names and versions of a checked length: they always fit a header.
+        let baseline = builder.lane(settings.policy.baseline(), None).unwrap_or_default();
+        let gray = builder.lane(settings.policy.gray(), None).unwrap_or_default();
+        builder.settings(settings, gray);
+        builder.build(baseline, Switch::On)
+    }
+}
+
+impl RuleSetBuilder {
+    /// Adds the rules that the settings stand for, leading to this lane.
+    pub fn settings(&mut self, settings: &GraySettings, gray: usize) {
+        let gateway = &settings.gateway;
         if let Some((name, value)) = &gateway.head {
-            gray("grayHead", Matcher::Header { name: name.clone(), value: value.as_bytes().into() });
+            let source = Source::Header(name.clone());
+            self.translated("grayHead", source, Test::Exact(value.as_bytes().into()), gray);
         }
         if !gateway.ip_list.is_empty() {
-            gray("grayIPList", Matcher::ClientIp(gateway.ip_list.clone()));
+            self.translated("grayIPList", Source::Ip, Test::Ip(gateway.ip_list.clone()), gray);
         }
         if !gateway.city_list.is_empty() {
-            gray("grayCityList", Matcher::city(gateway.city_list.iter().map(String::as_str)));
+            let cities = gateway.city_list.iter().map(|city| plain_city(city).as_bytes().into()).collect();
+            self.translated("grayCityList", Source::City, Test::In(cities), gray);
         }
         if !gateway.user_no_list.is_empty() {
-            let values = gateway.user_no_list.iter().map(|user| user.as_bytes().into()).collect();
-            gray("grayUserNoList", Matcher::HeaderIn { name: gateway.user_no_header.clone(), values });
+            let users = gateway.user_no_list.iter().map(|user| user.as_bytes().into()).collect();
+            let source = Source::Header(gateway.user_no_header.clone());
+            self.translated("grayUserNoList", source, Test::In(users), gray);
         }
-        Self::new(rules, GrayStatus::Prod)
+    }
+
+    fn translated(&mut self, name: &str, source: Source, test: Test, lane: usize) {
+        let source = self.source(&source.to_string(), || source.clone());
+        let condition = Condition { subject: Subject::Fact { source, test }, negated: false };
+        self.rule(Rule { name: name.into(), any: vec![vec![condition]], lane, ..Rule::default() });
     }
 }

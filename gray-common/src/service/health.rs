@@ -25,7 +25,7 @@ use tower_layer::Layer;
 use super::Readiness;
 use crate::{
     api::{ApiResult, Code},
-    layer::ReleaseLayer,
+    layer::{Hop, ReleaseLayer},
 };
 
 /// What handlers and life cycle tell each other.
@@ -52,9 +52,9 @@ impl Traffic {
 }
 
 /// The service's routes with `/livez` and `/readyz` in front of them.
-pub(super) fn surround(app: Router, readiness: Readiness, traffic: Arc<Traffic>) -> Router {
+pub(super) fn surround(app: Router, readiness: Readiness, traffic: Arc<Traffic>, hop: Hop) -> Router {
     // Around the router as a whole, not its routes: a router adds `Allow` outside of the layers of its routes.
-    let app = from_fn_with_state(traffic, accompany).layer(ReleaseLayer::new().layer(app));
+    let app = from_fn_with_state(traffic, accompany).layer(ReleaseLayer::of(Arc::new(hop)).layer(app));
     Router::new()
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(ready))

@@ -38,7 +38,7 @@ use crate::{
     control::ControlPlane,
     document::Documents,
     instance::Instance,
-    settings::{GraySettings, LiveSettings},
+    settings::{Caller, GraySettings, LiveSettings},
     tag::{SOURCE, SOURCE_KEY},
 };
 
@@ -145,11 +145,12 @@ impl GrayService {
     /// A client of another service, with limits of your own.
     pub fn client_builder(&mut self, service: &str) -> GrayClientBuilder {
         let view = self.views.iter().find(|view| view.service() == service).cloned().unwrap_or_else(|| {
-            let view = ServiceView::follow(service, self.control.registry.watch(service), self.settings.subscribe());
+            let caller = Caller { service: self.name.to_string(), version: Some(self.args.version.clone()) };
+            let view = ServiceView::follow(caller, service, self.control.registry.watch(service), self.settings.subscribe());
             self.views.push(view.clone());
             view
         });
-        GrayClient::builder(view).own_version(self.args.version.as_str())
+        GrayClient::builder(view).caller(self.name()).own_version(self.args.version.as_str())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     future::{Future, IntoFuture},
+    net::SocketAddr,
     pin::pin,
     sync::Arc,
     time::Duration,
@@ -21,6 +22,7 @@ use super::{
 use crate::{
     client::ServiceView,
     config_source::ConfigSource,
+    layer::Hop,
     registry::Health,
     settings::{GraySettings, SettingsState},
 };
@@ -34,9 +36,11 @@ impl GrayService {
         let Self { name, args, listener, instance, control, settings, views, mut signals } = self;
         let traffic = Arc::new(Traffic::default());
         let warm = warm(settings.subscribe(), views.clone());
+        let hop = Hop::new(&name, instance.clone(), settings.shared());
         let registration = Registration::begin(Arc::clone(&control.registry), &name, instance, warm);
         let readiness = readiness(&traffic, settings.subscribe(), &*control.config, views, &registration);
-        let app = surround(app, readiness, Arc::clone(&traffic));
+        let app = surround(app, readiness, Arc::clone(&traffic), hop)
+            .into_make_service_with_connect_info::<SocketAddr>();
 
         let (close, closed) = oneshot::channel::<()>();
         let listener = listener.tap_io(|stream| {

@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwapOption;
 use futures_util::future::select_all;
 use tokio::sync::watch;
 
@@ -46,6 +47,7 @@ impl<T> fmt::Debug for SettingsState<T> {
 /// deleted keeps its last text. While one document is bad, good changes of the others still take effect.
 pub struct LiveSettings<T> {
     state: watch::Receiver<SettingsState<T>>,
+    shared: Arc<ArcSwapOption<T>>,
 }
 
 impl<T: Send + Sync + 'static> LiveSettings<T> {
@@ -60,16 +62,30 @@ impl<T: Send + Sync + 'static> LiveSettings<T> {
         let names: Vec<Arc<str>> = names.iter().map(|name| Arc::from(*name)).collect();
         let receivers = names.iter().map(|name| source.watch(name)).collect();
         let (sender, state) = watch::channel(SettingsState::default());
-        let follower = Follower { known: vec![None; names.len()], judged: None, applied: None, names, read, sender };
+        let shared = Arc::new(ArcSwapOption::empty());
+        let follower = Follower {
+            known: vec![None; names.len()],
+            judged: None,
+            applied: None,
+            names,
+            read,
+            sender,
+            shared: Arc::clone(&shared),
+        };
         #[expect(clippy::disallowed_methods, reason = "a background task: no request, no release context")]
         // The handle is let go: the task ends with its receivers. It keeps the source alive as long.
         drop(tokio::spawn(follower.run(source, receivers)));
-        Self { state }
+        Self { state, shared }
     }
 
     /// A receiver of every change.
     pub fn subscribe(&self) -> watch::Receiver<SettingsState<T>> {
         self.state.clone()
+    }
+
+    /// The last good value for those who may not wait, not even for a lock: the request path.
+    pub fn shared(&self) -> Arc<ArcSwapOption<T>> {
+        Arc::clone(&self.shared)
     }
 
     /// The last good value, if there is one yet.
@@ -114,6 +130,7 @@ struct Follower<T, R> {
     /// What is in effect.
     applied: Option<Texts>,
     sender: watch::Sender<SettingsState<T>>,
+    shared: Arc<ArcSwapOption<T>>,
 }
 
 impl<T, R> Follower<T, R>
@@ -227,7 +244,9 @@ where
         }
         self.sender.send_modify(|state| {
             if changed {
-                state.current = Some(Arc::new(value));
+                let value = Arc::new(value);
+                self.shared.store(Some(Arc::clone(&value)));
+                state.current = Some(value);
                 state.revision += 1;
                 tracing::info!(settings.revision = state.revision, "settings in effect");
             }

@@ -4,9 +4,11 @@
 //! document with an error changes nothing.
 
 mod live;
+mod mesh;
 mod read;
 
 pub use live::{LiveSettings, SettingsState, check};
+pub use mesh::{AdmissionRules, Caller, Edge, Invalid, Mesh, Signing};
 
 use std::collections::BTreeMap;
 
@@ -26,9 +28,16 @@ pub struct GraySettings {
     pub gateway: GatewayGray,
     /// `<service>.ribbon.NFLoadBalancerRuleClassName` and `balance.<service>`; others use the default.
     pub strategies: BTreeMap<String, Strategy>,
+    /// `propagate`, `drain`, `slowStart`, `edges`, `signing`.
+    pub mesh: Mesh,
 }
 
 impl GraySettings {
+    /// Whether the gateway decides at all: both switches are on.
+    pub fn is_on(&self) -> bool {
+        self.policy.load && self.gateway.enabled
+    }
+
     /// The strategy for one service.
     pub fn strategy(&self, service: &str) -> Strategy {
         self.strategies.get(service).copied().unwrap_or_default()

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, str::FromStr};
 
 use http::HeaderValue;
 
-use super::{GatewayGray, GraySettings};
+use super::{GatewayGray, GraySettings, Mesh};
 use crate::{
     balance::{Fallback, Strategy, VersionPolicy},
     document::{Item, Section},
@@ -28,7 +28,8 @@ impl GraySettings {
         let mut strategies = ribbon(root, prefix);
         // Our own key wins over Ribbon's.
         strategies.extend(balance(&gray.section("balance")));
-        let settings = Self { policy: policy(&gray), gateway: gateway(&gray.section("gateway")), strategies };
+        let (policy, gateway) = (policy(&gray), gateway(&gray.section("gateway")));
+        let settings = Self { policy, gateway, strategies, mesh: Mesh::read(&gray) };
         gray.reject_unknown();
         settings
     }
@@ -121,7 +122,7 @@ impl FromStr for HeaderText {
     }
 }
 
-fn addresses(section: &Section<'_>, key: &str) -> IpSet {
+pub(super) fn addresses(section: &Section<'_>, key: &str) -> IpSet {
     let mut set = IpSet::default();
     for item in section.items(key) {
         let Some(text) = item.required_text("an IP address or a network such as 10.0.0.0/8") else { continue };

@@ -75,7 +75,7 @@ fn parse_json(text: &str) -> Result<ServiceFile, String> {
     let raw: Raw = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let instances = raw.instances.into_iter().map(|raw| {
         let RawInstance { host, port, weight, healthy, enabled, metadata } = raw;
-        Instance { host, port, weight, healthy, enabled, metadata }
+        Instance { host, port, weight, healthy, enabled, metadata, space: None }
     });
     Ok(ServiceFile { service: raw.service, instances: instances.collect() })
 }
@@ -159,7 +159,7 @@ fn escape(text: &str) -> String {
 /// The text of that file.
 pub(super) fn render(service: &str, instance: &Instance) -> Result<String, String> {
     check(instance)?;
-    let Instance { host, port, weight, healthy, enabled, metadata } = instance.clone();
+    let Instance { host, port, weight, healthy, enabled, metadata, space: _ } = instance.clone();
     let instances = vec![RawInstance { host, port, weight, healthy, enabled, metadata }];
     let raw = Raw { service: service.to_owned(), instances };
     serde_json::to_string_pretty(&raw).map_err(|error| error.to_string())

@@ -211,6 +211,7 @@ pub(crate) fn from_wire(list: &[ServiceInstance]) -> Vec<Instance> {
             healthy: wire.healthy,
             enabled: wire.enabled,
             metadata: wire.metadata.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+            space: None,
         };
         match instances.iter_mut().find(|other| other.port == port && other.host == instance.host) {
             Some(twin) if !twin.is_candidate() => *twin = instance,

@@ -1,0 +1,106 @@
+use http::HeaderValue;
+use proptest::prelude::*;
+
+use super::*;
+
+fn lane() -> Lane {
+    let services = [("user-app".into(), "version:V2|!gray-tag|*".parse().expect("choice"))];
+    Lane::new("v2", GrayStatus::Gray, services, "gray-ns@g/version:V1".parse().expect("choice"))
+}
+
+#[test]
+fn a_lane_survives_the_wire() {
+    let value = lane().encode("8f3a11c0", true).expect("short");
+    assert_eq!(value, "8f3a11c0;v2;t;user-app=version:V2|!gray-tag|*;*=gray-ns@g/version:V1");
+    let tag = LaneTag::from_header(&value).expect("a lane");
+    assert_eq!((tag.revision(), tag.lane(), tag.traced()), ("8f3a11c0", "v2", true));
+    for service in ["user-app", "user-ap", "user-apps", "*", ""] {
+        let expect: Vec<_> = lane().choice(service).iter().map(|s| s.to_string()).collect();
+        let seen: Vec<_> = tag.choice(service).map(|s| s.to_string()).collect();
+        assert_eq!(seen, expect, "{service}");
+    }
+}
+
+#[test]
+fn what_is_no_lane_is_refused() {
+    for text in [
+        "",
+        ";;;",
+        "r;v2;-",
+        "r;v2;-;user-app=version:V2",
+        "r;v2;x;*=*",
+        "r;v2;-;*=*;user-app=version:V2",
+        "r;v2;-;*=",
+        "r;v2;-;*=version:",
+        "r;v2;-;*=:V1",
+        "r;v2;-;*=version:{}",
+        "r;v2;-;*=/version:V1",
+        "r;v2;-;*=a@b@c/*",
+        "r;v 2;-;*=*",
+        "r;v2;-;user app=*;*=*",
+    ] {
+        assert_eq!(LaneTag::from_header(&HeaderValue::from_static(text)), None, "{text}");
+    }
+    let long = format!("r;v2;-;*={}", vec!["version:V1"; 500].join("|"));
+    assert_eq!(LaneTag::from_header(&HeaderValue::try_from(long).expect("valid")), None);
+}
+
+#[test]
+fn a_lane_that_is_too_long_is_said_to_be() {
+    let services = (0..300).map(|n| (format!("service-{n}").into(), Choice::version("V2")));
+    let error = Lane::new("v2", GrayStatus::Gray, services, Choice::any()).encode("r", false).expect_err("too long");
+    assert!(error.contains("4096"), "{error}");
+}
+
+#[test]
+fn templates_are_filled() {
+    let template = Lane::new("exact", GrayStatus::Gray, [], Choice::new(Selector::open("v"), [Selector::ANY.to_owned()]));
+    assert!(template.is_template() && !lane().is_template());
+    let filled = template.filled("7.0.1");
+    assert!(!filled.is_template());
+    assert_eq!(filled.others().to_string(), "v:7.0.1|*");
+}
+
+#[test]
+fn signatures_hold_for_what_they_were_made_for() {
+    let key = SigningKey::new(b"0123456789abcdef").expect("long enough");
+    let other = SigningKey::new(b"0123456789abcdeF").expect("long enough");
+    assert!(SigningKey::new(b"short").is_none());
+    let lane = lane().encode("r", false).expect("short");
+    let signature = key.sign(GrayStatus::Gray, Some(&lane), 100);
+    let verify = |key: &SigningKey, signature, tag, lane, now| key.verify(signature, tag, lane, now);
+    let cut = HeaderValue::from_bytes(&signature.as_bytes()[..signature.len() - 1]).expect("valid");
+    let later = HeaderValue::try_from(signature.to_str().expect("text").replace("100.", "900.")).expect("valid");
+    let cases = [
+        (verify(&key, Some(&signature), GrayStatus::Gray, Some(&lane), 100), Verdict::Valid),
+        (verify(&key, Some(&signature), GrayStatus::Gray, Some(&lane), 101), Verdict::Expired),
+        (verify(&key, Some(&signature), GrayStatus::Prod, Some(&lane), 100), Verdict::Forged),
+        (verify(&key, Some(&signature), GrayStatus::Gray, None, 100), Verdict::Forged),
+        (verify(&other, Some(&signature), GrayStatus::Gray, Some(&lane), 100), Verdict::Forged),
+        (verify(&key, Some(&cut), GrayStatus::Gray, Some(&lane), 100), Verdict::Forged),
+        (verify(&key, Some(&later), GrayStatus::Gray, Some(&lane), 100), Verdict::Forged),
+        (verify(&key, None, GrayStatus::Gray, Some(&lane), 100), Verdict::Unsigned),
+    ];
+    for (place, (seen, expect)) in cases.into_iter().enumerate() {
+        assert_eq!(seen, expect, "case {place}");
+    }
+    assert_eq!(format!("{key:?}"), "SigningKey(hidden)");
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_refused_without_panic(text in "[ -~]{0,80}") {
+        if let Ok(value) = HeaderValue::try_from(text)
+            && let Some(tag) = LaneTag::from_header(&value)
+        {
+            prop_assert!(tag.choice("order-app").count() > 0);
+            prop_assert!(is_token(tag.lane()) && is_token(tag.revision()));
+        }
+    }
+
+    #[test]
+    fn choices_survive_their_text(text in "((ns/)?(\\*|![a-z]{1,3}|[a-z]{1,3}:[A-Z0-9.]{1,4}))(\\|(\\*|![a-z]{1,3}|[a-z]{1,3}:V[0-9]))*") {
+        let choice: Choice = text.parse().expect("a choice");
+        prop_assert_eq!(choice.to_string(), text);
+    }
+}

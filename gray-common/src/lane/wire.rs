@@ -1,0 +1,107 @@
+//! A lane as a header value.
+//!
+//! ```text
+//! gray-lane: 8f3a11c0;v2;-;order-app=version:V2|version:V1;*=version:V1
+//!            revision lane flags service=choice ...     others
+//! ```
+//!
+//! Flags: `-` none, `t` the caller may see the path of its request ([`LaneTag::traced`]).
+
+use std::fmt::{self, Write};
+
+use http::HeaderValue;
+
+use super::{Lane, Selector, is_token};
+
+/// Longest lane on the wire, in bytes. Servers commonly take 8 KiB of headers in all.
+pub const MAX_LANE_BYTES: usize = 4096;
+
+const TRACED: &str = "t";
+const NO_FLAGS: &str = "-";
+
+pub(super) fn encode(lane: &Lane, revision: &str, traced: bool) -> Result<HeaderValue, String> {
+    let mut text = format!("{revision};{};{}", lane.name(), if traced { TRACED } else { NO_FLAGS });
+    for (service, choice) in lane.services().chain([("*", lane.others())]) {
+        write!(text, ";{service}={choice}").map_err(|error| error.to_string())?;
+    }
+    if text.len() > MAX_LANE_BYTES {
+        let bytes = text.len();
+        return Err(format!(
+            "takes {bytes} bytes in the header gray-lane, more than {MAX_LANE_BYTES}: name fewer services, or give the \
+             lane and the baseline a `select` of their own"
+        ));
+    }
+    HeaderValue::try_from(text).map_err(|error| error.to_string())
+}
+
+/// A lane as it came with a request: checked once, read in place. Cloning does not allocate.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LaneTag(HeaderValue);
+
+impl LaneTag {
+    /// Takes a header value for a lane; `None` when it is not one, or is too long.
+    pub fn from_header(value: &HeaderValue) -> Option<Self> {
+        let text = value.to_str().ok().filter(|text| text.len() <= MAX_LANE_BYTES)?;
+        let mut parts = text.split(';');
+        let (revision, lane, flags) = (parts.next()?, parts.next()?, parts.next()?);
+        if !is_token(revision) || !is_token(lane) || !matches!(flags, TRACED | NO_FLAGS) {
+            return None;
+        }
+        let mut last = "";
+        for part in parts {
+            let (service, choice) = part.split_once('=')?;
+            let known = last != "*" && (service == "*" || is_token(service));
+            if !known || !choice.split('|').all(|text| Selector::parse(text).is_some()) {
+                return None;
+            }
+            last = service;
+        }
+        (last == "*").then(|| Self(value.clone()))
+    }
+
+    /// The header value.
+    pub fn as_header(&self) -> &HeaderValue {
+        &self.0
+    }
+
+    fn text(&self) -> &str {
+        // Checked when it was taken in.
+        self.0.to_str().unwrap_or_default()
+    }
+
+    fn part(&self, place: usize) -> &str {
+        self.text().split(';').nth(place).unwrap_or_default()
+    }
+
+    /// The revision of the rules by which the gateway decided.
+    pub fn revision(&self) -> &str {
+        self.part(0)
+    }
+
+    /// Name of the lane.
+    pub fn lane(&self) -> &str {
+        self.part(1)
+    }
+
+    /// Whether the caller may see the path of its request.
+    pub fn traced(&self) -> bool {
+        self.part(2) == TRACED
+    }
+
+    /// The selectors for one service, best first.
+    pub fn choice(&self, service: &str) -> impl Iterator<Item = Selector<&str>> {
+        let of = |part: &'_ str, name: &str| -> bool {
+            part.len() > name.len() && part.starts_with(name) && part.as_bytes()[name.len()] == b'='
+        };
+        let mut parts = self.text().split(';').skip(3);
+        let found = parts.find(|part| of(part, service) || of(part, "*")).unwrap_or_default();
+        let choice = found.split_once('=').map_or("", |(_, choice)| choice);
+        choice.split('|').filter_map(Selector::parse)
+    }
+}
+
+impl fmt::Debug for LaneTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LaneTag").field(&self.text()).finish()
+    }
+}

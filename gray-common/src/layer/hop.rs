@@ -1,0 +1,174 @@
+//! What a service knows of itself when a request arrives: whether to believe the tag, and whether it is the one that
+//! should have got the request.
+
+use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use http::HeaderMap;
+use metrics::Counter;
+
+use crate::{
+    clock::unix_seconds,
+    context::ReleaseContext,
+    instance::Instance,
+    lane::{Verdict, is_token},
+    settings::{GraySettings, Invalid},
+    tag::{CALLER_HEADER, GRAY_HEADER, GrayStatus, LANE_HEADER, SIGNATURE_HEADER},
+    telemetry,
+};
+
+/// One service of the chain, as its own requests see it.
+pub struct Hop {
+    service: Box<str>,
+    instance: Instance,
+    settings: Arc<ArcSwapOption<GraySettings>>,
+    callers: ArcSwap<HashMap<Box<str>, Arc<[Counter; 5]>>>,
+}
+
+/// How a request and the instance that got it fit together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// What the lane or the tag wants most.
+    Hit,
+    /// What it allows for want of something better.
+    Fallback,
+    /// What it does not allow.
+    Wrong,
+    /// What it does not allow, and the request is an ordinary one.
+    Leak,
+    /// The request says nothing.
+    Untagged,
+}
+
+impl Fit {
+    /// All values, in the order of declaration.
+    pub const ALL: [Self; 5] = [Self::Hit, Self::Fallback, Self::Wrong, Self::Leak, Self::Untagged];
+
+    /// The value in metrics and paths.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Fallback => "fallback",
+            Self::Wrong => "wrong",
+            Self::Leak => "leak",
+            Self::Untagged => "untagged",
+        }
+    }
+}
+
+/// The tag of a request was not signed as it has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused(pub Verdict);
+
+impl Hop {
+    /// Callers counted one by one; later ones count as `other`, so that nobody can fill the memory with names.
+    const MAX_CALLERS: usize = 64;
+
+    /// A service and the instance that it registers.
+    pub fn new(service: &str, instance: Instance, settings: Arc<ArcSwapOption<GraySettings>>) -> Self {
+        Self { service: service.into(), instance, settings, callers: ArcSwap::default() }
+    }
+
+    /// Takes in a request: judges its signature, gathers what travels with it, and counts.
+    ///
+    /// # Errors
+    /// When the signature is not good and the settings say to refuse.
+    pub fn take_in(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<(ReleaseContext, Fit), Refused> {
+        let mut context = ReleaseContext::extract(headers);
+        let settings = self.settings.load();
+        let Some(settings) = settings.as_deref() else { return Ok((context, Fit::Untagged)) };
+        if settings.mesh.signing.is_some() && claims(headers) {
+            let verdict = self.judge(settings, headers, context.tag, peer);
+            if verdict != Verdict::Valid {
+                metrics::counter!(telemetry::BAD_SIGNATURE_TOTAL, "reason" => reason(verdict)).increment(1);
+                context = ReleaseContext::default();
+                if settings.mesh.signing.as_ref().is_some_and(|signing| signing.invalid == Invalid::Refuse) {
+                    return Err(Refused(verdict));
+                }
+            }
+        }
+        let fit = self.fit(&context, settings);
+        self.count(headers, fit);
+        Ok((context.carrying(headers, &settings.mesh.propagate), fit))
+    }
+
+    fn judge(
+        &self,
+        settings: &GraySettings,
+        headers: &HeaderMap,
+        tag: Option<GrayStatus>,
+        peer: Option<IpAddr>,
+    ) -> Verdict {
+        let Some(signing) = &settings.mesh.signing else { return Verdict::Valid };
+        if peer.is_some_and(|peer| signing.trusted_callers.contains(peer)) {
+            return Verdict::Valid;
+        }
+        // Two of a kind: one of them is not the gateway's.
+        let single = |name| headers.get_all(name).iter().count() <= 1;
+        let Some(tag) = tag.filter(|_| single(LANE_HEADER) && single(SIGNATURE_HEADER)) else {
+            return Verdict::Forged;
+        };
+        signing.key.verify(headers.get(SIGNATURE_HEADER), tag, headers.get(LANE_HEADER), unix_seconds())
+    }
+
+    fn fit(&self, context: &ReleaseContext, settings: &GraySettings) -> Fit {
+        if context.tag.is_none() && context.lane().is_none() {
+            return Fit::Untagged;
+        }
+        let mut choice = context.choice(&self.service, &settings.policy, None);
+        // Which space we are in only our callers know.
+        let selected = choice.position(|selector| self.instance.satisfies(selector.want));
+        match (selected, context.tag) {
+            (Some(0), _) => Fit::Hit,
+            (Some(_), _) => Fit::Fallback,
+            (None, Some(GrayStatus::Prod)) => Fit::Leak,
+            (None, _) => Fit::Wrong,
+        }
+    }
+
+    /// This hop in a path: `order-app@V2:hit`.
+    pub fn told(&self, fit: Fit) -> String {
+        format!("{}@{}:{}", self.service, self.instance.version().unwrap_or("-"), fit.as_str())
+    }
+
+    fn count(&self, headers: &HeaderMap, fit: Fit) {
+        let caller = headers.get(CALLER_HEADER).and_then(|value| value.to_str().ok());
+        let caller = caller.filter(|text| text.split('@').all(is_token)).unwrap_or("unknown");
+        if let Some(counters) = self.callers.load().get(caller) {
+            return counters[fit as usize].increment(1);
+        }
+        let known = self.callers.load_full();
+        let name = if known.len() < Self::MAX_CALLERS { caller } else { "other" };
+        let counters = Arc::new(Fit::ALL.map(|fit| {
+            metrics::counter!(telemetry::EDGE_REQUESTS_TOTAL, "from" => name.to_owned(), "to" => self.service.to_string(),
+                "fit" => fit.as_str())
+        }));
+        counters[fit as usize].increment(1);
+        if known.len() < Self::MAX_CALLERS {
+            // Of two at once one addition is lost, and made by the next request.
+            let mut more = HashMap::clone(&known);
+            more.insert(caller.into(), counters);
+            self.callers.store(Arc::new(more));
+        }
+    }
+}
+
+/// Whether the request claims to belong somewhere.
+fn claims(headers: &HeaderMap) -> bool {
+    headers.contains_key(GRAY_HEADER) || headers.contains_key(LANE_HEADER)
+}
+
+fn reason(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Valid => "valid",
+        Verdict::Unsigned => "unsigned",
+        Verdict::Forged => "forged",
+        Verdict::Expired => "expired",
+    }
+}
+
+impl fmt::Debug for Hop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hop").field("service", &self.service).finish_non_exhaustive()
+    }
+}

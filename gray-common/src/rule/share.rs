@@ -1,0 +1,65 @@
+//! Shares: a part of the users, always the same ones.
+
+use std::net::IpAddr;
+
+use twox_hash::XxHash3_64;
+
+use super::Value;
+
+/// A share in hundredths of a percent.
+pub const WHOLE: u32 = 10_000;
+
+/// What a share is taken of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShareKey {
+    /// Every request anew: a plain weight.
+    Random,
+    /// A fact: the same value always falls on the same side. The number is its place in the rule set.
+    Fact(usize),
+}
+
+/// A part of all requests or of all users.
+///
+/// The key is hashed with the salt (XXH3, 64 bits, the seed being the hash of the salt) onto 0 to 9999; the share takes
+/// `size` points from `start`. A larger share of the same start therefore has everybody that a smaller one has, on
+/// every gateway and after every restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// What it is taken of.
+    pub key: ShareKey,
+    seed: u64,
+    start: u32,
+    size: u32,
+}
+
+impl Share {
+    /// `size` hundredths of a percent from `start`, of what `key` and `salt` make of a request.
+    pub fn new(key: ShareKey, salt: &str, start: u32, size: u32) -> Self {
+        Self { key, seed: XxHash3_64::oneshot(salt.as_bytes()), start, size: size.min(WHOLE) }
+    }
+
+    /// Its size, in hundredths of a percent.
+    pub fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// The points it takes, of 0 to 9999.
+    pub fn points(&self) -> std::ops::Range<u32> {
+        self.start..self.start.saturating_add(self.size).min(WHOLE)
+    }
+
+    /// The point of a value.
+    pub fn point(&self, value: &Value<'_>) -> u32 {
+        let hash = match value {
+            Value::Text(text) => XxHash3_64::oneshot_with_seed(self.seed, text),
+            Value::Ip(IpAddr::V4(ip)) => XxHash3_64::oneshot_with_seed(self.seed, &ip.octets()),
+            Value::Ip(IpAddr::V6(ip)) => XxHash3_64::oneshot_with_seed(self.seed, &ip.octets()),
+        };
+        Self::spread(hash)
+    }
+
+    /// The point of a uniformly random number.
+    pub fn spread(random: u64) -> u32 {
+        ((u128::from(random) * u128::from(WHOLE)) >> 64) as u32
+    }
+}

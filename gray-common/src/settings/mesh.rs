@@ -1,0 +1,217 @@
+//! What every hop of the chain has to know besides the lane of a request.
+
+use std::{collections::BTreeSet, str::FromStr, time::Duration};
+
+use http::{HeaderName, header};
+
+use crate::{
+    document::Section,
+    instance::Instance,
+    lane::{SigningKey, is_token},
+    rule::IpSet,
+    settings::read::addresses,
+};
+
+/// `propagate`, `drain`, `slowStart`, `edges` and `signing`.
+#[derive(Clone, Debug, Default)]
+pub struct Mesh {
+    /// Headers of a request that every call made for it carries as well.
+    pub propagate: Vec<HeaderName>,
+    /// Who gets no requests, or few at first.
+    pub admission: AdmissionRules,
+    /// Whether tags are signed; `None` = they are not.
+    pub signing: Option<Signing>,
+}
+
+/// `drain`, `slowStart` and `edges`: who gets no requests, or few at first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AdmissionRules {
+    /// `host` or `host:port` of instances that get no new requests.
+    pub drain: BTreeSet<String>,
+    /// How long a new instance takes to get its full share; 0 = no time.
+    pub slow_start: Duration,
+    /// Who may call whom.
+    pub edges: Vec<Edge>,
+}
+
+/// Instances of `from` may call only these versions of `to`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// The calling service.
+    pub from: String,
+    /// Its version; `None` = every one.
+    pub version: Option<String>,
+    /// The called service.
+    pub to: String,
+    /// Versions that may be called.
+    pub allow: Vec<String>,
+}
+
+/// `signing.*`: tags are only believed when the gateway signed them.
+#[derive(Clone, Debug)]
+pub struct Signing {
+    /// The shared secret.
+    pub key: SigningKey,
+    /// How long a signature holds.
+    pub ttl: Duration,
+    /// What a service does with a tag that is not properly signed.
+    pub invalid: Invalid,
+    /// Callers whose requests need no signature: services that know only the header `gray`.
+    pub trusted_callers: IpSet,
+}
+
+/// What a service does with a tag that is not properly signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Invalid {
+    /// Treats the request as untagged.
+    #[default]
+    Untagged,
+    /// Answers 403.
+    Refuse,
+}
+
+/// Who calls: a service and the version it announces.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// Name of the service; the gateway has one, too.
+    pub service: String,
+    /// Its version.
+    pub version: Option<String>,
+}
+
+impl AdmissionRules {
+    /// Whether an instance of `service` gets nothing from this caller.
+    pub fn excludes(&self, caller: &Caller, service: &str, instance: &Instance) -> bool {
+        let drained = || self.drain.contains(&instance.host) || self.drain.contains(&instance.authority());
+        let forbidden = |edge: &Edge| {
+            edge.from == caller.service
+                && edge.to == service
+                && (edge.version.is_none() || edge.version == caller.version)
+                && !edge.allow.iter().any(|version| instance.version() == Some(version))
+        };
+        (!self.drain.is_empty() && drained()) || self.edges.iter().any(forbidden)
+    }
+
+}
+
+impl Mesh {
+    pub(super) fn read(gray: &Section<'_>) -> Self {
+        Self {
+            propagate: propagate(gray),
+            admission: AdmissionRules {
+                drain: drain(gray),
+                slow_start: gray.duration("slowStart").unwrap_or_default(),
+                edges: edges(gray),
+            },
+            signing: signing(&gray.section("signing")),
+        }
+    }
+}
+
+fn propagate(gray: &Section<'_>) -> Vec<HeaderName> {
+    let mut names: Vec<HeaderName> = Vec::new();
+    for item in gray.items("propagate") {
+        let Some(text) = item.required_text("the name of a header") else { continue };
+        match HeaderName::from_str(text) {
+            Ok(name) if is_ours(&name) => {
+                item.error(format!("the header {name} belongs to a single hop, or is set on each; leave it out"));
+            }
+            Ok(name) if names.contains(&name) => item.error(format!("{name} is listed twice")),
+            Ok(name) => names.push(name),
+            Err(_) => item.error(format!("`{text}` is no header name")),
+        }
+    }
+    names
+}
+
+/// Headers that frame one message, or that are written on every hop.
+fn is_ours(name: &HeaderName) -> bool {
+    use crate::tag::{CALLER_HEADER, GRAY_HEADER, LANE_HEADER, PATH_HEADER, SIGNATURE_HEADER};
+    let hop = [
+        header::CONNECTION,
+        header::CONTENT_LENGTH,
+        header::CONTENT_TYPE,
+        header::EXPECT,
+        header::HOST,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ];
+    hop.contains(name) || [CALLER_HEADER, GRAY_HEADER, LANE_HEADER, PATH_HEADER, SIGNATURE_HEADER].contains(name)
+}
+
+fn drain(gray: &Section<'_>) -> BTreeSet<String> {
+    let items = gray.items("drain");
+    let addresses = items.iter().filter_map(|item| {
+        let text = item.required_text("host:port of an instance, or a host")?;
+        if text.contains(char::is_whitespace) || text.contains('/') {
+            item.error(format!("`{text}` is no address; write host:port as the registry shows it, or a host"));
+        }
+        Some(text.to_owned())
+    });
+    addresses.collect()
+}
+
+fn edges(gray: &Section<'_>) -> Vec<Edge> {
+    let mut edges = Vec::new();
+    for item in gray.items("edges") {
+        let section = item.section();
+        let needed = |key: &str| {
+            let text = section.string(key);
+            if text.is_none() {
+                section.error(key, "missing; an edge has `from: service` or `from: service@version`, `to` and `allow`");
+            }
+            text
+        };
+        let (from, to) = (needed("from"), needed("to"));
+        let allow: Vec<_> =
+            section.items("allow").iter().filter_map(|item| item.required_text("a version").map(str::to_owned)).collect();
+        if section.exists() && allow.is_empty() {
+            section.error("allow", "name at least one version that may be called");
+        }
+        section.reject_unknown();
+        let (Some(from), Some(to)) = (from, to) else { continue };
+        let (from, version) = match from.split_once('@') {
+            Some((from, version)) if is_token(version) => (from.to_owned(), Some(version.to_owned())),
+            Some(_) => {
+                section.error("from", "expected `service` or `service@version`");
+                continue;
+            }
+            None => (from, None),
+        };
+        edges.push(Edge { from, version, to, allow });
+    }
+    edges
+}
+
+fn signing(section: &Section<'_>) -> Option<Signing> {
+    if !section.exists() {
+        return None;
+    }
+    let invalid = section.parsed::<Invalid>("invalid").unwrap_or_default();
+    let ttl = section.duration("ttl").unwrap_or(Duration::from_secs(60));
+    if !(Duration::from_secs(10)..=Duration::from_secs(86_400)).contains(&ttl) {
+        section.error("ttl", "must be from 10s to 24h: longer than the clocks of two machines differ");
+    }
+    let trusted_callers = addresses(section, "trustedCallers");
+    let secret = section.string("key");
+    let key = secret.as_deref().and_then(|secret| SigningKey::new(secret.as_bytes()));
+    if key.is_none() {
+        let least = SigningKey::MIN_BYTES;
+        section.error("key", format!("a secret of at least {least} bytes is needed, best from a `${{VARIABLE}}`"));
+    }
+    Some(Signing { key: key?, ttl, invalid, trusted_callers })
+}
+
+impl FromStr for Invalid {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "untagged" => Ok(Self::Untagged),
+            "refuse" => Ok(Self::Refuse),
+            _ => Err("expected untagged or refuse"),
+        }
+    }
+}
