@@ -1,6 +1,7 @@
 //! Bodies on their way through: never collected, watched only for their end.
 
 use std::{
+    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -9,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tower_http::services::fs::ServeFileSystemResponseBody as FileBody;
 
 use super::{connection::State, pool::Lease, request::After};
 
@@ -53,8 +55,21 @@ pub(super) struct ProxyBody {
 enum Source {
     /// From an instance, over a connection that goes back into the pool at the end.
     Upstream { incoming: Incoming, lease: Option<Lease> },
+    /// A file, read as the client takes it.
+    File(FileBody),
     /// Our own.
     Fixed(Option<Bytes>),
+}
+
+/// Why a response broke off.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BodyError {
+    /// The instance did not go on.
+    #[error(transparent)]
+    Upstream(#[from] hyper::Error),
+    /// The file could not be read on.
+    #[error(transparent)]
+    File(#[from] io::Error),
 }
 
 impl ProxyBody {
@@ -68,6 +83,13 @@ impl ProxyBody {
             return Self::fixed(Bytes::new());
         }
         Self { source: Source::Upstream { incoming, lease: Some(lease) }, after: None }
+    }
+
+    pub(super) fn file(body: FileBody) -> Self {
+        if body.is_end_stream() {
+            return Self::fixed(Bytes::new());
+        }
+        Self { source: Source::File(body), after: None }
     }
 
     /// The same body, with the request's after step at its end.
@@ -88,9 +110,9 @@ impl ProxyBody {
 
 impl Body for ProxyBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.source {
             Source::Fixed(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Source::Upstream { incoming, .. } => {
@@ -107,7 +129,17 @@ impl Body for ProxyBody {
                 if complete {
                     self.complete();
                 }
-                Poll::Ready(frame)
+                Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Upstream)))
+            }
+            Source::File(file) => {
+                let frame = ready!(Pin::new(file).poll_frame(cx));
+                match &frame {
+                    None => self.complete(),
+                    Some(Ok(_)) => {}
+                    // The head is out: hyper closes the client's connection.
+                    Some(Err(error)) => tracing::warn!(%error, "file broken off"),
+                }
+                Poll::Ready(frame.map(|frame| frame.map_err(BodyError::File)))
             }
         }
     }
@@ -116,6 +148,7 @@ impl Body for ProxyBody {
         match &self.source {
             Source::Fixed(bytes) => bytes.is_none(),
             Source::Upstream { incoming, .. } => incoming.is_end_stream(),
+            Source::File(file) => file.is_end_stream(),
         }
     }
 
@@ -123,6 +156,7 @@ impl Body for ProxyBody {
         match &self.source {
             Source::Fixed(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Source::Upstream { incoming, .. } => incoming.size_hint(),
+            Source::File(file) => file.size_hint(),
         }
     }
 }

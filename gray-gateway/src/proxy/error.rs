@@ -13,6 +13,10 @@ pub(super) enum Failure<'r> {
     BadRequest(&'static str),
     /// No route matches.
     NoRoute,
+    /// The route's directory has no such file, or none that is served.
+    NoFile,
+    /// A directory answers GET and HEAD only.
+    NotAllowed,
     /// No configuration has arrived yet, so nobody knows whether a route would match.
     NotReady,
     /// The client did not go on with its body.
@@ -43,7 +47,8 @@ impl Failure<'_> {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::NoRoute | Self::NoFile => StatusCode::NOT_FOUND,
+            Self::NotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::UploadTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
@@ -57,6 +62,8 @@ impl Failure<'_> {
         match self {
             Self::BadRequest(reason) => format!("bad request: {reason}"),
             Self::NoRoute => "no route matches this request".into(),
+            Self::NoFile => "no such file".into(),
+            Self::NotAllowed => "only GET and HEAD are answered here".into(),
             Self::NotReady => "the gateway has no configuration yet".into(),
             Self::UploadTimeout => "the request body did not arrive in time".into(),
             Self::Internal { route } => format!("route {route} cannot serve this request"),

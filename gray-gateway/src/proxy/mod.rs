@@ -11,6 +11,7 @@
 //! | `check`, `path` | what is refused before anything else looks at it |
 //! | `headers`, `forwarded` | what is stripped and what is set |
 //! | `upstream`, `pool` | connections to instances |
+//! | `files` | answers out of a directory |
 //! | `body` | what happens as bodies end |
 //! | `upgrade` | websocket tunnels |
 //! | `error` | answers of our own |
@@ -20,6 +21,7 @@ mod check;
 mod clock;
 mod connection;
 mod error;
+mod files;
 mod forwarded;
 mod headers;
 mod listen;

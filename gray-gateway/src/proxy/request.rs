@@ -1,7 +1,7 @@
 //! A request's way, top to bottom: [`Client::serve`] is begin, handle, error, and [`After`] cleans up at the end of
 //! the response, whatever happened before.
 
-use std::{borrow::Cow, net::SocketAddr, rc::Rc, sync::Arc};
+use std::{borrow::Cow, net::SocketAddr, path::Path, rc::Rc, sync::Arc};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use gray_common::{
@@ -17,6 +17,7 @@ use super::{
     clock::ticks,
     connection::{GaveUp, State},
     error::Failure,
+    files,
     forwarded::Forwarded,
     headers, path,
     pool::Lease,
@@ -58,6 +59,8 @@ struct Outgoing {
     request: Request<UploadBody>,
     tag: GrayStatus,
     upgrade: Option<OnUpgrade>,
+    /// The target as the client wrote it, when it was rewritten.
+    original: Option<Uri>,
 }
 
 impl Client {
@@ -114,6 +117,7 @@ impl Client {
                     Err(error) => return Err(self.give_up(authority, authority, &error)),
                 }
             }
+            Upstream::Directory(root) => return self.files(route, root, outgoing).await,
         };
         self.finish(route, response, lease, outgoing.upgrade, after)
     }
@@ -153,9 +157,7 @@ impl Client {
         route.filters.on_request(&mut head.headers);
         let prefix = route.filters.stripped_prefix(head.uri.path());
         self.forwarded.set(&mut head.headers, &asked, prefix, trusted);
-        if let Some(uri) = rewritten(&head.uri, route)? {
-            head.uri = uri;
-        }
+        let original = rewritten(&head.uri, route)?.map(|uri| std::mem::replace(&mut head.uri, uri));
         if upgrade.is_some() {
             upgrade::ask(&mut head.headers);
         }
@@ -163,7 +165,7 @@ impl Client {
         // Last, so that no filter and no header of the client's can have the final word.
         dye::dye(&mut head.headers, decision.status);
         let request = Request::from_parts(head, UploadBody::new(body, Arc::clone(&self.state)));
-        Ok((route, Outgoing { request, tag: decision.status, upgrade }))
+        Ok((route, Outgoing { request, tag: decision.status, upgrade, original }))
     }
 
     /// Picks an instance and sends; a failed connect goes on to another instance of the same subset.
@@ -264,6 +266,28 @@ impl Client {
         }
     }
 
+    /// Answers with a file of this directory.
+    async fn files<'s>(
+        &self,
+        route: &'s Route,
+        root: &Arc<Path>,
+        outgoing: Outgoing,
+    ) -> Result<Response<ProxyBody>, Failure<'s>> {
+        let (head, _body) = outgoing.request.into_parts();
+        match files::serve(root, &route.files, head, outgoing.original).await {
+            Ok(mut response) => {
+                route.filters.on_response(response.headers_mut());
+                Ok(response)
+            }
+            Err(error) => {
+                if self.worker.may_warn(&route.id) {
+                    tracing::warn!(route = &*route.id, directory = %root.display(), %error, "cannot serve files");
+                }
+                Err(Failure::Internal { route: &route.id })
+            }
+        }
+    }
+
     /// What happens to a response on its way back.
     fn finish<'s>(
         &self,
@@ -276,6 +300,7 @@ impl Client {
         let service = match &route.upstream {
             Upstream::Service(name) => name,
             Upstream::Fixed { authority, .. } => authority,
+            Upstream::Directory(_) => &route.id,
         };
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if !headers::strip_response(response.headers_mut()) || (switched && wanted.is_none()) {

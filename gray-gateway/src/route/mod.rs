@@ -22,6 +22,7 @@
 //! ```
 
 mod definition;
+mod files;
 mod filter;
 mod pattern;
 mod predicate;
@@ -33,12 +34,12 @@ mod weight;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use gray_common::document::Section;
 use http::{HeaderMap, Method};
 
-pub use self::filter::Filters;
+pub use self::{files::FileOptions, filter::Filters};
 use self::{predicate::Predicate, trie::Trie};
 
 /// All routes of one configuration revision, in their order, ready to be searched.
@@ -98,7 +99,7 @@ impl RouteTable {
     pub fn services(&self) -> BTreeSet<Box<str>> {
         let services = self.routes.iter().filter_map(|route| match &route.upstream {
             Upstream::Service(name) => Some(name.clone()),
-            Upstream::Fixed { .. } => None,
+            Upstream::Fixed { .. } | Upstream::Directory(_) => None,
         });
         services.collect()
     }
@@ -143,6 +144,8 @@ pub struct Route {
     /// Longest wait for the head of the response: `metadata.response-timeout` (negative: none), else
     /// `httpclient.response-timeout`.
     pub response_timeout: Option<Duration>,
+    /// How files are answered, when a directory answers.
+    pub files: FileOptions,
 }
 
 /// Who answers.
@@ -159,4 +162,6 @@ pub enum Upstream {
         /// Port to connect to.
         port: u16,
     },
+    /// `file:///srv/web/v1`: the files below this directory.
+    Directory(Arc<Path>),
 }

@@ -5,8 +5,9 @@ use std::{collections::HashMap, net::Ipv6Addr, time::Duration};
 use gray_common::document::{Item, Origin, Section};
 
 use super::{
-    Filters, Route, Upstream,
+    FileOptions, Filters, Route, Upstream,
     definition::relaxed,
+    files,
     filter::Filter,
     predicate::Predicate,
     text::{quoted, suggestion},
@@ -29,6 +30,13 @@ struct Shared {
     filters: Vec<Filter>,
     connect_timeout: Option<Duration>,
     response_timeout: Option<Duration>,
+}
+
+/// What a route's `metadata` says.
+struct Metadata {
+    connect_timeout: Option<Duration>,
+    response_timeout: Option<Duration>,
+    files: FileOptions,
 }
 
 /// Reads all routes, as written. A route with an error is missing.
@@ -90,7 +98,7 @@ impl Shared {
         let upstream = match section.string("uri") {
             Some(uri) => upstream(&section, &uri),
             None => {
-                section.error("uri", "a route needs a `uri`: lb://service or http://host:port");
+                section.error("uri", "a route needs a `uri`: lb://service, http://host:port or file:///directory");
                 None
             }
         };
@@ -104,7 +112,9 @@ impl Shared {
             section.error("predicates", "a route can be in one weight group only");
         }
         let filters: Vec<_> = section.items("filters").iter().map(Filter::read).collect();
-        let (connect_timeout, response_timeout) = self.timeouts(&section.section("metadata"));
+        let is_directory = matches!(upstream, Some(Upstream::Directory(_)));
+        let Metadata { connect_timeout, response_timeout, files } =
+            self.metadata(&section.section("metadata"), is_directory);
         let order = section.parsed("order").unwrap_or(0);
         let enabled = section.bool("enabled").unwrap_or(true);
         section.reject_unknown();
@@ -114,17 +124,22 @@ impl Shared {
         let (upstream, predicates, own) = (upstream?, predicates?, filters?);
         let mut filters = Filters::default();
         filters.extend(interleaved(&self.filters, own));
-        let route = Route { id: id.into(), upstream, filters, connect_timeout, response_timeout };
+        let route = Route { id: id.into(), upstream, filters, connect_timeout, response_timeout, files };
         (enabled && !predicates.is_empty()).then_some(Draft { order, route, predicates })
     }
 
-    /// A route's own limits in milliseconds; a negative response timeout lifts the common one.
-    fn timeouts(&self, metadata: &Section<'_>) -> (Option<Duration>, Option<Duration>) {
-        const KNOWN: [&str; 2] = ["connect-timeout", "response-timeout"];
-        let (mut connect, mut response) = (self.connect_timeout, self.response_timeout);
+    /// A route's own limits in milliseconds (a negative response timeout lifts the common one), and how it answers
+    /// files.
+    fn metadata(&self, metadata: &Section<'_>, is_directory: bool) -> Metadata {
+        const KNOWN: [&str; 4] = ["connect-timeout", "response-timeout", "fallback", "max-age"];
+        let mut read = Metadata {
+            connect_timeout: self.connect_timeout,
+            response_timeout: self.response_timeout,
+            files: FileOptions::default(),
+        };
         for (key, value) in metadata.keys() {
+            let text = value.text().unwrap_or_default().trim();
             let millis = || {
-                let text = value.text().unwrap_or_default().trim();
                 let millis = text.parse::<i64>().ok().filter(|millis| *millis != 0);
                 if millis.is_none() {
                     value.error(format!("expected a number of milliseconds other than 0, found {}", quoted(text)));
@@ -133,19 +148,30 @@ impl Shared {
             };
             match relaxed(&key).as_str() {
                 "connecttimeout" => match millis().map(u64::try_from) {
-                    Some(Ok(millis)) => connect = Some(Duration::from_millis(millis)),
+                    Some(Ok(millis)) => read.connect_timeout = Some(Duration::from_millis(millis)),
                     Some(Err(_)) => value.error("a connect timeout cannot be negative"),
                     None => {}
                 },
                 "responsetimeout" => {
                     if let Some(millis) = millis() {
-                        response = u64::try_from(millis).ok().map(Duration::from_millis);
+                        read.response_timeout = u64::try_from(millis).ok().map(Duration::from_millis);
                     }
                 }
+                "fallback" | "maxage" if !is_directory => {
+                    value.warn("has no effect: it is for a directory (a uri such as file:///srv/web/v1)");
+                }
+                "fallback" => match files::fallback(text) {
+                    Ok(file) => read.files.fallback = Some(file),
+                    Err(reason) => value.error(reason),
+                },
+                "maxage" => match files::max_age(text) {
+                    Ok(seconds) => read.files.max_age = seconds,
+                    Err(reason) => value.error(reason),
+                },
                 _ => value.warn(format!("this gateway makes nothing of this{}", suggestion(&key, KNOWN))),
             }
         }
-        (connect, response)
+        read
     }
 }
 
@@ -176,8 +202,13 @@ fn upstream(section: &Section<'_>, uri: &str) -> Option<Upstream> {
         section.error("uri", format!("{}: {reason}", quoted(uri)));
         None
     };
+    match files::directory(uri) {
+        Some(Ok(directory)) => return Some(Upstream::Directory(directory)),
+        Some(Err(reason)) => return fail(reason),
+        None => {}
+    }
     let Some((scheme, rest)) = uri.split_once("://") else {
-        return fail("expected lb://service or http://host:port");
+        return fail("expected lb://service, http://host:port or file:///directory");
     };
     let (authority, path) = rest.find(['/', '?', '#']).map_or((rest, ""), |end| rest.split_at(end));
     if authority.contains('@') {
@@ -191,9 +222,9 @@ fn upstream(section: &Section<'_>, uri: &str) -> Option<Upstream> {
             None => return fail("expected http://host or http://host:port"),
         },
         "https" | "ws" | "wss" | "forward" | "no" | "lb:ws" | "lb:wss" | "lb:http" | "lb:https" => {
-            return fail("this scheme is not supported yet; use lb://service or http://host:port");
+            return fail("this scheme is not supported yet; use lb://service, http://host:port or file:///directory");
         }
-        _ => return fail("unknown scheme; use lb://service or http://host:port"),
+        _ => return fail("unknown scheme; use lb://service, http://host:port or file:///directory"),
     };
     if !matches!(path, "" | "/") {
         let path = quoted(path);

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod edge;
+mod files;
 mod gray;
 mod life;
 mod support;

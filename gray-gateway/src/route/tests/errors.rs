@@ -131,6 +131,25 @@ fn routes() {
         ("{ id: a, predicates: [Path=/**],\n    uri: 'http://:80' }", 4, &["expected http://host"]),
         ("{ id: a, predicates: [Path=/**],\n    uri: 'http://[::1' }", 4, &["expected http://host"]),
         ("{ id: a, predicates: [Path=/**],\n    uri: 'http://u:p@x' }", 4, &["user or password"]),
+        ("{ id: a, predicates: [Path=/**],\n    uri: 'file:/srv/web' }", 4, &["`file:/srv/web`", "file:///srv/web/v1"]),
+        ("{ id: a, predicates: [Path=/**],\n    uri: 'file://srv/web' }", 4, &["absolute directory"]),
+        ("{ id: a, predicates: [Path=/**],\n    uri: 'file://localhost/srv' }", 4, &["absolute directory"]),
+        ("{ id: a, predicates: [Path=/**],\n    uri: 'file:web' }", 4, &["absolute directory"]),
+        ("{ id: a, predicates: [Path=/**],\n    uri: 'file:///' }", 4, &["whole file system"]),
+        ("{ id: a, predicates: [Path=/**],\n    uri: 'file:///srv/../etc' }", 4, &["without `..`"]),
+        ("{ id: a, predicates: [Path=/**],\n    uri: 'file:///srv/%2e%2e/etc' }", 4, &["without `..`"]),
+        ("{ id: a, predicates: [Path=/**],\n    uri: 'file:///srv/%00' }", 4, &["cannot be a directory"]),
+        ("{ id: a, predicates: [Path=/**],\n    uri: 'file:///srv?v=1' }", 4, &["%3F"]),
+        (
+            "{ id: a, uri: 'file:///srv', predicates: [Path=/**],\n    metadata: { fallback: ../x.html } }",
+            4,
+            &["metadata.fallback", "index.html", "`../x.html`"],
+        ),
+        (
+            "{ id: a, uri: 'file:///srv', predicates: [Path=/**],\n    metadata: { max-age: 1h } }",
+            4,
+            &["metadata.max-age", "seconds", "`1h`"],
+        ),
         (
             "{ id: a, uri: 'lb://s', predicates: [Path=/**],\n    metadata: { connect-timeout: 0 } }",
             4,
@@ -178,6 +197,11 @@ fn warnings() {
             "spring.cloud.gateway.routes:\n- { id: a, uri: 'lb://s', predicates: [Path=/**],\n    metadata: { owner: me } }",
             3,
             &["metadata.owner", "makes nothing of this"],
+        ),
+        (
+            "spring.cloud.gateway.routes:\n- { id: a, uri: 'lb://s', predicates: [Path=/**],\n    metadata: { max-age: 1 } }",
+            3,
+            &["metadata.max-age", "has no effect", "file:///srv/web/v1"],
         ),
         (
             "spring.cloud.gateway.routes:\n- { id: a, uri: 'lb://s', predicates: ['Weight=g,0'] }",

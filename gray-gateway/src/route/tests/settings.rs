@@ -1,8 +1,11 @@
 //! Routes as a whole: order, names, upstreams, time limits, and where they may be written.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
-use super::{super::Upstream, Request, read, table, taken};
+use super::{
+    super::{FileOptions, Upstream},
+    Request, read, table, taken,
+};
 
 const SHIPPED: &str = include_str!("../../../../deploy/nacos/gateway-app.yaml");
 
@@ -82,6 +85,7 @@ fn routes_without_a_name_get_one_that_is_free() {
 fn upstreams() {
     let fixed =
         |authority: &str, host: &str, port| Upstream::Fixed { authority: authority.into(), host: host.into(), port };
+    let directory = |path: &str| Upstream::Directory(Path::new(path).into());
     for (uri, expect) in [
         ("lb://order-app", Upstream::Service("order-app".into())),
         ("lb://Order_App.v1/", Upstream::Service("Order_App.v1".into())),
@@ -89,6 +93,9 @@ fn upstreams() {
         ("HTTP://127.0.0.1:8081/", fixed("127.0.0.1:8081", "127.0.0.1", 8081)),
         ("http://[::1]:9000", fixed("[::1]:9000", "::1", 9000)),
         ("http://[::1]", fixed("[::1]", "::1", 80)),
+        ("file:///srv/web/v1", directory("/srv/web/v1")),
+        ("FILE:///srv/web/v1/", directory("/srv/web/v1")),
+        ("file:///srv/my%20web%3F", directory("/srv/my web?")),
     ] {
         let text = format!("spring.cloud.gateway.routes:\n- {{ id: a, uri: '{uri}', predicates: [Path=/**] }}");
         assert_eq!(table(&text).routes()[0].upstream, expect);
@@ -108,4 +115,16 @@ fn time_limits() {
     let limits: Vec<_> = table.routes().iter().map(|route| (route.connect_timeout, route.response_timeout)).collect();
     let millis = |millis| Some(Duration::from_millis(millis));
     assert_eq!(limits, [(millis(1000), millis(5000)), (millis(200), millis(300)), (millis(1000), None)]);
+}
+
+#[test]
+fn how_files_are_answered() {
+    let table = table(
+        "spring.cloud.gateway.routes:
+- { id: plain, uri: 'file:///srv/web', predicates: [Path=/**] }
+- { id: page, uri: 'file:///srv/web', predicates: [Path=/**], metadata: { fallback: /app/index.html, maxAge: '3600' } }",
+    );
+    let files: Vec<_> = table.routes().iter().map(|route| route.files.clone()).collect();
+    assert_eq!(files, [FileOptions::default(), FileOptions { fallback: Some("app/index.html".into()), max_age: 3600 }]);
+    assert!(table.services().is_empty());
 }
