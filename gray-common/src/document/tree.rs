@@ -7,6 +7,8 @@ use std::{
     sync::Arc,
 };
 
+use twox_hash::XxHash3_64;
+
 use super::{Problem, Problems, Section, Severity, parse, placeholder::Resolver, problem::one_line};
 
 /// Where a value was written.
@@ -190,6 +192,7 @@ fn similar(name: &str, asked: &BTreeMap<String, String>) -> Option<String> {
 pub struct Documents {
     root: Node,
     problems: RefCell<Problems>,
+    fingerprint: u64,
 }
 
 impl Documents {
@@ -216,7 +219,14 @@ impl Documents {
         }
         let problems = problems.into_result()?;
         Resolver::new(&merged, env).resolve_all();
-        Ok(Self { root: Node { origin, value: Value::Map(merged) }, problems: RefCell::new(problems) })
+        let seed = |seed, text: &str| XxHash3_64::oneshot_with_seed(seed, text.as_bytes());
+        let fingerprint = sources.iter().fold(0, |hash, (name, text)| seed(seed(hash, name), text));
+        Ok(Self { root: Node { origin, value: Value::Map(merged) }, problems: RefCell::new(problems), fingerprint })
+    }
+
+    /// The same texts under the same names always have the same one, on every machine (XXH3).
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
     }
 
     /// The root map.

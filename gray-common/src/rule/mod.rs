@@ -198,6 +198,11 @@ impl RuleSetBuilder {
         self.sources.len() - 1
     }
 
+    /// The fact at a place.
+    pub(crate) fn known(&self, place: usize) -> &Source {
+        &self.sources[place]
+    }
+
     /// The place of a lane; a template is filled with the fact `value`.
     ///
     /// # Errors

@@ -6,9 +6,11 @@
 mod live;
 mod mesh;
 mod read;
+mod rules;
 
 pub use live::{LiveSettings, SettingsState, check};
 pub use mesh::{AdmissionRules, Caller, Edge, Invalid, Mesh, Signing};
+pub use rules::parse_source;
 
 use std::collections::BTreeMap;
 

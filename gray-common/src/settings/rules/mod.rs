@@ -1,0 +1,184 @@
+//! `gray.*`: who gets which lane, as a document. `docs/rules.md` is its contract.
+//!
+//! The rules of the document come first, those that the demo's settings stand for after them; the lanes `baseline`,
+//! `gray` and `any` are there without being written.
+
+mod lanes;
+mod rule;
+mod source;
+mod when;
+
+pub use source::parse_source;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use self::lanes::Baseline;
+use super::GraySettings;
+use crate::{
+    document::{Documents, Section},
+    rule::{Jwt, JwtKey, RuleSet, RuleSetBuilder, Source, Switch},
+};
+
+/// Where the rules stand.
+const KEY: &str = "gray";
+
+impl RuleSet {
+    /// Reads the rules of the documents and adds those that the settings stand for. Problems are noted in the documents;
+    /// with an error among them the result must not be used.
+    pub fn read(documents: &Documents, settings: &GraySettings) -> Self {
+        let section = documents.root().section(KEY);
+        let reader = Reader::new(documents, &section);
+        let set = reader.read(settings);
+        section.reject_unknown();
+        set
+    }
+}
+
+/// What the parts of the document share.
+struct Reader<'d> {
+    section: &'d Section<'d>,
+    builder: RuleSetBuilder,
+    /// Facts with names of their own.
+    named: BTreeMap<String, Source>,
+    jwt: Option<Arc<Jwt>>,
+    layers: BTreeMap<String, Layer>,
+}
+
+/// Shares that exclude each other: one key and one salt for all.
+struct Layer {
+    key: rule::Key,
+    salt: String,
+    /// Slots given out so far, with the rule that has them.
+    taken: Vec<(std::ops::Range<u32>, String)>,
+}
+
+impl<'d> Reader<'d> {
+    fn new(documents: &Documents, section: &'d Section<'d>) -> Self {
+        let revision = format!("{:08x}", documents.fingerprint() as u32);
+        let builder = RuleSetBuilder::new(&revision);
+        Self { section, builder, named: BTreeMap::new(), jwt: None, layers: BTreeMap::new() }
+    }
+
+    fn read(mut self, settings: &GraySettings) -> RuleSet {
+        self.jwt = self.read_jwt();
+        self.read_facts();
+        self.read_layers();
+        let baseline = Baseline::read(&self.section.section("baseline"), &settings.policy);
+        let default = self.section.string("default").unwrap_or_else(|| "baseline".to_owned());
+        let lanes = self.read_lanes(&baseline, &settings.policy, &default);
+        self.read_rules(&lanes);
+        if let Some(gray) = lanes.get("gray") {
+            self.builder.settings(settings, gray);
+        }
+        let Some(default) = lanes.get(&default).or_else(|| {
+            let known = lanes.names().join(", ");
+            self.section.error("default", format!("there is no lane `{default}`; there are {known}"));
+            lanes.get("baseline")
+        }) else {
+            return RuleSet::off();
+        };
+        let switch = match self.section.bool("kill") {
+            _ if !settings.is_on() => return self.off(),
+            Some(true) => Switch::Killed,
+            _ => Switch::On,
+        };
+        self.builder.build(default, switch)
+    }
+
+    /// Off, but everything was read: a mistake is found before the switch is thrown.
+    fn off(mut self) -> RuleSet {
+        let any = self.builder.find_lane("any").unwrap_or_else(|| {
+            self.builder.lane(crate::lane::Lane::any(), None).unwrap_or_default()
+        });
+        self.builder.build(any, Switch::Off)
+    }
+
+    fn read_jwt(&self) -> Option<Arc<Jwt>> {
+        let section = self.section.section("jwt");
+        if !section.exists() {
+            return None;
+        }
+        let token = section.string("token").unwrap_or_else(|| "header.authorization".to_owned());
+        let token = match parse_source(&token) {
+            Some(source @ (Source::Header(_) | Source::Cookie(_) | Source::Query(_))) => source,
+            _ => {
+                section.error("token", "expected header.NAME, cookie.NAME or query.NAME");
+                return None;
+            }
+        };
+        let key = section.string("key").map(|text| JwtKey::new(&text));
+        if let Some(Err(error)) = &key {
+            section.error("key", error.to_string());
+        }
+        if key.is_none() {
+            section.warn("key", "no key: tokens are not verified, so anybody can claim to be anyone; set `key`");
+        }
+        Some(Arc::new(Jwt { token, key: key.and_then(Result::ok) }))
+    }
+
+    fn read_facts(&mut self) {
+        for (name, item) in self.section.section("facts").keys() {
+            if source::is_builtin(&name) || !crate::lane::is_token(&name) {
+                item.error(format!("`{name}` cannot be the name of a fact: it is built in, or not a plain name"));
+                continue;
+            }
+            let parts = item.items();
+            let sources: Vec<_> = parts
+                .iter()
+                .filter_map(|part| {
+                    let text = part.required_text("a fact such as header.X-User-No")?;
+                    let source = self.named(text);
+                    if source.is_none() {
+                        part.error(self.unknown_fact(text));
+                    }
+                    source
+                })
+                .collect();
+            if parts.is_empty() {
+                item.error("expected one or more facts, such as [header.X-User-No, cookie.uid]");
+            }
+            self.named.insert(name, Source::FirstOf(sources.into()));
+        }
+    }
+
+    fn read_layers(&mut self) {
+        for (name, item) in self.section.section("layers").keys() {
+            let section = item.section();
+            let key = self.share_key(&section);
+            let salt = section.string("salt").unwrap_or_else(|| name.clone());
+            section.reject_unknown();
+            if let Some(key) = key {
+                self.layers.insert(name, Layer { key, salt, taken: Vec::new() });
+            }
+        }
+    }
+
+    /// The fact of this name: one of the document's own, or a built-in one.
+    fn named(&self, text: &str) -> Option<Source> {
+        if let Some(source) = self.named.get(text) {
+            return Some(source.clone());
+        }
+        match text.split_once('.') {
+            Some(("jwt", path)) => {
+                let jwt = Arc::clone(self.jwt.as_ref()?);
+                Some(Source::Claim { jwt, path: path.split('.').map(Into::into).collect() })
+            }
+            _ => parse_source(text),
+        }
+    }
+
+    /// The place of the fact of this name.
+    fn place(&mut self, text: &str) -> Option<usize> {
+        let source = self.named(text)?;
+        Some(self.builder.source(text, || source))
+    }
+
+    fn unknown_fact(&self, text: &str) -> String {
+        if text.starts_with("jwt.") && self.jwt.is_none() {
+            return format!("`{text}` needs gray.jwt: where the token is, and the key it is signed with");
+        }
+        let own: Vec<_> = self.named.keys().map(String::as_str).collect();
+        let own = if own.is_empty() { String::new() } else { format!("; facts of this document: {}", own.join(", ")) };
+        format!("`{text}` is no fact; there are {}{own}", source::BUILTIN)
+    }
+}
