@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 
 use gray_common::{
     Instance,
-    registry::{FileRegistry, Health, MemoryRegistry, NacosOptions, NacosRegistry, Registry, contract},
+    registry::{
+        CombinedRegistry, FileRegistry, Health, MemoryRegistry, NacosOptions, NacosRegistry, Registry, contract,
+    },
 };
 use tokio::time::timeout;
 
@@ -19,6 +21,17 @@ async fn memory() {
 async fn file() {
     let directory = tempfile::tempdir().expect("a directory");
     contract::run(|| FileRegistry::open(directory.path()).expect("opened"), "contract").await;
+}
+
+#[tokio::test]
+async fn combined() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let memory = MemoryRegistry::new();
+    let combine = || -> Arc<dyn Registry> {
+        let file = FileRegistry::open(directory.path()).expect("opened");
+        CombinedRegistry::new(("directory", file as _), [("memory".to_owned(), Arc::clone(&memory) as _)])
+    };
+    contract::run(combine, "contract").await;
 }
 
 /// The server under test, if there is one.

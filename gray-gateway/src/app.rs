@@ -158,15 +158,13 @@ async fn warm(mut settings: watch::Receiver<SettingsState<GatewayConfig>>, regis
     let has_routes = |state: &SettingsState<GatewayConfig>| {
         state.current.as_ref().is_some_and(|config| !config.routes.routes().is_empty())
     };
-    let services = settings.wait_for(has_routes).await.map(|state| {
-        let routes = state.current.as_ref().map(|config| Arc::clone(&config.routes));
-        routes.map(|routes| routes.services()).unwrap_or_default()
-    });
-    let Ok(services) = services else {
+    let Ok(config) = settings.wait_for(has_routes).await.map(|state| state.current.clone()) else {
         // No settings can come any more; `/readyz` has the reason.
         return std::future::pending().await;
     };
-    for service in services {
+    let Some(config) = config else { return };
+    let in_settings = |service: &str| config.gray.static_instances.contains_key(service);
+    for service in config.routes.services().into_iter().filter(|service| !in_settings(service)) {
         if registry.watch(&service).wait_for(ServiceState::is_some).await.is_err() {
             std::future::pending::<()>().await;
         }

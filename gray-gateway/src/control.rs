@@ -64,6 +64,8 @@ pub struct ControlLoop {
 #[derive(Debug)]
 struct Followed {
     state: watch::Receiver<ServiceState>,
+    /// What the registry said last.
+    listed: ServiceState,
     set: Arc<InstanceSet>,
     forwarder: AbortHandle,
 }
@@ -109,7 +111,7 @@ impl ControlLoop {
         }
     }
 
-    /// Follows exactly the services that the routes name.
+    /// Follows exactly the services that the routes name, in the registry and among the static instances.
     fn follow(&mut self, config: &GatewayConfig) {
         let wanted = config.routes.services();
         self.followed.retain(|service, _| wanted.contains(service));
@@ -120,12 +122,17 @@ impl ControlLoop {
             }
         }
         for (service, followed) in &mut self.followed {
-            if followed.state.has_changed().unwrap_or(false) {
-                let instances = followed.state.borrow_and_update().clone();
-                if let Some(instances) = instances {
-                    followed.set = Arc::new(InstanceSet::new(&instances, Some(&followed.set)));
-                    log_change(service, &followed.set);
-                }
+            let first = followed.listed.is_none();
+            // "Not answered" after an answer is a lost connection, not a lost service: what was known stays.
+            if let Some(listed) = followed.state.borrow_and_update().as_ref() {
+                followed.listed = Some(Arc::clone(listed));
+            }
+            let candidates = config.gray.candidates(service, followed.listed.as_deref()).unwrap_or_default();
+            if candidates != followed.set.known() {
+                followed.set = Arc::new(InstanceSet::new(&candidates, Some(&followed.set)));
+                log_change(service, &followed.set);
+            } else if first && followed.listed.is_some() {
+                log_change(service, &followed.set);
             }
         }
     }
@@ -145,15 +152,14 @@ impl ControlLoop {
 
     #[expect(clippy::disallowed_methods, reason = "a control task, not part of any request")]
     fn start(&self, service: &str) -> Followed {
-        let mut state = self.registry.watch(service);
-        state.mark_changed();
+        let state = self.registry.watch(service);
         let (mut follower, changed) = (state.clone(), Arc::clone(&self.changed));
         let forwarder = tokio::spawn(async move {
             while follower.changed().await.is_ok() {
                 changed.notify_one();
             }
         });
-        Followed { state, set: Arc::default(), forwarder: forwarder.abort_handle() }
+        Followed { state, listed: None, set: Arc::default(), forwarder: forwarder.abort_handle() }
     }
 
     fn build(&self, config: &GatewayConfig, revision: u64) -> Snapshot {

@@ -210,6 +210,34 @@ async fn a_view_follows_registry_and_settings() {
     eventually(|| view.load().instances.all().is_empty()).await;
 }
 
+#[tokio::test]
+async fn static_instances_join_those_of_the_registry() {
+    let registry = MemoryRegistry::new();
+    registry.forget("user-app");
+    let (settings, receiver) = watch::channel(SettingsState::default());
+    let view = ServiceView::follow("user-app", registry.watch("user-app"), receiver);
+    let publish = |fixed: &[u16]| {
+        let fixed = fixed.iter().map(|port| Instance::new("h", *port)).collect();
+        let static_instances = [("user-app".to_owned(), fixed)].into();
+        let current = Some(Arc::new(GraySettings { static_instances, ..GraySettings::default() }));
+        settings.send_replace(SettingsState { current, revision: 1, refused: None });
+    };
+    let ports = || view.load().instances.known().iter().map(|instance| instance.port).collect::<Vec<_>>();
+
+    publish(&[1]);
+    eventually(|| ports() == [1]).await;
+    assert!(view.load().known, "without a word of the registry");
+    registry.set("user-app", vec![Instance::new("h", 2)]);
+    eventually(|| ports() == [2, 1]).await;
+    registry.forget("user-app");
+    publish(&[3]);
+    eventually(|| ports() == [2, 3]).await;
+    registry.set("user-app", vec![]);
+    settings.send_replace(live_settings(VersionPolicy::default()));
+    eventually(|| ports().is_empty()).await;
+    assert!(view.load().known, "empty is not unknown");
+}
+
 async fn eventually(condition: impl Fn() -> bool) {
     timeout(LIMIT, async {
         while !condition() {

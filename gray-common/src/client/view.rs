@@ -25,7 +25,7 @@ pub struct ServiceView {
 /// Everything a call needs to know of the service it calls.
 #[derive(Clone, Debug, Default)]
 pub struct ViewSnapshot {
-    /// Whether the registry has answered at all.
+    /// Whether the registry has answered at all, or the settings have static instances.
     pub known: bool,
     /// The candidates.
     pub instances: Arc<InstanceSet>,
@@ -54,14 +54,15 @@ impl ServiceView {
         mut settings: watch::Receiver<SettingsState<GraySettings>>,
     ) -> Self {
         let name: Arc<str> = service.into();
-        let first = next(&name, &ViewSnapshot::default(), &mut instances, &mut settings);
+        let mut listed = None;
+        let first = next(&name, &ViewSnapshot::default(), &mut listed, &mut instances, &mut settings);
         let (known_sender, known) = watch::channel(first.known);
         let current = Arc::new(ArcSwap::from_pointee(first));
         let (service, shared) = (Arc::clone(&name), Arc::clone(&current));
         let task = tokio::spawn(async move {
             // Ends when both sides are gone; the last snapshot stays in use.
             while changed(&mut instances, &mut settings).await {
-                let snapshot = next(&service, &shared.load(), &mut instances, &mut settings);
+                let snapshot = next(&service, &shared.load(), &mut listed, &mut instances, &mut settings);
                 log_change(&service, &shared.load(), &snapshot);
                 known_sender.send_if_modified(|known| std::mem::replace(known, snapshot.known) != snapshot.known);
                 shared.store(Arc::new(snapshot));
@@ -94,7 +95,8 @@ impl ServiceView {
         self.current.load()
     }
 
-    /// Whether the registry has answered for this service; the list may be empty.
+    /// Whether anything is known of this service: the registry has answered, maybe with an empty list, or the settings
+    /// have static instances.
     pub fn known(&self) -> watch::Receiver<bool> {
         self.known.clone()
     }
@@ -112,23 +114,27 @@ async fn changed(
     }
 }
 
+/// The snapshot after `previous`; `listed` keeps what the registry said last.
 fn next(
     service: &str,
     previous: &ViewSnapshot,
+    listed: &mut ServiceState,
     instances: &mut watch::Receiver<ServiceState>,
     settings: &mut watch::Receiver<SettingsState<GraySettings>>,
 ) -> ViewSnapshot {
     let mut snapshot = previous.clone();
     // "Not answered" after an answer is a lost connection, not a lost service: what was known stays.
-    if let Some(list) = instances.borrow_and_update().as_deref() {
-        snapshot.known = true;
-        if list != snapshot.instances.known() {
-            snapshot.instances = Arc::new(InstanceSet::new(list, Some(&previous.instances)));
-        }
+    if let Some(list) = instances.borrow_and_update().as_ref() {
+        *listed = Some(Arc::clone(list));
     }
-    if let Some(current) = settings.borrow_and_update().current.as_deref() {
-        snapshot.policy = current.policy.clone();
-        snapshot.strategy = current.strategy(service);
+    let settings = settings.borrow_and_update().current.clone().unwrap_or_default();
+    snapshot.policy = settings.policy.clone();
+    snapshot.strategy = settings.strategy(service);
+    let candidates = settings.candidates(service, listed.as_deref());
+    snapshot.known = candidates.is_some();
+    let candidates = candidates.unwrap_or_default();
+    if candidates != snapshot.instances.known() {
+        snapshot.instances = Arc::new(InstanceSet::new(&candidates, Some(&previous.instances)));
     }
     snapshot
 }

@@ -29,6 +29,7 @@ mod format;
 /// service: user-app
 /// instances:
 ///   - { host: 127.0.0.1, port: 7201, metadata: { version: V1 } }
+///   - uri: http://127.0.0.1:7203   # the same in one key
 ///   - host: 127.0.0.1
 ///     port: 7202
 ///     weight: 2          # default 1; 0 takes it out of rotation

@@ -17,7 +17,7 @@ use super::*;
 use crate::{
     config_source::MemoryConfigSource,
     context::{ReleaseContext, spawn},
-    registry::{Health, MemoryRegistry, Registry, RegistryError, ServiceState},
+    registry::{Health, MemoryRegistry, NoRegistry, Registry, RegistryError, ServiceState},
     tag::GRAY_HEADER,
 };
 
@@ -149,6 +149,16 @@ async fn a_registry_that_is_away_is_waited_for() {
     let service = start(&registry, &config, &args(&[]), Router::new()).await;
     until(service.port, 503, "the dog ate the wire").await;
     registry.away.store(false, Relaxed);
+    until(service.port, 200, "true").await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_registry_it_serves_all_the_same() {
+    let control = ControlPlane { registry: NoRegistry::new() as _, config: in_order() as _ };
+    let mut gray = GrayService::start_on(control, "hello-app", 1, &args(&[])).await.expect("starts");
+    gray.client("user-app").expect("builds");
+    let service = serve(gray, Router::new());
     until(service.port, 200, "true").await;
     service.stop().await;
 }

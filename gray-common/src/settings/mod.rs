@@ -5,6 +5,7 @@
 
 mod live;
 mod read;
+mod static_instances;
 
 pub use live::{LiveSettings, SettingsState, check};
 
@@ -14,6 +15,8 @@ use http::HeaderName;
 
 use crate::{
     balance::{Strategy, VersionPolicy},
+    instance::Instance,
+    registry::merge,
     rule::IpSet,
 };
 
@@ -26,12 +29,21 @@ pub struct GraySettings {
     pub gateway: GatewayGray,
     /// `<service>.ribbon.NFLoadBalancerRuleClassName` and `balance.<service>`; others use the default.
     pub strategies: BTreeMap<String, Strategy>,
+    /// `spring.cloud.discovery.client.simple.instances.<service>`: instances that no registry has to know of.
+    pub static_instances: BTreeMap<String, Vec<Instance>>,
 }
 
 impl GraySettings {
     /// The strategy for one service.
     pub fn strategy(&self, service: &str) -> Strategy {
         self.strategies.get(service).copied().unwrap_or_default()
+    }
+
+    /// The candidates of a service: what the registry lists, and the static instances of these settings. `None`: the
+    /// registry has not answered yet, and the settings name nobody.
+    pub fn candidates(&self, service: &str, listed: Option<&[Instance]>) -> Option<Vec<Instance>> {
+        let fixed = self.static_instances.get(service).map(Vec::as_slice);
+        merge([listed, fixed].into_iter().flatten())
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, str::FromStr};
 
 use http::HeaderValue;
 
-use super::{GatewayGray, GraySettings};
+use super::{GatewayGray, GraySettings, static_instances};
 use crate::{
     balance::{Fallback, Strategy, VersionPolicy},
     document::{Item, Section},
@@ -28,7 +28,12 @@ impl GraySettings {
         let mut strategies = ribbon(root, prefix);
         // Our own key wins over Ribbon's.
         strategies.extend(balance(&gray.section("balance")));
-        let settings = Self { policy: policy(&gray), gateway: gateway(&gray.section("gateway")), strategies };
+        let settings = Self {
+            policy: policy(&gray),
+            gateway: gateway(&gray.section("gateway")),
+            strategies,
+            static_instances: static_instances::read(root),
+        };
         gray.reject_unknown();
         settings
     }
