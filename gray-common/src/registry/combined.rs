@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use futures_util::future::select_all;
 use tokio::{runtime::Handle, sync::watch, task::JoinSet};
 
-use super::{Health, Registry, RegistryError, ServiceState, merge};
+use super::{Health, Registry, RegistryError, ServiceState, Space, merge};
 use crate::instance::Instance;
 
 /// Several registries as one: instances of all of them are found, and announced in the first, the primary.
@@ -20,7 +20,7 @@ use crate::instance::Instance;
 /// when it goes silent.
 pub struct CombinedRegistry {
     parts: Vec<(String, Arc<dyn Registry>)>,
-    services: Mutex<HashMap<String, watch::Receiver<ServiceState>>>,
+    services: Mutex<HashMap<Key, watch::Receiver<ServiceState>>>,
     health: watch::Receiver<Health>,
     tasks: Mutex<JoinSet<()>>,
     runtime: Handle,
@@ -49,7 +49,16 @@ impl CombinedRegistry {
         &*self.parts[0].1
     }
 
-    fn combine(&self, states: Vec<watch::Receiver<ServiceState>>) -> watch::Receiver<ServiceState> {
+    fn combine(
+        &self,
+        key: Key,
+        watch: impl Fn(&dyn Registry) -> watch::Receiver<ServiceState>,
+    ) -> watch::Receiver<ServiceState> {
+        let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(state) = services.get(&key) {
+            return state.clone();
+        }
+        let states: Vec<_> = self.parts.iter().map(|(_, part)| watch(&**part)).collect();
         let mut last: Vec<ServiceState> = vec![None; states.len()];
         let merged = move |states: &[ServiceState]| {
             for (last, state) in last.iter_mut().zip(states) {
@@ -60,10 +69,14 @@ impl CombinedRegistry {
             merge(last.iter().flatten().map(|list| &**list)).map(Arc::from)
         };
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        while tasks.try_join_next().is_some() {}
-        fold(states, merged, &mut tasks, &self.runtime)
+        let state = fold(states, merged, &mut tasks, &self.runtime);
+        services.insert(key, state.clone());
+        state
     }
 }
+
+/// A service by space (`None`: the own one) and name.
+type Key = (Option<Space>, String);
 
 /// A receiver of what `combine` makes of all of `parts`, now and whenever one of them changes.
 fn fold<T, U>(
@@ -129,13 +142,11 @@ impl Registry for CombinedRegistry {
     }
 
     fn watch(&self, service: &str) -> watch::Receiver<ServiceState> {
-        let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(state) = services.get(service) {
-            return state.clone();
-        }
-        let state = self.combine(self.parts.iter().map(|(_, part)| part.watch(service)).collect());
-        services.insert(service.to_owned(), state.clone());
-        state
+        self.combine((None, service.to_owned()), |part| part.watch(service))
+    }
+
+    fn watch_space(&self, space: &Space, service: &str) -> watch::Receiver<ServiceState> {
+        self.combine((Some(space.clone()), service.to_owned()), |part| part.watch_space(space, service))
     }
 
     fn health(&self) -> watch::Receiver<Health> {

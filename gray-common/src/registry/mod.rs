@@ -13,6 +13,7 @@ mod hold;
 mod memory;
 pub(crate) mod nacos;
 mod none;
+mod space;
 
 pub use combined::CombinedRegistry;
 pub use file::FileRegistry;
@@ -20,6 +21,7 @@ pub use file::FileRegistry;
 pub use memory::MemoryRegistry;
 pub use nacos::{NacosOptions, NacosRegistry};
 pub use none::NoRegistry;
+pub use space::{Space, SpaceError};
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -67,7 +69,11 @@ pub trait Registry: Send + Sync + std::fmt::Debug {
     /// Repeated calls for one service share one subscription. Returns at once; retries for ever in the background.
     fn watch(&self, service: &str) -> watch::Receiver<ServiceState>;
 
-    /// Whether the registry answers.
+    /// Like [`watch`](Self::watch), of a service in another [`Space`] than this registry's own. A space is opened when it
+    /// is first asked for, and kept; one that cannot be opened is logged, and never answers.
+    fn watch_space(&self, space: &Space, service: &str) -> watch::Receiver<ServiceState>;
+
+    /// Whether the registry answers. What is open for other spaces does not count.
     fn health(&self) -> watch::Receiver<Health>;
 }
 

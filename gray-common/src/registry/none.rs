@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::{Health, Registry, RegistryError, ServiceState};
+use super::{Health, Registry, RegistryError, ServiceState, Space};
 use crate::instance::Instance;
 
 /// No registry: nothing is announced ([`RegistryError::NoRegistry`]), and every list is empty. A program that runs on it
@@ -34,6 +34,10 @@ impl Registry for NoRegistry {
     }
 
     fn watch(&self, _service: &str) -> watch::Receiver<ServiceState> {
+        self.empty.subscribe()
+    }
+
+    fn watch_space(&self, _space: &Space, _service: &str) -> watch::Receiver<ServiceState> {
         self.empty.subscribe()
     }
 

@@ -17,7 +17,7 @@ use super::*;
 use crate::{
     config_source::MemoryConfigSource,
     context::{ReleaseContext, spawn},
-    registry::{Health, MemoryRegistry, NoRegistry, Registry, RegistryError, ServiceState},
+    registry::{Health, MemoryRegistry, NoRegistry, Registry, RegistryError, ServiceState, Space},
     tag::GRAY_HEADER,
 };
 
@@ -70,6 +70,10 @@ impl Registry for Watchful {
 
     fn watch(&self, service: &str) -> watch::Receiver<ServiceState> {
         self.inner.watch(service)
+    }
+
+    fn watch_space(&self, space: &Space, service: &str) -> watch::Receiver<ServiceState> {
+        self.inner.watch_space(space, service)
     }
 
     fn health(&self) -> watch::Receiver<Health> {
