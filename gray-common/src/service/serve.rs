@@ -17,6 +17,7 @@ use tokio::{
 use super::{
     GrayService, Readiness, Registration, ServiceError,
     health::{Traffic, surround},
+    metrics::{Metrics, recorder},
 };
 use crate::{
     client::ServiceView,
@@ -36,7 +37,14 @@ impl GrayService {
         let warm = warm(settings.subscribe(), views.clone());
         let registration = Registration::begin(Arc::clone(&control.registry), &name, instance, warm);
         let readiness = readiness(&traffic, settings.subscribe(), &*control.config, views, &registration);
-        let app = surround(app, readiness, Arc::clone(&traffic));
+        let metrics = recorder().map(|recorder| Metrics {
+            service: Arc::clone(&name),
+            recorder,
+            traffic: Arc::clone(&traffic),
+            readiness: readiness.clone(),
+            settings: settings.subscribe(),
+        });
+        let app = surround(app, readiness, Arc::clone(&traffic), metrics);
 
         let (close, closed) = oneshot::channel::<()>();
         let listener = listener.tap_io(|stream| {
