@@ -12,12 +12,14 @@ use std::{
 
 use crate::{
     config_source::{ConfigSource, FileConfigSource, NacosConfigSource},
-    registry::{FileRegistry, NacosOptions, NacosRegistry, Registry},
+    registry::{CombinedRegistry, FileRegistry, NacosOptions, NacosRegistry, NoRegistry, Registry},
 };
 
-/// Where instances and settings live: Nacos, directories, or one of each.
+/// Where instances and settings live: Nacos, directories, or both.
 ///
-/// A directory wins over Nacos, so that `--nacos` with `--config-dir` takes instances from Nacos and settings from files.
+/// Instances are found in Nacos and in `--registry-dir` side by side; a program registers in Nacos when both are given.
+/// With neither it registers nowhere, and knows the static instances in its settings. For settings a directory wins over
+/// Nacos, so that `--nacos` with `--config-dir` takes instances from Nacos and settings from files.
 #[derive(clap::Args, Clone)]
 #[command(next_help_heading = "Control plane")]
 pub struct ControlArgs {
@@ -49,7 +51,8 @@ pub struct ControlArgs {
     #[arg(long, env = "GRAY_REGISTRY_HOLD_MS", value_name = "MILLISECONDS", default_value_t = 10_000)]
     pub registry_hold_ms: u64,
 
-    /// Registry without a server: a directory of instance files, shared by all processes; wins over Nacos
+    /// Registry without a server: a directory of instance files, shared by all processes. With --nacos as well, both are
+    /// searched, and Nacos is where this program registers
     #[arg(long, env = "GRAY_REGISTRY_DIR", value_name = "DIR")]
     pub registry_dir: Option<PathBuf>,
 
@@ -93,18 +96,12 @@ pub struct ControlPlane {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ControlError {
-    /// Neither Nacos nor a directory was given.
+    /// Neither Nacos nor a directory with settings was given.
     #[error(
-        "nowhere to {purpose}: pass --nacos HOST:PORT (GRAY_NACOS), or {flag} DIR ({variable}) to do without a server"
+        "nowhere to read settings from: pass --nacos HOST:PORT (GRAY_NACOS), or --config-dir DIR (GRAY_CONFIG_DIR) to do \
+         without a server"
     )]
-    Nowhere {
-        /// What is missing.
-        purpose: &'static str,
-        /// Flag that names a directory.
-        flag: &'static str,
-        /// Its environment variable.
-        variable: &'static str,
-    },
+    Nowhere,
     /// A value cannot be used.
     #[error("{flag}: `{value}`: {reason}")]
     Invalid {
@@ -123,20 +120,29 @@ impl ControlArgs {
     /// A server that cannot be reached is no error here: it is retried for ever, and shows in `health()`.
     pub fn connect(&self, program: &str) -> Result<ControlPlane, ControlError> {
         let nacos = self.nacos_options(program)?;
-        let registry: Arc<dyn Registry> = match (&self.registry_dir, &nacos) {
-            (Some(directory), _) => {
-                FileRegistry::open(directory).map_err(|error| invalid_directory("--registry-dir", directory, &error))?
+        // The settings first: a program can do without a registry, but not without them.
+        let config = self.source(nacos.clone())?;
+        let files = match &self.registry_dir {
+            Some(directory) => Some(
+                FileRegistry::open(directory)
+                    .map_err(|error| invalid_directory("--registry-dir", directory, &error))?,
+            ),
+            None => None,
+        };
+        let registry: Arc<dyn Registry> = match (nacos.map(NacosRegistry::connect), files) {
+            (Some(nacos), Some(files)) => {
+                CombinedRegistry::new(("--nacos", nacos as _), [("--registry-dir".to_owned(), files as _)])
             }
-            (None, Some(options)) => NacosRegistry::connect(options.clone()),
+            (Some(nacos), None) => nacos,
+            (None, Some(files)) => files,
             (None, None) => {
-                return Err(ControlError::Nowhere {
-                    purpose: "look for instances",
-                    flag: "--registry-dir",
-                    variable: "GRAY_REGISTRY_DIR",
-                });
+                tracing::warn!(
+                    "no registry is given (--nacos, --registry-dir): this program registers nowhere, and knows only \
+                     the static instances in its settings"
+                );
+                NoRegistry::new()
             }
         };
-        let config = self.source(nacos)?;
         Ok(ControlPlane { registry, config })
     }
 
@@ -150,24 +156,16 @@ impl ControlArgs {
             (Some(directory), _) => FileConfigSource::open(directory)
                 .map_err(|error| invalid_directory("--config-dir", directory, &error))?,
             (None, Some(options)) => NacosConfigSource::connect(options),
-            (None, None) => {
-                return Err(ControlError::Nowhere {
-                    purpose: "read settings from",
-                    flag: "--config-dir",
-                    variable: "GRAY_CONFIG_DIR",
-                });
-            }
+            (None, None) => return Err(ControlError::Nowhere),
         })
     }
 
-    /// The address by which others most likely reach this machine: the source address towards the registry, loopback
-    /// when the registry is a directory (then everything runs on this machine). No packet is sent.
+    /// The address by which others most likely reach this machine: the source address towards Nacos, loopback without
+    /// Nacos (then everything runs on this machine). No packet is sent.
     pub fn detect_advertise_host(&self) -> IpAddr {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let servers = match (&self.registry_dir, &self.nacos) {
-            (None, Some(servers)) => NacosOptions::new(servers).servers().unwrap_or_default(),
-            _ => Vec::new(),
-        };
+        let servers = self.nacos.as_ref().and_then(|servers| NacosOptions::new(servers).servers().ok());
+        let servers = servers.unwrap_or_default();
         servers.iter().find_map(|(host, port)| source_towards(host, *port)).unwrap_or(loopback)
     }
 
@@ -235,7 +233,6 @@ mod tests {
     async fn what_cannot_work_is_said_at_once_with_what_would() {
         let cases = [
             ("", "--nacos HOST:PORT"),
-            ("--config-dir DIR", "--registry-dir DIR"),
             ("--registry-dir DIR", "--config-dir DIR"),
             ("--nacos http://nacos:8848", "expected HOST:PORT"),
             ("--nacos nacos:port", "is no port"),
@@ -265,6 +262,22 @@ mod tests {
         assert!(format!("{:?}", mixed.registry).contains("NacosRegistry"), "{mixed:?}");
         assert_eq!(*mixed.config.health().borrow(), Health::Up);
         assert!(matches!(*mixed.registry.health().borrow(), Health::Down(_)));
+        let side_by_side = format!("--nacos 127.0.0.1:1 --registry-dir {at} --config-dir {at}");
+        let side_by_side = args(&side_by_side).connect("test").expect("side by side");
+        assert!(format!("{:?}", side_by_side.registry).contains("CombinedRegistry"), "{side_by_side:?}");
+        let health = side_by_side.registry.health().borrow().clone();
+        assert!(matches!(&health, Health::Down(reason) if reason.starts_with("--nacos: ")), "{health:?}");
+        assert_eq!(*side_by_side.registry.watch("nobody").borrow(), Some(Arc::from([])), "the directory has answered");
+    }
+
+    #[tokio::test]
+    async fn settings_alone_are_enough() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let alone = args(&format!("--config-dir {}", directory.path().display())).connect("test").expect("enough");
+        assert_eq!(*alone.registry.health().borrow(), Health::Up);
+        assert_eq!(*alone.registry.watch("user-app").borrow(), Some(Arc::from([])));
+        let error = alone.registry.register("test", &crate::Instance::new("h", 1)).await.expect_err("nowhere");
+        assert!(matches!(error, crate::registry::RegistryError::NoRegistry), "{error}");
     }
 
     #[test]
@@ -290,7 +303,8 @@ mod tests {
     #[test]
     fn advertised_address() {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        assert_eq!(args("--registry-dir /d --nacos 192.0.2.1").detect_advertise_host(), loopback);
+        assert_eq!(args("--registry-dir /d").detect_advertise_host(), loopback);
+        assert_eq!(args("--registry-dir /d --nacos 127.0.0.1").detect_advertise_host(), loopback);
         assert_eq!(args("--nacos 127.0.0.1:8848").detect_advertise_host(), loopback);
         assert_eq!(args("--nacos no.such.host.invalid:8848").detect_advertise_host(), loopback);
     }

@@ -44,6 +44,7 @@ pub mod context;
 pub mod control;
 mod directory;
 pub mod document;
+pub mod follow;
 pub mod instance;
 pub mod lane;
 pub mod layer;

@@ -18,8 +18,36 @@ pub const CLIENT_NO_INSTANCE_TOTAL: &str = "gray_client_no_instance_total";
 pub const EDGE_REQUESTS_TOTAL: &str = "gray_edge_requests_total";
 /// Counter, label `reason`: requests whose tag was not signed as it has to be (`unsigned`, `forged`, `expired`).
 pub const BAD_SIGNATURE_TOTAL: &str = "gray_bad_signature_total";
-/// Label: name of the called service.
+/// Counter, labels [`SERVICE`] and `status` (`1xx` to `5xx`): requests that a service answered, health checks left out.
+pub const SERVICE_REQUESTS_TOTAL: &str = "gray_service_requests_total";
+/// Gauge, label [`SERVICE`]: requests whose answer has not begun.
+pub const SERVICE_IN_FLIGHT: &str = "gray_service_in_flight";
+/// Gauge, label [`SERVICE`]: 1 while `/readyz` answers 200.
+pub const SERVICE_READY: &str = "gray_service_ready";
+/// Gauge, label [`SERVICE`]: settings put into effect since the start.
+pub const SETTINGS_REVISION: &str = "gray_service_config_revision";
+/// Gauge, label [`SERVICE`]: 1 while the newest settings are refused.
+pub const SETTINGS_REFUSED: &str = "gray_service_config_refused";
+/// Label: name of the called service, for `gray_service_*` of the service itself.
 pub const SERVICE: &str = "service";
+
+/// Describes every metric above to the recorder that is installed. A service does so by itself; a program that installs
+/// a recorder of its own may call this.
+pub fn describe_metrics() {
+    use metrics::{Unit::Count, describe_counter, describe_gauge};
+    describe_counter!(
+        FALLBACK_TOTAL,
+        Count,
+        "Calls served by the fallback: no instance of the wanted version was alive"
+    );
+    describe_counter!(CLIENT_CONNECT_FAILURES_TOTAL, Count, "Connects to instances of the called service that failed");
+    describe_counter!(CLIENT_NO_INSTANCE_TOTAL, Count, "Calls that found no instance of the called service");
+    describe_counter!(SERVICE_REQUESTS_TOTAL, Count, "Requests answered, by status class");
+    describe_gauge!(SERVICE_IN_FLIGHT, Count, "Requests whose answer has not begun");
+    describe_gauge!(SERVICE_READY, Count, "1 while /readyz answers 200");
+    describe_gauge!(SETTINGS_REVISION, Count, "Settings put into effect since the start");
+    describe_gauge!(SETTINGS_REFUSED, Count, "1 while the newest settings are refused");
+}
 
 /// Sends logs to standard error, filtered as `RUST_LOG` does it: `info`, `info,gray_common=debug`.
 ///

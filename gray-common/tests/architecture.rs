@@ -65,6 +65,30 @@ fn the_pure_core_imports_nothing_of_the_rim() {
 }
 
 #[test]
+fn every_metric_is_documented() {
+    let documented = fs::read_to_string(workspace().join("docs/metrics.md")).expect("readable");
+    let mut count = 0;
+    for member in ["gray-common", "gray-gateway"] {
+        for file in sources(&workspace().join(member).join("src")) {
+            let text = fs::read_to_string(&file).expect("readable");
+            for name in text.split('"').filter(|text| {
+                let is_ours = ["gray_gateway_", "gray_service_", "gray_client_", "gray_fallback_"];
+                is_ours.iter().any(|prefix| text.starts_with(prefix))
+                    && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+            }) {
+                count += 1;
+                assert!(
+                    documented.contains(&format!("| `{name}` |")),
+                    "{}: {name} is not in docs/metrics.md",
+                    file.display()
+                );
+            }
+        }
+    }
+    assert!(count > 15, "{count} metrics found");
+}
+
+#[test]
 fn apps_do_not_know_each_other() {
     for (member, forbidden) in [
         ("user-client", &["user-app", "order-app", "gray-gateway"][..]),

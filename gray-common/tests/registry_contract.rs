@@ -5,20 +5,41 @@ use std::{sync::Arc, time::Duration};
 
 use gray_common::{
     Instance,
-    registry::{FileRegistry, Health, MemoryRegistry, NacosOptions, NacosRegistry, Registry, contract},
+    registry::{
+        CombinedRegistry, FileRegistry, Health, MemoryRegistry, NacosOptions, NacosRegistry, Registry, Space, contract,
+    },
 };
 use tokio::time::timeout;
 
 #[tokio::test]
 async fn memory() {
     let registry = MemoryRegistry::new();
-    contract::run(|| Arc::<MemoryRegistry>::clone(&registry), "contract").await;
+    contract::run(|| Arc::<MemoryRegistry>::clone(&registry), &spaces(), |space| registry.space(space), "contract")
+        .await;
 }
 
 #[tokio::test]
 async fn file() {
     let directory = tempfile::tempdir().expect("a directory");
-    contract::run(|| FileRegistry::open(directory.path()).expect("opened"), "contract").await;
+    let open = |name: &str| FileRegistry::open(directory.path().join(name)).expect("opened");
+    contract::run(|| open(""), &spaces(), |space| open(&space.to_string()), "contract").await;
+}
+
+#[tokio::test]
+async fn combined() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let memory = MemoryRegistry::new();
+    let combine = |name: &str, memory: Arc<MemoryRegistry>| -> Arc<dyn Registry> {
+        let file = FileRegistry::open(directory.path().join(name)).expect("opened");
+        CombinedRegistry::new(("directory", file as _), [("memory".to_owned(), memory as _)])
+    };
+    let inside = |space: &Space| combine(&space.to_string(), memory.space(space));
+    contract::run(|| combine("", Arc::clone(&memory)), &spaces(), inside, "contract").await;
+}
+
+/// Another namespace, another group, and both.
+fn spaces() -> [Space; 3] {
+    ["lane-a", "lane-a@blue", "@blue"].map(|text| text.parse().expect("a space"))
 }
 
 /// The server under test, if there is one.
@@ -39,7 +60,8 @@ fn unique(name: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nacos_passes_the_contract() {
     let Some(options) = nacos() else { return };
-    contract::run(|| NacosRegistry::connect(options.clone()), &unique("contract")).await;
+    let inside = |space: &Space| -> Arc<dyn Registry> { NacosRegistry::connect(options.clone().in_space(space)) };
+    contract::run(|| NacosRegistry::connect(options.clone()), &spaces(), inside, &unique("contract")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -28,6 +28,8 @@ use crate::{
 
 /// The gateway's own document.
 const OWN_DOCUMENT: &str = "gateway-app.yaml";
+/// Who gets which lane; optional, the settings stand for rules of their own.
+const RULES_DOCUMENT: &str = "gray-rules.yaml";
 /// Limit of the deregistration; a stop must not hang on the registry.
 const DEREGISTER_LIMIT: Duration = Duration::from_secs(2);
 
@@ -65,7 +67,13 @@ impl Application {
         let ControlPlane { registry, config } = service.control.connect(SERVICE)?;
         let settings = follow(Arc::clone(&config), &service.control.prefix);
         let city = CitySource::new(args.city_data.clone());
-        let control = ControlLoop::new(settings.subscribe(), Arc::clone(&registry), Arc::clone(&shared), city);
+        let control = ControlLoop::new(
+            settings.subscribe(),
+            Arc::clone(&registry),
+            Arc::clone(&shared),
+            city,
+            &service.version,
+        );
         let instance = service.instance(workers.local_addr().port());
         let warm = warm(settings.subscribe(), Arc::clone(&registry));
         let registration = Registration::begin(Arc::clone(&registry), SERVICE, instance, warm);
@@ -148,7 +156,7 @@ pub async fn check(args: &GatewayArgs) -> anyhow::Result<()> {
 
 fn follow(config: Arc<dyn ConfigSource>, prefix: &str) -> LiveSettings<GatewayConfig> {
     let prefix = prefix.to_owned();
-    LiveSettings::follow(config, &[SHARED_DOCUMENT, OWN_DOCUMENT], move |documents| {
+    LiveSettings::follow(config, &[SHARED_DOCUMENT, OWN_DOCUMENT, RULES_DOCUMENT], move |documents| {
         GatewayConfig::read(documents, &prefix)
     })
 }
@@ -158,15 +166,13 @@ async fn warm(mut settings: watch::Receiver<SettingsState<GatewayConfig>>, regis
     let has_routes = |state: &SettingsState<GatewayConfig>| {
         state.current.as_ref().is_some_and(|config| !config.routes.routes().is_empty())
     };
-    let services = settings.wait_for(has_routes).await.map(|state| {
-        let routes = state.current.as_ref().map(|config| Arc::clone(&config.routes));
-        routes.map(|routes| routes.services()).unwrap_or_default()
-    });
-    let Ok(services) = services else {
+    let Ok(config) = settings.wait_for(has_routes).await.map(|state| state.current.clone()) else {
         // No settings can come any more; `/readyz` has the reason.
         return std::future::pending().await;
     };
-    for service in services {
+    let Some(config) = config else { return };
+    let in_settings = |service: &str| config.gray.static_instances.contains_key(service);
+    for service in config.routes.services().into_iter().filter(|service| !in_settings(service)) {
         if registry.watch(&service).wait_for(ServiceState::is_some).await.is_err() {
             std::future::pending::<()>().await;
         }

@@ -13,17 +13,17 @@ use arc_swap::ArcSwap;
 use gray_common::{
     InstanceSet,
     document::Documents,
-    registry::{Registry, ServiceState},
+    follow::ServiceFollower,
+    registry::Registry,
     rule::RuleSet,
     service::with_causes,
-    settings::{GraySettings, SettingsState},
+    settings::{Caller, GraySettings, SettingsState},
 };
-use tokio::{
-    sync::{Notify, watch},
-    task::AbortHandle,
-};
+use http::HeaderValue;
+use tokio::sync::{Notify, watch};
 
 use crate::{
+    args::SERVICE,
     geo::CityData,
     route::RouteTable,
     snapshot::{ServiceSnapshot, Snapshot},
@@ -34,6 +34,8 @@ use crate::{
 pub struct GatewayConfig {
     /// `kerwin.tool.gray.*` and the strategies.
     pub gray: GraySettings,
+    /// `gray.*`, and the rules that the settings stand for.
+    pub rules: Arc<RuleSet>,
     /// `spring.cloud.gateway.*`.
     pub routes: Arc<RouteTable>,
 }
@@ -42,7 +44,9 @@ impl GatewayConfig {
     /// Reads both halves; problems are left in the documents.
     pub fn read(documents: &Documents, prefix: &str) -> Self {
         let root = documents.root();
-        let config = Self { gray: GraySettings::read(&root, prefix), routes: Arc::new(RouteTable::read(&root)) };
+        let gray = GraySettings::read(&root, prefix);
+        let rules = Arc::new(RuleSet::read(documents, &gray));
+        let config = Self { gray, rules, routes: Arc::new(RouteTable::read(&root)) };
         GraySettings::warn_unread(&root);
         config
     }
@@ -55,38 +59,27 @@ pub struct ControlLoop {
     registry: Arc<dyn Registry>,
     shared: Arc<ArcSwap<Snapshot>>,
     city: CitySource,
-    followed: BTreeMap<Box<str>, Followed>,
+    caller: Caller,
+    followed: BTreeMap<Box<str>, ServiceFollower>,
     changed: Arc<Notify>,
     reported: u64,
 }
 
-/// One service being followed; dropping it ends the following.
-#[derive(Debug)]
-struct Followed {
-    state: watch::Receiver<ServiceState>,
-    set: Arc<InstanceSet>,
-    forwarder: AbortHandle,
-}
-
-impl Drop for Followed {
-    fn drop(&mut self) {
-        self.forwarder.abort();
-    }
-}
-
 impl ControlLoop {
-    /// A loop that publishes into `shared`.
+    /// A loop that publishes into `shared`, for a gateway of this version.
     pub fn new(
         settings: watch::Receiver<SettingsState<GatewayConfig>>,
         registry: Arc<dyn Registry>,
         shared: Arc<ArcSwap<Snapshot>>,
         city: CitySource,
+        version: &str,
     ) -> Self {
         Self {
             settings,
             registry,
             shared,
             city,
+            caller: Caller { service: SERVICE.into(), version: Some(version.into()) },
             followed: BTreeMap::new(),
             changed: Arc::new(Notify::new()),
             reported: 0,
@@ -115,17 +108,14 @@ impl ControlLoop {
         self.followed.retain(|service, _| wanted.contains(service));
         for service in wanted {
             if !self.followed.contains_key(&service) {
-                let followed = self.start(&service);
-                self.followed.insert(service, followed);
+                let (registry, changed) = (Arc::clone(&self.registry), Arc::clone(&self.changed));
+                let follower = ServiceFollower::new(registry, self.caller.clone(), &service, changed);
+                self.followed.insert(service, follower);
             }
         }
         for (service, followed) in &mut self.followed {
-            if followed.state.has_changed().unwrap_or(false) {
-                let instances = followed.state.borrow_and_update().clone();
-                if let Some(instances) = instances {
-                    followed.set = Arc::new(InstanceSet::new(&instances, Some(&followed.set)));
-                    log_change(service, &followed.set);
-                }
+            if followed.update(&config.gray) {
+                log_change(service, followed.set());
             }
         }
     }
@@ -136,24 +126,12 @@ impl ControlLoop {
             return;
         }
         self.reported = revision;
-        let rules: Vec<_> = RuleSet::from_settings(&config.gray).rules().iter().map(|r| r.name.clone()).collect();
-        tracing::info!(revision, routes = config.routes.routes().len(), ?rules, "configuration applied");
-        if !config.gray.gateway.city_list.is_empty() {
+        let rules: Vec<_> = config.rules.rules().iter().map(|rule| &*rule.name).collect();
+        let (routes, fingerprint) = (config.routes.routes().len(), config.rules.revision());
+        tracing::info!(revision, rules.revision = fingerprint, routes, ?rules, "configuration applied");
+        if config.rules.needs_city() {
             self.city.load();
         }
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "a control task, not part of any request")]
-    fn start(&self, service: &str) -> Followed {
-        let mut state = self.registry.watch(service);
-        state.mark_changed();
-        let (mut follower, changed) = (state.clone(), Arc::clone(&self.changed));
-        let forwarder = tokio::spawn(async move {
-            while follower.changed().await.is_ok() {
-                changed.notify_one();
-            }
-        });
-        Followed { state, set: Arc::default(), forwarder: forwarder.abort_handle() }
     }
 
     fn build(&self, config: &GatewayConfig, revision: u64) -> Snapshot {
@@ -162,14 +140,15 @@ impl ControlLoop {
             .iter()
             .map(|(service, followed)| {
                 let snapshot =
-                    ServiceSnapshot { set: Arc::clone(&followed.set), strategy: config.gray.strategy(service) };
+                    ServiceSnapshot { set: Arc::clone(followed.set()), strategy: config.gray.strategy(service) };
                 (service.clone(), snapshot)
             })
             .collect();
         Snapshot {
             revision,
-            rules: RuleSet::from_settings(&config.gray),
-            policy: config.gray.policy.clone(),
+            rules: Arc::clone(&config.rules),
+            signing: config.gray.mesh.signing.clone(),
+            caller: HeaderValue::try_from(self.caller.to_string()).unwrap_or_else(|_| HeaderValue::from_static(SERVICE)),
             trusted_hops: config.gray.gateway.trusted_hops.clone(),
             routes: Arc::clone(&config.routes),
             services,
@@ -196,7 +175,7 @@ impl CitySource {
         if self.data.is_some() {
             return;
         }
-        let unusable = "grayCityList can only match private addresses (本地)";
+        let unusable = "rules that ask for a city can only match private addresses (本地)";
         match self.path.as_deref().map(CityData::open) {
             Some(Ok(data)) => {
                 tracing::info!(path = ?self.path, "city data loaded");

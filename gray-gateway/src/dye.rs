@@ -1,44 +1,108 @@
-//! The begin step: facts about a request in, a decision out, and the tag written onto the request.
+//! The begin step: facts about a request in, a decision out, and the decision written onto the request.
 
 use std::{cell::OnceCell, net::IpAddr};
 
 use gray_common::{
-    GRAY_HEADER, GrayStatus,
-    rule::{Decision, Facts},
+    GRAY_HEADER,
+    clock::unix_seconds,
+    rule::{Decision, Facts, RuleSet},
+    tag::{CALLER_HEADER, LANE_HEADER, SIGNATURE_HEADER},
 };
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
-use crate::{
-    geo::{self, CityData},
-    snapshot::Snapshot,
-};
+use crate::geo::{self, CityData};
 
-/// Decides, from the headers as the client sent them and its address. Pure.
-pub fn begin<'s>(snapshot: &'s Snapshot, headers: &HeaderMap, client_ip: IpAddr) -> Decision<'s> {
-    snapshot.rules.decide(&ClientFacts { headers, client_ip, data: snapshot.city.as_deref(), city: OnceCell::new() })
+/// What decisions look like on the wire, ready to be written.
+#[derive(Clone, Debug)]
+pub struct Mark {
+    /// What `gray-lane` says; `None` when gray release is off.
+    pub lane: Option<HeaderValue>,
+    /// What `gray-signature` says; `None` when tags are not signed.
+    pub signature: Option<HeaderValue>,
+    /// What `gray-caller` says.
+    pub caller: HeaderValue,
 }
 
-/// Writes the tag, over whatever stands there under the same name. The last edit before a request is sent.
-pub fn dye(headers: &mut HeaderMap, tag: GrayStatus) {
-    headers.insert(GRAY_HEADER, tag.header_value());
+/// Writes a decision, over whatever stands there under the same names. The last edit before a request is sent.
+pub fn dye(headers: &mut HeaderMap, decision: &Decision<'_>, mark: Mark) {
+    headers.insert(GRAY_HEADER, decision.tag().header_value());
+    if let Some(lane) = mark.lane {
+        headers.insert(LANE_HEADER, lane);
+    }
+    if let Some(signature) = mark.signature {
+        headers.insert(SIGNATURE_HEADER, signature);
+    }
+    headers.insert(CALLER_HEADER, mark.caller);
 }
 
-/// Whether a header could pass for the tag at a backend that folds `-`, `_` and `.`: the tag itself included.
-pub fn is_tag_spelling(name: &str) -> bool {
-    name.bytes().filter(|byte| !b"-_.".contains(byte)).eq(GRAY_HEADER.as_str().bytes())
+/// Tells the browser its lane, so that a front end can follow: a cookie, when rules name one and it does not say so
+/// already. A user on the default lane gets one only to correct another.
+pub fn tell(response: &mut HeaderMap, rules: &RuleSet, decision: &Decision<'_>, said: Option<&str>) {
+    let Some(cookie) = rules.cookie() else { return };
+    let lane = decision.lane.name();
+    let silent = said.is_none() && lane == rules.default_lane().lane().name();
+    if silent || said == Some(lane) {
+        return;
+    }
+    // Readable by scripts: the front end is who it is for. It decides nothing, so it needs no secrecy.
+    if let Ok(value) = HeaderValue::try_from(format!("{cookie}={lane}; Path=/; SameSite=Lax")) {
+        response.append(header::SET_COOKIE, value);
+    }
+}
+
+/// Whether a header could pass for one of those that only we write, at a backend that folds `-`, `_` and `.`.
+pub fn is_ours(name: &str) -> bool {
+    const OURS: [&str; 4] = ["gray", "graylane", "graysignature", "graycaller"];
+    let mut letters = name.bytes().filter(|byte| !b"-_.".contains(byte)).peekable();
+    // Nearly every name leaves here.
+    if letters.peek() != Some(&b'g') {
+        return false;
+    }
+    OURS.iter().any(|ours| letters.clone().eq(ours.bytes()))
 }
 
 /// Facts of one request; the city is looked up when a rule first asks for it.
-struct ClientFacts<'r> {
-    headers: &'r HeaderMap,
-    client_ip: IpAddr,
-    data: Option<&'r CityData>,
-    city: OnceCell<Option<&'r str>>,
+#[derive(Debug)]
+pub struct ClientFacts<'r> {
+    /// The method.
+    pub method: &'r Method,
+    /// The path as sent.
+    pub path: &'r str,
+    /// The query as sent.
+    pub query: Option<&'r str>,
+    /// The host that was asked for, without port.
+    pub host: Option<&'r str>,
+    /// The headers as sent.
+    pub headers: &'r HeaderMap,
+    /// Address of the client.
+    pub client_ip: IpAddr,
+    /// A random number, the same for one request throughout.
+    pub random: u64,
+    /// Where the city is looked up.
+    pub data: Option<&'r CityData>,
+    /// The city, once it was looked up.
+    pub city: OnceCell<Option<&'r str>>,
 }
 
 impl Facts for ClientFacts<'_> {
-    fn header(&self, name: &HeaderName) -> Option<&[u8]> {
-        self.headers.get(name).map(http::HeaderValue::as_bytes)
+    fn headers<'f>(&'f self, name: &HeaderName) -> impl Iterator<Item = &'f [u8]> {
+        self.headers.get_all(name).iter().map(HeaderValue::as_bytes)
+    }
+
+    fn method(&self) -> &str {
+        self.method.as_str()
+    }
+
+    fn path(&self) -> &str {
+        self.path
+    }
+
+    fn query(&self) -> Option<&str> {
+        self.query
+    }
+
+    fn host(&self) -> Option<&str> {
+        self.host
     }
 
     fn client_ip(&self) -> Option<IpAddr> {
@@ -48,43 +112,57 @@ impl Facts for ClientFacts<'_> {
     fn city(&self) -> Option<&str> {
         *self.city.get_or_init(|| geo::city(self.client_ip, self.data))
     }
+
+    fn now(&self) -> u64 {
+        unix_seconds()
+    }
+
+    fn random(&self) -> u64 {
+        self.random
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use gray_common::rule::{IpSet, Matcher, Rule, RuleSet};
-    use http::HeaderValue;
+    use std::borrow::Cow;
+
+    use gray_common::{
+        GrayStatus,
+        document::Documents,
+        lane::{Choice, Lane},
+        rule::Reason,
+        settings::{GraySettings, check},
+    };
 
     use super::*;
 
-    fn snapshot(matchers: Vec<Matcher>) -> Snapshot {
-        let any = matchers.into_iter().map(|matcher| vec![matcher]).collect();
-        let rule = Rule { name: "test".into(), any, target: GrayStatus::Gray };
-        Snapshot { rules: RuleSet::new(vec![rule], GrayStatus::Prod), ..Snapshot::empty() }
+    fn rules(text: &str) -> RuleSet {
+        let on = "kerwin.tool.gray: { load: true, version: { prodVersion: V1, grayVersion: V2 }, \
+                  gateway: { enabled: true, grayHeadKey: gray, grayHeadValue: gray-996, grayIPList: 9.9.9.0/24, \
+                  grayCityList: 本地 } }\n";
+        let read = |documents: &Documents| {
+            RuleSet::read(documents, &GraySettings::read(&documents.root(), "kerwin.tool.gray"))
+        };
+        check(&[("rules", &format!("{on}{text}"))], read).unwrap_or_else(|problems| panic!("{problems}")).0
     }
 
-    fn decide(snapshot: &Snapshot, headers: &[(&'static str, &'static str)], ip: &str) -> GrayStatus {
-        let mut map = HeaderMap::new();
-        for (name, value) in headers {
-            map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+    fn facts<'r>(headers: &'r HeaderMap, ip: &str) -> ClientFacts<'r> {
+        ClientFacts {
+            method: &Method::GET,
+            path: "/",
+            query: None,
+            host: None,
+            headers,
+            client_ip: ip.parse().expect("ip"),
+            random: 0,
+            data: None,
+            city: OnceCell::new(),
         }
-        begin(snapshot, &map, ip.parse().expect("ip")).status
-    }
-
-    #[test]
-    fn off_means_all() {
-        assert_eq!(decide(&Snapshot::empty(), &[("gray", "gray-996")], "8.8.8.8"), GrayStatus::All);
     }
 
     #[test]
     fn header_address_and_city_lead_to_gray() {
-        let mut ips = IpSet::default();
-        ips.insert("9.9.9.0/24").expect("network");
-        let snapshot = snapshot(vec![
-            Matcher::Header { name: GRAY_HEADER, value: b"gray-996".as_slice().into() },
-            Matcher::ClientIp(ips),
-            Matcher::city([geo::LOCAL]),
-        ]);
+        let rules = rules("");
         let cases = [
             (vec![], "8.8.8.8", GrayStatus::Prod),
             (vec![("gray", "gray-996")], "8.8.8.8", GrayStatus::Gray),
@@ -94,27 +172,67 @@ mod tests {
             (vec![], "9.9.9.9", GrayStatus::Gray),
             (vec![], "192.168.0.7", GrayStatus::Gray),
         ];
-        for (headers, ip, expect) in cases {
-            assert_eq!(decide(&snapshot, &headers, ip), expect, "{headers:?} from {ip}");
+        for (sent, ip, expect) in cases {
+            let mut headers = HeaderMap::new();
+            for (name, value) in &sent {
+                headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+            }
+            assert_eq!(rules.decide(&facts(&headers, ip)).tag(), expect, "{sent:?} from {ip}");
         }
+        let none = HeaderMap::new();
+        assert_eq!(RuleSet::off().decide(&facts(&none, "192.168.0.7")).tag(), GrayStatus::All);
     }
 
     #[test]
-    fn the_tag_is_one_and_ours() {
+    fn the_mark_is_one_and_ours() {
         let mut headers = HeaderMap::new();
-        headers.append(GRAY_HEADER, HeaderValue::from_static("GRAY"));
-        headers.append(GRAY_HEADER, HeaderValue::from_static("gray-996"));
-        dye(&mut headers, GrayStatus::Prod);
-        assert_eq!(headers.get_all(GRAY_HEADER).iter().collect::<Vec<_>>(), ["PROD"]);
+        for name in ["gray", "gray-lane", "gray-signature", "gray-caller"] {
+            headers.append(name, HeaderValue::from_static("theirs"));
+            headers.append(name, HeaderValue::from_static("theirs, too"));
+        }
+        let lane = Lane::new("v2", GrayStatus::Gray, [], Choice::any());
+        let decision = Decision {
+            lane: Cow::Owned(lane),
+            place: None,
+            rule: "r",
+            reason: Reason::Default,
+            traced: false,
+            revision: "1",
+        };
+        let value = |text| Some(HeaderValue::from_static(text));
+        let caller = HeaderValue::from_static("gateway-app@V1");
+        dye(&mut headers, &decision, Mark { lane: value("lane"), signature: value("signature"), caller });
+        let seen: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().expect("text"))).collect();
+        assert_eq!(
+            seen,
+            ["gray: GRAY", "gray-lane: lane", "gray-signature: signature", "gray-caller: gateway-app@V1"]
+        );
     }
 
     #[test]
-    fn spellings_of_the_tag() {
-        for name in ["gray", "g.ray", "gray_", "-gray", "g-r-a-y", "g_ra.y"] {
-            assert!(is_tag_spelling(name), "{name}");
+    fn a_browser_is_told_its_lane_when_it_does_not_know() {
+        let rules = rules("gray: { cookie: release }");
+        let told = |ip: &str, said| {
+            let none = HeaderMap::new();
+            let mut response = HeaderMap::new();
+            tell(&mut response, &rules, &rules.decide(&facts(&none, ip)), said);
+            response.get(header::SET_COOKIE).map(|value| value.to_str().expect("text").to_owned())
+        };
+        let cookie = |lane: &str| Some(format!("release={lane}; Path=/; SameSite=Lax"));
+        assert_eq!(told("9.9.9.9", None), cookie("gray"));
+        assert_eq!(told("9.9.9.9", Some("gray")), None);
+        assert_eq!(told("9.9.9.9", Some("other")), cookie("gray"));
+        assert_eq!(told("8.8.8.8", None), None);
+        assert_eq!(told("8.8.8.8", Some("gray")), cookie("baseline"));
+    }
+
+    #[test]
+    fn spellings_of_our_headers() {
+        for name in ["gray", "g.ray", "gray_", "-gray", "g-r-a-y", "g_ra.y", "gray-lane", "gray_lane", "graysignature", "gray-caller"] {
+            assert!(is_ours(name), "{name}");
         }
-        for name in ["grayy", "x-gray", "gra", "stingray", "", "-"] {
-            assert!(!is_tag_spelling(name), "{name}");
+        for name in ["grayy", "x-gray", "gra", "stingray", "", "-", "gray-tag", "gray-lanes", "gray-path"] {
+            assert!(!is_ours(name), "{name}");
         }
     }
 }

@@ -4,21 +4,26 @@ use std::{collections::HashMap, sync::Arc};
 
 use gray_common::{
     InstanceSet,
-    balance::{Strategy, VersionPolicy},
+    balance::Strategy,
     rule::{IpSet, RuleSet},
+    settings::Signing,
 };
 
-use crate::{geo::CityData, route::RouteTable};
+use http::HeaderValue;
+
+use crate::{args::SERVICE, geo::CityData, route::RouteTable};
 
 /// Everything a request depends on besides itself. A request finishes with the snapshot it began with.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// Revision of the settings it was built from; 0 before the first.
     pub revision: u64,
-    /// Who gets which tag.
-    pub rules: RuleSet,
-    /// What a tag means for the choice of instances.
-    pub policy: VersionPolicy,
+    /// Who gets which lane.
+    pub rules: Arc<RuleSet>,
+    /// How tags are signed, if they are.
+    pub signing: Option<Signing>,
+    /// What `gray-caller` says of this gateway: `gateway-app@V1`.
+    pub caller: HeaderValue,
     /// Peers whose `X-Forwarded-For` and `X-Real-IP` count.
     pub trusted_hops: IpSet,
     /// Where requests go.
@@ -34,8 +39,9 @@ impl Snapshot {
     pub fn empty() -> Self {
         Self {
             revision: 0,
-            rules: RuleSet::off(),
-            policy: VersionPolicy::default(),
+            rules: Arc::new(RuleSet::off()),
+            signing: None,
+            caller: HeaderValue::from_static(SERVICE),
             trusted_hops: IpSet::default(),
             routes: Arc::new(RouteTable::default()),
             services: HashMap::new(),

@@ -10,7 +10,7 @@ use crate::{
     balance::{Fallback, Strategy, VersionPolicy},
     context::{ReleaseContext, spawn},
     instance::Instance,
-    registry::{MemoryRegistry, Registry},
+    registry::MemoryRegistry,
     settings::{Caller, GraySettings, SettingsState},
     tag::{GRAY_HEADER, GrayStatus},
 };
@@ -188,7 +188,7 @@ async fn a_view_follows_registry_and_settings() {
     let registry = MemoryRegistry::new();
     registry.forget("user-app");
     let (settings, receiver) = watch::channel(SettingsState::default());
-    let view = ServiceView::follow(Caller::default(), "user-app", registry.watch("user-app"), receiver);
+    let view = ServiceView::follow(registry.clone(), Caller::default(), "user-app", receiver);
     let client = GrayClient::new(view.clone(), Some("V1")).expect("builds");
     let error = client.get("/who").send().await.expect_err("not known yet");
     assert!(matches!(error, ClientError::NotReady { .. }) && error.is_retryable(), "{error}");
@@ -208,6 +208,34 @@ async fn a_view_follows_registry_and_settings() {
     assert_eq!(who(&client, Some(GrayStatus::Gray)).await, "V2 GRAY");
     registry.set("user-app", vec![]);
     eventually(|| view.load().instances.all().is_empty()).await;
+}
+
+#[tokio::test]
+async fn static_instances_join_those_of_the_registry() {
+    let registry = MemoryRegistry::new();
+    registry.forget("user-app");
+    let (settings, receiver) = watch::channel(SettingsState::default());
+    let view = ServiceView::follow(registry.clone(), Caller::default(), "user-app", receiver);
+    let publish = |fixed: &[u16]| {
+        let fixed = fixed.iter().map(|port| Instance::new("h", *port)).collect();
+        let static_instances = [("user-app".to_owned(), fixed)].into();
+        let current = Some(Arc::new(GraySettings { static_instances, ..GraySettings::default() }));
+        settings.send_replace(SettingsState { current, revision: 1, refused: None });
+    };
+    let ports = || view.load().instances.known().iter().map(|instance| instance.port).collect::<Vec<_>>();
+
+    publish(&[1]);
+    eventually(|| ports() == [1]).await;
+    assert!(view.load().known, "without a word of the registry");
+    registry.set("user-app", vec![Instance::new("h", 2)]);
+    eventually(|| ports() == [2, 1]).await;
+    registry.forget("user-app");
+    publish(&[3]);
+    eventually(|| ports() == [2, 3]).await;
+    registry.set("user-app", vec![]);
+    settings.send_replace(live_settings(VersionPolicy::default()));
+    eventually(|| ports().is_empty()).await;
+    assert!(view.load().known, "empty is not unknown");
 }
 
 async fn eventually(condition: impl Fn() -> bool) {

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
-use tokio::{sync::watch, task::AbortHandle};
+use tokio::{
+    sync::{Notify, watch},
+    task::AbortHandle,
+};
 
 use crate::{
     balance::{Strategy, VersionPolicy},
-    clock::uptime_ms,
-    instance::{Admission, Instance, InstanceSet},
-    registry::ServiceState,
-    settings::{AdmissionRules, Caller, GraySettings, SettingsState},
+    follow::ServiceFollower,
+    instance::{Instance, InstanceSet},
+    registry::Registry,
+    settings::{Caller, GraySettings, SettingsState},
 };
 
 /// Follows one service and keeps an immutable [`ViewSnapshot`] of it ready for requests. Cheap to clone; the following
@@ -26,7 +29,7 @@ pub struct ServiceView {
 /// Everything a call needs to know of the service it calls.
 #[derive(Clone, Debug, Default)]
 pub struct ViewSnapshot {
-    /// Whether the registry has answered at all.
+    /// Whether the registry has answered at all, or the settings have static instances.
     pub known: bool,
     /// The candidates.
     pub instances: Arc<InstanceSet>,
@@ -34,8 +37,6 @@ pub struct ViewSnapshot {
     pub policy: VersionPolicy,
     /// How one of the selected instances is picked.
     pub strategy: Strategy,
-    /// Who gets no requests, or few at first.
-    pub admission: AdmissionRules,
 }
 
 #[derive(Debug)]
@@ -54,34 +55,39 @@ impl ServiceView {
     ///
     /// `caller` is who calls: what it may not call is no candidate.
     pub fn follow(
+        registry: Arc<dyn Registry>,
         caller: Caller,
         service: &str,
-        mut instances: watch::Receiver<ServiceState>,
         mut settings: watch::Receiver<SettingsState<GraySettings>>,
     ) -> Self {
-        let name: Arc<str> = service.into();
-        let first = next(&caller, &name, &ViewSnapshot::default(), &mut instances, &mut settings);
+        let changed = Arc::new(Notify::new());
+        let mut follower = ServiceFollower::new(registry, caller, service, Arc::clone(&changed));
+        let service: Arc<str> = service.into();
+        let first = next(&service, &mut follower, &mut settings);
         let (known_sender, known) = watch::channel(first.known);
         let current = Arc::new(ArcSwap::from_pointee(first));
-        let (service, shared) = (Arc::clone(&name), Arc::clone(&current));
+        let (name, shared) = (Arc::clone(&service), Arc::clone(&current));
         let task = tokio::spawn(async move {
-            // Ends when both sides are gone; the last snapshot stays in use.
-            while changed(&mut instances, &mut settings).await {
-                let snapshot = next(&caller, &service, &shared.load(), &mut instances, &mut settings);
-                log_change(&service, &shared.load(), &snapshot);
+            let mut settings_live = true;
+            loop {
+                tokio::select! {
+                    () = changed.notified() => {}
+                    // Without settings to come the last ones stay, and instances still change.
+                    news = settings.changed(), if settings_live => settings_live = news.is_ok(),
+                }
+                let snapshot = next(&name, &mut follower, &mut settings);
+                log_change(&name, &shared.load(), &snapshot);
                 known_sender.send_if_modified(|known| std::mem::replace(known, snapshot.known) != snapshot.known);
                 shared.store(Arc::new(snapshot));
             }
-            // A receiver must not take a dropped sender for a registry that never answers.
-            known_sender.closed().await;
         });
-        Self { service: name, current, known, _task: Some(Arc::new(AbortOnDrop(task.abort_handle()))) }
+        Self { service, current, known, _task: Some(Arc::new(AbortOnDrop(task.abort_handle()))) }
     }
 
     /// A view that never changes: a fixed list of instances, or a test.
     pub fn fixed(service: &str, instances: &[Instance], policy: VersionPolicy, strategy: Strategy) -> Self {
         let instances = Arc::new(InstanceSet::new(instances, None));
-        let snapshot = ViewSnapshot { known: true, instances, policy, strategy, ..ViewSnapshot::default() };
+        let snapshot = ViewSnapshot { known: true, instances, policy, strategy };
         Self {
             service: service.into(),
             current: Arc::new(ArcSwap::from_pointee(snapshot)),
@@ -100,53 +106,26 @@ impl ServiceView {
         self.current.load()
     }
 
-    /// Whether the registry has answered for this service; the list may be empty.
+    /// Whether anything is known of this service: the registry has answered, maybe with an empty list, or the settings
+    /// have static instances.
     pub fn known(&self) -> watch::Receiver<bool> {
         self.known.clone()
     }
 }
 
-/// Waits for news; `false` when no more can come.
-async fn changed(
-    instances: &mut watch::Receiver<ServiceState>,
-    settings: &mut watch::Receiver<SettingsState<GraySettings>>,
-) -> bool {
-    tokio::select! {
-        Ok(()) = instances.changed() => true,
-        Ok(()) = settings.changed() => true,
-        else => false,
-    }
-}
-
 fn next(
-    caller: &Caller,
     service: &str,
-    previous: &ViewSnapshot,
-    instances: &mut watch::Receiver<ServiceState>,
+    follower: &mut ServiceFollower,
     settings: &mut watch::Receiver<SettingsState<GraySettings>>,
 ) -> ViewSnapshot {
-    let mut snapshot = previous.clone();
-    let mut known = None;
-    // "Not answered" after an answer is a lost connection, not a lost service: what was known stays.
-    if let Some(list) = instances.borrow_and_update().as_deref() {
-        snapshot.known = true;
-        known = Some(list.to_vec()).filter(|list| list != previous.instances.known());
+    let settings = settings.borrow_and_update().current.clone().unwrap_or_default();
+    follower.update(&settings);
+    ViewSnapshot {
+        known: follower.is_known(),
+        instances: Arc::clone(follower.set()),
+        policy: settings.policy.clone(),
+        strategy: settings.strategy(service),
     }
-    if let Some(current) = settings.borrow_and_update().current.as_deref() {
-        snapshot.policy = current.policy.clone();
-        snapshot.strategy = current.strategy(service);
-        let before = std::mem::replace(&mut snapshot.admission, current.mesh.admission.clone());
-        if before != snapshot.admission {
-            known = known.or_else(|| Some(previous.instances.known().to_vec()));
-        }
-    }
-    if let Some(list) = known {
-        let excluded: &dyn Fn(&Instance) -> bool = &|instance| snapshot.admission.excludes(caller, service, instance);
-        let slow_start_ms = u64::try_from(snapshot.admission.slow_start.as_millis()).unwrap_or(u64::MAX);
-        let admission = Admission { excluded: Some(excluded), slow_start_ms, now_ms: uptime_ms() };
-        snapshot.instances = Arc::new(InstanceSet::admit(&list, Some(&previous.instances), admission));
-    }
-    snapshot
 }
 
 fn log_change(service: &str, old: &ViewSnapshot, new: &ViewSnapshot) {

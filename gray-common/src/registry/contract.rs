@@ -1,6 +1,7 @@
 //! What every [`Registry`] must do, as one suite that each implementation passes.
 //!
-//! Two registries from the same factory take part, like two processes: one announces, the other watches.
+//! Two registries from the same factory take part, like two processes: one announces, the other watches. More of them,
+//! one for each space, are like processes that live in other spaces.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +10,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Health, Registry, ServiceState};
+use super::{Health, Registry, ServiceState, Space};
 use crate::instance::Instance;
 
 /// How long a state may take to come about; the slowest registry (pushes, a hold) needs a few seconds.
@@ -18,11 +19,19 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Runs the whole suite. The factory's registries must share what they know (one directory, one server), and services
 /// whose names begin with `prefix` must be unused before.
 ///
+/// `spaces` are some of the registry's other spaces, and `inside` makes a registry whose own space is one of them.
+///
 /// # Panics
 /// When the registry breaks the contract; the message says where.
-pub async fn run(factory: impl Fn() -> Arc<dyn Registry>, prefix: &str) {
+pub async fn run(
+    factory: impl Fn() -> Arc<dyn Registry>,
+    spaces: &[Space],
+    inside: impl Fn(&Space) -> Arc<dyn Registry>,
+    prefix: &str,
+) {
     let (announcer, watcher) = (factory(), factory());
-    for registry in [&announcer, &watcher] {
+    let residents: Vec<_> = spaces.iter().map(|space| (space, inside(space))).collect();
+    for registry in [&announcer, &watcher].into_iter().chain(residents.iter().map(|(_, registry)| registry)) {
         let mut health = registry.health();
         let up = timeout(PATIENCE, health.wait_for(|health| *health == Health::Up)).await.map(|up| up.is_ok());
         assert_eq!(up, Ok(true), "the registry is not up: {:?}", health.borrow());
@@ -36,6 +45,7 @@ pub async fn run(factory: impl Fn() -> Arc<dyn Registry>, prefix: &str) {
     suite.taking_back_what_is_not_there_is_no_error().await;
     suite.watching_twice_shows_the_same().await;
     suite.services_do_not_mix().await;
+    suite.spaces_do_not_mix(&residents).await;
 }
 
 struct Suite<'a> {
@@ -139,6 +149,37 @@ impl Suite<'_> {
         becomes(&mut right_state, "the service announced", std::slice::from_ref(&instance)).await;
         becomes(&mut left_state, "its neighbour", &[]).await;
         self.deregister(&right, &instance).await;
+    }
+
+    async fn spaces_do_not_mix(&self, residents: &[(&Space, Arc<dyn Registry>)]) {
+        let service = self.service("space");
+        // One instance at home and one in each space, none of them at the same address.
+        let home = at(7200, "V1");
+        let away: Vec<_> =
+            residents.iter().zip(7201..).map(|((_, registry), port)| (registry, at(port, "V2"))).collect();
+        let mut own = self.watcher.watch(&service);
+        let mut states: Vec<_> = residents.iter().map(|(space, _)| self.watcher.watch_space(space, &service)).collect();
+        for ((space, _), state) in residents.iter().zip(&mut states) {
+            becomes(state, &format!("space {space} before the first instance"), &[]).await;
+        }
+        self.register(&service, &home).await;
+        for (registry, instance) in &away {
+            registry.register(&service, instance).await.expect("registration works");
+        }
+        becomes(&mut own, "the own space", std::slice::from_ref(&home)).await;
+        for (((space, registry), state), (_, instance)) in residents.iter().zip(&mut states).zip(&away) {
+            becomes(state, &format!("space {space}"), std::slice::from_ref(instance)).await;
+            becomes(&mut registry.watch(&service), "those who live there", std::slice::from_ref(instance)).await;
+            let mut again = self.watcher.watch_space(space, &service);
+            becomes(&mut again, "a second watcher", std::slice::from_ref(instance)).await;
+        }
+        self.deregister(&service, &home).await;
+        becomes(&mut own, "the own space, left", &[]).await;
+        for ((registry, instance), state) in away.iter().zip(&mut states) {
+            becomes(state, "a space that nobody left", std::slice::from_ref(instance)).await;
+            registry.deregister(&service, instance).await.expect("deregistration works");
+            becomes(state, "a space that was left", &[]).await;
+        }
     }
 }
 

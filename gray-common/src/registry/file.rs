@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use self::format::ServiceFile;
-use super::{Health, Registry, RegistryError, ServiceState};
+use super::{Health, Registry, RegistryError, ServiceState, Space, space::Opened};
 use crate::{
     directory::{self, Listing, Text},
     instance::Instance,
@@ -29,6 +29,7 @@ mod format;
 /// service: user-app
 /// instances:
 ///   - { host: 127.0.0.1, port: 7201, metadata: { version: V1 } }
+///   - uri: http://127.0.0.1:7203   # the same in one key
 ///   - host: 127.0.0.1
 ///     port: 7202
 ///     weight: 2          # default 1; 0 takes it out of rotation
@@ -43,11 +44,15 @@ mod format;
 ///
 /// There is no heartbeat: a process that is killed leaves its file behind. Callers see refused connections then, and
 /// go elsewhere; registering the address again, or deleting the file, clears it up.
+///
+/// Another [`Space`] is a directory below this one, named like the space (`lane-a`, `lane-a@blue`, `@blue`): whoever
+/// registers there opens that directory.
 #[derive(Debug)]
 pub struct FileRegistry {
     directory: PathBuf,
     state: Mutex<State>,
     health: watch::Sender<Health>,
+    spaces: Opened<Space, FileRegistry>,
 }
 
 #[derive(Debug, Default)]
@@ -62,7 +67,8 @@ impl FileRegistry {
     pub fn open(directory: impl Into<PathBuf>) -> Result<Arc<Self>, io::Error> {
         let directory = directory.into();
         let health = watch::Sender::new(Health::Up);
-        let registry = Arc::new(Self { directory: directory.clone(), state: Mutex::default(), health });
+        let spaces = Opened::new();
+        let registry = Arc::new(Self { directory: directory.clone(), state: Mutex::default(), health, spaces });
         directory::follow(directory, &["json", "yaml", "yml"], &registry, Self::update)?;
         Ok(registry)
     }
@@ -164,6 +170,20 @@ impl Registry for FileRegistry {
         receiver
     }
 
+    fn watch_space(&self, space: &Space, service: &str) -> watch::Receiver<ServiceState> {
+        // The names of a space are plain, but for `.` and `..`, and for hidden directories.
+        let name = space.to_string();
+        let name = name.strip_prefix('.').map_or_else(|| name.clone(), |rest| format!("%2E{rest}"));
+        let open = || {
+            let directory = self.directory.join(name);
+            Self::open(&directory).map_err(|error| format!("{}: {error}", directory.display()))
+        };
+        match self.spaces.get(space.clone(), space, open) {
+            Some(registry) => registry.watch(service),
+            None => self.spaces.silent(),
+        }
+    }
+
     fn health(&self) -> watch::Receiver<Health> {
         self.health.subscribe()
     }
@@ -225,6 +245,22 @@ mod tests {
         one.deregister("user-app", &instance).await.expect("deregistered");
         ports_become(&mut users, &[]).await;
         assert_eq!(fs::read_dir(directory.path()).expect("listed").count(), 0, "nothing stays behind");
+    }
+
+    #[tokio::test]
+    async fn a_space_is_a_directory_below_and_nowhere_else() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let at = parent.path().join("instances");
+        let registry = FileRegistry::open(&at).expect("opened");
+        write(&at.join("lane-a@blue"), "u.yaml", "service: user-app\ninstances: [{uri: 'http://10.0.0.1:7'}]");
+        let mut lane = registry.watch_space(&"lane-a@blue".parse().expect("a space"), "user-app");
+        ports_become(&mut lane, &[7]).await;
+        ports_become(&mut registry.watch("user-app"), &[]).await;
+        for (text, name) in [("..", "%2E."), (".", "%2E"), (".lane", "%2Elane"), ("@..", "@..")] {
+            drop(registry.watch_space(&text.parse().expect("a space"), "user-app"));
+            assert!(at.join(name).is_dir(), "{text}");
+        }
+        assert_eq!(fs::read_dir(parent.path()).expect("listed").count(), 1, "nothing beside it");
     }
 
     #[tokio::test]

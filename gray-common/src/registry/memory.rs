@@ -1,14 +1,14 @@
 //! A registry in memory, for tests.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::{Health, Registry, RegistryError, ServiceState};
+use super::{Health, Registry, RegistryError, ServiceState, Space};
 use crate::instance::Instance;
 
 /// A registry in memory. It answers at once: a service nobody registered has an empty list.
@@ -16,12 +16,20 @@ use crate::instance::Instance;
 pub struct MemoryRegistry {
     services: Mutex<HashMap<String, watch::Sender<ServiceState>>>,
     health: watch::Sender<Health>,
+    spaces: Mutex<BTreeMap<Space, Arc<MemoryRegistry>>>,
 }
 
 impl MemoryRegistry {
     /// An empty registry that is up.
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { services: Mutex::default(), health: watch::Sender::new(Health::Up) })
+        let (services, spaces) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { services, health: watch::Sender::new(Health::Up), spaces })
+    }
+
+    /// The registry of another space.
+    pub fn space(&self, space: &Space) -> Arc<Self> {
+        let mut spaces = self.spaces.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(spaces.entry(space.clone()).or_insert_with(Self::new))
     }
 
     /// Replaces the whole list of a service.
@@ -73,6 +81,10 @@ impl Registry for MemoryRegistry {
 
     fn watch(&self, service: &str) -> watch::Receiver<ServiceState> {
         self.with(service, watch::Sender::subscribe)
+    }
+
+    fn watch_space(&self, space: &Space, service: &str) -> watch::Receiver<ServiceState> {
+        self.space(space).watch(service)
     }
 
     fn health(&self) -> watch::Receiver<Health> {

@@ -1,21 +1,29 @@
-//! Where instances register and are found. Implementations: [`NacosRegistry`], [`FileRegistry`].
+//! Where instances register and are found. Implementations: [`NacosRegistry`], [`FileRegistry`], several of them as one
+//! ([`CombinedRegistry`]), or none ([`NoRegistry`]).
 //!
 //! The request path never calls a registry: it reads the last snapshot that [`Registry::watch`] delivered.
 
+mod combined;
 #[cfg(any(test, feature = "test-util"))]
 pub mod contract;
+pub(crate) mod entry;
 mod file;
 mod hold;
 #[cfg(any(test, feature = "test-util"))]
 mod memory;
 pub(crate) mod nacos;
+mod none;
+mod space;
 
+pub use combined::CombinedRegistry;
 pub use file::FileRegistry;
 #[cfg(any(test, feature = "test-util"))]
 pub use memory::MemoryRegistry;
 pub use nacos::{NacosOptions, NacosRegistry};
+pub use none::NoRegistry;
+pub use space::{Space, SpaceError};
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -24,6 +32,19 @@ use crate::instance::Instance;
 
 /// What a registry currently knows of one service. `None`: it has not answered yet.
 pub type ServiceState = Option<Arc<[Instance]>>;
+
+/// Lists as one; an address that is in several counts once, as the first one has it. No list at all gives none.
+pub(crate) fn merge<'l>(lists: impl IntoIterator<Item = &'l [Instance]>) -> Option<Vec<Instance>> {
+    let mut lists = lists.into_iter();
+    let mut merged = lists.next()?.to_vec();
+    let mut known: HashSet<_> = merged.iter().map(|instance| (instance.host.clone(), instance.port)).collect();
+    for instance in lists.flatten() {
+        if known.insert((instance.host.clone(), instance.port)) {
+            merged.push(instance.clone());
+        }
+    }
+    Some(merged)
+}
 
 /// Whether the registry can be reached; shown by `/readyz`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +69,11 @@ pub trait Registry: Send + Sync + std::fmt::Debug {
     /// Repeated calls for one service share one subscription. Returns at once; retries for ever in the background.
     fn watch(&self, service: &str) -> watch::Receiver<ServiceState>;
 
-    /// Whether the registry answers.
+    /// Like [`watch`](Self::watch), of a service in another [`Space`] than this registry's own. A space is opened when it
+    /// is first asked for, and kept; one that cannot be opened is logged, and never answers.
+    fn watch_space(&self, space: &Space, service: &str) -> watch::Receiver<ServiceState>;
+
+    /// Whether the registry answers. What is open for other spaces does not count.
     fn health(&self) -> watch::Receiver<Health>;
 }
 
@@ -66,6 +91,9 @@ pub enum RegistryError {
         /// How long we waited.
         limit: Duration,
     },
+    /// There is no registry to announce anything in, and trying again is of no use.
+    #[error("there is no registry")]
+    NoRegistry,
     /// The registry refused, or could not be reached.
     #[error("{operation} of {service} failed: {reason}")]
     Failed {

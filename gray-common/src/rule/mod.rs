@@ -25,7 +25,7 @@ pub use facts::{Facts, RequestFacts};
 pub use ip_set::{InvalidAddress, IpSet};
 pub use jwt::{InvalidKey, Jwt, JwtKey};
 pub use share::{Share, ShareKey, WHOLE};
-pub use source::{Source, Value, plain_city};
+pub use source::{Source, Value, find_cookie, plain_city};
 pub use test::{Bounds, Test};
 pub use user_agent::Agent;
 pub use window::Window;
@@ -124,6 +124,7 @@ pub struct RuleSet {
     rules: Vec<Rule>,
     default: usize,
     switch: Switch,
+    cookie: Option<Box<str>>,
 }
 
 impl RuleSet {
@@ -160,6 +161,11 @@ impl RuleSet {
         &self.lanes[self.default]
     }
 
+    /// The cookie that tells a front end its lane, if there is to be one.
+    pub fn cookie(&self) -> Option<&str> {
+        self.cookie.as_deref()
+    }
+
     /// Whether rules decide at all.
     pub fn switch(&self) -> Switch {
         self.switch
@@ -179,13 +185,14 @@ pub struct RuleSetBuilder {
     sources: Vec<Source>,
     lanes: Vec<LaneEntry>,
     rules: Vec<Rule>,
+    cookie: Option<Box<str>>,
 }
 
 impl RuleSetBuilder {
     /// Of this revision: a token ([`crate::lane::is_token`]).
     pub fn new(revision: &str) -> Self {
         let (names, sources, lanes, rules) = Default::default();
-        Self { revision: revision.into(), names, sources, lanes, rules }
+        Self { revision: revision.into(), names, sources, lanes, rules, cookie: None }
     }
 
     /// The place of a fact, under whatever name; a name that was used before is the same fact.
@@ -219,6 +226,11 @@ impl RuleSetBuilder {
         self.lanes.iter().position(|entry| entry.lane.name() == name)
     }
 
+    /// Names the cookie that tells a front end its lane.
+    pub fn cookie(&mut self, name: &str) {
+        self.cookie = Some(name.into());
+    }
+
     /// Adds a rule at the end.
     pub fn rule(&mut self, rule: Rule) {
         self.rules.push(rule);
@@ -226,9 +238,9 @@ impl RuleSetBuilder {
 
     /// The rule set. Places must be of this builder.
     pub fn build(self, default: usize, switch: Switch) -> RuleSet {
-        let Self { revision, names: _, sources, lanes, rules } = self;
+        let Self { revision, names: _, sources, lanes, rules, cookie } = self;
         debug_assert!(default < lanes.len() && rules.iter().all(|rule| rule.lane < lanes.len()));
-        RuleSet { revision, sources, lanes, rules, default, switch }
+        RuleSet { revision, sources, lanes, rules, default, switch, cookie }
     }
 }
 

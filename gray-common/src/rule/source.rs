@@ -127,13 +127,18 @@ fn query<'r>(query: &'r str, name: &str) -> Option<Value<'r>> {
     Some(Value::Text(decoded(value.as_bytes(), true)))
 }
 
-/// The first cookie of this name (RFC 6265, 4.2), without quotes.
 fn cookie<'r>(facts: &'r impl Facts, name: &str) -> Option<&'r [u8]> {
-    facts.headers(&header::COOKIE).flat_map(|line| line.split(|byte| *byte == b';')).find_map(|pair| {
-        let pair = pair.trim_ascii();
-        let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-        Some(value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value))
-    })
+    find_cookie(facts.headers(&header::COOKIE), name)
+}
+
+/// The first cookie of this name in `Cookie` headers (RFC 6265, 4.2), without quotes.
+pub fn find_cookie<'r>(mut lines: impl Iterator<Item = &'r [u8]>, name: &str) -> Option<&'r [u8]> {
+    lines.find_map(|line| line.split(|byte| *byte == b';').find_map(|pair| value_of(pair, name)))
+}
+
+fn value_of<'r>(pair: &'r [u8], name: &str) -> Option<&'r [u8]> {
+    let value = pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+    Some(value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value))
 }
 
 /// Percent-decoded; a broken escape stays as it is.

@@ -4,7 +4,7 @@ use std::{
     panic::AssertUnwindSafe,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
 
@@ -22,7 +22,10 @@ use http::{
 };
 use tower_layer::Layer;
 
-use super::Readiness;
+use super::{
+    Readiness,
+    metrics::{Metrics, render},
+};
 use crate::{
     api::{ApiResult, Code},
     layer::{Hop, ReleaseLayer},
@@ -33,12 +36,24 @@ use crate::{
 pub(super) struct Traffic {
     in_flight: AtomicUsize,
     leaving: AtomicBool,
+    /// By status class, 1xx to 5xx.
+    responses: [AtomicU64; 5],
 }
 
 impl Traffic {
     /// Requests whose answer has not begun.
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight.load(Relaxed)
+    }
+
+    /// Answers so far, by status class: 1xx to 5xx.
+    pub(super) fn responses(&self) -> [u64; 5] {
+        self.responses.each_ref().map(|count| count.load(Relaxed))
+    }
+
+    fn responded(&self, status: StatusCode) {
+        let class = usize::from(status.as_u16() / 100).clamp(1, 5);
+        self.responses[class - 1].fetch_add(1, Relaxed);
     }
 
     /// From now on `/readyz` says no, and every answer asks the caller to give up its connection.
@@ -51,15 +66,25 @@ impl Traffic {
     }
 }
 
-/// The service's routes with `/livez` and `/readyz` in front of them.
-pub(super) fn surround(app: Router, readiness: Readiness, traffic: Arc<Traffic>, hop: Hop) -> Router {
+/// The service's routes with `/livez`, `/readyz`, and `/metrics` if there are any, in front of them.
+pub(super) fn surround(
+    app: Router,
+    readiness: Readiness,
+    traffic: Arc<Traffic>,
+    metrics: Option<Metrics>,
+    hop: Hop,
+) -> Router {
     // Around the router as a whole, not its routes: a router adds `Allow` outside of the layers of its routes.
     let app = from_fn_with_state(traffic, accompany).layer(ReleaseLayer::of(Arc::new(hop)).layer(app));
-    Router::new()
+    let own = Router::new()
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(ready))
         .with_state(readiness)
-        .fallback_service(app)
+        .fallback_service(app);
+    match metrics {
+        Some(metrics) => own.merge(Router::new().route("/metrics", get(render)).with_state(metrics)),
+        None => own,
+    }
 }
 
 async fn ready(State(readiness): State<Readiness>) -> Response {
@@ -81,6 +106,7 @@ async fn accompany(State(traffic): State<Arc<Traffic>>, request: Request, next: 
     if is_options && answer.status() == StatusCode::METHOD_NOT_ALLOWED {
         answer = options(&answer);
     }
+    traffic.responded(answer.status());
     if traffic.is_leaving() {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

@@ -7,6 +7,10 @@
 //! Stop (SIGTERM, SIGINT): `/readyz` says 503 → deregister while still accepting → wait until callers have heard of it
 //! → stop accepting → finish what is in flight → exit. A second signal cuts the waiting short.
 //!
+//! `/livez`, `/readyz` and `/metrics` stand in front of the service's own routes. What is counted goes to one Prometheus
+//! recorder for the whole process, installed with the first service; a program that has installed another recorder
+//! before keeps it, and serves its metrics itself.
+//!
 //! [`run`] does all of it; [`GrayService`] is for programs that want to hold the pieces themselves.
 
 mod args;
@@ -14,6 +18,7 @@ mod check;
 mod error;
 mod health;
 mod healthcheck;
+mod metrics;
 mod readiness;
 mod registration;
 mod run;
@@ -84,6 +89,8 @@ impl GrayService {
         control: ControlPlane,
     ) -> Result<Self, ServiceError> {
         let port = listener.local_addr().map_err(|source| ServiceError::Serve { source })?.port();
+        // From here on clients may count.
+        metrics::recorder();
         let signals = StopSignals::listen().map_err(|source| ServiceError::Signals { source })?;
         let instance = args.instance(port);
         tracing::info!(
@@ -146,7 +153,8 @@ impl GrayService {
     pub fn client_builder(&mut self, service: &str) -> GrayClientBuilder {
         let view = self.views.iter().find(|view| view.service() == service).cloned().unwrap_or_else(|| {
             let caller = Caller { service: self.name.to_string(), version: Some(self.args.version.clone()) };
-            let view = ServiceView::follow(caller, service, self.control.registry.watch(service), self.settings.subscribe());
+            let registry = Arc::clone(&self.control.registry);
+            let view = ServiceView::follow(registry, caller, service, self.settings.subscribe());
             self.views.push(view.clone());
             view
         });

@@ -21,6 +21,8 @@ pub enum RegistrationState {
     Failing(String),
     /// The registry has it.
     Registered,
+    /// There is no registry ([`RegistryError::NoRegistry`]): callers know this instance from elsewhere, or nobody does.
+    NoRegistry,
 }
 
 /// Registers an instance, for as long as it takes, and takes it back in the end. Dropping it ends the attempts.
@@ -62,7 +64,7 @@ impl Registration {
         match &*state.borrow() {
             RegistrationState::Waiting => Some("not registered yet".to_owned()),
             RegistrationState::Failing(reason) => Some(format!("not registered: {reason}")),
-            RegistrationState::Registered => None,
+            RegistrationState::Registered | RegistrationState::NoRegistry => None,
         }
     }
 
@@ -71,8 +73,11 @@ impl Registration {
         self.task.abort();
         // Its end is waited for: an attempt that comes after the taking back would undo it.
         drop((&mut self.task).await);
-        if *self.state.borrow() == RegistrationState::Waiting {
-            return false;
+        match &*self.state.borrow() {
+            RegistrationState::Waiting => return false,
+            // Whoever knows this address asks `/readyz`, and needs the time to do so.
+            RegistrationState::NoRegistry => return true,
+            RegistrationState::Failing(_) | RegistrationState::Registered => {}
         }
         let (service, instance) = (&*self.service, self.instance.authority());
         match time::timeout(limit, self.registry.deregister(service, &self.instance)).await {
@@ -103,6 +108,11 @@ async fn register(
     let mut pause = FIRST_PAUSE;
     let mut attempts = 1u64;
     while let Err(error) = registry.register(service, instance).await {
+        if matches!(error, RegistryError::NoRegistry) {
+            tracing::info!(service, "serving without being registered anywhere");
+            state.send_replace(RegistrationState::NoRegistry);
+            return;
+        }
         report(service, instance, &error, state);
         // Jitter, so that a fleet does not come back in step after an outage of the registry.
         time::sleep(pause.mul_f64(0.75 + fastrand::f64() / 2.0)).await;

@@ -18,6 +18,7 @@ use tokio::{
 use super::{
     GrayService, Readiness, Registration, ServiceError,
     health::{Traffic, surround},
+    metrics::{Metrics, recorder},
 };
 use crate::{
     client::ServiceView,
@@ -39,7 +40,14 @@ impl GrayService {
         let hop = Hop::new(&name, instance.clone(), settings.shared());
         let registration = Registration::begin(Arc::clone(&control.registry), &name, instance, warm);
         let readiness = readiness(&traffic, settings.subscribe(), &*control.config, views, &registration);
-        let app = surround(app, readiness, Arc::clone(&traffic), hop)
+        let metrics = recorder().map(|recorder| Metrics {
+            service: Arc::clone(&name),
+            recorder,
+            traffic: Arc::clone(&traffic),
+            readiness: readiness.clone(),
+            settings: settings.subscribe(),
+        });
+        let app = surround(app, readiness, Arc::clone(&traffic), metrics, hop)
             .into_make_service_with_connect_info::<SocketAddr>();
 
         let (close, closed) = oneshot::channel::<()>();

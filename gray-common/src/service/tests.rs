@@ -17,7 +17,7 @@ use super::*;
 use crate::{
     config_source::MemoryConfigSource,
     context::{ReleaseContext, spawn},
-    registry::{Health, MemoryRegistry, Registry, RegistryError, ServiceState},
+    registry::{Health, MemoryRegistry, NoRegistry, Registry, RegistryError, ServiceState, Space},
     tag::GRAY_HEADER,
 };
 
@@ -70,6 +70,10 @@ impl Registry for Watchful {
 
     fn watch(&self, service: &str) -> watch::Receiver<ServiceState> {
         self.inner.watch(service)
+    }
+
+    fn watch_space(&self, space: &Space, service: &str) -> watch::Receiver<ServiceState> {
+        self.inner.watch_space(space, service)
     }
 
     fn health(&self) -> watch::Receiver<Health> {
@@ -149,6 +153,16 @@ async fn a_registry_that_is_away_is_waited_for() {
     let service = start(&registry, &config, &args(&[]), Router::new()).await;
     until(service.port, 503, "the dog ate the wire").await;
     registry.away.store(false, Relaxed);
+    until(service.port, 200, "true").await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_registry_it_serves_all_the_same() {
+    let control = ControlPlane { registry: NoRegistry::new() as _, config: in_order() as _ };
+    let mut gray = GrayService::start_on(control, "hello-app", 1, &args(&[])).await.expect("starts");
+    gray.client("user-app").expect("builds");
+    let service = serve(gray, Router::new());
     until(service.port, 200, "true").await;
     service.stop().await;
 }
@@ -264,6 +278,42 @@ async fn what_surrounds_the_routes() {
     assert_eq!((wrong.status().as_u16(), &wrong.headers()["allow"]), (405, &"GET,HEAD".parse().expect("valid")));
     assert_eq!(ask(service.port, "/nothing").await.0, 404);
     service.stop().await;
+}
+
+#[tokio::test]
+async fn several_services_of_one_process_share_their_metrics() {
+    let control = || ControlPlane { registry: MemoryRegistry::new() as _, config: in_order() as _ };
+    let one = GrayService::start_on(control(), "metrics-one", 1, &args(&[])).await.expect("starts");
+    let mut two = GrayService::start_on(control(), "metrics-two", 1, &args(&[])).await.expect("starts");
+    let nobody = two.client("metrics-nobody").expect("builds");
+    let (one, two) = (serve(one, Router::new().route("/hello", get(async || "hello"))), serve(two, Router::new()));
+    until(one.port, 200, "true").await;
+    until(two.port, 200, "true").await;
+    assert_eq!((ask(one.port, "/hello").await.0.as_u16(), ask(one.port, "/nothing").await.0.as_u16()), (200, 404));
+    nobody.get("/who").send().await.expect_err("no instance");
+
+    let first = ask(one.port, "/metrics").await.1;
+    for line in [
+        "# TYPE gray_service_requests_total counter",
+        "gray_service_requests_total{service=\"metrics-one\",status=\"2xx\"} 1",
+        "gray_service_requests_total{service=\"metrics-one\",status=\"4xx\"} 1",
+        "gray_service_in_flight{service=\"metrics-one\"} 0",
+        "gray_service_ready{service=\"metrics-one\"} 1",
+        "gray_service_config_revision{service=\"metrics-one\"} 1",
+        "gray_service_config_refused{service=\"metrics-one\"} 0",
+        "# HELP gray_client_no_instance_total Calls that found no instance of the called service",
+        "gray_client_no_instance_total{service=\"metrics-nobody\"} 1",
+    ] {
+        assert!(first.lines().any(|found| found == line), "`{line}` is not in\n{first}");
+    }
+    let both = ask(two.port, "/metrics").await.1;
+    assert!(both.contains("gray_service_ready{service=\"metrics-two\"} 1") && both.contains("metrics-one"), "{both}");
+
+    // Through a proxy, and so through a route of the gateway, there is nothing to be seen.
+    let proxied = http().get(format!("http://127.0.0.1:{}/metrics", one.port)).header("x-forwarded-for", "192.0.2.1");
+    assert_eq!(proxied.send().await.expect("answers").status(), 404);
+    one.stop().await;
+    two.stop().await;
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What every hop of the chain has to know besides the lane of a request.
 
-use std::{collections::BTreeSet, str::FromStr, time::Duration};
+use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
 
 use http::{HeaderName, header};
 
@@ -8,15 +8,18 @@ use crate::{
     document::Section,
     instance::Instance,
     lane::{SigningKey, is_token},
+    registry::{Space, SpaceError},
     rule::IpSet,
     settings::read::addresses,
 };
 
-/// `propagate`, `drain`, `slowStart`, `edges` and `signing`.
+/// `propagate`, `namespaces`, `drain`, `slowStart`, `edges` and `signing`.
 #[derive(Clone, Debug, Default)]
 pub struct Mesh {
     /// Headers of a request that every call made for it carries as well.
     pub propagate: Vec<HeaderName>,
+    /// Other namespaces or groups in which instances of lanes live.
+    pub namespaces: Vec<Space>,
     /// Who gets no requests, or few at first.
     pub admission: AdmissionRules,
     /// Whether tags are signed; `None` = they are not.
@@ -79,6 +82,14 @@ pub struct Caller {
     pub version: Option<String>,
 }
 
+impl fmt::Display for Caller {
+    /// `order-app@V1`, as the header `gray-caller` says it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.service)?;
+        self.version.iter().try_for_each(|version| write!(f, "@{version}"))
+    }
+}
+
 impl AdmissionRules {
     /// Whether an instance of `service` gets nothing from this caller.
     pub fn excludes(&self, caller: &Caller, service: &str, instance: &Instance) -> bool {
@@ -98,6 +109,7 @@ impl Mesh {
     pub(super) fn read(gray: &Section<'_>) -> Self {
         Self {
             propagate: propagate(gray),
+            namespaces: namespaces(gray),
             admission: AdmissionRules {
                 drain: drain(gray),
                 slow_start: gray.duration("slowStart").unwrap_or_default(),
@@ -139,6 +151,15 @@ fn is_ours(name: &HeaderName) -> bool {
         header::UPGRADE,
     ];
     hop.contains(name) || [CALLER_HEADER, GRAY_HEADER, LANE_HEADER, PATH_HEADER, SIGNATURE_HEADER].contains(name)
+}
+
+fn namespaces(gray: &Section<'_>) -> Vec<Space> {
+    let items = gray.items("namespaces");
+    let spaces = items.iter().filter_map(|item| {
+        let text = item.required_text("the ID of a namespace, namespace@group or @group")?;
+        text.parse().map_err(|error: SpaceError| item.error(error.to_string())).ok()
+    });
+    spaces.collect()
 }
 
 fn drain(gray: &Section<'_>) -> BTreeSet<String> {

@@ -7,6 +7,7 @@ mod live;
 mod mesh;
 mod read;
 mod rules;
+mod static_instances;
 
 pub use live::{LiveSettings, SettingsState, check};
 pub use mesh::{AdmissionRules, Caller, Edge, Invalid, Mesh, Signing};
@@ -18,6 +19,8 @@ use http::HeaderName;
 
 use crate::{
     balance::{Strategy, VersionPolicy},
+    instance::Instance,
+    registry::merge,
     rule::IpSet,
 };
 
@@ -32,6 +35,8 @@ pub struct GraySettings {
     pub strategies: BTreeMap<String, Strategy>,
     /// `propagate`, `drain`, `slowStart`, `edges`, `signing`.
     pub mesh: Mesh,
+    /// `spring.cloud.discovery.client.simple.instances.<service>`: instances that no registry has to know of.
+    pub static_instances: BTreeMap<String, Vec<Instance>>,
 }
 
 impl GraySettings {
@@ -43,6 +48,13 @@ impl GraySettings {
     /// The strategy for one service.
     pub fn strategy(&self, service: &str) -> Strategy {
         self.strategies.get(service).copied().unwrap_or_default()
+    }
+
+    /// The candidates of a service: what the registry lists, and the static instances of these settings. `None`: the
+    /// registry has not answered yet, and the settings name nobody.
+    pub fn candidates(&self, service: &str, listed: Option<&[Instance]>) -> Option<Vec<Instance>> {
+        let fixed = self.static_instances.get(service).map(Vec::as_slice);
+        merge([listed, fixed].into_iter().flatten())
     }
 }
 

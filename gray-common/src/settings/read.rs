@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, str::FromStr};
 
 use http::HeaderValue;
 
-use super::{GatewayGray, GraySettings, Mesh};
+use super::{GatewayGray, GraySettings, Mesh, static_instances};
 use crate::{
     balance::{Fallback, Strategy, VersionPolicy},
     document::{Item, Section},
@@ -28,8 +28,13 @@ impl GraySettings {
         let mut strategies = ribbon(root, prefix);
         // Our own key wins over Ribbon's.
         strategies.extend(balance(&gray.section("balance")));
-        let (policy, gateway) = (policy(&gray), gateway(&gray.section("gateway")));
-        let settings = Self { policy, gateway, strategies, mesh: Mesh::read(&gray) };
+        let settings = Self {
+            policy: policy(&gray),
+            gateway: gateway(&gray.section("gateway")),
+            strategies,
+            static_instances: static_instances::read(root),
+            mesh: Mesh::read(&gray),
+        };
         gray.reject_unknown();
         settings
     }

@@ -30,6 +30,8 @@ pub(super) enum Failure<'r> {
     NoInstance {
         /// Of which service.
         service: &'r str,
+        /// Whether callers are to be told 404, not 503 (Spring's `use404`).
+        hidden: bool,
     },
     /// No instance accepted a connection, or the one that did broke off.
     BadGateway {
@@ -47,7 +49,7 @@ impl Failure<'_> {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::NoRoute | Self::NoFile => StatusCode::NOT_FOUND,
+            Self::NoRoute | Self::NoFile | Self::NoInstance { hidden: true, .. } => StatusCode::NOT_FOUND,
             Self::NotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::UploadTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -67,7 +69,7 @@ impl Failure<'_> {
             Self::NotReady => "the gateway has no configuration yet".into(),
             Self::UploadTimeout => "the request body did not arrive in time".into(),
             Self::Internal { route } => format!("route {route} cannot serve this request"),
-            Self::NoInstance { service } => format!("no instance of {service} is available"),
+            Self::NoInstance { service, .. } => format!("no instance of {service} is available"),
             Self::BadGateway { service } => format!("{service} could not be reached"),
             Self::ResponseTimeout { service } => format!("{service} did not answer in time"),
         }
@@ -107,7 +109,7 @@ mod tests {
 
     #[tokio::test]
     async fn answers_name_the_service_and_nothing_internal() {
-        let response = Failure::NoInstance { service: "user\"-app" }.response();
+        let response = Failure::NoInstance { service: "user\"-app", hidden: false }.response();
         assert_eq!(response.status(), 503);
         assert_eq!(response.headers()["content-type"], "application/json");
         let bytes = response.into_body().collect().await.expect("body").to_bytes();

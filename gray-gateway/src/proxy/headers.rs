@@ -2,12 +2,12 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::dye::is_tag_spelling;
+use crate::dye;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
-/// Takes off what ends at this hop, every spelling of the tag, and, unless the peer is `trusted`, everything that
+/// Takes off what ends at this hop, every spelling of the headers that only we write, and, unless the peer is `trusted`, everything that
 /// claims to say where the request came from.
 pub(super) fn strip_request(headers: &mut HeaderMap, trusted: bool) {
     let trailers = headers.contains_key(header::TE) && mentions(headers, &header::TE, "trailers");
@@ -83,14 +83,14 @@ fn is_ours(name: &str, trusted: bool) -> bool {
     // Most names leave by the first look at their first byte and by having neither dot nor underscore.
     let folded = name.bytes().any(|byte| byte == b'_' || byte == b'.');
     match name.as_bytes().first() {
-        Some(b'g' | b'-') if is_tag_spelling(name) => true,
+        Some(b'g' | b'-') if dye::is_ours(name) => true,
         Some(b'k' | b'p' | b't' | b'u') if !folded => {
             matches!(name, "keep-alive" | "proxy-connection" | "proxy-authorization" | "te" | "upgrade")
         }
         Some(b'x' | b'f') if !folded => {
             !trusted && (name.starts_with("x-forwarded-") || name == "x-real-ip" || name == "forwarded")
         }
-        _ if folded => is_tag_spelling(name) || is_origin_spelling(name),
+        _ if folded => dye::is_ours(name) || is_origin_spelling(name),
         _ => false,
     }
 }
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn no_spelling_of_the_tag_passes() {
-        for name in ["gray", "g.ray", "gray_", "gr-ay", "-gray", "_gray", ".gray", "g_r_a_y"] {
+        for name in ["gray", "g.ray", "gray_", "gr-ay", "-gray", "_gray", ".gray", "g_r_a_y", "gray-lane", "gray_signature", "gray-caller"] {
             assert_eq!(left(&[(name, "GRAY"), ("grayish", "x")], true), ["grayish"], "{name}");
         }
     }

@@ -1,14 +1,16 @@
 //! A request's way, top to bottom: [`Client::serve`] is begin, handle, error, and [`After`] cleans up at the end of
 //! the response, whatever happened before.
 
-use std::{borrow::Cow, net::SocketAddr, path::Path, rc::Rc, sync::Arc};
+use std::{borrow::Cow, cell::OnceCell, net::SocketAddr, path::Path, rc::Rc, sync::Arc};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use gray_common::{
-    Endpoint, GrayStatus, Subset,
-    balance::{InFlight, Selection},
+    Endpoint, Subset,
+    balance::{InFlight, Selection, select},
+    rule::{Decision, find_cookie},
+    tag::PATH_HEADER,
 };
-use http::{Request, Response, StatusCode, Uri, Version, header, uri::PathAndQuery};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header, uri::PathAndQuery};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 
 use super::{
@@ -23,11 +25,11 @@ use super::{
     pool::Lease,
     upgrade,
     upstream::{self, Dial, Patience, SendError},
-    worker::{Open, Worker},
+    worker::{Held, Open, Worker},
 };
 use crate::{
     client_address::client_address,
-    dye,
+    dye::{self, ClientFacts},
     route::{RequestHead, Route, Upstream},
     snapshot::{ServiceSnapshot, Snapshot},
 };
@@ -55,9 +57,11 @@ impl Drop for After {
 }
 
 /// A request that is ready to be sent.
-struct Outgoing {
+struct Outgoing<'s> {
     request: Request<UploadBody>,
-    tag: GrayStatus,
+    decision: Decision<'s>,
+    /// The lane that the browser believes to be on.
+    told: Option<Box<str>>,
     upgrade: Option<OnUpgrade>,
     /// The target as the client wrote it, when it was rewritten.
     original: Option<Uri>,
@@ -100,34 +104,40 @@ impl Client {
 
     async fn handle<'s>(
         &self,
-        snapshot: &'s Snapshot,
+        snapshot: &'s Held,
         request: Request<Incoming>,
         after: &mut After,
     ) -> Result<Response<ProxyBody>, Failure<'s>> {
         let (route, outgoing) = self.prepare(snapshot, request)?;
-        let (response, lease) = match &route.upstream {
+        let Outgoing { request, decision, told, upgrade, original } = outgoing;
+        let mut response = match route.upstream(decision.lane.name()) {
             Upstream::Service(service) => {
-                self.balance(snapshot, route, service, outgoing.tag, outgoing.request, after).await?
+                let (response, lease) = self.balance(snapshot, route, service, &decision, request, after).await?;
+                self.finish(route, service, response, lease, upgrade, after)?
             }
             Upstream::Fixed { authority, host, port } => {
                 let dial = Dial { address: None, host, port: *port };
-                let mut slot = Some(outgoing.request);
-                match self.attempt(route, authority, dial, &mut slot).await {
+                let (response, lease) = match self.attempt(route, authority, dial, &mut Some(request)).await {
                     Ok(answered) => answered,
                     Err(error) => return Err(self.give_up(authority, authority, &error)),
-                }
+                };
+                self.finish(route, authority, response, lease, upgrade, after)?
             }
-            Upstream::Directory(root) => return self.files(route, root, outgoing).await,
+            Upstream::Directory(root) => self.files(route, root, request, original).await?,
         };
-        self.finish(route, response, lease, outgoing.upgrade, after)
+        if !decision.traced {
+            response.headers_mut().remove(PATH_HEADER);
+        }
+        dye::tell(response.headers_mut(), &snapshot.rules, &decision, told.as_deref());
+        Ok(response)
     }
 
     /// Everything that happens to a request before somebody to send it to is looked for.
     fn prepare<'s>(
         &self,
-        snapshot: &'s Snapshot,
+        snapshot: &'s Held,
         request: Request<Incoming>,
-    ) -> Result<(&'s Route, Outgoing), Failure<'s>> {
+    ) -> Result<(&'s Route, Outgoing<'s>), Failure<'s>> {
         let (mut head, body) = request.into_parts();
         check::head(&head).map_err(Failure::BadRequest)?;
         path::check(head.uri.path()).map_err(Failure::BadRequest)?;
@@ -148,9 +158,23 @@ impl Client {
         let route: &Route = route.ok_or(no_route)?;
 
         let client_ip = client_address(peer, &head.headers, &snapshot.trusted_hops);
-        let decision = dye::begin(snapshot, &head.headers, client_ip);
-        self.worker.stats().decided(decision.status);
-        tracing::debug!(route = &*route.id, tag = %decision.status, rule = decision.rule, %client_ip, "decided");
+        let decision = snapshot.rules.decide(&ClientFacts {
+            method: &head.method,
+            path: head.uri.path(),
+            query: head.uri.query(),
+            host: asked.name(),
+            headers: &head.headers,
+            client_ip,
+            random: fastrand::u64(..),
+            data: snapshot.city.as_deref(),
+            city: OnceCell::new(),
+        });
+        self.worker.stats().decided(decision.tag());
+        tracing::debug!(route = &*route.id, lane = decision.lane.name(), rule = decision.rule, %client_ip, "decided");
+        let told = snapshot.rules.cookie().and_then(|name| {
+            let lines = head.headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
+            find_cookie(lines, name).and_then(|value| std::str::from_utf8(value).ok()).map(Box::from)
+        });
 
         let trusted = snapshot.trusted_hops.contains(peer);
         headers::strip_request(&mut head.headers, trusted);
@@ -163,9 +187,9 @@ impl Client {
         }
         head.version = Version::HTTP_11;
         // Last, so that no filter and no header of the client's can have the final word.
-        dye::dye(&mut head.headers, decision.status);
+        dye::dye(&mut head.headers, &decision, snapshot.mark(&decision));
         let request = Request::from_parts(head, UploadBody::new(body, Arc::clone(&self.state)));
-        Ok((route, Outgoing { request, tag: decision.status, upgrade, original }))
+        Ok((route, Outgoing { request, decision, told, upgrade, original }))
     }
 
     /// Picks an instance and sends; a failed connect goes on to another instance of the same subset.
@@ -174,27 +198,30 @@ impl Client {
         snapshot: &'s Snapshot,
         route: &'s Route,
         service: &'s str,
-        tag: GrayStatus,
+        decision: &Decision<'_>,
         request: Request<UploadBody>,
         after: &mut After,
     ) -> Result<(Response<Incoming>, Lease), Failure<'s>> {
-        let nobody = Failure::NoInstance { service };
-        let Some(ServiceSnapshot { set, strategy }) = snapshot.services.get(service) else { return Err(nobody) };
-        let Some(subset) = self.subset(snapshot.policy.select(set, Some(tag), None), service) else {
-            return Err(nobody);
+        let nobody = || Failure::NoInstance { service, hidden: route.use404 };
+        let Some(ServiceSnapshot { set, strategy }) = snapshot.services.get(service) else { return Err(nobody()) };
+        let Some(subset) = self.subset(select(set, decision.lane.choice(service).iter()), service) else {
+            return Err(nobody());
         };
         let mut slot = Some(request);
         let mut tried: Vec<Arc<Endpoint>> = Vec::new();
-        let mut endpoint = strategy.pick(subset, self.worker.draw()).ok_or(nobody)?;
+        let mut endpoint = strategy.pick(subset, self.worker.draw(subset)).ok_or_else(nobody)?;
         loop {
             let load = endpoint.load().begin();
             let instance = endpoint.instance();
             let dial = Dial { address: endpoint.address(), host: &instance.host, port: instance.port };
             match self.attempt(route, endpoint.authority(), dial, &mut slot).await {
-                Ok(answered) => {
+                Ok((mut response, lease)) => {
                     load.responded();
                     after.in_flight = Some(load);
-                    return Ok(answered);
+                    if decision.traced {
+                        trace(response.headers_mut(), service, endpoint);
+                    }
+                    return Ok((response, lease));
                 }
                 Err(error) => {
                     let failure = self.give_up(service, endpoint.authority(), &error);
@@ -204,7 +231,7 @@ impl Client {
                     if !may_retry {
                         return Err(failure);
                     }
-                    endpoint = strategy.pick_untried(subset, self.worker.draw(), &tried).ok_or(failure)?;
+                    endpoint = strategy.pick_untried(subset, self.worker.draw(subset), &tried).ok_or(failure)?;
                     self.worker.stats().retries.add();
                 }
             }
@@ -215,7 +242,7 @@ impl Client {
         if let Selection::Fallback(_) = selection {
             self.worker.stats().fallbacks.add();
             if self.worker.may_warn(service) {
-                tracing::warn!(service, "no gray instance: gray requests are served by the configured fallback");
+                tracing::warn!(service, "no instance of the kind that is wanted: the lane's fallback answers");
             }
         }
         selection.subset()
@@ -271,10 +298,11 @@ impl Client {
         &self,
         route: &'s Route,
         root: &Arc<Path>,
-        outgoing: Outgoing,
+        request: Request<UploadBody>,
+        original: Option<Uri>,
     ) -> Result<Response<ProxyBody>, Failure<'s>> {
-        let (head, _body) = outgoing.request.into_parts();
-        match files::serve(root, &route.files, head, outgoing.original).await {
+        let (head, _body) = request.into_parts();
+        match files::serve(root, &route.files, head, original).await {
             Ok(mut response) => {
                 route.filters.on_response(response.headers_mut());
                 Ok(response)
@@ -291,17 +319,13 @@ impl Client {
     /// What happens to a response on its way back.
     fn finish<'s>(
         &self,
-        route: &'s Route,
+        route: &Route,
+        service: &'s str,
         mut response: Response<Incoming>,
         lease: Lease,
         wanted: Option<OnUpgrade>,
         after: &mut After,
     ) -> Result<Response<ProxyBody>, Failure<'s>> {
-        let service = match &route.upstream {
-            Upstream::Service(name) => name,
-            Upstream::Fixed { authority, .. } => authority,
-            Upstream::Directory(_) => &route.id,
-        };
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if !headers::strip_response(response.headers_mut()) || (switched && wanted.is_none()) {
             tracing::warn!(service, status = response.status().as_u16(), "response that cannot be passed on");
@@ -318,6 +342,15 @@ impl Client {
             }
             _ => Ok(response.map(|incoming| ProxyBody::upstream(incoming, lease))),
         }
+    }
+}
+
+/// What is known of the way of a request whose instance says nothing about it.
+fn trace(headers: &mut HeaderMap, service: &str, endpoint: &Endpoint) {
+    if !headers.contains_key(PATH_HEADER)
+        && let Ok(path) = HeaderValue::try_from(format!("{service}@{}", endpoint.version().unwrap_or("-")))
+    {
+        headers.insert(PATH_HEADER, path);
     }
 }
 

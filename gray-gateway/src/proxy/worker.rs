@@ -11,7 +11,13 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Cache};
-use gray_common::balance::Draw;
+use gray_common::{
+    Subset,
+    balance::Draw,
+    clock::{unix_seconds, uptime_ms},
+    rule::{Decision, Reason},
+};
+use http::HeaderValue;
 use hyper::{server::conn::http1, service::service_fn};
 use tokio::{net::TcpStream, sync::Notify};
 
@@ -23,7 +29,7 @@ use super::{
     request::Client,
     stats::{Stats, WorkerStats},
 };
-use crate::snapshot::Snapshot;
+use crate::{dye::Mark, snapshot::Snapshot};
 
 /// Ticks between two looks at the idle upstream connections.
 const POOL_SWEEP_TICKS: u64 = 10;
@@ -34,15 +40,63 @@ const MAX_WARNED: usize = 1024;
 
 type Shared = Arc<ArcSwap<Snapshot>>;
 
-/// A snapshot under a counter of this thread's own: cloning the shared one for every request would make the cores
-/// fight over its counter.
-pub(super) struct Held(Arc<Snapshot>);
+/// A snapshot under a counter of this thread's own, with copies of the header values that requests are marked with:
+/// cloning the shared ones for every request would make the cores fight over their counters.
+pub(super) struct Held {
+    snapshot: Arc<Snapshot>,
+    caller: HeaderValue,
+    /// By place of the lane, plain and traced.
+    lanes: Vec<[HeaderValue; 2]>,
+    /// The last signature of each of them, with its expiry.
+    signatures: RefCell<Vec<[(u64, Option<HeaderValue>); 2]>>,
+}
+
+impl Held {
+    /// Signatures are made anew so often, in seconds; until then they are taken from here.
+    const SIGN_EVERY: u64 = 10;
+
+    fn new(snapshot: Arc<Snapshot>) -> Self {
+        // A value made from bytes is a copy of its own.
+        let copy = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes()).unwrap_or_else(|_| value.clone());
+        let lanes = snapshot.rules.lanes();
+        let lanes: Vec<_> = lanes.iter().map(|lane| [false, true].map(|traced| copy(lane.header(traced)))).collect();
+        let signatures = RefCell::new(vec![[(0, None), (0, None)]; lanes.len()]);
+        Self { caller: copy(&snapshot.caller), snapshot, lanes, signatures }
+    }
+
+    /// How a decision looks on the wire.
+    pub(super) fn mark(&self, decision: &Decision<'_>) -> Mark {
+        let off = decision.reason == Reason::Off;
+        let lane = match decision.place {
+            _ if off => None,
+            Some(place) => Some(self.lanes[place][usize::from(decision.traced)].clone()),
+            // Filled in for this request: a token, so it always fits.
+            None => decision.lane.encode(decision.revision, decision.traced).ok(),
+        };
+        let signature = self.snapshot.signing.as_ref().map(|signing| {
+            let begun = unix_seconds() / Self::SIGN_EVERY * Self::SIGN_EVERY;
+            let expiry = begun + Self::SIGN_EVERY + signing.ttl.as_secs();
+            let sign = || signing.key.sign(decision.tag(), lane.as_ref(), expiry);
+            let Some(place) = decision.place else { return sign() };
+            match &mut self.signatures.borrow_mut()[place][usize::from(decision.traced)] {
+                (known, Some(signature)) if *known == expiry => signature.clone(),
+                kept => kept_signature(kept, expiry, sign()),
+            }
+        });
+        Mark { lane, signature, caller: self.caller.clone() }
+    }
+}
+
+fn kept_signature(kept: &mut (u64, Option<HeaderValue>), expiry: u64, signature: HeaderValue) -> HeaderValue {
+    *kept = (expiry, Some(signature.clone()));
+    signature
+}
 
 impl Deref for Held {
     type Target = Snapshot;
 
     fn deref(&self) -> &Snapshot {
-        &self.0
+        &self.snapshot
     }
 }
 
@@ -70,7 +124,7 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(limits: Limits, shared: Shared, stats: Stats, index: usize) -> Self {
         let mut snapshots = Cache::new(shared);
-        let current = RefCell::new(Rc::new(Held(Arc::clone(snapshots.load()))));
+        let current = RefCell::new(Rc::new(Held::new(Arc::clone(snapshots.load()))));
         let clock = Arc::new(Clock::new());
         let mut http = http1::Builder::new();
         // Time limits are ours (connection.rs): hyper's would cost a timer per request and not tell idle from slow.
@@ -131,8 +185,8 @@ impl Worker {
         let mut snapshots = self.snapshots.borrow_mut();
         let newest = snapshots.load();
         let mut current = self.current.borrow_mut();
-        if !Arc::ptr_eq(newest, &current.0) {
-            *current = Rc::new(Held(Arc::clone(newest)));
+        if !Arc::ptr_eq(newest, &current.snapshot) {
+            *current = Rc::new(Held::new(Arc::clone(newest)));
         }
         Rc::clone(&current)
     }
@@ -141,10 +195,10 @@ impl Worker {
         self.stats.worker(self.index)
     }
 
-    pub(super) fn draw(&self) -> Draw {
+    pub(super) fn draw(&self, subset: &Subset) -> Draw {
         let turn = self.turn.get().wrapping_add(1);
         self.turn.set(turn);
-        Draw { turn, random: fastrand::u64(..) }
+        Draw { turn, random: fastrand::u64(..), now_ms: if subset.is_warming() { uptime_ms() } else { 0 } }
     }
 
     /// Whether a warning about this may be logged now: once a second.

@@ -97,7 +97,7 @@ impl RouteTable {
 
     /// The services behind `lb://` routes.
     pub fn services(&self) -> BTreeSet<Box<str>> {
-        let services = self.routes.iter().filter_map(|route| match &route.upstream {
+        let services = self.routes.iter().flat_map(|route| route.upstreams()).filter_map(|upstream| match upstream {
             Upstream::Service(name) => Some(name.clone()),
             Upstream::Fixed { .. } | Upstream::Directory(_) => None,
         });
@@ -137,6 +137,10 @@ pub struct Route {
     pub id: Box<str>,
     /// Who answers.
     pub upstream: Upstream,
+    /// Who answers on these lanes instead: `metadata.lanes`.
+    pub lanes: Vec<(Box<str>, Upstream)>,
+    /// Whether "no instance" is answered 404 and not 503: `spring.cloud.gateway.loadbalancer.use404`.
+    pub use404: bool,
     /// What is changed on the way.
     pub filters: Filters,
     /// Longest wait for a connection: `metadata.connect-timeout`, else `httpclient.connect-timeout`.
@@ -146,6 +150,18 @@ pub struct Route {
     pub response_timeout: Option<Duration>,
     /// How files are answered, when a directory answers.
     pub files: FileOptions,
+}
+
+impl Route {
+    /// Who answers a request on this lane.
+    pub fn upstream(&self, lane: &str) -> &Upstream {
+        self.lanes.iter().find(|(name, _)| **name == *lane).map_or(&self.upstream, |(_, upstream)| upstream)
+    }
+
+    /// Everybody who may answer.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Upstream> {
+        self.lanes.iter().map(|(_, upstream)| upstream).chain([&self.upstream])
+    }
 }
 
 /// Who answers.

@@ -7,12 +7,17 @@ use async_trait::async_trait;
 use e2e_tests::{Documents, Stage, nacos::Namespace};
 use gray_common::{
     config_source::{self, NacosConfigSource},
-    registry::{self, NacosOptions, NacosRegistry},
+    registry::{self, NacosOptions, NacosRegistry, Registry, Space},
 };
 
 pub(crate) async fn registry(stage: Arc<Stage>) -> Result<()> {
     let options = options(&stage).await?.0;
-    registry::contract::run(|| NacosRegistry::connect(options.clone()), "contract").await;
+    // A namespace of its own that exists, and another group of both.
+    let other = self::options(&stage).await?.1;
+    let spaces = [other.name.clone(), format!("{}@blue", other.name), "@blue".to_owned()];
+    let spaces = spaces.iter().map(|text| text.parse()).collect::<Result<Vec<Space>, _>>()?;
+    let inside = |space: &Space| -> Arc<dyn Registry> { NacosRegistry::connect(options.clone().in_space(space)) };
+    registry::contract::run(|| NacosRegistry::connect(options.clone()), &spaces, inside, "contract").await;
     Ok(())
 }
 

@@ -2,10 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    document::{Documents, Item, Section},
-    instance::Instance,
-};
+use crate::{document::Documents, instance::Instance, registry::entry};
 
 /// What one file says.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,23 +48,9 @@ pub(super) fn parse(name: &str, text: &str) -> Result<ServiceFile, String> {
         return Err("`service` is empty".into());
     }
     for instance in &file.instances {
-        check(instance)?;
+        entry::check(instance)?;
     }
     Ok(file)
-}
-
-fn check(instance: &Instance) -> Result<(), String> {
-    let Instance { host, port, weight, .. } = instance;
-    if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c.is_control() || "/@?#".contains(c)) {
-        return Err(format!("`{}` is no host: expected an IP address or a DNS name", host.escape_debug()));
-    }
-    if *port == 0 {
-        return Err(format!("{host}: port 0 cannot be connected to"));
-    }
-    if !weight.is_finite() || *weight < 0.0 {
-        return Err(format!("{host}:{port}: weight {weight} is no number from 0"));
-    }
-    Ok(())
 }
 
 fn parse_json(text: &str) -> Result<ServiceFile, String> {
@@ -88,7 +71,7 @@ fn parse_yaml(name: &str, text: &str) -> Result<ServiceFile, String> {
     if service.is_none() {
         root.error("service", "missing: whose instances are these?");
     }
-    let instances: Vec<_> = root.items("instances").iter().filter_map(|item| yaml_instance(&item.section())).collect();
+    let instances: Vec<_> = root.items("instances").iter().filter_map(|item| entry::read(&item.section())).collect();
     if instances.is_empty() && root.items("instances").is_empty() {
         root.warn("instances", "no instances");
     }
@@ -98,44 +81,6 @@ fn parse_yaml(name: &str, text: &str) -> Result<ServiceFile, String> {
         return Err(problems(found));
     }
     Ok(ServiceFile { service: service.unwrap_or_default(), instances })
-}
-
-fn yaml_instance(section: &Section<'_>) -> Option<Instance> {
-    let (host, port) = (section.string("host"), section.u64("port"));
-    if host.is_none() {
-        section.error("host", "missing: an IP address or a DNS name");
-    }
-    let port = match port {
-        Some(port) => u16::try_from(port).ok().or_else(|| {
-            section.error("port", format!("{port} is no port (1 to 65535)"));
-            None
-        }),
-        None => {
-            section.error("port", "missing: a number from 1 to 65535");
-            None
-        }
-    };
-    let mut instance = Instance::new(host.unwrap_or_default(), port.unwrap_or_default());
-    instance.weight = section.f64("weight").unwrap_or(1.0);
-    instance.healthy = section.bool("healthy").unwrap_or(true);
-    instance.enabled = section.bool("enabled").unwrap_or(true);
-    for (key, item) in section.section("metadata").keys() {
-        yaml_metadata(&mut instance, key, &item);
-    }
-    port.map(|_| instance)
-}
-
-/// Metadata keys may have dots, which a YAML document takes for nesting.
-fn yaml_metadata(instance: &mut Instance, key: String, item: &Item<'_>) {
-    if item.is_map() {
-        for (below, item) in item.section().keys() {
-            yaml_metadata(instance, format!("{key}.{below}"), &item);
-        }
-    } else if let Some(text) = item.text() {
-        instance.metadata.insert(key, text.to_owned());
-    } else {
-        item.error("expected a text");
-    }
 }
 
 /// The file that one registered instance is written to; different addresses never share one.
@@ -158,7 +103,7 @@ fn escape(text: &str) -> String {
 
 /// The text of that file.
 pub(super) fn render(service: &str, instance: &Instance) -> Result<String, String> {
-    check(instance)?;
+    entry::check(instance)?;
     let Instance { host, port, weight, healthy, enabled, metadata, space: _ } = instance.clone();
     let instances = vec![RawInstance { host, port, weight, healthy, enabled, metadata }];
     let raw = Raw { service: service.to_owned(), instances };

@@ -12,7 +12,10 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::client::{CallError, Dialer, within};
+use super::{
+    NacosOptions,
+    client::{CallError, Dialer, within},
+};
 use crate::registry::Health;
 
 /// How often a healthy connection is asked whether it still is.
@@ -147,19 +150,19 @@ impl<C: Client> Connection<C> {
 
     /// Publishes the state; one line in the log for each change between up and down, none for another failed attempt.
     fn report(&self, outcome: Result<(), &CallError>) {
-        let server = &self.dialer.options().server;
+        let NacosOptions { server, namespace, .. } = self.dialer.options();
         let now = match outcome {
             Ok(()) => Health::Up,
             Err(failure) => Health::Down(format!("Nacos at {server} does not answer, retrying: {failure}")),
         };
         let before = self.health.send_replace(now.clone());
         match (&before, &now) {
-            (Health::Down(_), Health::Up) => tracing::info!(nacos = %server, what = C::NAME, "connected"),
+            (Health::Down(_), Health::Up) => tracing::info!(nacos = %server, namespace, what = C::NAME, "connected"),
             (Health::Up, Health::Down(reason)) => {
-                tracing::warn!(nacos = %server, what = C::NAME, "connection lost, keeping what is known: {reason}");
+                tracing::warn!(nacos = %server, namespace, what = C::NAME, "connection lost, keeping what is known: {reason}");
             }
             (Health::Down(before), Health::Down(reason)) if before.starts_with("connecting") => {
-                tracing::warn!(nacos = %server, what = C::NAME, "not connected yet: {reason}");
+                tracing::warn!(nacos = %server, namespace, what = C::NAME, "not connected yet: {reason}");
             }
             _ => {}
         }

@@ -37,14 +37,16 @@ impl NamingEventListener for Pushes {
     }
 }
 
-/// Follows `service` and publishes into `state`; never ends.
+/// Follows `service` in the group of `options` and publishes into `state`; never ends. The connection must be one to the
+/// namespace of `options`.
 pub(super) async fn follow(
     connection: Arc<Connection<NamingService>>,
+    options: NacosOptions,
     service: String,
     state: watch::Sender<ServiceState>,
 ) {
     let mut clients = connection.client();
-    let mut list = Published::new(connection.dialer().options().hold, service.clone(), state);
+    let mut list = Published::new(options.hold, service.clone(), state);
     loop {
         let client = clients.borrow_and_update().clone();
         let Some(client) = client else {
@@ -54,24 +56,31 @@ pub(super) async fn follow(
             continue;
         };
         let pushes = Arc::new(Pushes(watch::Sender::new(None)));
-        subscribe(&connection, &client, &service, &pushes).await;
-        if follow_on(&connection, &client, &mut clients, &service, &pushes, &mut list).await.is_err() {
+        subscribe(&options, &client, &service, &pushes).await;
+        let source = Source { connection: &connection, client: &client, options: &options, service: &service };
+        if follow_on(&source, &mut clients, &pushes, &mut list).await.is_err() {
             return;
         }
-        retire(client, service.clone(), connection.dialer().options().group.clone(), pushes);
+        retire(client, service.clone(), options.group.clone(), pushes);
     }
+}
+
+/// Where a list is read.
+struct Source<'s> {
+    connection: &'s Connection<NamingService>,
+    client: &'s NamingService,
+    options: &'s NacosOptions,
+    service: &'s str,
 }
 
 /// Follows on one client until there is another; an error means that the registry is gone.
 async fn follow_on(
-    connection: &Connection<NamingService>,
-    client: &NamingService,
+    source: &Source<'_>,
     clients: &mut watch::Receiver<Option<NamingService>>,
-    service: &str,
     pushes: &Pushes,
     list: &mut Published,
 ) -> Result<(), watch::error::RecvError> {
-    let options = connection.dialer().options();
+    let Source { connection, client, options, service } = source;
     let mut health = connection.health();
     let mut pushed = pushes.0.subscribe();
     let mut due = Instant::now();
@@ -134,13 +143,7 @@ async fn read(
     Ok(instances)
 }
 
-async fn subscribe(
-    connection: &Connection<NamingService>,
-    client: &NamingService,
-    service: &str,
-    pushes: &Arc<Pushes>,
-) {
-    let options = connection.dialer().options();
+async fn subscribe(options: &NacosOptions, client: &NamingService, service: &str, pushes: &Arc<Pushes>) {
     let (client, name, group) = (client.clone(), service.to_owned(), Some(options.group.clone()));
     let listener: Arc<dyn NamingEventListener> = Arc::<Pushes>::clone(pushes);
     let call = async move { client.subscribe(name, group, Vec::new(), listener).await };

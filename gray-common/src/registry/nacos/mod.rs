@@ -37,13 +37,19 @@ use self::{
     connection::Connection,
     registration::{Command, Registration},
 };
-use super::{Health, Registry, RegistryError, ServiceState};
+use super::{Health, Registry, RegistryError, ServiceState, Space, space::Opened};
 use crate::instance::Instance;
 
-/// A registry on Nacos. Meant to live as long as the process: the SDK cannot close its connections for good.
+type Followed = watch::Receiver<ServiceState>;
+
+/// A registry on Nacos; a [`Space`] is another namespace or group on the same server. Meant to live as long as the
+/// process: the SDK cannot close its connections for good.
 pub struct NacosRegistry {
     connection: Arc<Connection<NamingService>>,
-    services: Mutex<HashMap<String, watch::Receiver<ServiceState>>>,
+    /// To other namespaces, by ID.
+    elsewhere: Opened<String, Connection<NamingService>>,
+    /// By namespace ID, group and name.
+    services: Mutex<HashMap<[String; 3], Followed>>,
     registrations: Mutex<HashMap<(String, String), mpsc::Sender<Command>>>,
     tasks: Mutex<JoinSet<()>>,
     runtime: Handle,
@@ -62,6 +68,7 @@ impl NacosRegistry {
         tasks.spawn_on(Arc::clone(&connection).keep(), &runtime);
         Arc::new(Self {
             connection,
+            elsewhere: Opened::new(),
             services: Mutex::default(),
             registrations: Mutex::default(),
             tasks: Mutex::new(tasks),
@@ -71,6 +78,33 @@ impl NacosRegistry {
 
     fn options(&self) -> &NacosOptions {
         self.connection.dialer().options()
+    }
+
+    fn follow(&self, connection: &Arc<Connection<NamingService>>, options: NacosOptions, service: &str) -> Followed {
+        let key = [options.namespace_id().to_owned(), options.group.clone(), service.to_owned()];
+        let mut services = lock(&self.services);
+        if let Some(state) = services.get(&key) {
+            return state.clone();
+        }
+        let (sender, state) = watch::channel(None);
+        let task = follow::follow(Arc::clone(connection), options, service.to_owned(), sender);
+        lock(&self.tasks).spawn_on(task, &self.runtime);
+        services.insert(key, state.clone());
+        state
+    }
+
+    /// The connection to the namespace of `options`; one for each, opened when first asked for.
+    fn connection_to(&self, space: &Space, options: &NacosOptions) -> Option<Arc<Connection<NamingService>>> {
+        let namespace = options.namespace_id();
+        if namespace == self.options().namespace_id() {
+            return Some(Arc::clone(&self.connection));
+        }
+        self.elsewhere.get(namespace.to_owned(), space, || {
+            let options = NacosOptions { group: self.options().group.clone(), ..options.clone() };
+            let connection = Connection::new(Arc::new(Dialer::new(options)));
+            lock(&self.tasks).spawn_on(Arc::clone(&connection).keep(), &self.runtime);
+            Ok(connection)
+        })
     }
 
     fn registration(&self, service: &str, instance: &Instance) -> mpsc::Sender<Command> {
@@ -117,15 +151,15 @@ impl Registry for NacosRegistry {
     }
 
     fn watch(&self, service: &str) -> watch::Receiver<ServiceState> {
-        let mut services = lock(&self.services);
-        if let Some(state) = services.get(service) {
-            return state.clone();
+        self.follow(&self.connection, self.options().clone(), service)
+    }
+
+    fn watch_space(&self, space: &Space, service: &str) -> watch::Receiver<ServiceState> {
+        let options = self.options().clone().in_space(space);
+        match self.connection_to(space, &options) {
+            Some(connection) => self.follow(&connection, options, service),
+            None => self.elsewhere.silent(),
         }
-        let (sender, state) = watch::channel(None);
-        let task = follow::follow(Arc::clone(&self.connection), service.to_owned(), sender);
-        lock(&self.tasks).spawn_on(task, &self.runtime);
-        services.insert(service.to_owned(), state.clone());
-        state
     }
 
     fn health(&self) -> watch::Receiver<Health> {
@@ -187,6 +221,26 @@ mod tests {
         let mut health = registry.health();
         let told = health.wait_for(|health| matches!(health, Health::Down(reason) if reason.contains("refused")));
         timeout(Duration::from_secs(5), told).await.expect("told in time").expect("alive");
+    }
+
+    #[tokio::test]
+    async fn one_connection_for_each_namespace_and_one_subscription_for_each_service() {
+        let registry = NacosRegistry::connect(NacosOptions { namespace: "own".into(), ..nowhere() });
+        let watch = |space: &str| registry.watch_space(&space.parse().expect("a space"), "user-app");
+        let own = registry.watch("user-app");
+        assert!(own.same_channel(&watch("own")) && own.same_channel(&watch("own@DEFAULT_GROUP")));
+        let lane = watch("lane");
+        assert!(lane.same_channel(&watch("lane")) && !lane.same_channel(&own));
+        assert!(!lane.same_channel(&watch("lane@blue")) && !own.same_channel(&watch("@blue")));
+        let tasks = || lock(&registry.tasks).len();
+        assert_eq!(tasks(), 2 + 4, "two connections, four subscriptions");
+
+        for number in 0..20 {
+            drop(watch(&format!("lane-{number}")));
+        }
+        assert_eq!(tasks(), 2 + 4 + 2 * 15, "sixteen other namespaces are enough");
+        let refused = watch("lane-19");
+        assert!(refused.borrow().is_none() && refused.has_changed().is_ok(), "it never answers");
     }
 
     #[tokio::test]

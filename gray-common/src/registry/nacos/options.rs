@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use crate::registry::Space;
+
 const HTTP_PORT: u16 = 8848;
 /// Nacos serves gRPC at a fixed distance from its HTTP port.
 const GRPC_OFFSET: u16 = 1000;
@@ -58,6 +60,18 @@ impl NacosOptions {
             read_timeout: Duration::from_secs(3),
             poll_interval: Duration::from_secs(60),
         }
+    }
+
+    /// The same server, seen from another space.
+    #[must_use]
+    pub fn in_space(mut self, space: &Space) -> Self {
+        if let Some(namespace) = space.namespace() {
+            self.namespace = namespace.to_owned();
+        }
+        if let Some(group) = space.group() {
+            self.group = group.to_owned();
+        }
+        self
     }
 
     /// The servers as host and HTTP port. The error says what is wrong with [`server`](Self::server).

@@ -7,6 +7,8 @@ use crate::{
     balance::VersionPolicy,
     document::{Item, Section},
     lane::{Choice, Lane, Selector, Want, is_token},
+    registry::Space,
+    settings::GraySettings,
     tag::{GrayStatus, VERSION_KEY},
 };
 
@@ -92,14 +94,14 @@ impl Fallback {
 
 impl Reader<'_> {
     /// Reads all lanes, those that are always there among them.
-    pub(super) fn read_lanes(&mut self, baseline: &Baseline, policy: &VersionPolicy, default: &str) -> Lanes {
+    pub(super) fn read_lanes(&mut self, baseline: &Baseline, settings: &GraySettings, default: &str) -> Lanes {
         let mut lanes = Lanes(BTreeMap::new());
         for (name, item) in self.section.section("lanes").keys() {
             if name == "baseline" || name == "any" || !is_token(&name) {
                 item.error(format!("`{name}` cannot be the name of a lane: it is always there, or not a plain name"));
                 continue;
             }
-            let Some((lane, open)) = self.read_lane(&name, &item.section(), baseline, name == default) else { continue };
+            let Some((lane, open)) = self.read_lane(&name, &item.section(), baseline, &settings.mesh.namespaces, name == default) else { continue };
             let value = match open {
                 None => None,
                 Some(fact) => match self.place(&fact) {
@@ -120,7 +122,7 @@ impl Reader<'_> {
         }
         let mut given = vec![baseline.lane(), Lane::any()];
         if !lanes.0.contains_key("gray") {
-            let gray = policy.gray();
+            let gray = settings.policy.gray();
             given.push(self.with_baseline(&gray, baseline));
         }
         for lane in given {
@@ -150,14 +152,16 @@ impl Reader<'_> {
         name: &str,
         section: &Section<'_>,
         baseline: &Baseline,
+        namespaces: &[Space],
         is_default: bool,
     ) -> Option<(Lane, Option<String>)> {
         let space = section.string("namespace").filter(|space| {
-            let good = Selector::parse(&format!("{space}/*")).is_some();
-            if !good {
-                section.error("namespace", "expected the ID of a namespace, `namespace@group` or `@group`");
+            let listed = namespaces.iter().any(|known| known.to_string() == *space);
+            if !listed {
+                let message = "every part of the chain must know it; add it to the `namespaces` of common-config.yaml";
+                section.error("namespace", message);
             }
-            good
+            listed
         });
         let fallback = Fallback::read(section).unwrap_or(Fallback::Baseline);
         let tag = section.parsed::<GrayStatus>("tag");

@@ -63,9 +63,16 @@ impl<'d> Reader<'d> {
         self.jwt = self.read_jwt();
         self.read_facts();
         self.read_layers();
+        if let Some(name) = self.section.string("cookie") {
+            if crate::lane::is_token(&name) {
+                self.builder.cookie(&name);
+            } else {
+                self.section.error("cookie", "expected the name of a cookie: letters, digits and . _ - +");
+            }
+        }
         let baseline = Baseline::read(&self.section.section("baseline"), &settings.policy);
         let default = self.section.string("default").unwrap_or_else(|| "baseline".to_owned());
-        let lanes = self.read_lanes(&baseline, &settings.policy, &default);
+        let lanes = self.read_lanes(&baseline, settings, &default);
         self.read_rules(&lanes);
         if let Some(gray) = lanes.get("gray") {
             self.builder.settings(settings, gray);
@@ -182,3 +189,6 @@ impl<'d> Reader<'d> {
         format!("`{text}` is no fact; there are {}{own}", source::BUILTIN)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,13 +48,14 @@ impl Reader<'_> {
             conditions.extend(read_time(item));
             return;
         }
+        if item.is_map() && !is_test(&item.section()) && (nests(name) || self.named(name).is_none()) {
+            for (below, item) in item.section().keys() {
+                self.read_fact(&format!("{name}.{below}"), &item, conditions);
+            }
+            return;
+        }
         match self.place(name) {
             Some(source) => self.read_test(source, item, false, conditions),
-            None if item.is_map() && !is_test(&item.section()) => {
-                for (below, item) in item.section().keys() {
-                    self.read_fact(&format!("{name}.{below}"), &item, conditions);
-                }
-            }
             None => item.error(self.unknown_fact(name)),
         }
     }
@@ -105,6 +106,11 @@ impl Reader<'_> {
             item.error(format!("expected {TEST_HELP}"));
         }
     }
+}
+
+/// Whether a fact of this name has members, so that a map below it may be one more step.
+fn nests(name: &str) -> bool {
+    name.starts_with("jwt.") || name.starts_with("cookie-json.")
 }
 
 fn is_test(section: &Section<'_>) -> bool {
