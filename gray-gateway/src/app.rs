@@ -20,10 +20,11 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
     admin::{self, Admin},
-    args::{DEFAULT_PORT, GatewayArgs, SERVICE},
+    args::{DEFAULT_PORT, DEFAULT_TLS_PORT, GatewayArgs, SERVICE},
     control::{CitySource, ControlLoop, GatewayConfig},
-    proxy::{self, ProxyOptions, Stats, Workers},
+    proxy::{self, ProxyOptions, Stats, TlsListener, Workers},
     snapshot::Snapshot,
+    tls,
 };
 
 /// The gateway's own document.
@@ -44,16 +45,20 @@ pub struct Application {
 }
 
 impl Application {
-    /// Binds both ports, then connects the control plane in the background. Must be called within a tokio runtime.
+    /// Binds the ports, then connects the control plane in the background. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// A port in use, flags that contradict each other; never an unreachable registry.
+    /// A port in use, a certificate that cannot be used, flags that contradict each other; never an unreachable registry.
     pub async fn build(args: &GatewayArgs) -> anyhow::Result<Self> {
         let service = &args.service;
         // Ports first: the mistake that is made most often is reported before anything else happens.
         let bind = SocketAddr::new(service.bind, service.port.unwrap_or(DEFAULT_PORT));
         let mut options = ProxyOptions::new(bind);
         options.workers = args.workers.map_or(options.workers, usize::from);
+        let (server_tls, upstream_tls) = args.tls.load()?;
+        let tls_bind = SocketAddr::new(service.bind, args.tls.tls_port.unwrap_or(DEFAULT_TLS_PORT));
+        options.tls = server_tls.clone().map(|tls| TlsListener { bind: tls_bind, tls });
+        options.upstream_tls = Arc::clone(&upstream_tls);
         let stats = Stats::new(options.workers);
         let shared = Arc::new(ArcSwap::from_pointee(Snapshot::empty()));
         let workers = proxy::start(options, Arc::clone(&shared), &stats).map_err(|error| bind_error(bind, error))?;
@@ -87,6 +92,7 @@ impl Application {
             control.run().await;
             Ok(())
         });
+        background.spawn(async move { match tls::follow(server_tls, upstream_tls).await {} });
         background.spawn(async move { axum::serve(admin_listener, admin).await });
         tracing::info!(address = %admin_address, "admin side listening");
         Ok(Self {
@@ -103,6 +109,11 @@ impl Application {
     /// Where clients come in.
     pub fn address(&self) -> SocketAddr {
         self.workers.local_addr()
+    }
+
+    /// Where clients come in by TLS, if they may.
+    pub fn tls_address(&self) -> Option<SocketAddr> {
+        self.workers.local_tls_addr()
     }
 
     /// Where the admin side listens.
@@ -137,8 +148,9 @@ impl Application {
 /// Reads the documents once, judges them as the running gateway would, and prints the report to standard error.
 ///
 /// # Errors
-/// Every problem in them, by name and line.
+/// Every problem in them, by name and line; a certificate that cannot be used.
 pub async fn check(args: &GatewayArgs) -> anyhow::Result<()> {
+    args.tls.load()?;
     let control = &args.service.control;
     let read = |documents: &_| GatewayConfig::read(documents, &control.prefix);
     let report = check_config(control, SERVICE, OWN_DOCUMENT, &[SHARED_DOCUMENT], read).await?;

@@ -1,7 +1,7 @@
 //! A request's way, top to bottom: [`Client::serve`] is begin, handle, error, and [`After`] cleans up at the end of
 //! the response, whatever happened before.
 
-use std::{borrow::Cow, net::SocketAddr, rc::Rc, sync::Arc};
+use std::{borrow::Cow, rc::Rc, sync::Arc};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use gray_common::{
@@ -61,8 +61,8 @@ struct Outgoing {
 }
 
 impl Client {
-    pub(super) fn new(worker: Rc<Worker>, state: Arc<State>, peer: SocketAddr) -> Self {
-        Self { worker, state, forwarded: Forwarded::new(peer) }
+    pub(super) fn new(worker: Rc<Worker>, state: Arc<State>, forwarded: Forwarded) -> Self {
+        Self { worker, state, forwarded }
     }
 
     /// Answers one request.
@@ -227,7 +227,7 @@ impl Client {
         dial: Dial<'_>,
         slot: &mut Option<Request<UploadBody>>,
     ) -> Result<(Response<Incoming>, Lease), SendError> {
-        let Some(bucket) = self.worker.pool.bucket(authority) else {
+        let Some(bucket) = self.worker.pool.bucket(route.scheme, authority) else {
             return Err(SendError::Unsent(std::io::Error::other("its address cannot be written into a Host header")));
         };
         if let Some(request) = slot

@@ -40,6 +40,7 @@ use http::{HeaderMap, Method};
 
 pub use self::filter::Filters;
 use self::{predicate::Predicate, trie::Trie};
+use crate::scheme::Scheme;
 
 /// All routes of one configuration revision, in their order, ready to be searched.
 #[derive(Default)]
@@ -94,7 +95,7 @@ impl RouteTable {
         &self.routes
     }
 
-    /// The services behind `lb://` routes.
+    /// The services behind `lb://` and `lb:https://` routes.
     pub fn services(&self) -> BTreeSet<Box<str>> {
         let services = self.routes.iter().filter_map(|route| match &route.upstream {
             Upstream::Service(name) => Some(name.clone()),
@@ -134,6 +135,8 @@ pub struct RequestHead<'r> {
 pub struct Route {
     /// Its name in logs and metrics: the document's `id`, else `route-<n>`.
     pub id: Box<str>,
+    /// How to speak to whoever answers.
+    pub scheme: Scheme,
     /// Who answers.
     pub upstream: Upstream,
     /// What is changed on the way.
@@ -148,9 +151,9 @@ pub struct Route {
 /// Who answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Upstream {
-    /// `lb://name`: an instance of this service.
+    /// `lb://name`, `lb:https://name`: an instance of this service.
     Service(Box<str>),
-    /// `http://host:port`: always this one.
+    /// `http://host:port`, `https://host:port`: always this one.
     Fixed {
         /// `host:port` as written, for the Host header.
         authority: Box<str>,

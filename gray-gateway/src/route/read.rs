@@ -12,10 +12,13 @@ use super::{
     text::{quoted, suggestion},
     weight,
 };
+use crate::scheme::Scheme;
 
 const OLD: &str = "spring.cloud.gateway";
 /// Where newer releases keep the same settings.
 const NEW: &str = "spring.cloud.gateway.server.webflux";
+/// What a uri may begin with.
+const SCHEMES: &str = "lb://service, lb:https://service, http://host:port or https://host:port";
 
 /// A route and where it stands, before it is put in line.
 pub(super) struct Draft {
@@ -111,10 +114,10 @@ impl Shared {
 
         let (predicates, filters): (Option<Vec<_>>, Option<Vec<_>>) =
             (predicates.into_iter().collect(), filters.into_iter().collect());
-        let (upstream, predicates, own) = (upstream?, predicates?, filters?);
+        let ((scheme, upstream), predicates, own) = (upstream?, predicates?, filters?);
         let mut filters = Filters::default();
         filters.extend(interleaved(&self.filters, own));
-        let route = Route { id: id.into(), upstream, filters, connect_timeout, response_timeout };
+        let route = Route { id: id.into(), scheme, upstream, filters, connect_timeout, response_timeout };
         (enabled && !predicates.is_empty()).then_some(Draft { order, route, predicates })
     }
 
@@ -171,35 +174,44 @@ fn positive(section: &Section<'_>, key: &str) -> Option<Duration> {
 }
 
 /// Reads a route's uri.
-fn upstream(section: &Section<'_>, uri: &str) -> Option<Upstream> {
+fn upstream(section: &Section<'_>, uri: &str) -> Option<(Scheme, Upstream)> {
     let fail = |reason: &str| {
         section.error("uri", format!("{}: {reason}", quoted(uri)));
         None
     };
     let Some((scheme, rest)) = uri.split_once("://") else {
-        return fail("expected lb://service or http://host:port");
+        return fail(&format!("expected {SCHEMES}"));
     };
     let (authority, path) = rest.find(['/', '?', '#']).map_or((rest, ""), |end| rest.split_at(end));
     if authority.contains('@') {
         return fail("a user or password in a uri is not supported");
     }
-    let upstream = match scheme.to_ascii_lowercase().as_str() {
-        "lb" if is_host(authority) => Upstream::Service(authority.into()),
-        "lb" => return fail("expected the name of a service after lb:// (letters, digits, `-`, `_`, `.`; no port)"),
-        "http" => match host_and_port(authority) {
-            Some((host, port)) => Upstream::Fixed { authority: authority.into(), host: host.into(), port },
-            None => return fail("expected http://host or http://host:port"),
-        },
-        "https" | "ws" | "wss" | "forward" | "no" | "lb:ws" | "lb:wss" | "lb:http" | "lb:https" => {
-            return fail("this scheme is not supported yet; use lb://service or http://host:port");
+    let (balanced, scheme) = match scheme.to_ascii_lowercase().as_str() {
+        "lb" => (true, Scheme::Http),
+        "lb:https" => (true, Scheme::Https),
+        "http" => (false, Scheme::Http),
+        "https" => (false, Scheme::Https),
+        "ws" | "wss" | "forward" | "no" | "lb:ws" | "lb:wss" | "lb:http" => {
+            return fail(&format!("this scheme is not supported yet; use {SCHEMES}"));
         }
-        _ => return fail("unknown scheme; use lb://service or http://host:port"),
+        _ => return fail(&format!("unknown scheme; use {SCHEMES}")),
+    };
+    let upstream = if balanced {
+        if !is_host(authority) {
+            return fail("expected the name of a service after :// (letters, digits, `-`, `_`, `.`; no port)");
+        }
+        Upstream::Service(authority.into())
+    } else {
+        let Some((host, port)) = host_and_port(authority, scheme.default_port()) else {
+            return fail(&format!("expected {scheme}://host or {scheme}://host:port"));
+        };
+        Upstream::Fixed { authority: authority.into(), host: host.into(), port }
     };
     if !matches!(path, "" | "/") {
         let path = quoted(path);
         section.warn("uri", format!("{path} has no effect, as in Spring; a path is changed by the filter RewritePath"));
     }
-    Some(upstream)
+    Some((scheme, upstream))
 }
 
 fn is_host(text: &str) -> bool {
@@ -207,7 +219,7 @@ fn is_host(text: &str) -> bool {
     text.len() <= 253 && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') && text.chars().all(fits)
 }
 
-fn host_and_port(authority: &str) -> Option<(&str, u16)> {
+fn host_and_port(authority: &str, default_port: u16) -> Option<(&str, u16)> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (address, after) = rest.split_once(']')?;
@@ -220,7 +232,7 @@ fn host_and_port(authority: &str) -> Option<(&str, u16)> {
         }
     };
     let digits = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()).then(|| port.parse().ok()).flatten();
-    let port = port.map_or(Some(80), digits).filter(|port| *port != 0)?;
+    let port = port.map_or(Some(default_port), digits).filter(|port| *port != 0)?;
     Some((host, port))
 }
 

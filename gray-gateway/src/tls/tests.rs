@@ -1,0 +1,1 @@
+//! Files that are good, bad, and changing.
