@@ -22,7 +22,7 @@ use crate::{
     admin::{self, Admin},
     args::{DEFAULT_PORT, DEFAULT_TLS_PORT, GatewayArgs, SERVICE},
     control::{CitySource, ControlLoop, GatewayConfig},
-    proxy::{self, ProxyOptions, Stats, TlsListener, Workers},
+    proxy::{self, ListenError, ProxyOptions, Stats, TlsListener, Workers},
     snapshot::Snapshot,
     tls,
 };
@@ -61,7 +61,7 @@ impl Application {
         options.upstream_tls = Arc::clone(&upstream_tls);
         let stats = Stats::new(options.workers);
         let shared = Arc::new(ArcSwap::from_pointee(Snapshot::empty()));
-        let workers = proxy::start(options, Arc::clone(&shared), &stats).map_err(|error| bind_error(bind, error))?;
+        let workers = proxy::start(options, Arc::clone(&shared), &stats).map_err(|error| start_error(bind, error))?;
         let admin_bind = SocketAddr::new(args.admin_bind, args.admin_port);
         let admin_listener = TcpListener::bind(admin_bind).await.map_err(|error| bind_error(admin_bind, error));
         let admin_listener = admin_listener.context("the admin side (--admin-port, GRAY_ADMIN_PORT)")?;
@@ -181,6 +181,17 @@ async fn warm(mut settings: watch::Receiver<SettingsState<GatewayConfig>>, regis
     for service in services {
         if registry.watch(&service).wait_for(ServiceState::is_some).await.is_err() {
             std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Says which of the two ports it was.
+fn start_error(bind: SocketAddr, error: io::Error) -> anyhow::Error {
+    let listen = error.get_ref().and_then(|inner| inner.downcast_ref::<ListenError>());
+    match listen.map(|error| error.address).filter(|address| *address != bind) {
+        None => bind_error(bind, error).into(),
+        Some(address) => {
+            anyhow::Error::new(bind_error(address, error)).context("the TLS side (--tls-port, GRAY_TLS_PORT)")
         }
     }
 }

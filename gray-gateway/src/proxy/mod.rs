@@ -34,6 +34,7 @@ mod workers;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+pub use listen::ListenError;
 pub use stats::{Stats, StatsSnapshot};
 pub use workers::{Workers, start};
 

@@ -143,7 +143,12 @@ impl Worker {
         Some((Arc::new(State::new(Arc::clone(&self.clock), head, idle)), Open::new(Rc::clone(self))))
     }
 
-    fn drive<T>(self: &Rc<Self>, stream: T, forwarded: Forwarded, state: Arc<State>) -> impl Future<Output = ()> + use<T>
+    fn drive<T>(
+        self: &Rc<Self>,
+        stream: T,
+        forwarded: Forwarded,
+        state: Arc<State>,
+    ) -> impl Future<Output = ()> + use<T>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {

@@ -55,8 +55,7 @@ impl ServerTls {
     /// # Errors
     /// When a file cannot be read or used, or the two do not belong together.
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        let files =
-            Files { certificate: PemFile::new("--tls-cert", certificate), key: PemFile::new("--tls-key", key) };
+        let files = Files { certificate: PemFile::new("--tls-cert", certificate), key: PemFile::new("--tls-key", key) };
         let (seen, pair) = files.read()?;
         let current = Arc::new(Current(ArcSwap::from_pointee(files.certified(&pair)?)));
         let unusable = |error: Error| files.certificate.wrong(error.to_string());

@@ -75,8 +75,9 @@ impl UpstreamTls {
     /// # Errors
     /// In words for the log.
     pub(crate) async fn connect(&self, host: &str, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        let name = ServerName::try_from(host.to_owned())
-            .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "no certificate can be for a host of this name"))?;
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| {
+            io::Error::new(io::ErrorKind::InvalidInput, "no certificate can be for a host of this name")
+        })?;
         let connector = TlsConnector::from(self.config().map_err(io::Error::other)?);
         connector.connect(name, socket).await.map_err(|error| explain(&error, host))
     }
@@ -120,7 +121,8 @@ fn explain(error: &io::Error, host: &str) -> io::Error {
 fn refused(error: &CertificateError, host: &str) -> String {
     match error {
         CertificateError::UnknownIssuer => {
-            "its certificate is signed by nobody who is trusted here; --upstream-ca names a file with more CAs".to_owned()
+            "its certificate is signed by nobody who is trusted here; --upstream-ca names a file with more CAs"
+                .to_owned()
         }
         CertificateError::NotValidForName => format!("its certificate is not for {host}"),
         CertificateError::NotValidForNameContext { presented, .. } => {

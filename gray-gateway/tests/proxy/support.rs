@@ -19,12 +19,13 @@ use gray_common::{
     rule::{IpSet, Matcher, Rule, RuleSet},
 };
 use gray_gateway::{
-    proxy::{Limits, ProxyOptions, Stats, Workers, start},
+    proxy::{Limits, ProxyOptions, Stats, TlsListener, Workers, start},
     route::RouteTable,
     snapshot::{ServiceSnapshot, Snapshot},
+    tls::{ServerTls, UpstreamTls},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
 
@@ -55,6 +56,8 @@ pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
 pub(crate) struct Setup {
     pub(crate) snapshot: Snapshot,
     pub(crate) limits: Limits,
+    pub(crate) tls: Option<Arc<ServerTls>>,
+    pub(crate) upstream_tls: Arc<UpstreamTls>,
 }
 
 impl Setup {
@@ -83,7 +86,7 @@ impl Setup {
             services,
             ..Snapshot::empty()
         };
-        Self { snapshot, limits: Limits::default() }
+        Self { snapshot, limits: Limits::default(), tls: None, upstream_tls: Arc::default() }
     }
 
     pub(crate) fn trusting(mut self, network: &str) -> Self {
@@ -107,7 +110,14 @@ impl Setup {
         let shared = Arc::new(ArcSwap::from_pointee(self.snapshot));
         let stats = Stats::new(2);
         let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let options = ProxyOptions { workers: 2, limits: self.limits, ..ProxyOptions::new(bind) };
+        let tls = self.tls.map(|tls| TlsListener { bind, tls });
+        let options = ProxyOptions {
+            workers: 2,
+            limits: self.limits,
+            tls,
+            upstream_tls: self.upstream_tls,
+            ..ProxyOptions::new(bind)
+        };
         let workers = start(options, Arc::clone(&shared), &stats).expect("started");
         Gateway { address: workers.local_addr(), workers, shared, stats }
     }
@@ -197,17 +207,32 @@ impl Backend {
 
     /// Answers each request with what the function says; false closes the connection afterwards.
     pub(crate) async fn serving(answer: impl Fn(&Seen) -> (String, bool) + Send + Sync + 'static) -> Self {
+        Self::wrapped(|socket| async { Some(socket) }, answer).await
+    }
+
+    /// The same on what is made of each connection; `None` ends it.
+    pub(crate) async fn wrapped<W, F, S>(
+        wrap: W,
+        answer: impl Fn(&Seen) -> (String, bool) + Send + Sync + 'static,
+    ) -> Self
+    where
+        W: Fn(TcpStream) -> F + Send + Sync + 'static,
+        F: Future<Output = Option<S>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let answer = Arc::new(answer);
         let seen = Arc::new(Mutex::new(Vec::new()));
         let record = Arc::clone(&seen);
-        let (address, connections) = listen(move |mut socket| {
-            let (answer, record) = (Arc::clone(&answer), Arc::clone(&record));
+        let (address, connections) = listen(move |socket| {
+            let (answer, record, wrapping) = (Arc::clone(&answer), Arc::clone(&record), wrap(socket));
             async move {
+                let Some(mut socket) = wrapping.await else { return };
                 let mut buffer = Vec::new();
                 while let Some(request) = read_request(&mut socket, &mut buffer).await {
                     let (bytes, keep) = answer(&request);
                     record.lock().expect("lock").push(request);
-                    if socket.write_all(bytes.as_bytes()).await.is_err() || !keep {
+                    let sent = socket.write_all(bytes.as_bytes()).await.and(socket.flush().await);
+                    if sent.is_err() || !keep {
                         return;
                     }
                 }
@@ -284,8 +309,8 @@ pub(crate) fn ok(body: &str) -> String {
 // ---- client
 
 /// A raw client connection.
-pub(crate) struct Client {
-    pub(crate) socket: TcpStream,
+pub(crate) struct Client<S = TcpStream> {
+    pub(crate) socket: S,
     pub(crate) buffer: Vec<u8>,
 }
 
@@ -315,9 +340,12 @@ impl Client {
         socket.bind(SocketAddr::new(ip, 0)).expect("bound");
         Self { socket: soon(socket.connect(address)).await.expect("connected"), buffer: Vec::new() }
     }
+}
 
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     pub(crate) async fn send(&mut self, bytes: &str) {
         soon(self.socket.write_all(bytes.as_bytes())).await.expect("sent");
+        soon(self.socket.flush()).await.expect("sent");
     }
 
     pub(crate) async fn head(&mut self) -> Option<Response> {

@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{super::Upstream, Request, read, table, taken};
+use super::{
+    super::{Route, Upstream},
+    Request, read, table, taken,
+};
+use crate::scheme::Scheme;
 
 const SHIPPED: &str = include_str!("../../../../deploy/nacos/gateway-app.yaml");
 
@@ -82,16 +86,21 @@ fn routes_without_a_name_get_one_that_is_free() {
 fn upstreams() {
     let fixed =
         |authority: &str, host: &str, port| Upstream::Fixed { authority: authority.into(), host: host.into(), port };
-    for (uri, expect) in [
-        ("lb://order-app", Upstream::Service("order-app".into())),
-        ("lb://Order_App.v1/", Upstream::Service("Order_App.v1".into())),
-        ("http://example.org", fixed("example.org", "example.org", 80)),
-        ("HTTP://127.0.0.1:8081/", fixed("127.0.0.1:8081", "127.0.0.1", 8081)),
-        ("http://[::1]:9000", fixed("[::1]:9000", "::1", 9000)),
-        ("http://[::1]", fixed("[::1]", "::1", 80)),
+    for (uri, scheme, expect) in [
+        ("lb://order-app", Scheme::Http, Upstream::Service("order-app".into())),
+        ("lb://Order_App.v1/", Scheme::Http, Upstream::Service("Order_App.v1".into())),
+        ("lb:https://order-app", Scheme::Https, Upstream::Service("order-app".into())),
+        ("http://example.org", Scheme::Http, fixed("example.org", "example.org", 80)),
+        ("https://example.org", Scheme::Https, fixed("example.org", "example.org", 443)),
+        ("HTTP://127.0.0.1:8081/", Scheme::Http, fixed("127.0.0.1:8081", "127.0.0.1", 8081)),
+        ("HTTPS://[::1]:8443", Scheme::Https, fixed("[::1]:8443", "::1", 8443)),
+        ("http://[::1]:9000", Scheme::Http, fixed("[::1]:9000", "::1", 9000)),
+        ("http://[::1]", Scheme::Http, fixed("[::1]", "::1", 80)),
     ] {
         let text = format!("spring.cloud.gateway.routes:\n- {{ id: a, uri: '{uri}', predicates: [Path=/**] }}");
-        assert_eq!(table(&text).routes()[0].upstream, expect);
+        let table = table(&text);
+        let Route { scheme: read, upstream, .. } = &*table.routes()[0];
+        assert_eq!((*read, upstream), (scheme, &expect), "{uri}");
     }
 }
 
