@@ -48,14 +48,15 @@ impl Application {
     /// Binds the ports, then connects the control plane in the background. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// A port in use, a certificate that cannot be used, flags that contradict each other; never an unreachable registry.
+    /// A port in use, a certificate that cannot be used, flags that contradict each other; never an unreachable
+    /// registry.
     pub async fn build(args: &GatewayArgs) -> anyhow::Result<Self> {
         let service = &args.service;
-        // Ports first: the mistake that is made most often is reported before anything else happens.
+        let (server_tls, upstream_tls) = args.tls.load()?;
+        // Ports first: the mistake that is made most often is reported before anything is connected.
         let bind = SocketAddr::new(service.bind, service.port.unwrap_or(DEFAULT_PORT));
         let mut options = ProxyOptions::new(bind);
         options.workers = args.workers.map_or(options.workers, usize::from);
-        let (server_tls, upstream_tls) = args.tls.load()?;
         let tls_bind = SocketAddr::new(service.bind, args.tls.tls_port.unwrap_or(DEFAULT_TLS_PORT));
         options.tls = server_tls.clone().map(|tls| TlsListener { bind: tls_bind, tls });
         options.upstream_tls = Arc::clone(&upstream_tls);

@@ -1,5 +1,5 @@
-//! Unused upstream connections of one worker, by scheme and authority. Last in, first out: the warmest connection goes first and
-//! the surplus ages.
+//! Unused upstream connections of one worker, by scheme and authority. Last in, first out: the warmest connection goes
+//! first and the surplus ages.
 
 use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
 

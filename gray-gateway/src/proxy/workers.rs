@@ -44,7 +44,8 @@ struct Listeners<L> {
 /// Binds the ports and starts the workers.
 ///
 /// # Errors
-/// When a port cannot be bound (the error holds a [`ListenError`](super::ListenError)), or a thread or its runtime cannot be created.
+/// When a port cannot be bound (the error holds a [`ListenError`](super::ListenError)), or a thread or its runtime
+/// cannot be created.
 pub fn start(options: ProxyOptions, snapshot: Arc<ArcSwap<Snapshot>>, stats: &Stats) -> io::Result<Workers> {
     let count = options.workers.max(1);
     if stats.workers() < count {

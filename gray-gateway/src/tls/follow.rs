@@ -10,6 +10,9 @@ const POLL: Duration = Duration::from_secs(1);
 /// Reloads what changes, for ever, and logs it: a new certificate at once, a bad file once.
 pub async fn follow(server: Option<Arc<ServerTls>>, upstream: Arc<UpstreamTls>) -> Infallible {
     let (mut server_complaint, mut upstream_complaint) = (Complaint::default(), Complaint::default());
+    if server.is_none() && upstream.path().is_none() {
+        return std::future::pending().await;
+    }
     loop {
         tokio::time::sleep(POLL).await;
         let (ours, theirs) = (server.clone(), Arc::clone(&upstream));

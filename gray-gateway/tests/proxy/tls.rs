@@ -193,7 +193,7 @@ async fn a_handshake_has_a_time_limit_and_does_not_hold_up_a_shutdown() {
     let mut silent = Client { socket: limited.tcp_for_tls().await, buffer: Vec::new() };
     assert!(silent.is_closed().await);
 
-    let patient = Setup::new(&[]).serving_with(&tls).start();
+    let patient = Setup::new(&[]).serving_with(&tls).limited(|l| l.head_timeout = Duration::from_secs(60)).start();
     let mut silent = Client { socket: patient.tcp_for_tls().await, buffer: Vec::new() };
     until("it is known", || patient.stats.snapshot().connections == 1).await;
     assert_eq!(soon(patient.workers.shutdown(Duration::from_secs(10))).await, 0);
