@@ -20,10 +20,11 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
     admin::{self, Admin},
-    args::{DEFAULT_PORT, GatewayArgs, SERVICE},
+    args::{DEFAULT_PORT, DEFAULT_TLS_PORT, GatewayArgs, SERVICE},
     control::{CitySource, ControlLoop, GatewayConfig},
-    proxy::{self, ProxyOptions, Stats, Workers},
+    proxy::{self, ListenError, ProxyOptions, Stats, TlsListener, Workers},
     snapshot::Snapshot,
+    tls,
 };
 
 /// The gateway's own document.
@@ -46,19 +47,24 @@ pub struct Application {
 }
 
 impl Application {
-    /// Binds both ports, then connects the control plane in the background. Must be called within a tokio runtime.
+    /// Binds the ports, then connects the control plane in the background. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// A port in use, flags that contradict each other; never an unreachable registry.
+    /// A port in use, a certificate that cannot be used, flags that contradict each other; never an unreachable
+    /// registry.
     pub async fn build(args: &GatewayArgs) -> anyhow::Result<Self> {
         let service = &args.service;
-        // Ports first: the mistake that is made most often is reported before anything else happens.
+        let (server_tls, upstream_tls) = args.tls.load()?;
+        // Ports first: the mistake that is made most often is reported before anything is connected.
         let bind = SocketAddr::new(service.bind, service.port.unwrap_or(DEFAULT_PORT));
         let mut options = ProxyOptions::new(bind);
         options.workers = args.workers.map_or(options.workers, usize::from);
+        let tls_bind = SocketAddr::new(service.bind, args.tls.tls_port.unwrap_or(DEFAULT_TLS_PORT));
+        options.tls = server_tls.clone().map(|tls| TlsListener { bind: tls_bind, tls });
+        options.upstream_tls = Arc::clone(&upstream_tls);
         let stats = Stats::new(options.workers);
         let shared = Arc::new(ArcSwap::from_pointee(Snapshot::empty()));
-        let workers = proxy::start(options, Arc::clone(&shared), &stats).map_err(|error| bind_error(bind, error))?;
+        let workers = proxy::start(options, Arc::clone(&shared), &stats).map_err(|error| start_error(bind, error))?;
         let admin_bind = SocketAddr::new(args.admin_bind, args.admin_port);
         let admin_listener = TcpListener::bind(admin_bind).await.map_err(|error| bind_error(admin_bind, error));
         let admin_listener = admin_listener.context("the admin side (--admin-port, GRAY_ADMIN_PORT)")?;
@@ -67,13 +73,8 @@ impl Application {
         let ControlPlane { registry, config } = service.control.connect(SERVICE)?;
         let settings = follow(Arc::clone(&config), &service.control.prefix);
         let city = CitySource::new(args.city_data.clone());
-        let control = ControlLoop::new(
-            settings.subscribe(),
-            Arc::clone(&registry),
-            Arc::clone(&shared),
-            city,
-            &service.version,
-        );
+        let control =
+            ControlLoop::new(settings.subscribe(), Arc::clone(&registry), Arc::clone(&shared), city, &service.version);
         let instance = service.instance(workers.local_addr().port());
         let warm = warm(settings.subscribe(), Arc::clone(&registry));
         let registration = Registration::begin(Arc::clone(&registry), SERVICE, instance, warm);
@@ -95,6 +96,7 @@ impl Application {
             control.run().await;
             Ok(())
         });
+        background.spawn(async move { match tls::follow(server_tls, upstream_tls).await {} });
         background.spawn(async move { axum::serve(admin_listener, admin).await });
         tracing::info!(address = %admin_address, "admin side listening");
         Ok(Self {
@@ -111,6 +113,11 @@ impl Application {
     /// Where clients come in.
     pub fn address(&self) -> SocketAddr {
         self.workers.local_addr()
+    }
+
+    /// Where clients come in by TLS, if they may.
+    pub fn tls_address(&self) -> Option<SocketAddr> {
+        self.workers.local_tls_addr()
     }
 
     /// Where the admin side listens.
@@ -145,8 +152,9 @@ impl Application {
 /// Reads the documents once, judges them as the running gateway would, and prints the report to standard error.
 ///
 /// # Errors
-/// Every problem in them, by name and line.
+/// Every problem in them, by name and line; a certificate that cannot be used.
 pub async fn check(args: &GatewayArgs) -> anyhow::Result<()> {
+    args.tls.load()?;
     let control = &args.service.control;
     let read = |documents: &_| GatewayConfig::read(documents, &control.prefix);
     let report = check_config(control, SERVICE, OWN_DOCUMENT, &[SHARED_DOCUMENT], read).await?;
@@ -175,6 +183,17 @@ async fn warm(mut settings: watch::Receiver<SettingsState<GatewayConfig>>, regis
     for service in config.routes.services().into_iter().filter(|service| !in_settings(service)) {
         if registry.watch(&service).wait_for(ServiceState::is_some).await.is_err() {
             std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Says which of the two ports it was.
+fn start_error(bind: SocketAddr, error: io::Error) -> anyhow::Error {
+    let listen = error.get_ref().and_then(|inner| inner.downcast_ref::<ListenError>());
+    match listen.map(|error| error.address).filter(|address| *address != bind) {
+        None => bind_error(bind, error).into(),
+        Some(address) => {
+            anyhow::Error::new(bind_error(address, error)).context("the TLS side (--tls-port, GRAY_TLS_PORT)")
         }
     }
 }

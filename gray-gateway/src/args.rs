@@ -1,12 +1,16 @@
 //! The gateway's command line. Every flag is an environment variable too.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 use clap::Parser;
 use gray_common::service::ServiceArgs;
 
+use crate::tls::{ServerTls, TlsError, UpstreamTls};
+
 /// The port the Java gateway listens on.
 pub const DEFAULT_PORT: u16 = 7000;
+/// The port for TLS, when there is a certificate.
+pub const DEFAULT_TLS_PORT: u16 = 7443;
 /// Name under which the gateway registers, and of its document (`gateway-app.yaml`).
 pub const SERVICE: &str = "gateway-app";
 
@@ -40,6 +44,43 @@ pub struct GatewayArgs {
     /// Threads that serve requests, each with its own connections; default one per core
     #[arg(long, help_heading = "Gateway", env = "GRAY_WORKERS", value_name = "N")]
     pub workers: Option<std::num::NonZeroUsize>,
+
+    /// TLS for clients and towards instances.
+    #[command(flatten)]
+    pub tls: TlsArgs,
+}
+
+/// The flags about TLS. The files are followed: a new certificate needs no restart.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct TlsArgs {
+    /// Certificate of the gateway with its chain, PEM; opens the TLS port beside the plain one
+    #[arg(long, help_heading = "Gateway", env = "GRAY_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// Private key of that certificate, PEM, without a passphrase
+    #[arg(long, help_heading = "Gateway", env = "GRAY_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Port for TLS; 0 takes a free one. Without it: 7443
+    #[arg(long, help_heading = "Gateway", env = "GRAY_TLS_PORT", value_name = "PORT", requires = "tls_cert")]
+    pub tls_port: Option<u16>,
+
+    /// More CAs to trust for https:// and lb:https:// routes, PEM, beside Mozilla's
+    #[arg(long, help_heading = "Gateway", env = "GRAY_UPSTREAM_CA", value_name = "FILE")]
+    pub upstream_ca: Option<PathBuf>,
+}
+
+impl TlsArgs {
+    /// Reads the certificate for clients, if there is one, and whose certificates count towards instances.
+    ///
+    /// # Errors
+    /// When a file cannot be read or used.
+    pub fn load(&self) -> Result<(Option<Arc<ServerTls>>, Arc<UpstreamTls>), TlsError> {
+        let server = self.tls_cert.as_deref().zip(self.tls_key.as_deref());
+        let server = server.map(|(certificate, key)| ServerTls::load(certificate, key)).transpose()?;
+        let upstream = self.upstream_ca.as_deref().map_or_else(|| Ok(UpstreamTls::default()), UpstreamTls::with_ca)?;
+        Ok((server.map(Arc::new), Arc::new(upstream)))
+    }
 }
 
 #[cfg(test)]
@@ -57,5 +98,21 @@ mod tests {
     fn healthcheck_takes_the_admin_port() {
         let args = GatewayArgs::try_parse_from(["gray-gateway", "healthcheck", "--admin-port", "17001"]);
         assert_eq!(args.expect("valid").admin_port, 17_001);
+    }
+
+    #[test]
+    fn certificate_and_key_come_together() {
+        let parse = |args: &[&str]| GatewayArgs::try_parse_from([&["gray-gateway"], args].concat());
+        for (args, missing) in [
+            (["--tls-cert", "c.pem"], "--tls-key"),
+            (["--tls-key", "k.pem"], "--tls-cert"),
+            (["--tls-port", "1"], "--tls-cert"),
+        ] {
+            let error = parse(&args).expect_err(args[0]).to_string();
+            assert!(error.contains(missing), "{error}");
+        }
+        let args = parse(&["--tls-cert", "c.pem", "--tls-key", "k.pem"]).expect("both");
+        let error = args.tls.load().expect_err("no such file").to_string();
+        assert!(error.starts_with("--tls-cert c.pem: cannot be read"), "{error}");
     }
 }

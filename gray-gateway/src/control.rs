@@ -148,7 +148,8 @@ impl ControlLoop {
             revision,
             rules: Arc::clone(&config.rules),
             signing: config.gray.mesh.signing.clone(),
-            caller: HeaderValue::try_from(self.caller.to_string()).unwrap_or_else(|_| HeaderValue::from_static(SERVICE)),
+            caller: HeaderValue::try_from(self.caller.to_string())
+                .unwrap_or_else(|_| HeaderValue::from_static(SERVICE)),
             trusted_hops: config.gray.gateway.trusted_hops.clone(),
             routes: Arc::clone(&config.routes),
             services,

@@ -202,11 +202,9 @@ mod tests {
         let value = |text| Some(HeaderValue::from_static(text));
         let caller = HeaderValue::from_static("gateway-app@V1");
         dye(&mut headers, &decision, Mark { lane: value("lane"), signature: value("signature"), caller });
-        let seen: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().expect("text"))).collect();
-        assert_eq!(
-            seen,
-            ["gray: GRAY", "gray-lane: lane", "gray-signature: signature", "gray-caller: gateway-app@V1"]
-        );
+        let seen: Vec<_> =
+            headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().expect("text"))).collect();
+        assert_eq!(seen, ["gray: GRAY", "gray-lane: lane", "gray-signature: signature", "gray-caller: gateway-app@V1"]);
     }
 
     #[test]
@@ -228,7 +226,18 @@ mod tests {
 
     #[test]
     fn spellings_of_our_headers() {
-        for name in ["gray", "g.ray", "gray_", "-gray", "g-r-a-y", "g_ra.y", "gray-lane", "gray_lane", "graysignature", "gray-caller"] {
+        for name in [
+            "gray",
+            "g.ray",
+            "gray_",
+            "-gray",
+            "g-r-a-y",
+            "g_ra.y",
+            "gray-lane",
+            "gray_lane",
+            "graysignature",
+            "gray-caller",
+        ] {
             assert!(is_ours(name), "{name}");
         }
         for name in ["grayy", "x-gray", "gra", "stingray", "", "-", "gray-tag", "gray-lanes", "gray-path"] {

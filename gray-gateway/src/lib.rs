@@ -10,4 +10,6 @@ pub mod dye;
 pub mod geo;
 pub mod proxy;
 pub mod route;
+pub mod scheme;
 pub mod snapshot;
+pub mod tls;

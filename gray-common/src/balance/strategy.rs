@@ -174,7 +174,8 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(7);
         let mut counts = vec![0; set.known().len()];
         for turn in 0..draws {
-            let endpoint = strategy.pick(set.all(), Draw { turn, random: random.u64(..), now_ms: 0 }).expect("not empty");
+            let endpoint =
+                strategy.pick(set.all(), Draw { turn, random: random.u64(..), now_ms: 0 }).expect("not empty");
             counts[usize::from(endpoint.instance().port) - 1] += 1;
         }
         counts

@@ -103,9 +103,9 @@ impl GrayClient {
     fn note_path(&self, context: &ReleaseContext, response: &Response) {
         let Some(log) = context.path() else { return };
         let told = response.headers().get(PATH_HEADER).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        log.push(told.unwrap_or_else(|| {
-            format!("{}@{}", self.service(), response.endpoint().version().unwrap_or("-"))
-        }));
+        log.push(
+            told.unwrap_or_else(|| format!("{}@{}", self.service(), response.endpoint().version().unwrap_or("-"))),
+        );
     }
 
     async fn attempt(
@@ -159,7 +159,10 @@ impl GrayClient {
     fn no_instance(&self, wanted: Option<Selector<&str>>) -> ClientError {
         metrics::counter!(telemetry::CLIENT_NO_INSTANCE_TOTAL, telemetry::SERVICE => self.service().to_owned())
             .increment(1);
-        ClientError::NoInstance { service: self.service().to_owned(), wanted: wanted.map(|selector| selector.to_string()) }
+        ClientError::NoInstance {
+            service: self.service().to_owned(),
+            wanted: wanted.map(|selector| selector.to_string()),
+        }
     }
 
     fn unsendable(&self, reason: String) -> ClientError {

@@ -90,7 +90,10 @@ async fn without_a_gray_instance_the_fallback_decides() {
     let failing = client(&instances, policy(true, Fallback::Fail));
     let call = ReleaseContext::tagged(Some(GrayStatus::Gray)).scope(failing.get("/who").send());
     let error = call.await.expect_err("nobody may answer");
-    assert!(matches!(&error, ClientError::NoInstance { wanted: Some(wanted), .. } if wanted == "version:V2"), "{error}");
+    assert!(
+        matches!(&error, ClientError::NoInstance { wanted: Some(wanted), .. } if wanted == "version:V2"),
+        "{error}"
+    );
     assert!(error.is_retryable());
 }
 

@@ -54,7 +54,8 @@ fn a_lane_that_is_too_long_is_said_to_be() {
 
 #[test]
 fn templates_are_filled() {
-    let template = Lane::new("exact", GrayStatus::Gray, [], Choice::new(Selector::open("v"), [Selector::ANY.to_owned()]));
+    let template =
+        Lane::new("exact", GrayStatus::Gray, [], Choice::new(Selector::open("v"), [Selector::ANY.to_owned()]));
     assert!(template.is_template() && !lane().is_template());
     let filled = template.filled("7.0.1");
     assert!(!filled.is_template());

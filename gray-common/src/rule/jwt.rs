@@ -62,9 +62,7 @@ impl JwtKey {
     fn verifies(&self, algorithm: &str, message: &[u8], mac: &[u8]) -> bool {
         match self {
             Self::Secret(key) => algorithm == "HS256" && hmac::verify(key, message, mac).is_ok(),
-            Self::Public { algorithm: expected, key } => {
-                algorithm == *expected && key.verify(message, mac).is_ok()
-            }
+            Self::Public { algorithm: expected, key } => algorithm == *expected && key.verify(message, mac).is_ok(),
         }
     }
 }

@@ -6,7 +6,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{settings::{GraySettings, check}, tag::GrayStatus};
+use crate::{
+    settings::{GraySettings, check},
+    tag::GrayStatus,
+};
 
 fn settings(text: &str) -> GraySettings {
     let read = |documents: &crate::document::Documents| GraySettings::read(&documents.root(), "kerwin.tool.gray");

@@ -102,7 +102,11 @@ mod tests {
             ("", "other", "other"),
         ];
         for (text, os, family) in cases {
-            assert_eq!((Agent::Os.family(text.as_bytes()), Agent::Family.family(text.as_bytes())), (os, family), "{text}");
+            assert_eq!(
+                (Agent::Os.family(text.as_bytes()), Agent::Family.family(text.as_bytes())),
+                (os, family),
+                "{text}"
+            );
         }
     }
 }

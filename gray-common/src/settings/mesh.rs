@@ -102,7 +102,6 @@ impl AdmissionRules {
         };
         (!self.drain.is_empty() && drained()) || self.edges.iter().any(forbidden)
     }
-
 }
 
 impl Mesh {
@@ -186,8 +185,11 @@ fn edges(gray: &Section<'_>) -> Vec<Edge> {
             text
         };
         let (from, to) = (needed("from"), needed("to"));
-        let allow: Vec<_> =
-            section.items("allow").iter().filter_map(|item| item.required_text("a version").map(str::to_owned)).collect();
+        let allow: Vec<_> = section
+            .items("allow")
+            .iter()
+            .filter_map(|item| item.required_text("a version").map(str::to_owned))
+            .collect();
         if section.exists() && allow.is_empty() {
             section.error("allow", "name at least one version that may be called");
         }

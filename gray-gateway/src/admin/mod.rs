@@ -122,7 +122,7 @@ async fn status(State(admin): State<Admin>) -> impl IntoResponse {
         .rules
         .rules()
         .iter()
-        .map(|rule| json!({ "name": rule.name, "target": rule.target.as_str() }))
+        .map(|rule| json!({ "name": rule.name, "lane": snapshot.rules.lanes()[rule.lane].lane().name() }))
         .collect();
     let routes: Vec<_> = snapshot.routes.routes().iter().map(|route| route.id.to_string()).collect();
     let body = json!({
@@ -132,6 +132,7 @@ async fn status(State(admin): State<Admin>) -> impl IntoResponse {
         "registry": health(&admin.registry.borrow()),
         "config": health(&admin.config.borrow()),
         "cityData": snapshot.city.is_some(),
+        "rulesRevision": snapshot.rules.revision(),
         "rules": rules,
         "routes": routes,
         "services": services,

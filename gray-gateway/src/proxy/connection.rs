@@ -1,9 +1,9 @@
 //! One client connection: where it stands, how long it may stand there, and the future that drives it.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     rc::Rc,
     sync::{
         Arc,
@@ -20,7 +20,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{body::ProxyBody, clock::Clock, worker::Worker};
 
@@ -31,7 +31,7 @@ const LATE_TICKS: u64 = 5;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Phase {
-    /// The first byte of the first request.
+    /// The end of a TLS handshake, then the first byte of the first request.
     Fresh,
     /// The rest of a request's head.
     Head,
@@ -89,6 +89,11 @@ impl State {
         }
     }
 
+    /// The TLS handshake is done.
+    fn secured(&self) {
+        self.enter(Phase::Fresh, self.clock.deadline(self.head_ticks.min(self.idle_ticks)));
+    }
+
     /// A request is being served.
     pub(super) fn busy(&self) {
         self.enter(Phase::Busy, u64::MAX);
@@ -134,6 +139,14 @@ impl State {
         due
     }
 
+    /// Lets what was accepted as we began to drain have a last short while.
+    fn hurry(&self) {
+        let late = self.clock.deadline(LATE_TICKS);
+        if self.deadline.load(Relaxed) > late {
+            self.enter(Phase::Fresh, late);
+        }
+    }
+
     fn is_overdue_between_requests(&self) -> bool {
         self.expired.load(Relaxed) && (self.is(Phase::Fresh) || self.is(Phase::Head) || self.is(Phase::Idle))
     }
@@ -148,19 +161,19 @@ pub(super) enum GaveUp {
     Response,
 }
 
-/// The client's socket, telling [`State`] when bytes arrive.
-pub(super) struct ClientIo {
-    inner: TokioIo<TcpStream>,
+/// The client's stream, telling [`State`] when bytes arrive.
+pub(super) struct ClientIo<T> {
+    inner: TokioIo<T>,
     state: Arc<State>,
 }
 
-impl ClientIo {
-    pub(super) fn new(socket: TcpStream, state: Arc<State>) -> Self {
-        Self { inner: TokioIo::new(socket), state }
+impl<T> ClientIo<T> {
+    pub(super) fn new(stream: T, state: Arc<State>) -> Self {
+        Self { inner: TokioIo::new(stream), state }
     }
 }
 
-impl Read for ClientIo {
+impl<T: AsyncRead + Unpin> Read for ClientIo<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
         self.state.received();
@@ -168,7 +181,7 @@ impl Read for ClientIo {
     }
 }
 
-impl Write for ClientIo {
+impl<T: AsyncWrite + Unpin> Write for ClientIo<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write(cx, buf)
     }
@@ -196,29 +209,30 @@ impl Write for ClientIo {
 
 pin_project! {
     /// Drives one connection: HTTP, then the worker's wishes (drain), then the time limits.
-    pub(super) struct Drive<S>
+    pub(super) struct Drive<T, S>
     where
         S: HttpService<Incoming>,
     {
         #[pin]
-        http: UpgradeableConnection<ClientIo, S>,
+        http: UpgradeableConnection<ClientIo<T>, S>,
         state: Arc<State>,
         watch: Watch,
         closing: bool,
     }
 }
 
-impl<S> Drive<S>
+impl<T, S> Drive<T, S>
 where
     S: HttpService<Incoming>,
 {
-    pub(super) fn new(http: UpgradeableConnection<ClientIo, S>, state: Arc<State>, worker: Rc<Worker>) -> Self {
+    pub(super) fn new(http: UpgradeableConnection<ClientIo<T>, S>, state: Arc<State>, worker: Rc<Worker>) -> Self {
         Self { http, state, watch: Watch { worker, id: None }, closing: false }
     }
 }
 
-impl<S> Future for Drive<S>
+impl<T, S> Future for Drive<T, S>
 where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: HttpService<Incoming, ResBody = ProxyBody>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
@@ -239,9 +253,7 @@ where
         if this.watch.worker.is_draining() && !*this.closing {
             if this.state.is(Phase::Fresh) {
                 // Accepted on our behalf, perhaps with the request in its buffer: let it be read.
-                if this.state.deadline.load(Relaxed) > this.state.clock.deadline(LATE_TICKS) {
-                    this.state.enter(Phase::Fresh, this.state.clock.deadline(LATE_TICKS));
-                }
+                this.state.hurry();
                 return Poll::Pending;
             }
             *this.closing = true;
@@ -250,6 +262,28 @@ where
         }
         Poll::Pending
     }
+}
+
+/// A TLS handshake, under the limits of a first request; `None` when it took too long.
+pub(super) async fn secure<F: Future>(handshake: F, state: &Arc<State>, worker: &Rc<Worker>) -> Option<F::Output> {
+    let mut watch = Watch { worker: Rc::clone(worker), id: None };
+    let mut handshake = pin!(handshake);
+    let outcome = poll_fn(|cx| {
+        watch.register(state, cx);
+        if let Poll::Ready(outcome) = handshake.as_mut().poll(cx) {
+            return Poll::Ready(Some(outcome));
+        }
+        if state.is_overdue_between_requests() {
+            return Poll::Ready(None);
+        }
+        if worker.is_draining() {
+            state.hurry();
+        }
+        Poll::Pending
+    })
+    .await;
+    state.secured();
+    outcome
 }
 
 /// The worker's entry for a connection, for as long as it lives.

@@ -6,18 +6,19 @@ use std::{cell::RefCell, fmt::Write, net::SocketAddr, rc::Rc};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::scheme::Scheme;
+
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
-/// Listeners speak plain HTTP.
-const PROTO: &str = "http";
 
 /// What one connection's requests are forwarded with.
 pub(super) struct Forwarded {
     peer: SocketAddr,
     peer_ip: HeaderValue,
+    scheme: Scheme,
     /// As of the last request.
     asked: RefCell<Option<Rc<Asked>>>,
     prefix: RefCell<Option<HeaderValue>>,
@@ -41,9 +42,10 @@ impl Asked {
 }
 
 impl Forwarded {
-    pub(super) fn new(peer: SocketAddr) -> Self {
+    pub(super) fn new(peer: SocketAddr, scheme: Scheme) -> Self {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        Self { peer, peer_ip: value(&peer.ip().to_string()), asked: RefCell::default(), prefix: RefCell::default() }
+        let peer_ip = value(&peer.ip().to_string());
+        Self { peer, peer_ip, scheme, asked: RefCell::default(), prefix: RefCell::default() }
     }
 
     /// The peer's socket; IPv4 is never written as IPv6.
@@ -65,11 +67,11 @@ impl Forwarded {
     }
 
     fn read(&self, host: Option<&HeaderValue>) -> Result<Asked, &'static str> {
-        let mut forwarded = format!("proto={PROTO};");
+        let mut forwarded = format!("proto={};", self.scheme);
         let (mut name_len, mut port) = (0, None);
         if let Some(host) = host {
             let text = host.to_str().ok().filter(|text| is_host(text)).ok_or("Host is no host")?;
-            let (name, number) = split(text).ok_or("Host is no host")?;
+            let (name, number) = split(text, self.scheme).ok_or("Host is no host")?;
             name_len = name.len();
             port = Some(value(number));
             // Writing to a string does not fail.
@@ -86,7 +88,7 @@ impl Forwarded {
         };
         put(header::FORWARDED, asked.forwarded.clone());
         put(X_FORWARDED_FOR, self.peer_ip.clone());
-        put(X_FORWARDED_PROTO, HeaderValue::from_static(PROTO));
+        put(X_FORWARDED_PROTO, HeaderValue::from_static(self.scheme.as_str()));
         if let (Some(host), Some(port)) = (&asked.host, &asked.port) {
             put(X_FORWARDED_HOST, host.clone());
             put(X_FORWARDED_PORT, port.clone());
@@ -125,14 +127,18 @@ fn is_host(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:[]!$&'()*+,;=%".contains(&byte))
 }
 
-/// `name:port`, the port being 80 when there is none.
-fn split(host: &str) -> Option<(&str, &str)> {
+/// `name:port`, with the scheme's port when there is none.
+fn split(host: &str, scheme: Scheme) -> Option<(&str, &str)> {
     let name_len = if host.starts_with('[') { host.find(']')? + 1 } else { host.find(':').unwrap_or(host.len()) };
     let (name, rest) = host.split_at_checked(name_len)?;
+    let default_port = match scheme {
+        Scheme::Http => "80",
+        Scheme::Https => "443",
+    };
     let port = match rest.strip_prefix(':') {
-        None if rest.is_empty() => "80",
+        None if rest.is_empty() => default_port,
         None => return None,
-        Some("") => "80",
+        Some("") => default_port,
         Some(port) => port.parse::<u16>().ok().filter(|_| port.bytes().all(|b| b.is_ascii_digit())).map(|_| port)?,
     };
     (!name.is_empty()).then_some((name, port))
@@ -151,10 +157,10 @@ mod tests {
             ("[::1]", ("[::1]", "80")),
             ("[::1]:81", ("[::1]", "81")),
         ] {
-            assert_eq!(split(host), Some(expect), "{host}");
+            assert_eq!(split(host, Scheme::Http), Some(expect), "{host}");
         }
         for host in ["a:b", "a:1:2", "::1", ":80", "[::1", "[::1]x", "a:65536", "a:+1"] {
-            assert_eq!(split(host), None, "{host}");
+            assert_eq!(split(host, Scheme::Http), None, "{host}");
         }
         for host in ["", "a/b", "a@b", "a\"b", "a b", "a\\b", "a?b", "ä"] {
             assert!(!is_host(host), "{host}");
@@ -163,7 +169,7 @@ mod tests {
 
     #[test]
     fn strangers_are_overwritten_and_trusted_hops_continued() {
-        let forwarded = Forwarded::new("[::ffff:9.9.9.9]:4321".parse().expect("peer"));
+        let forwarded = Forwarded::new("[::ffff:9.9.9.9]:4321".parse().expect("peer"), Scheme::Http);
         let host = HeaderValue::from_static("shop:7000");
         for (trusted, expect) in [(false, "9.9.9.9"), (true, "1.1.1.1, 2.2.2.2, 9.9.9.9")] {
             let mut headers = HeaderMap::new();
@@ -184,5 +190,19 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_static("other"));
         assert_eq!(forwarded.asked(&headers).expect("host").name(), Some("other"));
+    }
+
+    #[test]
+    fn what_came_by_tls_is_said_to_be_https() {
+        let forwarded = Forwarded::new("9.9.9.9:4321".parse().expect("peer"), Scheme::Https);
+        for (host, port) in [("shop", "443"), ("shop:7443", "7443")] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static(host));
+            let asked = forwarded.asked(&headers).expect("host");
+            forwarded.set(&mut headers, &asked, None, false);
+            assert_eq!(headers[header::FORWARDED], format!("proto=https;host=\"{host}\";for=\"9.9.9.9:4321\""));
+            assert_eq!(headers[X_FORWARDED_PROTO], "https");
+            assert_eq!(headers[X_FORWARDED_PORT], port);
+        }
     }
 }

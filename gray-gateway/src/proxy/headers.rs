@@ -148,7 +148,19 @@ mod tests {
 
     #[test]
     fn no_spelling_of_the_tag_passes() {
-        for name in ["gray", "g.ray", "gray_", "gr-ay", "-gray", "_gray", ".gray", "g_r_a_y", "gray-lane", "gray_signature", "gray-caller"] {
+        for name in [
+            "gray",
+            "g.ray",
+            "gray_",
+            "gr-ay",
+            "-gray",
+            "_gray",
+            ".gray",
+            "g_r_a_y",
+            "gray-lane",
+            "gray_signature",
+            "gray-caller",
+        ] {
             assert_eq!(left(&[(name, "GRAY"), ("grayish", "x")], true), ["grayish"], "{name}");
         }
     }

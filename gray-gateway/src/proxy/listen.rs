@@ -10,6 +10,15 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// Connections that the kernel accepts on our behalf before it refuses.
 const BACKLOG: i32 = 1024;
 
+/// Which address cannot be listened on: what is inside the error of [`start`](super::start) in that case.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {cause}")]
+pub struct ListenError {
+    /// The address.
+    pub address: SocketAddr,
+    cause: String,
+}
+
 /// Binds `count` listeners to one address; port 0 becomes the same free port for all.
 ///
 /// # Errors
@@ -45,7 +54,7 @@ fn socket(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
 
 fn explain(address: SocketAddr, error: &io::Error) -> io::Error {
     let hint = if error.kind() == io::ErrorKind::AddrInUse { "; is another process using this port?" } else { "" };
-    io::Error::new(error.kind(), format!("cannot listen on {address}: {error}{hint}"))
+    io::Error::new(error.kind(), ListenError { address, cause: format!("{error}{hint}") })
 }
 
 #[cfg(test)]

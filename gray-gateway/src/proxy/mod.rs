@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `workers` | bind, start, drain |
 //! | `worker` | what one thread owns |
-//! | `connection` | one client connection, its time limits |
+//! | `connection` | one client connection, plain or TLS, its time limits |
 //! | `request` | a request's way, top to bottom |
 //! | `check`, `path` | what is refused before anything else looks at it |
 //! | `headers`, `forwarded` | what is stripped and what is set |
@@ -34,13 +34,16 @@ mod upstream;
 mod worker;
 mod workers;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+pub use listen::ListenError;
 pub use stats::{Stats, StatsSnapshot};
 pub use workers::{Workers, start};
 
+use crate::tls::{ServerTls, UpstreamTls};
+
 /// How the proxy is set up.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ProxyOptions {
     /// Where to listen; port 0 lets the system choose.
     pub bind: SocketAddr,
@@ -48,16 +51,30 @@ pub struct ProxyOptions {
     pub workers: usize,
     /// Whether another process may listen on the same port already (restart with overlap).
     pub share_port: bool,
+    /// Where and with which certificate to listen for TLS besides; `None`: nowhere.
+    pub tls: Option<TlsListener>,
+    /// Whose certificates count when an instance is called over TLS.
+    pub upstream_tls: Arc<UpstreamTls>,
     /// Limits.
     pub limits: Limits,
 }
 
 impl ProxyOptions {
-    /// Listening on `bind`, one worker per core, default limits.
+    /// Listening on `bind`, one worker per core, default limits, no TLS for clients.
     pub fn new(bind: SocketAddr) -> Self {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { bind, workers, share_port: false, limits: Limits::default() }
+        let upstream_tls = Arc::default();
+        Self { bind, workers, share_port: false, tls: None, upstream_tls, limits: Limits::default() }
     }
+}
+
+/// The listener for TLS.
+#[derive(Clone, Debug)]
+pub struct TlsListener {
+    /// Where to listen; port 0 lets the system choose.
+    pub bind: SocketAddr,
+    /// The certificate.
+    pub tls: Arc<ServerTls>,
 }
 
 /// What a client, an upstream or a connection may use at most. Times are kept to within 0.2 s.
@@ -67,11 +84,11 @@ pub struct Limits {
     pub max_headers: usize,
     /// Bytes of request line and headers, at least 8 KiB; more is answered 431.
     pub max_head_bytes: usize,
-    /// From a request's first byte to the end of its headers; then the connection is closed.
+    /// From a request's first byte to the end of its headers, and for a TLS handshake; then the connection is closed.
     pub head_timeout: Duration,
     /// Between two requests of one connection; then it is closed.
     pub idle_timeout: Duration,
-    /// To connect to an instance, per attempt, unless the route says otherwise.
+    /// To connect to an instance, TLS handshake included, per attempt, unless the route says otherwise.
     pub connect_timeout: Duration,
     /// From the end of the request, or the last part of its body, to the head of the response, unless the route says
     /// otherwise.

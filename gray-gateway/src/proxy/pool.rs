@@ -1,5 +1,5 @@
-//! Unused upstream connections of one worker, by authority. Last in, first out: the warmest connection goes first and
-//! the surplus ages.
+//! Unused upstream connections of one worker, by scheme and authority. Last in, first out: the warmest connection goes
+//! first and the surplus ages.
 
 use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
 
@@ -11,21 +11,27 @@ use super::{
     body::UploadBody,
     clock::{Clock, ticks},
 };
+use crate::{scheme::Scheme, tls::UpstreamTls};
 
 /// The handle of one upstream connection.
 pub(super) type Sender = SendRequest<UploadBody>;
 
 /// All upstream connections that wait for work.
 pub(super) struct Pool {
-    buckets: RefCell<HashMap<Box<str>, Rc<Bucket>>>,
+    plain: RefCell<Buckets>,
+    encrypted: RefCell<Buckets>,
+    tls: Arc<UpstreamTls>,
     clock: Arc<Clock>,
     idle_ticks: u64,
     max_idle: usize,
 }
 
-/// The connections to one authority.
+type Buckets = HashMap<Box<str>, Rc<Bucket>>;
+
+/// The connections of one scheme to one authority.
 pub(super) struct Bucket {
     host: HeaderValue,
+    tls: Option<Arc<UpstreamTls>>,
     idle: RefCell<Vec<Idle>>,
     clock: Arc<Clock>,
     idle_ticks: u64,
@@ -38,23 +44,31 @@ struct Idle {
 }
 
 impl Pool {
-    pub(super) fn new(limits: &Limits, clock: Arc<Clock>) -> Self {
+    pub(super) fn new(limits: &Limits, tls: Arc<UpstreamTls>, clock: Arc<Clock>) -> Self {
         Self {
-            buckets: RefCell::default(),
+            plain: RefCell::default(),
+            encrypted: RefCell::default(),
+            tls,
             clock,
             idle_ticks: ticks(limits.pool_idle_timeout),
             max_idle: limits.pool_idle_per_endpoint,
         }
     }
 
-    /// The connections to an authority; `None` when the authority cannot be sent in a header.
-    pub(super) fn bucket(&self, authority: &str) -> Option<Rc<Bucket>> {
-        let mut buckets = self.buckets.borrow_mut();
+    /// The connections to an authority; `None` when the authority cannot be sent in a header. Plain and encrypted ones
+    /// to the same authority are strangers.
+    pub(super) fn bucket(&self, scheme: Scheme, authority: &str) -> Option<Rc<Bucket>> {
+        let (buckets, tls) = match scheme {
+            Scheme::Http => (&self.plain, None),
+            Scheme::Https => (&self.encrypted, Some(&self.tls)),
+        };
+        let mut buckets = buckets.borrow_mut();
         if let Some(bucket) = buckets.get(authority) {
             return Some(Rc::clone(bucket));
         }
         let bucket = Rc::new(Bucket {
             host: HeaderValue::from_str(authority).ok()?,
+            tls: tls.map(Arc::clone),
             idle: RefCell::default(),
             clock: Arc::clone(&self.clock),
             idle_ticks: self.idle_ticks,
@@ -65,16 +79,18 @@ impl Pool {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.buckets.borrow().is_empty()
+        self.plain.borrow().is_empty() && self.encrypted.borrow().is_empty()
     }
 
     /// Drops connections that are closed or too old, and authorities without any.
     pub(super) fn sweep(&self) {
         let now = self.clock.now();
-        self.buckets.borrow_mut().retain(|_, bucket| {
-            bucket.idle.borrow_mut().retain(|idle| now < idle.until && !idle.sender.is_closed());
-            Rc::strong_count(bucket) > 1 || !bucket.idle.borrow().is_empty()
-        });
+        for buckets in [&self.plain, &self.encrypted] {
+            buckets.borrow_mut().retain(|_, bucket| {
+                bucket.idle.borrow_mut().retain(|idle| now < idle.until && !idle.sender.is_closed());
+                Rc::strong_count(bucket) > 1 || !bucket.idle.borrow().is_empty()
+            });
+        }
     }
 }
 
@@ -82,6 +98,11 @@ impl Bucket {
     /// `host:port` as the instance wants to be called.
     pub(super) fn host(&self) -> &HeaderValue {
         &self.host
+    }
+
+    /// How new connections are encrypted, if they are.
+    pub(super) fn tls(&self) -> Option<&UpstreamTls> {
+        self.tls.as_deref()
     }
 
     /// The connection used last that is still good.

@@ -1,7 +1,7 @@
 //! A request's way, top to bottom: [`Client::serve`] is begin, handle, error, and [`After`] cleans up at the end of
 //! the response, whatever happened before.
 
-use std::{borrow::Cow, cell::OnceCell, net::SocketAddr, path::Path, rc::Rc, sync::Arc};
+use std::{borrow::Cow, cell::OnceCell, path::Path, rc::Rc, sync::Arc};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use gray_common::{
@@ -31,6 +31,7 @@ use crate::{
     client_address::client_address,
     dye::{self, ClientFacts},
     route::{RequestHead, Route, Upstream},
+    scheme::Scheme,
     snapshot::{ServiceSnapshot, Snapshot},
 };
 
@@ -67,9 +68,16 @@ struct Outgoing<'s> {
     original: Option<Uri>,
 }
 
+/// How a request goes on.
+#[derive(Clone, Copy)]
+struct Hop<'s> {
+    route: &'s Route,
+    scheme: Scheme,
+}
+
 impl Client {
-    pub(super) fn new(worker: Rc<Worker>, state: Arc<State>, peer: SocketAddr) -> Self {
-        Self { worker, state, forwarded: Forwarded::new(peer) }
+    pub(super) fn new(worker: Rc<Worker>, state: Arc<State>, forwarded: Forwarded) -> Self {
+        Self { worker, state, forwarded }
     }
 
     /// Answers one request.
@@ -110,14 +118,16 @@ impl Client {
     ) -> Result<Response<ProxyBody>, Failure<'s>> {
         let (route, outgoing) = self.prepare(snapshot, request)?;
         let Outgoing { request, decision, told, upgrade, original } = outgoing;
-        let mut response = match route.upstream(decision.lane.name()) {
+        let target = route.target(decision.lane.name());
+        let hop = Hop { route, scheme: target.scheme };
+        let mut response = match &target.upstream {
             Upstream::Service(service) => {
-                let (response, lease) = self.balance(snapshot, route, service, &decision, request, after).await?;
+                let (response, lease) = self.balance(snapshot, hop, service, &decision, request, after).await?;
                 self.finish(route, service, response, lease, upgrade, after)?
             }
             Upstream::Fixed { authority, host, port } => {
                 let dial = Dial { address: None, host, port: *port };
-                let (response, lease) = match self.attempt(route, authority, dial, &mut Some(request)).await {
+                let (response, lease) = match self.attempt(hop, authority, dial, &mut Some(request)).await {
                     Ok(answered) => answered,
                     Err(error) => return Err(self.give_up(authority, authority, &error)),
                 };
@@ -196,13 +206,13 @@ impl Client {
     async fn balance<'s>(
         &self,
         snapshot: &'s Snapshot,
-        route: &'s Route,
+        hop: Hop<'s>,
         service: &'s str,
         decision: &Decision<'_>,
         request: Request<UploadBody>,
         after: &mut After,
     ) -> Result<(Response<Incoming>, Lease), Failure<'s>> {
-        let nobody = || Failure::NoInstance { service, hidden: route.use404 };
+        let nobody = || Failure::NoInstance { service, hidden: hop.route.use404 };
         let Some(ServiceSnapshot { set, strategy }) = snapshot.services.get(service) else { return Err(nobody()) };
         let Some(subset) = self.subset(select(set, decision.lane.choice(service).iter()), service) else {
             return Err(nobody());
@@ -214,7 +224,7 @@ impl Client {
             let load = endpoint.load().begin();
             let instance = endpoint.instance();
             let dial = Dial { address: endpoint.address(), host: &instance.host, port: instance.port };
-            match self.attempt(route, endpoint.authority(), dial, &mut slot).await {
+            match self.attempt(hop, endpoint.authority(), dial, &mut slot).await {
                 Ok((mut response, lease)) => {
                     load.responded();
                     after.in_flight = Some(load);
@@ -251,12 +261,12 @@ impl Client {
     /// One attempt at one authority.
     async fn attempt(
         &self,
-        route: &Route,
+        Hop { route, scheme }: Hop<'_>,
         authority: &str,
         dial: Dial<'_>,
         slot: &mut Option<Request<UploadBody>>,
     ) -> Result<(Response<Incoming>, Lease), SendError> {
-        let Some(bucket) = self.worker.pool.bucket(authority) else {
+        let Some(bucket) = self.worker.pool.bucket(scheme, authority) else {
             return Err(SendError::Unsent(std::io::Error::other("its address cannot be written into a Host header")));
         };
         if let Some(request) = slot

@@ -6,13 +6,17 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::{body::Incoming, client::conn::http1::Builder};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 
 use super::{
     body::UploadBody,
     connection::{GaveUp, State},
     pool::{Bucket, Lease, Sender},
 };
+use crate::tls::UpstreamTls;
 
 /// Whom to dial: the registry's or the configuration's word, never the request's.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +57,7 @@ pub(super) async fn send(
         let is_new = pooled.is_none();
         let mut sender = match pooled {
             Some(sender) => sender,
-            None => connect(dial, patience.connect).await.map_err(SendError::Unsent)?,
+            None => connect(dial, bucket.tls(), patience.connect).await.map_err(SendError::Unsent)?,
         };
         let Some(request) = slot.take() else {
             return Err(SendError::Unsent(io::Error::other("there is no request to send")));
@@ -83,24 +87,39 @@ pub(super) async fn send(
     }
 }
 
-async fn connect(dial: Dial<'_>, limit: Duration) -> io::Result<Sender> {
-    static HTTP: LazyLock<Builder> = LazyLock::new(|| {
-        let mut http = Builder::new();
-        http.preserve_header_case(true);
-        http
-    });
+async fn connect(dial: Dial<'_>, tls: Option<&UpstreamTls>, limit: Duration) -> io::Result<Sender> {
     let connecting = async {
         let socket = match dial.address {
             Some(address) => TcpStream::connect(address).await?,
             None => TcpStream::connect((dial.host, dial.port)).await?,
         };
         socket.set_nodelay(true)?;
-        HTTP.handshake(TokioIo::new(socket)).await.map_err(io::Error::other)
+        match tls {
+            None => speak(socket).await,
+            // In a box, so that plain requests do not carry the room for a handshake.
+            Some(tls) => Box::pin(async { speak(tls.connect(dial.host, socket).await?).await }).await,
+        }
     };
-    let (sender, connection) = match tokio::time::timeout(limit, connecting).await {
-        Ok(connected) => connected?,
-        Err(_) => return Err(io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {limit:?}"))),
-    };
+    match tokio::time::timeout(limit, connecting).await {
+        Ok(connected) => connected,
+        Err(_) => {
+            let what = if tls.is_some() { "TLS connection" } else { "connection" };
+            Err(io::Error::new(io::ErrorKind::TimedOut, format!("no {what} within {limit:?}")))
+        }
+    }
+}
+
+/// HTTP on a stream that is ready for it.
+async fn speak<T>(stream: T) -> io::Result<Sender>
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    static HTTP: LazyLock<Builder> = LazyLock::new(|| {
+        let mut http = Builder::new();
+        http.preserve_header_case(true);
+        http
+    });
+    let (sender, connection) = HTTP.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     tokio::task::spawn_local(async move {
         if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "upstream connection ended");

@@ -19,17 +19,23 @@ use gray_common::{
 };
 use http::HeaderValue;
 use hyper::{server::conn::http1, service::service_fn};
-use tokio::{net::TcpStream, sync::Notify};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::Notify,
+};
+use tokio_rustls::TlsAcceptor;
 
 use super::{
     Limits,
     clock::{Clock, TICK, ticks},
-    connection::{ClientIo, Drive, State},
+    connection::{self, ClientIo, Drive, State},
+    forwarded::Forwarded,
     pool::Pool,
     request::Client,
     stats::{Stats, WorkerStats},
 };
-use crate::{dye::Mark, snapshot::Snapshot};
+use crate::{dye::Mark, scheme::Scheme, snapshot::Snapshot, tls::UpstreamTls};
 
 /// Ticks between two looks at the idle upstream connections.
 const POOL_SWEEP_TICKS: u64 = 10;
@@ -122,7 +128,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(limits: Limits, shared: Shared, stats: Stats, index: usize) -> Self {
+    pub(super) fn new(limits: Limits, tls: Arc<UpstreamTls>, shared: Shared, stats: Stats, index: usize) -> Self {
         let mut snapshots = Cache::new(shared);
         let current = RefCell::new(Rc::new(Held::new(Arc::clone(snapshots.load()))));
         let clock = Arc::new(Clock::new());
@@ -135,7 +141,7 @@ impl Worker {
             http.max_headers(limits.max_headers);
         }
         Self {
-            pool: Pool::new(&limits, Arc::clone(&clock)),
+            pool: Pool::new(&limits, tls, Arc::clone(&clock)),
             limits,
             clock,
             http,
@@ -155,29 +161,58 @@ impl Worker {
 
     /// Serves an accepted connection on this thread.
     pub(super) fn accept(self: &Rc<Self>, socket: TcpStream, peer: SocketAddr) {
-        if let Err(error) = socket.set_nodelay(true) {
-            // The client is gone already.
-            tracing::debug!(%error, "connection dropped");
-            return;
-        }
-        if self.open.get() == 0 {
-            self.clock.advance();
-        }
-        let state =
-            State::new(Arc::clone(&self.clock), ticks(self.limits.head_timeout), ticks(self.limits.idle_timeout));
-        let state = Arc::new(state);
-        let client = Rc::new(Client::new(Rc::clone(self), Arc::clone(&state), peer));
-        let open = Open::new(Rc::clone(self));
-        let service = service_fn(move |request| {
-            let client = Rc::clone(&client);
-            async move { Ok::<_, std::convert::Infallible>(client.serve(request).await) }
-        });
-        let http = self.http.serve_connection(ClientIo::new(socket, Arc::clone(&state)), service).with_upgrades();
-        let drive = Drive::new(http, state, Rc::clone(self));
+        let Some((state, open)) = self.welcome(&socket) else { return };
+        let drive = self.drive(socket, Forwarded::new(peer, Scheme::Http), state);
         tokio::task::spawn_local(async move {
             drive.await;
             drop(open);
         });
+    }
+
+    /// The same after a TLS handshake.
+    pub(super) fn accept_tls(self: &Rc<Self>, socket: TcpStream, peer: SocketAddr, tls: &TlsAcceptor) {
+        let Some((state, open)) = self.welcome(&socket) else { return };
+        let (worker, handshake) = (Rc::clone(self), tls.accept(socket));
+        tokio::task::spawn_local(async move {
+            match connection::secure(handshake, &state, &worker).await {
+                Some(Ok(stream)) => worker.drive(stream, Forwarded::new(peer, Scheme::Https), state).await,
+                Some(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+                None => tracing::debug!(%peer, "TLS handshake took too long"),
+            }
+            drop(open);
+        });
+    }
+
+    /// From here on the connection is counted.
+    fn welcome(self: &Rc<Self>, socket: &TcpStream) -> Option<(Arc<State>, Open)> {
+        if let Err(error) = socket.set_nodelay(true) {
+            // The client is gone already.
+            tracing::debug!(%error, "connection dropped");
+            return None;
+        }
+        if self.open.get() == 0 {
+            self.clock.advance();
+        }
+        let (head, idle) = (ticks(self.limits.head_timeout), ticks(self.limits.idle_timeout));
+        Some((Arc::new(State::new(Arc::clone(&self.clock), head, idle)), Open::new(Rc::clone(self))))
+    }
+
+    fn drive<T>(
+        self: &Rc<Self>,
+        stream: T,
+        forwarded: Forwarded,
+        state: Arc<State>,
+    ) -> impl Future<Output = ()> + use<T>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let client = Rc::new(Client::new(Rc::clone(self), Arc::clone(&state), forwarded));
+        let service = service_fn(move |request| {
+            let client = Rc::clone(&client);
+            async move { Ok::<_, std::convert::Infallible>(client.serve(request).await) }
+        });
+        let http = self.http.serve_connection(ClientIo::new(stream, Arc::clone(&state)), service).with_upgrades();
+        Drive::new(http, state, Rc::clone(self))
     }
 
     /// The newest snapshot.

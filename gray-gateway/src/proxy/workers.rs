@@ -12,11 +12,13 @@ use std::{
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use tokio::{
+    net::TcpStream,
     runtime::{Builder, LocalOptions, LocalRuntime},
     sync::{oneshot, watch},
 };
+use tokio_rustls::TlsAcceptor;
 
-use super::{ProxyOptions, listen, stats::Stats, worker::Worker};
+use super::{ProxyOptions, TlsListener, listen, stats::Stats, worker::Worker};
 use crate::snapshot::Snapshot;
 
 /// Rest after a failed accept: out of file descriptors, most likely.
@@ -28,14 +30,22 @@ const GRACE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Workers {
     local: SocketAddr,
+    local_tls: Option<SocketAddr>,
     stop: watch::Sender<Option<Instant>>,
     ended: Vec<oneshot::Receiver<usize>>,
 }
 
-/// Binds the port and starts the workers.
+/// One worker's listening sockets.
+struct Listeners<L> {
+    plain: L,
+    tls: Option<(L, TlsAcceptor)>,
+}
+
+/// Binds the ports and starts the workers.
 ///
 /// # Errors
-/// When the port cannot be bound, or a thread or its runtime cannot be created.
+/// When a port cannot be bound (the error holds a [`ListenError`](super::ListenError)), or a thread or its runtime
+/// cannot be created.
 pub fn start(options: ProxyOptions, snapshot: Arc<ArcSwap<Snapshot>>, stats: &Stats) -> io::Result<Workers> {
     let count = options.workers.max(1);
     if stats.workers() < count {
@@ -46,24 +56,33 @@ pub fn start(options: ProxyOptions, snapshot: Arc<ArcSwap<Snapshot>>, stats: &St
     }
     let listeners = listen::bind(options.bind, count, options.share_port)?;
     let local = listeners.first().map_or(Ok(options.bind), TcpListener::local_addr)?;
+    let mut tls_listeners = Vec::new().into_iter();
+    let (mut local_tls, mut acceptor) = (None, None);
+    if let Some(TlsListener { bind, tls }) = &options.tls {
+        let bound = listen::bind(*bind, count, options.share_port)?;
+        local_tls = bound.first().map(TcpListener::local_addr).transpose()?;
+        tls_listeners = bound.into_iter();
+        acceptor = Some(tls.acceptor());
+    }
     let (stop, stopping) = watch::channel(None);
     let (report, reports) = mpsc::channel();
     let mut ended = Vec::new();
-    for (index, listener) in listeners.into_iter().enumerate() {
+    for (index, plain) in listeners.into_iter().enumerate() {
+        let listeners = Listeners { plain, tls: tls_listeners.next().zip(acceptor.clone()) };
         let (end, has_ended) = oneshot::channel();
         let (limits, snapshot, stats) = (options.limits.clone(), Arc::clone(&snapshot), stats.clone());
-        let (stopping, report) = (stopping.clone(), report.clone());
+        let (upstream_tls, stopping, report) = (Arc::clone(&options.upstream_tls), stopping.clone(), report.clone());
         thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-            let ready = runtime(listener);
+            let ready = runtime(listeners);
             let (ready, outcome) = match ready {
                 Ok(parts) => (Some(parts), Ok(())),
                 Err(error) => (None, Err(error)),
             };
             // Nobody listens when `start` failed on another worker; then we end by `stopping`.
             let _told = report.send(outcome);
-            if let Some((runtime, listener)) = ready {
-                let worker = Rc::new(Worker::new(limits, snapshot, stats, index));
-                let cut_off = runtime.block_on(run(worker, listener, stopping));
+            if let Some((runtime, listeners)) = ready {
+                let worker = Rc::new(Worker::new(limits, upstream_tls, snapshot, stats, index));
+                let cut_off = runtime.block_on(run(worker, listeners, stopping));
                 // Takes every task along, and with it the rest of the connections.
                 drop(runtime);
                 let _told = end.send(cut_off);
@@ -76,13 +95,21 @@ pub fn start(options: ProxyOptions, snapshot: Arc<ArcSwap<Snapshot>>, stats: &St
         outcome?;
     }
     tracing::info!(address = %local, workers = count, "listening");
-    Ok(Workers { local, stop, ended })
+    if let Some(address) = local_tls {
+        tracing::info!(%address, "listening for TLS");
+    }
+    Ok(Workers { local, local_tls, stop, ended })
 }
 
 impl Workers {
     /// Where it listens; the real port when 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// Where it listens for TLS, if it does.
+    pub fn local_tls_addr(&self) -> Option<SocketAddr> {
+        self.local_tls
     }
 
     /// Stops accepting, answers what has been asked with `Connection: close`, and ends after `drain` at the latest.
@@ -103,29 +130,58 @@ impl Workers {
     }
 }
 
-fn runtime(listener: TcpListener) -> io::Result<(LocalRuntime, tokio::net::TcpListener)> {
+fn runtime(listeners: Listeners<TcpListener>) -> io::Result<(LocalRuntime, Listeners<tokio::net::TcpListener>)> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    let listener = {
+    let listeners = {
         let _inside = runtime.enter();
-        tokio::net::TcpListener::from_std(listener)?
+        let Listeners { plain, tls } = listeners;
+        let tls = tls.map(|(listener, acceptor)| Ok::<_, io::Error>((from_std(listener)?, acceptor))).transpose()?;
+        Listeners { plain: from_std(plain)?, tls }
     };
-    Ok((runtime, listener))
+    Ok((runtime, listeners))
+}
+
+fn from_std(listener: TcpListener) -> io::Result<tokio::net::TcpListener> {
+    tokio::net::TcpListener::from_std(listener)
 }
 
 /// One worker's life; returns how many connections were still open at its end.
 async fn run(
     worker: Rc<Worker>,
-    listener: tokio::net::TcpListener,
-    mut stopping: watch::Receiver<Option<Instant>>,
+    listeners: Listeners<tokio::net::TcpListener>,
+    stopping: watch::Receiver<Option<Instant>>,
 ) -> usize {
     let sweeper = Rc::clone(&worker);
     tokio::task::spawn_local(async move { sweeper.sweep().await });
+    let Listeners { plain, tls } = listeners;
+    let plain = accept(plain, &worker, stopping.clone(), |socket, peer| worker.accept(socket, peer));
+    match tls {
+        None => plain.await,
+        Some((tls, acceptor)) => {
+            let serve = |socket, peer| worker.accept_tls(socket, peer, &acceptor);
+            tokio::join!(plain, accept(tls, &worker, stopping.clone(), serve));
+        }
+    }
+    worker.drain();
+    // No deadline: the handle was dropped.
+    let deadline = stopping.borrow().unwrap_or_else(Instant::now);
+    let _in_time = tokio::time::timeout_at(deadline.into(), worker.closed()).await;
+    worker.open()
+}
+
+/// Accepts until told to stop.
+async fn accept(
+    listener: tokio::net::TcpListener,
+    worker: &Worker,
+    mut stopping: watch::Receiver<Option<Instant>>,
+    serve: impl Fn(TcpStream, SocketAddr),
+) {
     loop {
         tokio::select! {
             biased;
             _ = stopping.changed() => break,
             accepted = listener.accept() => match accepted {
-                Ok((socket, peer)) => worker.accept(socket, peer),
+                Ok((socket, peer)) => serve(socket, peer),
                 Err(error) => {
                     if worker.may_warn("accept") {
                         tracing::warn!(%error, "cannot accept connections; trying on");
@@ -137,12 +193,6 @@ async fn run(
     }
     // What the kernel has accepted on our behalf belongs to us still.
     while let Some(Ok((socket, peer))) = listener.accept().now_or_never() {
-        worker.accept(socket, peer);
+        serve(socket, peer);
     }
-    drop(listener);
-    worker.drain();
-    // No deadline: the handle was dropped.
-    let deadline = stopping.borrow().unwrap_or_else(Instant::now);
-    let _in_time = tokio::time::timeout_at(deadline.into(), worker.closed()).await;
-    worker.open()
 }

@@ -41,6 +41,7 @@ use http::{HeaderMap, Method};
 
 pub use self::{files::FileOptions, filter::Filters};
 use self::{predicate::Predicate, trie::Trie};
+use crate::scheme::Scheme;
 
 /// All routes of one configuration revision, in their order, ready to be searched.
 #[derive(Default)]
@@ -95,12 +96,13 @@ impl RouteTable {
         &self.routes
     }
 
-    /// The services behind `lb://` routes.
+    /// The services behind `lb://` and `lb:https://` routes.
     pub fn services(&self) -> BTreeSet<Box<str>> {
-        let services = self.routes.iter().flat_map(|route| route.upstreams()).filter_map(|upstream| match upstream {
-            Upstream::Service(name) => Some(name.clone()),
-            Upstream::Fixed { .. } | Upstream::Directory(_) => None,
-        });
+        let services =
+            self.routes.iter().flat_map(|route| route.targets()).filter_map(|target| match &target.upstream {
+                Upstream::Service(name) => Some(name.clone()),
+                Upstream::Fixed { .. } | Upstream::Directory(_) => None,
+            });
         services.collect()
     }
 }
@@ -136,9 +138,9 @@ pub struct Route {
     /// Its name in logs and metrics: the document's `id`, else `route-<n>`.
     pub id: Box<str>,
     /// Who answers.
-    pub upstream: Upstream,
+    pub target: Target,
     /// Who answers on these lanes instead: `metadata.lanes`.
-    pub lanes: Vec<(Box<str>, Upstream)>,
+    pub lanes: Vec<(Box<str>, Target)>,
     /// Whether "no instance" is answered 404 and not 503: `spring.cloud.gateway.loadbalancer.use404`.
     pub use404: bool,
     /// What is changed on the way.
@@ -154,22 +156,31 @@ pub struct Route {
 
 impl Route {
     /// Who answers a request on this lane.
-    pub fn upstream(&self, lane: &str) -> &Upstream {
-        self.lanes.iter().find(|(name, _)| **name == *lane).map_or(&self.upstream, |(_, upstream)| upstream)
+    pub fn target(&self, lane: &str) -> &Target {
+        self.lanes.iter().find(|(name, _)| **name == *lane).map_or(&self.target, |(_, target)| target)
     }
 
     /// Everybody who may answer.
-    pub fn upstreams(&self) -> impl Iterator<Item = &Upstream> {
-        self.lanes.iter().map(|(_, upstream)| upstream).chain([&self.upstream])
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.lanes.iter().map(|(_, target)| target).chain([&self.target])
     }
+}
+
+/// Who answers, and how to speak to them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Plain or over TLS.
+    pub scheme: Scheme,
+    /// Who.
+    pub upstream: Upstream,
 }
 
 /// Who answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Upstream {
-    /// `lb://name`: an instance of this service.
+    /// `lb://name`, `lb:https://name`: an instance of this service.
     Service(Box<str>),
-    /// `http://host:port`: always this one.
+    /// `http://host:port`, `https://host:port`: always this one.
     Fixed {
         /// `host:port` as written, for the Host header.
         authority: Box<str>,

@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::Ipv6Addr, time::Duration};
 use gray_common::document::{Item, Origin, Section};
 
 use super::{
-    FileOptions, Filters, Route, Upstream,
+    FileOptions, Filters, Route, Target, Upstream,
     definition::relaxed,
     files,
     filter::Filter,
@@ -13,10 +13,13 @@ use super::{
     text::{quoted, suggestion},
     weight,
 };
+use crate::scheme::Scheme;
 
 const OLD: &str = "spring.cloud.gateway";
 /// Where newer releases keep the same settings.
 const NEW: &str = "spring.cloud.gateway.server.webflux";
+/// What a uri may begin with.
+const SCHEMES: &str = "lb://service, lb:https://service, http://host:port, https://host:port or file:///directory";
 
 /// A route and where it stands, before it is put in line.
 pub(super) struct Draft {
@@ -30,6 +33,7 @@ struct Shared {
     filters: Vec<Filter>,
     connect_timeout: Option<Duration>,
     response_timeout: Option<Duration>,
+    use404: bool,
 }
 
 /// What a route's `metadata` says.
@@ -48,6 +52,7 @@ pub(super) fn drafts(root: &Section<'_>) -> Vec<Draft> {
         filters: filters.iter().filter_map(Filter::read).collect(),
         connect_timeout: positive(&http, "connect-timeout"),
         response_timeout: positive(&http, "response-timeout"),
+        use404: gateway.holder("loadbalancer").section("loadbalancer").bool("use404").unwrap_or(false),
     };
     let holder = gateway.holder("routes");
     let items = holder.items("routes");
@@ -63,6 +68,7 @@ pub(super) fn drafts(root: &Section<'_>) -> Vec<Draft> {
     gateway.new.items("routes");
     gateway.new.items("default-filters");
     gateway.new.section("httpclient");
+    gateway.new.section("loadbalancer");
     gateway.old.warn_unknown("this gateway does not know this setting; it has no effect");
     drafts
 }
@@ -96,7 +102,7 @@ impl Shared {
         let section = item.section();
         let id = section.string("id").inspect(|id| ids.take(id, &section)).unwrap_or_default();
         let upstream = match section.string("uri") {
-            Some(uri) => upstream(&section, &uri),
+            Some(uri) => upstream(&section, "uri", &uri),
             None => {
                 section.error("uri", "a route needs a `uri`: lb://service, http://host:port or file:///directory");
                 None
@@ -112,26 +118,31 @@ impl Shared {
             section.error("predicates", "a route can be in one weight group only");
         }
         let filters: Vec<_> = section.items("filters").iter().map(Filter::read).collect();
-        let is_directory = matches!(upstream, Some(Upstream::Directory(_)));
-        let Metadata { connect_timeout, response_timeout, files } =
-            self.metadata(&section.section("metadata"), is_directory);
+        let metadata = section.section("metadata");
+        let lanes = lanes(&metadata.section("lanes"));
+        let is_directory = |target: &Target| matches!(target.upstream, Upstream::Directory(_));
+        let has_directory = matches!(&upstream, Some((_, Upstream::Directory(_))))
+            || lanes.iter().any(|(_, target)| is_directory(target));
+        let Metadata { connect_timeout, response_timeout, files } = self.metadata(&metadata, has_directory);
         let order = section.parsed("order").unwrap_or(0);
         let enabled = section.bool("enabled").unwrap_or(true);
         section.reject_unknown();
 
         let (predicates, filters): (Option<Vec<_>>, Option<Vec<_>>) =
             (predicates.into_iter().collect(), filters.into_iter().collect());
-        let (upstream, predicates, own) = (upstream?, predicates?, filters?);
+        let ((scheme, upstream), predicates, own) = (upstream?, predicates?, filters?);
         let mut filters = Filters::default();
         filters.extend(interleaved(&self.filters, own));
-        let route = Route { id: id.into(), upstream, filters, connect_timeout, response_timeout, files };
+        let target = Target { scheme, upstream };
+        let use404 = self.use404;
+        let route = Route { id: id.into(), target, lanes, use404, filters, connect_timeout, response_timeout, files };
         (enabled && !predicates.is_empty()).then_some(Draft { order, route, predicates })
     }
 
     /// A route's own limits in milliseconds (a negative response timeout lifts the common one), and how it answers
     /// files.
-    fn metadata(&self, metadata: &Section<'_>, is_directory: bool) -> Metadata {
-        const KNOWN: [&str; 4] = ["connect-timeout", "response-timeout", "fallback", "max-age"];
+    fn metadata(&self, metadata: &Section<'_>, has_directory: bool) -> Metadata {
+        const KNOWN: [&str; 5] = ["connect-timeout", "response-timeout", "fallback", "max-age", "lanes"];
         let mut read = Metadata {
             connect_timeout: self.connect_timeout,
             response_timeout: self.response_timeout,
@@ -157,7 +168,8 @@ impl Shared {
                         read.response_timeout = u64::try_from(millis).ok().map(Duration::from_millis);
                     }
                 }
-                "fallback" | "maxage" if !is_directory => {
+                "lanes" => {}
+                "fallback" | "maxage" if !has_directory => {
                     value.warn("has no effect: it is for a directory (a uri such as file:///srv/web/v1)");
                 }
                 "fallback" => match files::fallback(text) {
@@ -196,41 +208,61 @@ fn positive(section: &Section<'_>, key: &str) -> Option<Duration> {
     Some(duration)
 }
 
-/// Reads a route's uri.
-fn upstream(section: &Section<'_>, uri: &str) -> Option<Upstream> {
+/// `metadata.lanes`: who answers on some lanes instead.
+fn lanes(section: &Section<'_>) -> Vec<(Box<str>, Target)> {
+    let keys = section.keys();
+    let lanes = keys.iter().filter_map(|(lane, item)| {
+        let uri = item.required_text(SCHEMES)?;
+        let (scheme, upstream) = upstream(section, lane, uri)?;
+        Some((lane.as_str().into(), Target { scheme, upstream }))
+    });
+    lanes.collect()
+}
+
+/// Reads the uri under a key.
+fn upstream(section: &Section<'_>, key: &str, uri: &str) -> Option<(Scheme, Upstream)> {
     let fail = |reason: &str| {
-        section.error("uri", format!("{}: {reason}", quoted(uri)));
+        section.error(key, format!("{}: {reason}", quoted(uri)));
         None
     };
     match files::directory(uri) {
-        Some(Ok(directory)) => return Some(Upstream::Directory(directory)),
+        Some(Ok(directory)) => return Some((Scheme::Http, Upstream::Directory(directory))),
         Some(Err(reason)) => return fail(reason),
         None => {}
     }
     let Some((scheme, rest)) = uri.split_once("://") else {
-        return fail("expected lb://service, http://host:port or file:///directory");
+        return fail(&format!("expected {SCHEMES}"));
     };
     let (authority, path) = rest.find(['/', '?', '#']).map_or((rest, ""), |end| rest.split_at(end));
     if authority.contains('@') {
         return fail("a user or password in a uri is not supported");
     }
-    let upstream = match scheme.to_ascii_lowercase().as_str() {
-        "lb" if is_host(authority) => Upstream::Service(authority.into()),
-        "lb" => return fail("expected the name of a service after lb:// (letters, digits, `-`, `_`, `.`; no port)"),
-        "http" => match host_and_port(authority) {
-            Some((host, port)) => Upstream::Fixed { authority: authority.into(), host: host.into(), port },
-            None => return fail("expected http://host or http://host:port"),
-        },
-        "https" | "ws" | "wss" | "forward" | "no" | "lb:ws" | "lb:wss" | "lb:http" | "lb:https" => {
-            return fail("this scheme is not supported yet; use lb://service, http://host:port or file:///directory");
+    let (balanced, scheme) = match scheme.to_ascii_lowercase().as_str() {
+        "lb" => (true, Scheme::Http),
+        "lb:https" => (true, Scheme::Https),
+        "http" => (false, Scheme::Http),
+        "https" => (false, Scheme::Https),
+        "ws" | "wss" | "forward" | "no" | "lb:ws" | "lb:wss" | "lb:http" => {
+            return fail(&format!("this scheme is not supported yet; use {SCHEMES}"));
         }
-        _ => return fail("unknown scheme; use lb://service, http://host:port or file:///directory"),
+        _ => return fail(&format!("unknown scheme; use {SCHEMES}")),
+    };
+    let upstream = if balanced {
+        if !is_host(authority) {
+            return fail("expected the name of a service after :// (letters, digits, `-`, `_`, `.`; no port)");
+        }
+        Upstream::Service(authority.into())
+    } else {
+        let Some((host, port)) = host_and_port(authority, scheme.default_port()) else {
+            return fail(&format!("expected {scheme}://host or {scheme}://host:port"));
+        };
+        Upstream::Fixed { authority: authority.into(), host: host.into(), port }
     };
     if !matches!(path, "" | "/") {
         let path = quoted(path);
-        section.warn("uri", format!("{path} has no effect, as in Spring; a path is changed by the filter RewritePath"));
+        section.warn(key, format!("{path} has no effect, as in Spring; a path is changed by the filter RewritePath"));
     }
-    Some(upstream)
+    Some((scheme, upstream))
 }
 
 fn is_host(text: &str) -> bool {
@@ -238,7 +270,7 @@ fn is_host(text: &str) -> bool {
     text.len() <= 253 && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') && text.chars().all(fits)
 }
 
-fn host_and_port(authority: &str) -> Option<(&str, u16)> {
+fn host_and_port(authority: &str, default_port: u16) -> Option<(&str, u16)> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (address, after) = rest.split_once(']')?;
@@ -251,7 +283,7 @@ fn host_and_port(authority: &str) -> Option<(&str, u16)> {
         }
     };
     let digits = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()).then(|| port.parse().ok()).flatten();
-    let port = port.map_or(Some(80), digits).filter(|port| *port != 0)?;
+    let port = port.map_or(Some(default_port), digits).filter(|port| *port != 0)?;
     Some((host, port))
 }
 

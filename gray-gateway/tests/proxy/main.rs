@@ -1,10 +1,12 @@
 //! The data plane on real sockets: what a client sends, what a backend gets, byte by byte.
 
 mod bodies;
+mod certificates;
 mod edge;
 mod files;
 mod gray;
 mod life;
 mod support;
+mod tls;
 mod upstream;
 mod wire;

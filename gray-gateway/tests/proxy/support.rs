@@ -12,19 +12,15 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use gray_common::{
-    GRAY_HEADER, GrayStatus, Instance, InstanceSet,
-    balance::{Fallback, VersionPolicy},
-    document::Documents,
-    rule::{IpSet, Matcher, Rule, RuleSet},
-};
+use gray_common::{Instance, InstanceSet, document::Documents, rule::IpSet, settings::check};
 use gray_gateway::{
-    proxy::{Limits, ProxyOptions, Stats, Workers, start},
-    route::RouteTable,
+    control::GatewayConfig,
+    proxy::{Limits, ProxyOptions, Stats, TlsListener, Workers, start},
     snapshot::{ServiceSnapshot, Snapshot},
+    tls::{ServerTls, UpstreamTls},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
 
@@ -50,11 +46,17 @@ pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
 
 // ---- gateway
 
+/// Gray release on for `gray: gray-996`.
+const HEAD: &str = "kerwin.tool.gray: { load: true, version: { prodVersion: V1, grayVersion: V2 }, \
+                    gateway: { enabled: true, grayHeadKey: gray, grayHeadValue: gray-996 } }\n";
+
 /// A snapshot in the making.
 #[derive(Clone)]
 pub(crate) struct Setup {
     pub(crate) snapshot: Snapshot,
     pub(crate) limits: Limits,
+    pub(crate) tls: Option<Arc<ServerTls>>,
+    pub(crate) upstream_tls: Arc<UpstreamTls>,
 }
 
 impl Setup {
@@ -67,23 +69,33 @@ impl Setup {
     }
 
     pub(crate) fn with_routes(routes: &str, instances: &[Instance]) -> Self {
-        let text = format!("spring.cloud.gateway.routes: {routes}\n");
-        let documents = Documents::parse(&[("test.yaml", &text)], &|_| None).expect("well formed");
-        let routes = Arc::new(RouteTable::read(&documents.root()));
-        let problems = documents.take_problems();
-        assert!(problems.is_empty(), "{problems:?}");
-        let head = Matcher::Header { name: GRAY_HEADER, value: b"gray-996".as_slice().into() };
-        let rule = Rule { name: "head".into(), any: vec![vec![head]], target: GrayStatus::Gray };
+        Self::with_documents(&format!("spring.cloud.gateway.routes: {routes}\n{HEAD}"), instances)
+    }
+
+    /// As a whole, settings included.
+    pub(crate) fn with_documents(text: &str, instances: &[Instance]) -> Self {
+        let read = |documents: &Documents| GatewayConfig::read(documents, "kerwin.tool.gray");
+        let (config, problems) = check(&[("test.yaml", text)], read).unwrap_or_else(|problems| panic!("{problems}"));
+        assert!(problems.is_empty(), "{problems}");
         let mut services = HashMap::new();
         services.insert("app".into(), service(instances));
         let snapshot = Snapshot {
-            rules: RuleSet::new(vec![rule], GrayStatus::Prod),
-            policy: VersionPolicy { load: true, fallback: Fallback::Prod, ..VersionPolicy::default() },
-            routes,
+            rules: config.rules,
+            signing: config.gray.mesh.signing.clone(),
+            routes: config.routes,
             services,
             ..Snapshot::empty()
         };
-        Self { snapshot, limits: Limits::default() }
+        Self { snapshot, limits: Limits::default(), tls: None, upstream_tls: Arc::default() }
+    }
+
+    /// Other rules: the value of the key `gray`.
+    pub(crate) fn ruled(mut self, rules: &str) -> Self {
+        let text = format!("{HEAD}gray: {rules}\n");
+        let read = |documents: &Documents| GatewayConfig::read(documents, "kerwin.tool.gray");
+        let (config, _) = check(&[("test.yaml", &text)], read).unwrap_or_else(|problems| panic!("{problems}"));
+        self.snapshot.rules = config.rules;
+        self
     }
 
     pub(crate) fn trusting(mut self, network: &str) -> Self {
@@ -91,11 +103,8 @@ impl Setup {
         self
     }
 
-    pub(crate) fn gray_for(mut self, network: &str) -> Self {
-        let rule =
-            Rule { name: "ip".into(), any: vec![vec![Matcher::ClientIp(ips(network))]], target: GrayStatus::Gray };
-        self.snapshot.rules = RuleSet::new(vec![rule], GrayStatus::Prod);
-        self
+    pub(crate) fn gray_for(self, network: &str) -> Self {
+        self.ruled(&format!("{{ rules: [{{ name: ip, when: {{ ip: {network} }}, lane: gray }}] }}"))
     }
 
     pub(crate) fn limited(mut self, limit: impl FnOnce(&mut Limits)) -> Self {
@@ -107,7 +116,14 @@ impl Setup {
         let shared = Arc::new(ArcSwap::from_pointee(self.snapshot));
         let stats = Stats::new(2);
         let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let options = ProxyOptions { workers: 2, limits: self.limits, ..ProxyOptions::new(bind) };
+        let tls = self.tls.map(|tls| TlsListener { bind, tls });
+        let options = ProxyOptions {
+            workers: 2,
+            limits: self.limits,
+            tls,
+            upstream_tls: self.upstream_tls,
+            ..ProxyOptions::new(bind)
+        };
         let workers = start(options, Arc::clone(&shared), &stats).expect("started");
         Gateway { address: workers.local_addr(), workers, shared, stats }
     }
@@ -197,17 +213,32 @@ impl Backend {
 
     /// Answers each request with what the function says; false closes the connection afterwards.
     pub(crate) async fn serving(answer: impl Fn(&Seen) -> (String, bool) + Send + Sync + 'static) -> Self {
+        Self::wrapped(|socket| async { Some(socket) }, answer).await
+    }
+
+    /// The same on what is made of each connection; `None` ends it.
+    pub(crate) async fn wrapped<W, F, S>(
+        wrap: W,
+        answer: impl Fn(&Seen) -> (String, bool) + Send + Sync + 'static,
+    ) -> Self
+    where
+        W: Fn(TcpStream) -> F + Send + Sync + 'static,
+        F: Future<Output = Option<S>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let answer = Arc::new(answer);
         let seen = Arc::new(Mutex::new(Vec::new()));
         let record = Arc::clone(&seen);
-        let (address, connections) = listen(move |mut socket| {
-            let (answer, record) = (Arc::clone(&answer), Arc::clone(&record));
+        let (address, connections) = listen(move |socket| {
+            let (answer, record, wrapping) = (Arc::clone(&answer), Arc::clone(&record), wrap(socket));
             async move {
+                let Some(mut socket) = wrapping.await else { return };
                 let mut buffer = Vec::new();
                 while let Some(request) = read_request(&mut socket, &mut buffer).await {
                     let (bytes, keep) = answer(&request);
                     record.lock().expect("lock").push(request);
-                    if socket.write_all(bytes.as_bytes()).await.is_err() || !keep {
+                    let sent = socket.write_all(bytes.as_bytes()).await.and(socket.flush().await);
+                    if sent.is_err() || !keep {
                         return;
                     }
                 }
@@ -284,8 +315,8 @@ pub(crate) fn ok(body: &str) -> String {
 // ---- client
 
 /// A raw client connection.
-pub(crate) struct Client {
-    pub(crate) socket: TcpStream,
+pub(crate) struct Client<S = TcpStream> {
+    pub(crate) socket: S,
     pub(crate) buffer: Vec<u8>,
 }
 
@@ -315,9 +346,12 @@ impl Client {
         socket.bind(SocketAddr::new(ip, 0)).expect("bound");
         Self { socket: soon(socket.connect(address)).await.expect("connected"), buffer: Vec::new() }
     }
+}
 
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     pub(crate) async fn send(&mut self, bytes: &str) {
         soon(self.socket.write_all(bytes.as_bytes())).await.expect("sent");
+        soon(self.socket.flush()).await.expect("sent");
     }
 
     pub(crate) async fn head(&mut self) -> Option<Response> {

@@ -1,6 +1,6 @@
 //! HTTP/1 by hand: just enough to see every byte.
 
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::support::Seen;
 
@@ -13,7 +13,7 @@ pub(crate) fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
 }
 
 /// Reads up to and with the empty line; `None` at the end of the stream.
-pub(crate) async fn read_head(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<String> {
+pub(crate) async fn read_head(socket: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Option<String> {
     loop {
         if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
             let head: Vec<u8> = buffer.drain(..end + 4).collect();
@@ -25,7 +25,7 @@ pub(crate) async fn read_head(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> O
     }
 }
 
-async fn fill(socket: &mut TcpStream, buffer: &mut Vec<u8>, len: usize) -> Option<Vec<u8>> {
+async fn fill(socket: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>, len: usize) -> Option<Vec<u8>> {
     while buffer.len() < len {
         if socket.read_buf(buffer).await.unwrap_or(0) == 0 {
             return None;
@@ -35,7 +35,7 @@ async fn fill(socket: &mut TcpStream, buffer: &mut Vec<u8>, len: usize) -> Optio
 }
 
 /// One chunk; empty at the last one, whose trailers are left in the buffer.
-pub(crate) async fn read_chunk(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
+pub(crate) async fn read_chunk(socket: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
     let end = loop {
         if let Some(end) = buffer.windows(2).position(|window| window == b"\r\n") {
             break end;
@@ -55,7 +55,11 @@ pub(crate) async fn read_chunk(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> 
 }
 
 /// A body by its head: `None` when the stream ends before it.
-pub(crate) async fn read_body(socket: &mut TcpStream, buffer: &mut Vec<u8>, head: &str) -> Option<Vec<u8>> {
+pub(crate) async fn read_body(
+    socket: &mut (impl AsyncRead + Unpin),
+    buffer: &mut Vec<u8>,
+    head: &str,
+) -> Option<Vec<u8>> {
     if field(head, "transfer-encoding").is_some() {
         let mut body = Vec::new();
         loop {
@@ -75,7 +79,7 @@ pub(crate) async fn read_body(socket: &mut TcpStream, buffer: &mut Vec<u8>, head
     fill(socket, buffer, len).await
 }
 
-pub(crate) async fn read_request(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Seen> {
+pub(crate) async fn read_request(socket: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Option<Seen> {
     let head = read_head(socket, buffer).await?;
     let body = read_body(socket, buffer, &head).await?;
     Some(Seen { head, body })

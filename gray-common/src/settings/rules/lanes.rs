@@ -101,7 +101,11 @@ impl Reader<'_> {
                 item.error(format!("`{name}` cannot be the name of a lane: it is always there, or not a plain name"));
                 continue;
             }
-            let Some((lane, open)) = self.read_lane(&name, &item.section(), baseline, &settings.mesh.namespaces, name == default) else { continue };
+            let Some((lane, open)) =
+                self.read_lane(&name, &item.section(), baseline, &settings.mesh.namespaces, name == default)
+            else {
+                continue;
+            };
             let value = match open {
                 None => None,
                 Some(fact) => match self.place(&fact) {
@@ -232,7 +236,8 @@ impl Reader<'_> {
 
 /// A selector, and the fact that fills it: `V2`, `{gray-tag: true}`, `{gray-tag: ~}`, `{version: $header.versionId}`, `*`.
 fn selector(item: &Item<'_>, space: Option<&str>) -> Option<(Selector, Option<String>)> {
-    let expected = "a version, or one metadata key with its value, such as { gray-tag: true } ({ gray-tag: ~ } for none)";
+    let expected =
+        "a version, or one metadata key with its value, such as { gray-tag: true } ({ gray-tag: ~ } for none)";
     let space = space.map(Into::into);
     if !item.is_map() {
         let text = item.required_text(expected)?;

@@ -94,9 +94,10 @@ impl<'d> Reader<'d> {
 
     /// Off, but everything was read: a mistake is found before the switch is thrown.
     fn off(mut self) -> RuleSet {
-        let any = self.builder.find_lane("any").unwrap_or_else(|| {
-            self.builder.lane(crate::lane::Lane::any(), None).unwrap_or_default()
-        });
+        let any = self
+            .builder
+            .find_lane("any")
+            .unwrap_or_else(|| self.builder.lane(crate::lane::Lane::any(), None).unwrap_or_default());
         self.builder.build(any, Switch::Off)
     }
 

@@ -157,7 +157,8 @@ impl Reader<'_> {
             let room = f64::from(slot.end - slot.start) / 100.0;
             section.error("percent", format!("more than its slot has room for ({room} %)"));
         }
-        if let Some((_, other)) = layer.taken.iter().find(|(taken, _)| taken.start < slot.end && slot.start < taken.end) {
+        if let Some((_, other)) = layer.taken.iter().find(|(taken, _)| taken.start < slot.end && slot.start < taken.end)
+        {
             section.error("slot", format!("overlaps the slot of rule `{other}`: shares of one layer must not"));
         }
         layer.taken.push((slot.clone(), name.to_owned()));

@@ -14,7 +14,18 @@ pub(super) const BUILTIN: &str = "header.NAME, query.NAME, cookie.NAME, cookie-j
 pub(super) fn is_builtin(name: &str) -> bool {
     let first = name.split('.').next().unwrap_or(name);
     let taken = [
-        "header", "query", "cookie", "cookie-json", "jwt", "method", "path", "host", "ip", "city", "user-agent", "time",
+        "header",
+        "query",
+        "cookie",
+        "cookie-json",
+        "jwt",
+        "method",
+        "path",
+        "host",
+        "ip",
+        "city",
+        "user-agent",
+        "time",
         "random",
     ];
     taken.contains(&first)

@@ -19,7 +19,9 @@ fn read(documents: &Documents) -> RuleSet {
 }
 
 fn rules(text: &str) -> RuleSet {
-    check(&[("gray-rules.yaml", &format!("{ON}{text}"))], read).unwrap_or_else(|problems| panic!("{text}\n{problems}")).0
+    check(&[("gray-rules.yaml", &format!("{ON}{text}"))], read)
+        .unwrap_or_else(|problems| panic!("{text}\n{problems}"))
+        .0
 }
 
 fn problems(text: &str) -> String {
@@ -234,7 +236,11 @@ fn blue_green_is_the_default_lane() {
     let rules = rules(text);
     assert_eq!(choice(&rules, &[], "user-app"), "version:V2");
     let none = HeaderMap::new();
-    assert_eq!(rules.decide(&facts("/", &none)).tag(), GrayStatus::Prod, "ordinary traffic, for services that know only `gray`");
+    assert_eq!(
+        rules.decide(&facts("/", &none)).tag(),
+        GrayStatus::Prod,
+        "ordinary traffic, for services that know only `gray`"
+    );
 }
 
 #[test]
@@ -242,7 +248,10 @@ fn mistakes_are_told_with_their_line() {
     // (document, part of the message)
     let cases = [
         ("gray.rules: [{ name: r, when: { headr.x: a }, lane: gray }]", "`headr.x` is no fact"),
-        ("gray.rules: [{ name: r, when: { header.x: a }, lane: grey }]", "there is no lane `grey`; there are any, baseline, gray"),
+        (
+            "gray.rules: [{ name: r, when: { header.x: a }, lane: grey }]",
+            "there is no lane `grey`; there are any, baseline, gray",
+        ),
         ("gray.rules: [{ name: r, when: { header.x: a } }]", "a rule needs a lane"),
         ("gray.rules: [{ name: r, lane: gray }]", "a rule needs `when` or `share`"),
         ("gray.rules: [{ name: default, when: { header.x: a }, lane: gray }]", "a rule needs a name"),
@@ -255,7 +264,10 @@ fn mistakes_are_told_with_their_line() {
         ("gray.rules: [{ name: r, share: { percent: 5 }, lane: gray }]", "what the share is taken of"),
         ("gray.rules: [{ name: r, share: { percent: 5.001, key: ip }, lane: gray }]", "at most two decimals"),
         ("gray.rules: [{ name: r, share: { percent: 101, key: ip }, lane: gray }]", "from 0 to 100"),
-        ("gray.rules: [{ name: r, share: { percent: 5, key: [ip, random] }, lane: gray }]", "always have the last word"),
+        (
+            "gray.rules: [{ name: r, share: { percent: 5, key: [ip, random] }, lane: gray }]",
+            "always have the last word",
+        ),
         ("gray.rules: [{ name: r, share: { percent: 5, layer: x, slot: 0..5 }, lane: gray }]", "there is no layer `x`"),
         ("gray.rules: [{ name: r, when: { header.x: a }, until: tomorrow, lane: gray }]", "is no time"),
         ("gray.rules: [{ name: r, when: { header.x: a }, lane: gray, weight: 5 }]", "unknown key"),
@@ -300,7 +312,9 @@ fn layers_exclude_each_other() {
 }
 
 fn share(percent: &str, extra: &str) -> RuleSet {
-    rules(&format!("gray.rules: [{{ name: ramp, share: {{ percent: {percent}, key: header.uid{extra} }}, lane: gray }}]"))
+    rules(&format!(
+        "gray.rules: [{{ name: ramp, share: {{ percent: {percent}, key: header.uid{extra} }}, lane: gray }}]"
+    ))
 }
 
 fn is_in(rules: &RuleSet, user: u32) -> bool {
@@ -309,7 +323,9 @@ fn is_in(rules: &RuleSet, user: u32) -> bool {
 
 #[test]
 fn a_share_is_about_its_size_and_exact_at_its_ends() {
-    for (percent, least, most) in [("0", 0, 0), ("1", 120, 280), ("5", 850, 1150), ("50", 9700, 10300), ("100", 20000, 20000)] {
+    for (percent, least, most) in
+        [("0", 0, 0), ("1", 120, 280), ("5", 850, 1150), ("50", 9700, 10300), ("100", 20000, 20000)]
+    {
         let rules = share(percent, "");
         let inside = (0..20_000).filter(|user| is_in(&rules, *user)).count();
         assert!((least..=most).contains(&inside), "{percent} %: {inside} of 20000");

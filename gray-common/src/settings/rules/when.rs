@@ -14,9 +14,8 @@ use crate::{
 /// Compiled expressions may take so many bytes.
 const MAX_REGEX_BYTES: usize = 1 << 20;
 /// Keys of a test.
-const TESTS: [&str; 12] = [
-    "exact", "in", "prefix", "suffix", "regex", "exists", "version", "at-least", "above", "at-most", "below", "not",
-];
+const TESTS: [&str; 12] =
+    ["exact", "in", "prefix", "suffix", "regex", "exists", "version", "at-least", "above", "at-most", "below", "not"];
 const TEST_HELP: &str = "a value, a list of values, or a map of exact, in, prefix, suffix, regex, exists, version, at-least, \
                          above, at-most, below, not";
 
@@ -25,7 +24,9 @@ impl Reader<'_> {
     pub(super) fn read_when(&mut self, item: &Item<'_>) -> Vec<Vec<Condition>> {
         let blocks = if item.is_map() { vec![item.clone()] } else { item.items() };
         if blocks.is_empty() {
-            item.error("expected a block of conditions, or a list of them; leave `when` out to take a share of everybody");
+            item.error(
+                "expected a block of conditions, or a list of them; leave `when` out to take a share of everybody",
+            );
         }
         blocks.iter().map(|block| self.read_block(block)).collect()
     }
@@ -150,7 +151,8 @@ fn values(kind: Kind, item: &Item<'_>) -> Option<Test> {
         Some(text) => vec![(text.to_owned(), item.clone())],
         None => {
             let items = item.items();
-            let texts = items.into_iter().filter_map(|item| Some((item.required_text("a value")?.to_owned(), item.clone())));
+            let texts =
+                items.into_iter().filter_map(|item| Some((item.required_text("a value")?.to_owned(), item.clone())));
             texts.collect()
         }
     };
@@ -248,7 +250,9 @@ fn read_window(section: &Section<'_>) -> Option<Window> {
     let zone = match section.string("zone") {
         None => Some(TimeZone::UTC),
         Some(name) => TimeZone::get(&name)
-            .map_err(|_| section.error("zone", format!("`{name}` is no time zone; expected a name such as Asia/Shanghai")))
+            .map_err(|_| {
+                section.error("zone", format!("`{name}` is no time zone; expected a name such as Asia/Shanghai"))
+            })
             .ok(),
     };
     let mut days = [false; 7];

@@ -3,9 +3,10 @@
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use super::{
-    super::{FileOptions, Upstream},
+    super::{FileOptions, Target, Upstream},
     Request, read, table, taken,
 };
+use crate::scheme::Scheme;
 
 const SHIPPED: &str = include_str!("../../../../deploy/nacos/gateway-app.yaml");
 
@@ -17,7 +18,7 @@ fn the_shipped_document_gives_its_two_routes() {
     assert_eq!(table.services(), BTreeSet::from(["order-app".into(), "user-app".into()]));
     let head = Request::get("/order-api/order/N0001");
     let route = table.find(&head.head()).expect("a route");
-    assert_eq!(route.upstream, Upstream::Service("order-app".into()));
+    assert_eq!(route.target.upstream, Upstream::Service("order-app".into()));
     assert_eq!(route.filters.rewrite("/order-api/order/N0001"), "/order/N0001");
     assert_eq!(route.filters.rewrite("/order-api"), "/");
     assert_eq!(taken(&table, &Request::get("/user-api/user/U0001")), "user-app");
@@ -86,19 +87,23 @@ fn upstreams() {
     let fixed =
         |authority: &str, host: &str, port| Upstream::Fixed { authority: authority.into(), host: host.into(), port };
     let directory = |path: &str| Upstream::Directory(Path::new(path).into());
-    for (uri, expect) in [
-        ("lb://order-app", Upstream::Service("order-app".into())),
-        ("lb://Order_App.v1/", Upstream::Service("Order_App.v1".into())),
-        ("http://example.org", fixed("example.org", "example.org", 80)),
-        ("HTTP://127.0.0.1:8081/", fixed("127.0.0.1:8081", "127.0.0.1", 8081)),
-        ("http://[::1]:9000", fixed("[::1]:9000", "::1", 9000)),
-        ("http://[::1]", fixed("[::1]", "::1", 80)),
-        ("file:///srv/web/v1", directory("/srv/web/v1")),
-        ("FILE:///srv/web/v1/", directory("/srv/web/v1")),
-        ("file:///srv/my%20web%3F", directory("/srv/my web?")),
+    for (uri, scheme, expect) in [
+        ("lb://order-app", Scheme::Http, Upstream::Service("order-app".into())),
+        ("lb://Order_App.v1/", Scheme::Http, Upstream::Service("Order_App.v1".into())),
+        ("lb:https://order-app", Scheme::Https, Upstream::Service("order-app".into())),
+        ("http://example.org", Scheme::Http, fixed("example.org", "example.org", 80)),
+        ("https://example.org", Scheme::Https, fixed("example.org", "example.org", 443)),
+        ("HTTP://127.0.0.1:8081/", Scheme::Http, fixed("127.0.0.1:8081", "127.0.0.1", 8081)),
+        ("HTTPS://[::1]:8443", Scheme::Https, fixed("[::1]:8443", "::1", 8443)),
+        ("http://[::1]:9000", Scheme::Http, fixed("[::1]:9000", "::1", 9000)),
+        ("http://[::1]", Scheme::Http, fixed("[::1]", "::1", 80)),
+        ("file:///srv/web/v1", Scheme::Http, directory("/srv/web/v1")),
+        ("FILE:///srv/web/v1/", Scheme::Http, directory("/srv/web/v1")),
+        ("file:///srv/my%20web%3F", Scheme::Http, directory("/srv/my web?")),
     ] {
         let text = format!("spring.cloud.gateway.routes:\n- {{ id: a, uri: '{uri}', predicates: [Path=/**] }}");
-        assert_eq!(table(&text).routes()[0].upstream, expect);
+        let table = table(&text);
+        assert_eq!(table.routes()[0].target, Target { scheme, upstream: expect }, "{uri}");
     }
 }
 

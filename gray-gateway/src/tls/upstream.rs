@@ -1,0 +1,136 @@
+//! Whose certificates the gateway believes when it calls an instance.
+
+use std::{
+    io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use arc_swap::ArcSwapOption;
+use rustls::{CertificateError, ClientConfig, Error, RootCertStore, pki_types::ServerName};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::{
+    ALPN,
+    file::{PemFile, TlsError, fingerprint},
+    provider,
+};
+
+/// The trusted roots: Mozilla's, as compiled in, and those of a file.
+#[derive(Debug, Default)]
+pub struct UpstreamTls {
+    file: Option<PemFile>,
+    /// Of the contents in use.
+    seen: AtomicU64,
+    /// Built when it is first needed, unless there is a file to be checked.
+    config: ArcSwapOption<ClientConfig>,
+}
+
+impl UpstreamTls {
+    /// Trusts the certificates of this file besides Mozilla's roots.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or has anything but certificates that may be trusted.
+    pub fn with_ca(ca: &Path) -> Result<Self, TlsError> {
+        let tls = Self { file: Some(PemFile::new("--upstream-ca", ca)), ..Self::default() };
+        tls.reload()?;
+        Ok(tls)
+    }
+
+    /// Reads the file again, if there is one. True when it has changed, which counts for new connections.
+    ///
+    /// # Errors
+    /// As [`with_ca`](Self::with_ca); then the roots in use stay.
+    pub fn reload(&self) -> Result<bool, TlsError> {
+        let Some(file) = &self.file else { return Ok(false) };
+        let pem = file.read()?;
+        let seen = fingerprint([&*pem]);
+        if self.config.load().is_some() && seen == self.seen.load(Relaxed) {
+            return Ok(false);
+        }
+        let mut roots = mozilla();
+        for (index, certificate) in file.certificates(&pem)?.into_iter().enumerate() {
+            let number = index + 1;
+            let unusable =
+                |error: Error| file.wrong(format!("certificate number {number} in it cannot be read: {error}"));
+            roots.add(certificate).map_err(unusable)?;
+        }
+        let config = config(roots).map_err(|error| file.wrong(error.to_string()))?;
+        self.config.store(Some(Arc::new(config)));
+        self.seen.store(seen, Relaxed);
+        Ok(true)
+    }
+
+    /// The file that is followed.
+    pub fn path(&self) -> Option<&Path> {
+        self.file.as_ref().map(PemFile::path)
+    }
+
+    /// Shakes hands with `host`, a name or an address, whose certificate must be for exactly that.
+    ///
+    /// # Errors
+    /// In words for the log.
+    pub(crate) async fn connect(&self, host: &str, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| {
+            io::Error::new(io::ErrorKind::InvalidInput, "no certificate can be for a host of this name")
+        })?;
+        let connector = TlsConnector::from(self.config().map_err(io::Error::other)?);
+        connector.connect(name, socket).await.map_err(|error| explain(&error, host))
+    }
+
+    fn config(&self) -> Result<Arc<ClientConfig>, Error> {
+        if let Some(config) = self.config.load_full() {
+            return Ok(config);
+        }
+        let config = Arc::new(config(mozilla())?);
+        self.config.store(Some(Arc::clone(&config)));
+        Ok(config)
+    }
+}
+
+fn mozilla() -> RootCertStore {
+    RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
+}
+
+fn config(roots: RootCertStore) -> Result<ClientConfig, Error> {
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(config)
+}
+
+/// Says in plain words why there was no handshake.
+fn explain(error: &io::Error, host: &str) -> io::Error {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<Error>());
+    let text = match cause {
+        Some(Error::InvalidCertificate(certificate)) => refused(certificate, host),
+        Some(Error::InvalidMessage(_)) => "it does not speak TLS; is the route meant for http:// or lb://?".to_owned(),
+        Some(cause) => format!("no TLS handshake: {cause}"),
+        None if error.kind() == io::ErrorKind::UnexpectedEof => "it hung up during the TLS handshake".to_owned(),
+        None => format!("no TLS handshake: {error}"),
+    };
+    io::Error::new(error.kind(), text)
+}
+
+fn refused(error: &CertificateError, host: &str) -> String {
+    match error {
+        CertificateError::UnknownIssuer => {
+            "its certificate is signed by nobody who is trusted here; --upstream-ca names a file with more CAs"
+                .to_owned()
+        }
+        CertificateError::NotValidForName => format!("its certificate is not for {host}"),
+        CertificateError::NotValidForNameContext { presented, .. } => {
+            format!("its certificate is not for {host} but for {}", presented.join(", "))
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            format!("its certificate is out of date: {error}")
+        }
+        error => format!("its certificate is not accepted: {error}"),
+    }
+}
