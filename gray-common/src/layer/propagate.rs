@@ -72,7 +72,7 @@ mod tests {
         let server = ReleaseLayer::new().layer(service_fn(move |_: Request<()>| async move {
             let mut request = Request::new(());
             request.headers_mut().insert(GRAY_HEADER, HeaderValue::from_static("stale"));
-            client.clone().oneshot(request).await.map(Response::new)
+            client.oneshot(request).await.map(Response::new)
         }));
         for tag in [Some(GrayStatus::Gray), Some(GrayStatus::All), None] {
             let mut request = Request::new(());

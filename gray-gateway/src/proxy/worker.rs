@@ -54,8 +54,11 @@ pub(super) struct Held {
     /// By place of the lane, plain and traced.
     lanes: Vec<[HeaderValue; 2]>,
     /// The last signature of each of them, with its expiry.
-    signatures: RefCell<Vec<[(u64, Option<HeaderValue>); 2]>>,
+    signatures: RefCell<Vec<[Signature; 2]>>,
 }
+
+/// A signature that was made already, with its expiry.
+type Signature = (u64, Option<HeaderValue>);
 
 impl Held {
     /// Signatures are made anew so often, in seconds; until then they are taken from here.
@@ -84,18 +87,14 @@ impl Held {
             let expiry = begun + Self::SIGN_EVERY + signing.ttl.as_secs();
             let sign = || signing.key.sign(decision.tag(), lane.as_ref(), expiry);
             let Some(place) = decision.place else { return sign() };
-            match &mut self.signatures.borrow_mut()[place][usize::from(decision.traced)] {
-                (known, Some(signature)) if *known == expiry => signature.clone(),
-                kept => kept_signature(kept, expiry, sign()),
+            let (known, signature) = &mut self.signatures.borrow_mut()[place][usize::from(decision.traced)];
+            if *known != expiry {
+                (*known, *signature) = (expiry, None);
             }
+            signature.get_or_insert_with(sign).clone()
         });
         Mark { lane, signature, caller: self.caller.clone() }
     }
-}
-
-fn kept_signature(kept: &mut (u64, Option<HeaderValue>), expiry: u64, signature: HeaderValue) -> HeaderValue {
-    *kept = (expiry, Some(signature.clone()));
-    signature
 }
 
 impl Deref for Held {
