@@ -18,6 +18,8 @@ pub const CALLER_HEADER: HeaderName = HeaderName::from_static("gray-caller");
 pub const PATH_HEADER: HeaderName = HeaderName::from_static("gray-path");
 /// Metadata key under which an instance announces its version.
 pub const VERSION_KEY: &str = "version";
+/// Metadata key by which gray instances are told from others without a version: `gray-tag: true`.
+pub const TAG_KEY: &str = "gray-tag";
 /// Metadata key that says which kind of program registered the instance (Spring's name).
 pub const SOURCE_KEY: &str = "preserved.register.source";
 /// What our programs announce under [`SOURCE_KEY`].

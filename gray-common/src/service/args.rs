@@ -4,6 +4,7 @@ use std::{net::IpAddr, str::FromStr};
 
 use crate::{
     control::ControlArgs,
+    lane::is_token,
     tag::{SOURCE_KEY, VERSION_KEY},
 };
 
@@ -30,6 +31,10 @@ pub struct ServiceArgs {
     /// More metadata to register; may be repeated, or separated by commas
     #[arg(long, env = "GRAY_METADATA", value_name = "KEY=VALUE", value_delimiter = ',')]
     pub metadata: Vec<MetadataEntry>,
+
+    /// Metadata `gray-tag` to register, for rules that select tagged instances; empty or `false`: none
+    #[arg(long, env = "GRAY_TAG", value_name = "VALUE", default_value = "", value_parser = gray_tag)]
+    pub gray_tag: GrayTag,
 
     /// Weight to register; 0 takes the instance out of rotation
     #[arg(long, env = "GRAY_WEIGHT", value_name = "NUMBER", default_value = "1", value_parser = weight)]
@@ -151,6 +156,18 @@ impl FromStr for MetadataEntry {
     }
 }
 
+/// The value of [`TAG_KEY`](crate::tag::TAG_KEY), if there is to be one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GrayTag(pub Option<String>);
+
+fn gray_tag(text: &str) -> Result<GrayTag, String> {
+    match text.trim() {
+        "" | "false" => Ok(GrayTag(None)),
+        tag if is_token(tag) => Ok(GrayTag(Some(tag.to_owned()))),
+        _ => Err("no rule could select it: at most 64 letters, digits and . _ - +".to_owned()),
+    }
+}
+
 fn version(text: &str) -> Result<String, String> {
     match text.trim() {
         "" => Err("the version is empty; the gray rules need one, for example V1".to_owned()),
@@ -179,6 +196,7 @@ pub(super) mod tests {
     use clap::{CommandFactory, Parser};
 
     use super::*;
+    use crate::tag::TAG_KEY;
 
     #[derive(Parser, Debug)]
     pub(in crate::service) struct Cli {
@@ -205,6 +223,21 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_gray_tag_is_metadata() {
+        for (line, tag) in [
+            (&[][..], None),
+            (&["--gray-tag", "true"], Some("true")),
+            (&["--gray-tag", " pink "], Some("pink")),
+            (&["--gray-tag", "false"], None),
+            (&["--gray-tag="], None),
+            (&["--metadata", "gray-tag=a", "--gray-tag", "b"], Some("b")),
+            (&["--metadata", "gray-tag=a"], Some("a")),
+        ] {
+            assert_eq!(parse(line).expect("valid").instance(1).label(TAG_KEY), tag, "{line:?}");
+        }
+    }
+
+    #[test]
     fn healthcheck_takes_the_port_on_either_side() {
         for args in [["healthcheck", "--port", "7201"], ["--port", "7201", "healthcheck"]] {
             let args = parse(&args).expect("valid");
@@ -223,6 +256,7 @@ pub(super) mod tests {
             (["--weight", "NaN"], "expected a number from 0 to 10000"),
             (["--metadata", "zone"], "expected KEY=VALUE"),
             (["--metadata", "version=V2"], "--version (GRAY_VERSION)"),
+            (["--gray-tag", "a b"], "no rule could select it"),
             (["--advertise", "0.0.0.0"], "unspecified"),
             (["--advertise", "http://x"], "port must be a number"),
             (["--advertise", "a b"], "expected an IP address"),

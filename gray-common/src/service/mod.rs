@@ -25,7 +25,7 @@ mod run;
 mod serve;
 mod signals;
 
-pub use args::{Advertise, MetadataEntry, ServiceArgs, ServiceCli, ServiceCommand};
+pub use args::{Advertise, GrayTag, MetadataEntry, ServiceArgs, ServiceCli, ServiceCommand};
 pub use check::{CheckError, check_config};
 pub use error::ServiceError;
 pub use healthcheck::healthcheck;
@@ -44,7 +44,7 @@ use crate::{
     document::Documents,
     instance::Instance,
     settings::{Caller, GraySettings, LiveSettings},
-    tag::{SOURCE, SOURCE_KEY},
+    tag::{SOURCE, SOURCE_KEY, TAG_KEY},
 };
 
 /// The document that gateway and services share.
@@ -186,6 +186,7 @@ impl ServiceArgs {
         };
         let mut instance = Instance { weight: self.weight, ..Instance::new(host, advertised_port) };
         instance.metadata.extend(self.metadata.iter().map(|entry| (entry.key.clone(), entry.value.clone())));
+        instance.metadata.extend(self.gray_tag.0.iter().map(|tag| (TAG_KEY.to_owned(), tag.clone())));
         instance.with_version(self.version.as_str()).with_metadata(SOURCE_KEY, SOURCE)
     }
 }
