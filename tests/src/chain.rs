@@ -78,9 +78,19 @@ pub fn registry_args(nacos: &str, namespace: &str) -> Vec<String> {
 
 /// Starts one instance of a service.
 pub fn start_service(program: &str, version: &'static str, registry: &[String]) -> Result<Service> {
+    start_service_with(program, version, registry, &[])
+}
+
+/// The same with these variables in its environment.
+pub fn start_service_with(
+    program: &str,
+    version: &'static str,
+    registry: &[String],
+    variables: &[(&str, &str)],
+) -> Result<Service> {
     let [port] = ports::free()?;
     let own = ["--port".to_owned(), port.to_string(), "--version".to_owned(), version.to_owned()];
-    Ok(Service { app: App::start(program, &[&own, registry].concat())?, version, port })
+    Ok(Service { app: App::start_with(program, &[&own, registry].concat(), variables)?, version, port })
 }
 
 impl Chain {

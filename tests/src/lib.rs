@@ -7,9 +7,11 @@
 pub mod cable;
 pub mod chain;
 pub mod documents;
+pub mod lab;
 pub mod nacos;
 pub mod ports;
 pub mod process;
+pub mod recorder;
 pub mod request;
 pub mod stage;
 pub mod traffic;
@@ -17,8 +19,10 @@ mod wait;
 
 pub use chain::{Chain, Setup};
 pub use documents::Documents;
+pub use lab::Lab;
 pub use nacos::Nacos;
 pub use process::App;
+pub use recorder::Recorder;
 pub use request::{Answer, Http, Seen};
 pub use stage::Stage;
 pub use wait::{eventually, eventually_within};

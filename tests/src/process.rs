@@ -44,6 +44,11 @@ pub fn program(name: &str) -> Result<PathBuf> {
 impl App {
     /// Starts a program; what is set for it in our own environment does not reach it.
     pub fn start(name: &str, args: &[String]) -> Result<Self> {
+        Self::start_with(name, args, &[])
+    }
+
+    /// The same with these variables in its environment.
+    pub fn start_with(name: &str, args: &[String], variables: &[(&str, &str)]) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let log = File::create(dir.path().join("log"))?;
         let mut command = Command::new(program(name)?);
@@ -52,6 +57,7 @@ impl App {
         }
         let child = command
             .args(args)
+            .envs(variables.iter().copied())
             .env("HOME", dir.path())
             .env("TMPDIR", dir.path())
             .current_dir(dir.path())

@@ -31,6 +31,11 @@ impl Http {
         Ok(Self(client))
     }
 
+    /// With connections that are kept, for many requests in a short time.
+    pub fn kept() -> Result<Self> {
+        Ok(Self(Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?))
+    }
+
     /// Sends one request.
     pub async fn send(&self, method: Method, url: &str, headers: Headers<'_>) -> Result<Answer> {
         let request = self.0.request(method, url);
@@ -66,6 +71,18 @@ impl Answer {
     /// The body as JSON.
     pub fn json(&self) -> Result<Value> {
         serde_json::from_str(&self.text).with_context(|| format!("not JSON: {:?}", self.text))
+    }
+
+    /// Fails with what was said unless the status is this one.
+    pub fn expect(self, status: u16) -> Result<Self> {
+        ensure!(self.status == status, "{} instead of {status}: {}", self.status, self.text);
+        Ok(self)
+    }
+
+    /// A header, if it is there once and is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.get_all(name).iter();
+        values.next().filter(|_| values.next().is_none())?.to_str().ok()
     }
 
     /// The versions in an order's answer.

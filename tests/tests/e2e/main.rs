@@ -2,6 +2,7 @@
 //!
 //! One binary with a main of its own, because the shared Nacos has to be stopped when the last test is through.
 
+mod blue_green;
 mod compose;
 mod containers;
 mod contract;
@@ -43,11 +44,13 @@ fn main() -> Result<ExitCode> {
         [
             lifecycle::nacos_missing_at_start,
             live::settings_change_without_a_failed_request,
+            blue_green::a_hundred_switches_under_load,
             compose::three_scenarios,
             containers::three_scenarios,
             live::instances_change_without_a_failed_request,
             live::a_bad_document_is_refused,
             live::a_deleted_document_stays_in_effect,
+            blue_green::a_request_in_flight_finishes_as_it_began,
             lifecycle::sigterm_loses_no_request,
             lifecycle::a_killed_instance_is_left_out,
             lifecycle::nacos_outage_loses_no_request,
