@@ -5,6 +5,8 @@ mod certificates;
 mod edge;
 mod files;
 mod gray;
+mod lane_targets;
+mod lanes;
 mod life;
 mod support;
 mod tls;
