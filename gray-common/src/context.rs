@@ -43,9 +43,11 @@ impl ReleaseContext {
     pub fn extract(headers: &HeaderMap) -> Self {
         let lane = single(headers, &LANE_HEADER).and_then(LaneTag::from_header);
         let path = lane.as_ref().filter(|lane| lane.traced()).map(|_| PathLog::default());
+        let tag = single(headers, &GRAY_HEADER).and_then(GrayStatus::from_header);
         Self {
-            tag: single(headers, &GRAY_HEADER).and_then(GrayStatus::from_header),
-            signature: single(headers, &SIGNATURE_HEADER).filter(|_| lane.is_some()).cloned(),
+            tag,
+            // Of a tag alone as well: so it comes while gray release is off.
+            signature: single(headers, &SIGNATURE_HEADER).filter(|_| tag.is_some() || lane.is_some()).cloned(),
             lane,
             carried: None,
             path,

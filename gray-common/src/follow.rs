@@ -123,3 +123,6 @@ impl ServiceFollower {
         self.known
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ mod selector;
 mod signature;
 mod wire;
 
-pub use selector::{Choice, ParseChoiceError, Selector, Want, is_token};
+pub use selector::{Choice, MAX_TOKEN_BYTES, ParseChoiceError, Selector, Want, is_token};
 pub use signature::{SigningKey, Verdict};
 pub use wire::{LaneTag, MAX_LANE_BYTES};
 

@@ -38,10 +38,13 @@ pub enum Want<T = Box<str>> {
 /// Stands for a value that is not known before the request; not a token, so it never comes from a document.
 const OPEN: &str = "{}";
 
+/// Longest value in a selector, in bytes.
+pub const MAX_TOKEN_BYTES: usize = 64;
+
 /// Whether the text may stand in a selector: at most 64 letters, digits and `. _ - +`.
 pub fn is_token(text: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'+');
-    !text.is_empty() && text.len() <= 64 && text.bytes().all(fits)
+    !text.is_empty() && text.len() <= MAX_TOKEN_BYTES && text.bytes().all(fits)
 }
 
 fn is_space(text: &str) -> bool {

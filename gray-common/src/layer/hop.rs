@@ -172,3 +172,6 @@ impl fmt::Debug for Hop {
         f.debug_struct("Hop").field("service", &self.service).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,3 +20,6 @@ mod propagate;
 pub use extract::{ReleaseFuture, ReleaseLayer, ReleaseService};
 pub use hop::{Fit, Hop, Refused};
 pub use propagate::{PropagateLayer, PropagateService};
+
+#[cfg(test)]
+mod tests;

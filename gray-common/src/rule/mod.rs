@@ -32,7 +32,7 @@ pub use window::Window;
 
 use http::HeaderValue;
 
-use crate::lane::Lane;
+use crate::lane::{Lane, MAX_TOKEN_BYTES};
 
 /// A condition on a request.
 #[derive(Clone, Debug)]
@@ -215,6 +215,10 @@ impl RuleSetBuilder {
     /// # Errors
     /// When it is too long for a header; the text says so.
     pub fn lane(&mut self, lane: Lane, value: Option<usize>) -> Result<usize, String> {
+        if value.is_some() {
+            // It must fit whatever fills it, or a request could be sent on without its lane.
+            lane.filled(&"x".repeat(MAX_TOKEN_BYTES)).encode(&self.revision, true)?;
+        }
         let encode = |traced| lane.encode(&self.revision, traced);
         let headers = [encode(false)?, encode(true)?];
         self.lanes.push(LaneEntry { lane, value, headers });

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    lane::{Choice, Selector},
     settings::{GraySettings, check},
     tag::GrayStatus,
 };
@@ -182,4 +183,21 @@ proptest! {
         prop_assert!(set.contains(v4.into()));
         prop_assert!(set.contains(v4.to_ipv6_mapped().into()));
     }
+}
+
+#[test]
+fn a_lane_must_fit_its_header_whatever_fills_it() {
+    let lane = |services: usize| {
+        let choice = || Choice::new(Selector::open("version"), []);
+        let services = (0..services).map(|n| (format!("service-{n:02}").into(), choice()));
+        Lane::new("exact", GrayStatus::Gray, services, Choice::any())
+    };
+    let mut builder = RuleSetBuilder::new("8f3a11c0");
+    let fact = builder.source("header.v", || Source::Method);
+    // Short as it stands, and too long with the longest value.
+    assert!(lane(50).encode("8f3a11c0", false).is_ok());
+    let error = builder.lane(lane(50), Some(fact)).expect_err("too long");
+    assert!(error.contains("more than 4096"), "{error}");
+    assert!(builder.lane(lane(40), Some(fact)).is_ok());
+    assert!(lane(40).filled(&"V".repeat(64)).encode("8f3a11c0", true).is_ok());
 }

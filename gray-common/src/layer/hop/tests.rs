@@ -1,0 +1,210 @@
+use http::{HeaderName, HeaderValue};
+use metrics_exporter_prometheus::PrometheusBuilder;
+
+use super::*;
+use crate::{lane::SigningKey, settings::check};
+
+const SECRET: &str = "a secret of the chain";
+const LANE: &str = "8f3a11c0;v2;-;user-app=version:V2|version:V1;*=version:V1";
+
+fn settings(more: &str) -> Arc<ArcSwapOption<GraySettings>> {
+    let text = format!("kerwin.tool.gray: {{ load: true, version: {{ prodVersion: V1, grayVersion: V2 }}{more} }}");
+    let read = |documents: &crate::document::Documents| GraySettings::read(&documents.root(), "kerwin.tool.gray");
+    let settings = check(&[("a.yaml", &text)], read).unwrap_or_else(|problems| panic!("{problems}")).0;
+    Arc::new(ArcSwapOption::from_pointee(settings))
+}
+
+fn user_app(version: &str, more: &str) -> Hop {
+    Hop::new("user-app", Instance::new("127.0.0.1", 7201).with_version(version), settings(more))
+}
+
+fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for (name, value) in pairs {
+        map.append(HeaderName::try_from(*name).expect("name"), HeaderValue::try_from(*value).expect("value"));
+    }
+    map
+}
+
+#[test]
+fn how_requests_and_instances_fit() {
+    use Fit::{Fallback, Hit, Leak, Untagged, Wrong};
+    let ordinary = "8f3a11c0;baseline;-;*=version:V1";
+    // (header lines, and the fit of V1, V2 and V3)
+    let cases: &[(&[(&str, &str)], [Fit; 3])] = &[
+        (&[("gray", "GRAY"), ("gray-lane", LANE)], [Fallback, Hit, Wrong]),
+        (&[("gray", "PROD"), ("gray-lane", ordinary)], [Hit, Leak, Leak]),
+        // The lane counts, whatever the tag is.
+        (&[("gray", "PROD"), ("gray-lane", LANE)], [Fallback, Hit, Leak]),
+        (&[("gray-lane", LANE)], [Fallback, Hit, Wrong]),
+        (&[("gray", "GRAY")], [Fallback, Hit, Wrong]),
+        (&[("gray", "PROD")], [Hit, Leak, Leak]),
+        (&[("gray", "ALL")], [Hit, Hit, Hit]),
+        // What is no lane is none, and then the tag counts.
+        (&[("gray", "GRAY"), ("gray-lane", "nonsense")], [Fallback, Hit, Wrong]),
+        (&[("gray", "PROD"), ("gray-lane", LANE), ("gray-lane", LANE)], [Hit, Leak, Leak]),
+        (&[], [Untagged; 3]),
+        (&[("gray", "gray-996")], [Untagged; 3]),
+        (&[("gray", "GRAY"), ("gray", "PROD")], [Untagged; 3]),
+    ];
+    for (sent, expect) in cases {
+        for (version, expect) in ["V1", "V2", "V3"].into_iter().zip(expect) {
+            let (_, fit) = user_app(version, "").take_in(&headers(sent), None).expect("taken in");
+            assert_eq!(fit, *expect, "{sent:?} on {version}");
+        }
+    }
+    let tagged = Instance::new("127.0.0.1", 1).with_version("V1").with_metadata("gray-tag", "true");
+    let lane = |wanted| headers(&[("gray", "GRAY"), ("gray-lane", wanted)]);
+    for (wanted, expect) in [
+        ("r;t;-;*=gray-tag:true|!gray-tag", [Hit, Fallback]),
+        ("r;t;-;*=!gray-tag", [Wrong, Hit]),
+        ("r;t;-;*=other/*", [Hit, Hit]),
+    ] {
+        let plain = Instance::new("127.0.0.1", 1).with_version("V1");
+        for (instance, expect) in [tagged.clone(), plain].into_iter().zip(expect) {
+            let hop = Hop::new("user-app", instance, settings(""));
+            assert_eq!(hop.take_in(&lane(wanted), None).expect("taken in").1, expect, "{wanted}");
+        }
+    }
+}
+
+#[test]
+fn before_settings_are_known_everything_is_taken_in() {
+    let hop = Hop::new("user-app", Instance::new("h", 1), Arc::default());
+    let (context, fit) = hop.take_in(&headers(&[("gray", "GRAY"), ("gray-lane", LANE)]), None).expect("taken in");
+    assert_eq!((context.tag, fit), (Some(GrayStatus::Gray), Fit::Untagged));
+    assert_eq!(context.lane().map(|lane| lane.lane()), Some("v2"));
+}
+
+#[test]
+fn signatures_and_what_becomes_of_bad_ones() {
+    let key = SigningKey::new(SECRET.as_bytes()).expect("long enough");
+    let other = SigningKey::new(b"another secret of 16").expect("long enough");
+    let lane = HeaderValue::from_static(LANE);
+    let (soon, past) = (unix_seconds() + 60, unix_seconds() - 1);
+    let text = |value: HeaderValue| value.to_str().expect("text").to_owned();
+    let good = text(key.sign(GrayStatus::Gray, Some(&lane), soon));
+    let expired = text(key.sign(GrayStatus::Gray, Some(&lane), past));
+    let stranger = text(other.sign(GrayStatus::Gray, Some(&lane), soon));
+    let no_lane = text(key.sign(GrayStatus::Gray, None, soon));
+    let (gray, claimed) = (("gray", "GRAY"), ("gray-lane", LANE));
+    let wider = ("gray-lane", "8f3a11c0;v2;-;*=*");
+    // (header lines, why they are bad if they are)
+    let cases: Vec<(Vec<(&str, &str)>, Option<Verdict>)> = vec![
+        (vec![gray, claimed, ("gray-signature", &good)], None),
+        (vec![gray, ("gray-signature", &no_lane)], None),
+        (vec![], None),
+        (vec![gray, claimed], Some(Verdict::Unsigned)),
+        (vec![gray], Some(Verdict::Unsigned)),
+        (vec![gray, claimed, ("gray-signature", &stranger)], Some(Verdict::Forged)),
+        (vec![gray, wider, ("gray-signature", &good)], Some(Verdict::Forged)),
+        (vec![("gray", "PROD"), claimed, ("gray-signature", &good)], Some(Verdict::Forged)),
+        (vec![gray, claimed, ("gray-signature", &no_lane)], Some(Verdict::Forged)),
+        (vec![gray, ("gray-signature", &good)], Some(Verdict::Forged)),
+        (vec![claimed, ("gray-signature", &good)], Some(Verdict::Forged)),
+        (vec![gray, claimed, claimed, ("gray-signature", &good)], Some(Verdict::Forged)),
+        (vec![gray, claimed, ("gray-signature", &good), ("gray-signature", &good)], Some(Verdict::Forged)),
+        (vec![gray, gray, claimed, ("gray-signature", &good)], Some(Verdict::Forged)),
+        (vec![gray, claimed, ("gray-signature", &expired)], Some(Verdict::Expired)),
+    ];
+    for (sent, bad) in &cases {
+        let take_in = |policy: &str| {
+            let hop = user_app("V2", &format!(", signing: {{ key: '{SECRET}'{policy} }}"));
+            hop.take_in(&headers(sent), "10.0.0.9".parse().ok())
+        };
+        let untagged = take_in("").expect("never refused");
+        match bad {
+            None => assert_eq!(untagged.1 == Fit::Untagged, sent.is_empty(), "{sent:?}"),
+            Some(_) => assert_eq!(untagged, (ReleaseContext::default(), Fit::Untagged), "{sent:?}"),
+        }
+        assert_eq!(take_in(", invalid: refuse").err(), bad.map(Refused), "{sent:?}");
+        // Whoever is trusted needs no signature, and nobody else is.
+        let trusting = take_in(", invalid: refuse, trustedCallers: [10.0.0.0/24]").expect("trusted");
+        assert_eq!(trusting.1, user_app("V2", "").take_in(&headers(sent), None).expect("unsigned").1, "{sent:?}");
+        assert_eq!(take_in(", invalid: refuse, trustedCallers: [10.1.0.0/24]").err(), bad.map(Refused), "{sent:?}");
+    }
+    let hop = user_app("V2", &format!(", signing: {{ key: '{SECRET}', trustedCallers: [10.0.0.0/24] }}"));
+    let (_, fit) = hop.take_in(&headers(&[gray]), None).expect("not refused");
+    assert_eq!(fit, Fit::Untagged, "a caller without an address is not trusted");
+}
+
+#[test]
+fn what_travels_on_is_what_came() {
+    let key = SigningKey::new(SECRET.as_bytes()).expect("long enough");
+    let hop = user_app("V2", &format!(", propagate: [token, x-trace], signing: {{ key: '{SECRET}' }}"));
+    let sign = |tag, lane: Option<&HeaderValue>| key.sign(tag, lane, unix_seconds() + 60);
+    let lane = HeaderValue::from_static(LANE);
+    let signed = sign(GrayStatus::Gray, Some(&lane));
+    // Switched off, the gateway signs a tag without a lane.
+    let off = sign(GrayStatus::All, None);
+    let text = |value: &HeaderValue| value.to_str().expect("text").to_owned();
+    for sent in [
+        vec![
+            ("gray", "GRAY".to_owned()),
+            ("gray-lane", LANE.to_owned()),
+            ("gray-signature", text(&signed)),
+            ("token", "a".to_owned()),
+        ],
+        vec![
+            ("gray", "ALL".to_owned()),
+            ("gray-signature", text(&off)),
+            ("token", "a".to_owned()),
+            ("token", "b".to_owned()),
+        ],
+        vec![("token", "a".to_owned())],
+        vec![],
+    ] {
+        let pairs: Vec<_> = sent.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut came = headers(&pairs);
+        let (context, _) = hop.take_in(&came, None).expect("good");
+        let mut sent = HeaderMap::new();
+        context.inject(&mut sent);
+        assert_eq!(sent, came, "all of it, and nothing else");
+        // What belongs to one hop stays.
+        came.insert(CALLER_HEADER, HeaderValue::from_static("gateway-app@V1"));
+        came.insert("x-own", HeaderValue::from_static("1"));
+        let mut again = HeaderMap::new();
+        hop.take_in(&came, None).expect("good").0.inject(&mut again);
+        assert_eq!(again, sent);
+        assert!(hop.take_in(&sent, None).is_ok());
+        let refusing = user_app("V2", &format!(", signing: {{ key: '{SECRET}', invalid: refuse }}"));
+        assert!(refusing.take_in(&sent, None).is_ok(), "the next hop believes it as well: {sent:?}");
+    }
+}
+
+#[test]
+fn callers_are_counted_and_nobody_can_fill_the_memory_with_names() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    metrics::with_local_recorder(&recorder, || {
+        let hop = user_app("V2", "");
+        let ask = |caller: &str, times: usize| {
+            for _ in 0..times {
+                let sent = headers(&[("gray", "GRAY"), ("gray-caller", caller)]);
+                assert_eq!(hop.take_in(&sent, None).expect("taken in").1, Fit::Hit);
+            }
+        };
+        ask("order-app@V2", 3);
+        // Not the names of services: one label for all of them.
+        for caller in ["", "a b", "a\"b", "order-app@", "@V1", "é"] {
+            ask(caller, 1);
+        }
+        for number in 0..1000 {
+            ask(&format!("caller-{number}"), 2);
+        }
+        ask("order-app@V2", 2);
+    });
+    let rendered = handle.render();
+    let lines: Vec<_> = rendered.lines().filter(|line| line.starts_with("gray_edge_requests_total{")).collect();
+    let count = |from: &str| {
+        let line = lines.iter().find(|line| line.contains(&format!("from=\"{from}\"")) && line.contains("fit=\"hit\""));
+        line.and_then(|line| line.rsplit_once(' ')).map(|(_, count)| count.to_owned())
+    };
+    assert_eq!(count("order-app@V2").as_deref(), Some("5"), "known early, counted to the end");
+    assert_eq!(count("unknown").as_deref(), Some("6"));
+    assert_eq!(count("caller-61").as_deref(), Some("2"), "the last of 64");
+    assert_eq!(count("caller-62"), None);
+    // 1000 callers, 62 of them by name.
+    assert_eq!(count("other").as_deref(), Some("1876"));
+    assert_eq!(lines.len(), 65 * Fit::ALL.len(), "64 callers and the others, by fit");
+}

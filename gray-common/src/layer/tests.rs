@@ -1,0 +1,164 @@
+//! Two services of the chain on real sockets: what arrives at the second, and what is told of the way.
+
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwapOption;
+use axum::{Router, extract::State, routing::get};
+use http::{HeaderMap, StatusCode};
+use tokio::net::TcpListener;
+use tower_layer::Layer;
+
+use super::*;
+use crate::{
+    balance::Strategy,
+    client::{GrayClient, ServiceView},
+    instance::Instance,
+    settings::{GraySettings, check},
+};
+
+const LANE: &str = "8f3a11c0;v2;t;order-app=version:V2;user-app=version:V2|version:V1;*=version:V1";
+
+fn settings(more: &str) -> GraySettings {
+    let text = format!("kerwin.tool.gray: {{ load: true, version: {{ prodVersion: V1, grayVersion: V2 }}{more} }}");
+    let read = |documents: &crate::document::Documents| GraySettings::read(&documents.root(), "kerwin.tool.gray");
+    check(&[("a.yaml", &text)], read).unwrap_or_else(|problems| panic!("{problems}")).0
+}
+
+/// Serves a router as this service, with its hop in front unless it knows nothing of gray releases.
+async fn serve(name: &str, version: &str, app: Router, settings: Option<GraySettings>) -> Instance {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let instance = Instance::new("127.0.0.1", listener.local_addr().expect("bound").port()).with_version(version);
+    let app = match settings {
+        Some(settings) => {
+            let hop = Hop::new(name, instance.clone(), Arc::new(ArcSwapOption::from_pointee(settings)));
+            Router::new().fallback_service(ReleaseLayer::of(Arc::new(hop)).layer(app))
+        }
+        None => app,
+    };
+    crate::spawn(async move { axum::serve(listener, app).await });
+    instance
+}
+
+/// order-app@V2 in front of a user-app, and what the latter got.
+struct Pair {
+    order: Instance,
+    seen: Arc<Mutex<Vec<HeaderMap>>>,
+}
+
+impl Pair {
+    /// With these settings; a user-app of this version, that knows of gray releases or not.
+    async fn new(more: &str, user_version: &str, user_knows: bool) -> Self {
+        let seen = Arc::<Mutex<Vec<HeaderMap>>>::default();
+        let record = Arc::clone(&seen);
+        let user = Router::new()
+            .route("/user", get(async move |headers: HeaderMap| record.lock().expect("lock").push(headers)));
+        let user = serve("user-app", user_version, user, user_knows.then(|| settings(more))).await;
+        let view = ServiceView::fixed("user-app", &[user], settings(more).policy, Strategy::RoundRobin);
+        let client = GrayClient::builder(view).caller("order-app").own_version("V2").build().expect("builds");
+        let calls = async |State(client): State<GrayClient>, headers: HeaderMap| {
+            let calls = headers.get("calls").map_or(1, |_| 2);
+            for _ in 0..calls {
+                let request = client.get("/user").header("x-own", "ours");
+                if request.send().await.is_err() {
+                    return StatusCode::SERVICE_UNAVAILABLE;
+                }
+            }
+            StatusCode::OK
+        };
+        let order = Router::new().route("/order", get(calls)).with_state(client);
+        Self { order: serve("order-app", "V2", order, Some(settings(more))).await, seen }
+    }
+
+    /// Status, and the path that was told.
+    async fn ask(&self, headers: &[(&str, &str)]) -> (u16, Option<String>) {
+        let http = reqwest::Client::builder().no_proxy().timeout(std::time::Duration::from_secs(10)).build();
+        let request = http.expect("builds").get(format!("http://{}/order", self.order.authority()));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let answer = request.send().await.expect("answers");
+        let path = answer.headers().get("gray-path").map(|path| path.to_str().expect("text").to_owned());
+        (answer.status().as_u16(), path)
+    }
+
+    fn last(&self, name: &str) -> Vec<String> {
+        let seen = self.seen.lock().expect("lock");
+        let values = seen.last().expect("a request").get_all(name);
+        values.iter().map(|value| value.to_str().expect("text").to_owned()).collect()
+    }
+}
+
+#[tokio::test]
+async fn the_path_is_put_together_hop_by_hop() {
+    let traced = [("gray", "GRAY"), ("gray-lane", LANE)];
+    let told = async |pair: &Pair, headers: &[(&str, &str)]| pair.ask(headers).await.1;
+    let pair = Pair::new("", "V1", true).await;
+    let expect = |path: &str| Some(path.to_owned());
+    assert_eq!(told(&pair, &traced).await, expect("order-app@V2:hit > user-app@V1:fallback"));
+    let twice = [traced[0], traced[1], ("calls", "2")];
+    assert_eq!(told(&pair, &twice).await, expect("order-app@V2:hit > (user-app@V1:fallback, user-app@V1:fallback)"));
+    assert_eq!(told(&Pair::new("", "V2", true).await, &traced).await, expect("order-app@V2:hit > user-app@V2:hit"));
+    // A service that says nothing: what its caller knows.
+    assert_eq!(told(&Pair::new("", "V2", false).await, &traced).await, expect("order-app@V2:hit > user-app@V2"));
+    // A lane that should not have led here.
+    let wrong = LANE.replace("order-app=version:V2", "order-app=version:V1");
+    let wrong = [("gray", "GRAY"), ("gray-lane", wrong.as_str())];
+    assert_eq!(told(&pair, &wrong).await, expect("order-app@V2:wrong > user-app@V1:fallback"));
+    // Nobody may answer: as far as it got.
+    let none = LANE.replace("user-app=version:V2|version:V1", "user-app=version:V9");
+    assert_eq!(pair.ask(&[("gray-lane", &none)]).await, (503, expect("order-app@V2:hit")));
+    for untraced in [&[("gray", "GRAY"), ("gray-lane", &LANE.replace(";t;", ";-;"))][..], &[("gray", "GRAY")], &[]] {
+        assert_eq!(pair.ask(untraced).await.1, None, "{untraced:?}");
+    }
+}
+
+#[tokio::test]
+async fn listed_headers_travel_and_others_stay() {
+    let pair = Pair::new(", propagate: [token, x-own]", "V1", true).await;
+    let sent = [
+        ("gray-lane", LANE),
+        ("Token", "a"),
+        ("token", "b"),
+        ("x-own", "theirs"),
+        ("cookie", "c=1"),
+        ("gray-caller", "x"),
+    ];
+    assert_eq!(pair.ask(&sent).await.0, 200);
+    assert_eq!(pair.last("token"), ["a", "b"]);
+    assert_eq!(pair.last("x-own"), ["ours"], "the call's own header counts");
+    assert_eq!(pair.last("gray-lane"), [LANE]);
+    assert_eq!(pair.last("gray-caller"), ["order-app@V2"], "each hop names itself");
+    assert!(pair.last("cookie").is_empty() && pair.last("gray").is_empty());
+    // Nothing stays for the next request.
+    assert_eq!(pair.ask(&[("gray-lane", LANE)]).await.0, 200);
+    assert!(pair.last("token").is_empty());
+    let other = Pair::new("", "V1", true).await;
+    assert_eq!(other.ask(&sent).await.0, 200);
+    assert!(other.last("token").is_empty(), "not listed");
+}
+
+#[tokio::test]
+async fn without_a_lane_the_tag_decides_as_before() {
+    let pair = Pair::new(", fallback: fail", "V1", true).await;
+    assert_eq!(pair.ask(&[("gray", "PROD")]).await, (200, None));
+    assert_eq!(pair.last("gray"), ["PROD"]);
+    assert!(pair.last("gray-lane").is_empty() && pair.last("gray-signature").is_empty());
+    assert_eq!(pair.ask(&[("gray", "GRAY")]).await, (503, None), "no V2, and no fallback");
+    assert_eq!(pair.ask(&[("gray", "ALL")]).await, (200, None));
+    assert_eq!(pair.ask(&[]).await, (503, None), "an untagged caller stays on its own version, V2");
+    // The same with a lane, which says otherwise.
+    assert_eq!(pair.ask(&[("gray", "GRAY"), ("gray-lane", "r;v2;-;*=version:V2|version:V1")]).await, (200, None));
+}
+
+#[tokio::test]
+async fn a_forged_lane_ends_at_the_first_hop() {
+    let signing = |invalid: &str| format!(", signing: {{ key: 'a secret of the chain', invalid: {invalid} }}");
+    let refusing = Pair::new(&signing("refuse"), "V2", true).await;
+    let forged = [("gray", "GRAY"), ("gray-lane", LANE), ("gray-signature", "9999999999.00")];
+    assert_eq!(refusing.ask(&forged).await, (403, None));
+    assert_eq!(refusing.seen.lock().expect("lock").len(), 0, "the handler has not run");
+    assert_eq!(refusing.ask(&[]).await.0, 200, "a request that claims nothing needs no signature");
+    let lenient = Pair::new(&signing("untagged"), "V2", true).await;
+    assert_eq!(lenient.ask(&forged).await, (200, None));
+    for name in ["gray", "gray-lane", "gray-signature"] {
+        assert!(lenient.last(name).is_empty(), "{name} went on");
+    }
+}
