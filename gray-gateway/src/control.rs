@@ -27,6 +27,7 @@ use crate::{
     geo::CityData,
     route::RouteTable,
     snapshot::{ServiceSnapshot, Snapshot},
+    tally::Tallies,
 };
 
 /// What the gateway reads from its documents, in one piece: gray settings and routes are applied together.
@@ -60,6 +61,7 @@ pub struct ControlLoop {
     shared: Arc<ArcSwap<Snapshot>>,
     city: CitySource,
     caller: Caller,
+    tallies: Tallies,
     followed: BTreeMap<Box<str>, ServiceFollower>,
     changed: Arc<Notify>,
     reported: u64,
@@ -80,10 +82,17 @@ impl ControlLoop {
             shared,
             city,
             caller: Caller { service: SERVICE.into(), version: Some(version.into()) },
+            tallies: Tallies::new(1),
             followed: BTreeMap::new(),
             changed: Arc::new(Notify::new()),
             reported: 0,
         }
+    }
+
+    /// With counters for so many workers.
+    #[must_use]
+    pub fn counting(self, workers: usize) -> Self {
+        Self { tallies: Tallies::new(workers), ..self }
     }
 
     /// Runs for ever. Cancel safe: dropping the future leaves the last snapshot in place.
@@ -93,7 +102,8 @@ impl ControlLoop {
             if let Some(config) = state.current {
                 self.report(&config, state.revision);
                 self.follow(&config);
-                self.shared.store(Arc::new(self.build(&config, state.revision)));
+                let snapshot = self.build(&config, state.revision);
+                self.shared.store(Arc::new(snapshot));
             }
             tokio::select! {
                 changed = self.settings.changed() => if changed.is_err() { return },
@@ -134,19 +144,21 @@ impl ControlLoop {
         }
     }
 
-    fn build(&self, config: &GatewayConfig, revision: u64) -> Snapshot {
-        let services: HashMap<_, _> = self
-            .followed
-            .iter()
-            .map(|(service, followed)| {
-                let snapshot =
-                    ServiceSnapshot { set: Arc::clone(followed.set()), strategy: config.gray.strategy(service) };
-                (service.clone(), snapshot)
-            })
-            .collect();
+    fn build(&mut self, config: &GatewayConfig, revision: u64) -> Snapshot {
+        let tallies = &mut self.tallies;
+        let services = self.followed.iter().map(|(service, followed)| {
+            let snapshot = ServiceSnapshot {
+                set: Arc::clone(followed.set()),
+                strategy: config.gray.strategy(service),
+                tally: Some(tallies.service(service)),
+            };
+            (service.clone(), snapshot)
+        });
+        let services: HashMap<_, _> = services.collect();
         Snapshot {
             revision,
             rules: Arc::clone(&config.rules),
+            rule_tallies: tallies.rules(&config.rules),
             signing: config.gray.mesh.signing.clone(),
             caller: HeaderValue::try_from(self.caller.to_string())
                 .unwrap_or_else(|_| HeaderValue::from_static(SERVICE)),
