@@ -43,9 +43,10 @@ impl ReleaseContext {
     pub fn extract(headers: &HeaderMap) -> Self {
         let lane = single(headers, &LANE_HEADER).and_then(LaneTag::from_header);
         let path = lane.as_ref().filter(|lane| lane.traced()).map(|_| PathLog::default());
+        let tag = single(headers, &GRAY_HEADER).and_then(GrayStatus::from_header);
         Self {
-            tag: single(headers, &GRAY_HEADER).and_then(GrayStatus::from_header),
-            signature: single(headers, &SIGNATURE_HEADER).filter(|_| lane.is_some()).cloned(),
+            tag,
+            signature: single(headers, &SIGNATURE_HEADER).filter(|_| tag.is_some()).cloned(),
             lane,
             carried: None,
             path,
@@ -238,6 +239,14 @@ mod tests {
         assert_eq!(sent, headers);
         headers.append(LANE_HEADER, HeaderValue::from_static("r;v1;-;*=*"));
         assert_eq!(ReleaseContext::extract(&headers).lane(), None);
+
+        // A gateway that is switched off signs the tag alone.
+        let mut off = HeaderMap::new();
+        off.insert(GRAY_HEADER, GrayStatus::All.header_value());
+        off.insert(SIGNATURE_HEADER, HeaderValue::from_static("1.0"));
+        let mut sent = HeaderMap::new();
+        ReleaseContext::extract(&off).inject(&mut sent);
+        assert_eq!(sent, off);
     }
 
     #[tokio::test]

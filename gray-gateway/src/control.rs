@@ -12,7 +12,7 @@ use std::{
 use arc_swap::ArcSwap;
 use gray_common::{
     InstanceSet,
-    document::Documents,
+    document::{Documents, Section},
     follow::ServiceFollower,
     registry::Registry,
     rule::RuleSet,
@@ -48,8 +48,22 @@ impl GatewayConfig {
         let gray = GraySettings::read(&root, prefix);
         let rules = Arc::new(RuleSet::read(documents, &gray));
         let config = Self { gray, rules, routes: Arc::new(RouteTable::read(&root)) };
+        config.check_lanes(&root.section("spring.cloud.gateway"));
         GraySettings::warn_unread(&root);
         config
+    }
+}
+
+impl GatewayConfig {
+    /// A route's own target for a lane is of no use when there is no such lane.
+    fn check_lanes(&self, routes: &Section<'_>) {
+        let is_known = |lane: &str| self.rules.lanes().iter().any(|known| known.lane().name() == lane);
+        for route in self.routes.routes() {
+            for (lane, _) in route.lanes.iter().filter(|(lane, _)| !is_known(lane)) {
+                let id = &route.id;
+                routes.error("routes", format!("route {id}: metadata.lanes: there is no lane `{lane}` under gray.lanes"));
+            }
+        }
     }
 }
 
