@@ -61,7 +61,8 @@ impl GatewayConfig {
         for route in self.routes.routes() {
             for (lane, _) in route.lanes.iter().filter(|(lane, _)| !is_known(lane)) {
                 let id = &route.id;
-                routes.error("routes", format!("route {id}: metadata.lanes: there is no lane `{lane}` under gray.lanes"));
+                routes
+                    .error("routes", format!("route {id}: metadata.lanes: there is no lane `{lane}` under gray.lanes"));
             }
         }
     }
