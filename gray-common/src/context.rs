@@ -47,7 +47,7 @@ impl ReleaseContext {
         Self {
             tag,
             // Of a tag alone as well: so it comes while gray release is off.
-            signature: single(headers, &SIGNATURE_HEADER).filter(|_| tag.is_some() || lane.is_some()).cloned(),
+            signature: single(headers, &SIGNATURE_HEADER).filter(|_| tag.is_some()).cloned(),
             lane,
             carried: None,
             path,
@@ -240,6 +240,14 @@ mod tests {
         assert_eq!(sent, headers);
         headers.append(LANE_HEADER, HeaderValue::from_static("r;v1;-;*=*"));
         assert_eq!(ReleaseContext::extract(&headers).lane(), None);
+
+        // A gateway that is switched off signs the tag alone.
+        let mut off = HeaderMap::new();
+        off.insert(GRAY_HEADER, GrayStatus::All.header_value());
+        off.insert(SIGNATURE_HEADER, HeaderValue::from_static("1.0"));
+        let mut sent = HeaderMap::new();
+        ReleaseContext::extract(&off).inject(&mut sent);
+        assert_eq!(sent, off);
     }
 
     #[tokio::test]

@@ -40,6 +40,8 @@ pub fn describe_metrics() {
         Count,
         "Calls served by the fallback: no instance of the wanted version was alive"
     );
+    describe_counter!(EDGE_REQUESTS_TOTAL, Count, "Requests by caller, and whether this instance was meant for them");
+    describe_counter!(BAD_SIGNATURE_TOTAL, Count, "Requests whose tag was not signed as it has to be");
     describe_counter!(CLIENT_CONNECT_FAILURES_TOTAL, Count, "Connects to instances of the called service that failed");
     describe_counter!(CLIENT_NO_INSTANCE_TOTAL, Count, "Calls that found no instance of the called service");
     describe_counter!(SERVICE_REQUESTS_TOTAL, Count, "Requests answered, by status class");

@@ -74,7 +74,8 @@ impl Application {
         let settings = follow(Arc::clone(&config), &service.control.prefix);
         let city = CitySource::new(args.city_data.clone());
         let control =
-            ControlLoop::new(settings.subscribe(), Arc::clone(&registry), Arc::clone(&shared), city, &service.version);
+            ControlLoop::new(settings.subscribe(), Arc::clone(&registry), Arc::clone(&shared), city, &service.version)
+                .counting(stats.workers());
         let instance = service.instance(workers.local_addr().port());
         let warm = warm(settings.subscribe(), Arc::clone(&registry));
         let registration = Registration::begin(Arc::clone(&registry), SERVICE, instance, warm);

@@ -12,7 +12,7 @@ use std::{
 use arc_swap::ArcSwap;
 use gray_common::{
     InstanceSet,
-    document::Documents,
+    document::{Documents, Section},
     follow::ServiceFollower,
     registry::Registry,
     rule::RuleSet,
@@ -27,6 +27,7 @@ use crate::{
     geo::CityData,
     route::RouteTable,
     snapshot::{ServiceSnapshot, Snapshot},
+    tally::Tallies,
 };
 
 /// What the gateway reads from its documents, in one piece: gray settings and routes are applied together.
@@ -47,8 +48,23 @@ impl GatewayConfig {
         let gray = GraySettings::read(&root, prefix);
         let rules = Arc::new(RuleSet::read(documents, &gray));
         let config = Self { gray, rules, routes: Arc::new(RouteTable::read(&root)) };
+        config.check_lanes(&root.section("spring.cloud.gateway"));
         GraySettings::warn_unread(&root);
         config
+    }
+}
+
+impl GatewayConfig {
+    /// A route's own target for a lane is of no use when there is no such lane.
+    fn check_lanes(&self, routes: &Section<'_>) {
+        let is_known = |lane: &str| self.rules.lanes().iter().any(|known| known.lane().name() == lane);
+        for route in self.routes.routes() {
+            for (lane, _) in route.lanes.iter().filter(|(lane, _)| !is_known(lane)) {
+                let id = &route.id;
+                routes
+                    .error("routes", format!("route {id}: metadata.lanes: there is no lane `{lane}` under gray.lanes"));
+            }
+        }
     }
 }
 
@@ -60,6 +76,7 @@ pub struct ControlLoop {
     shared: Arc<ArcSwap<Snapshot>>,
     city: CitySource,
     caller: Caller,
+    tallies: Tallies,
     followed: BTreeMap<Box<str>, ServiceFollower>,
     changed: Arc<Notify>,
     reported: u64,
@@ -80,10 +97,17 @@ impl ControlLoop {
             shared,
             city,
             caller: Caller { service: SERVICE.into(), version: Some(version.into()) },
+            tallies: Tallies::new(1),
             followed: BTreeMap::new(),
             changed: Arc::new(Notify::new()),
             reported: 0,
         }
+    }
+
+    /// With counters for so many workers.
+    #[must_use]
+    pub fn counting(self, workers: usize) -> Self {
+        Self { tallies: Tallies::new(workers), ..self }
     }
 
     /// Runs for ever. Cancel safe: dropping the future leaves the last snapshot in place.
@@ -93,7 +117,8 @@ impl ControlLoop {
             if let Some(config) = state.current {
                 self.report(&config, state.revision);
                 self.follow(&config);
-                self.shared.store(Arc::new(self.build(&config, state.revision)));
+                let snapshot = self.build(&config, state.revision);
+                self.shared.store(Arc::new(snapshot));
             }
             tokio::select! {
                 changed = self.settings.changed() => if changed.is_err() { return },
@@ -134,19 +159,21 @@ impl ControlLoop {
         }
     }
 
-    fn build(&self, config: &GatewayConfig, revision: u64) -> Snapshot {
-        let services: HashMap<_, _> = self
-            .followed
-            .iter()
-            .map(|(service, followed)| {
-                let snapshot =
-                    ServiceSnapshot { set: Arc::clone(followed.set()), strategy: config.gray.strategy(service) };
-                (service.clone(), snapshot)
-            })
-            .collect();
+    fn build(&mut self, config: &GatewayConfig, revision: u64) -> Snapshot {
+        let tallies = &mut self.tallies;
+        let services = self.followed.iter().map(|(service, followed)| {
+            let snapshot = ServiceSnapshot {
+                set: Arc::clone(followed.set()),
+                strategy: config.gray.strategy(service),
+                tally: Some(tallies.service(service)),
+            };
+            (service.clone(), snapshot)
+        });
+        let services: HashMap<_, _> = services.collect();
         Snapshot {
             revision,
             rules: Arc::clone(&config.rules),
+            rule_tallies: tallies.rules(&config.rules),
             signing: config.gray.mesh.signing.clone(),
             caller: HeaderValue::try_from(self.caller.to_string())
                 .unwrap_or_else(|_| HeaderValue::from_static(SERVICE)),

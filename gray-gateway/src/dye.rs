@@ -195,6 +195,7 @@ mod tests {
             lane: Cow::Owned(lane),
             place: None,
             rule: "r",
+            rule_place: None,
             reason: Reason::Default,
             traced: false,
             revision: "1",

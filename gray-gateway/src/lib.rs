@@ -12,4 +12,5 @@ pub mod proxy;
 pub mod route;
 pub mod scheme;
 pub mod snapshot;
+pub mod tally;
 pub mod tls;

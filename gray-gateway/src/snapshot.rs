@@ -11,7 +11,12 @@ use gray_common::{
 
 use http::HeaderValue;
 
-use crate::{args::SERVICE, geo::CityData, route::RouteTable};
+use crate::{
+    args::SERVICE,
+    geo::CityData,
+    route::RouteTable,
+    tally::{RuleTally, ServiceTally},
+};
 
 /// Everything a request depends on besides itself. A request finishes with the snapshot it began with.
 #[derive(Clone, Debug)]
@@ -20,6 +25,8 @@ pub struct Snapshot {
     pub revision: u64,
     /// Who gets which lane.
     pub rules: Arc<RuleSet>,
+    /// Requests by rule, in the order of the rules; the default comes last.
+    pub rule_tallies: Arc<[(Box<str>, RuleTally)]>,
     /// How tags are signed, if they are.
     pub signing: Option<Signing>,
     /// What `gray-caller` says of this gateway: `gateway-app@V1`.
@@ -40,6 +47,7 @@ impl Snapshot {
         Self {
             revision: 0,
             rules: Arc::new(RuleSet::off()),
+            rule_tallies: Arc::default(),
             signing: None,
             caller: HeaderValue::from_static(SERVICE),
             trusted_hops: IpSet::default(),
@@ -62,4 +70,6 @@ pub struct ServiceSnapshot {
     pub set: Arc<InstanceSet>,
     /// How one of them is picked.
     pub strategy: Strategy,
+    /// How picking went; `None` when nobody counts.
+    pub tally: Option<ServiceTally>,
 }

@@ -14,6 +14,8 @@ pub struct Decision<'s> {
     pub place: Option<usize>,
     /// Name of the rule that matched, `default` when none did.
     pub rule: &'s str,
+    /// Place of that rule in the list; `None` when none matched.
+    pub rule_place: Option<usize>,
     /// Why this lane.
     pub reason: Reason,
     /// Whether the request is to be told its path.
@@ -118,7 +120,7 @@ impl RuleSet {
         }
         let mut asked = Asked::new(facts);
         let mut now = None;
-        for rule in &self.rules {
+        for (rule_place, rule) in self.rules.iter().enumerate() {
             watch.rule(rule);
             let timed = rule.since.is_some() || rule.until.is_some();
             let reason = if timed && !rule.is_current(*now.get_or_insert_with(|| facts.now())) {
@@ -126,7 +128,7 @@ impl RuleSet {
             } else {
                 self.matches(rule, &mut asked, watch)
             };
-            let decision = reason.and_then(|reason| self.by_rule(rule, reason, &mut asked, watch));
+            let decision = reason.and_then(|reason| self.by_rule(rule_place, reason, &mut asked, watch));
             watch.end(decision.as_ref().map(|decision| decision.reason));
             if let Some(decision) = decision {
                 return decision;
@@ -181,11 +183,12 @@ impl RuleSet {
 
     fn by_rule<'s, F: Facts>(
         &'s self,
-        rule: &'s Rule,
+        rule_place: usize,
         reason: Reason,
         asked: &mut Asked<'_, F>,
         watch: &mut impl Watch,
     ) -> Option<Decision<'s>> {
+        let rule = &self.rules[rule_place];
         let entry = &self.lanes[rule.lane];
         let (lane, place) = match entry.value {
             None => (Cow::Borrowed(&entry.lane), Some(rule.lane)),
@@ -198,7 +201,8 @@ impl RuleSet {
             }
         };
         let (rule, traced) = (&*rule.name, rule.traced);
-        Some(Decision { lane, place, rule, reason, traced, revision: &self.revision })
+        let rule_place = Some(rule_place);
+        Some(Decision { lane, place, rule, rule_place, reason, traced, revision: &self.revision })
     }
 
     fn by_default(&self, reason: Reason) -> Decision<'_> {
@@ -206,6 +210,7 @@ impl RuleSet {
             lane: Cow::Borrowed(&self.lanes[self.default].lane),
             place: Some(self.default),
             rule: "default",
+            rule_place: None,
             reason,
             traced: false,
             revision: &self.revision,

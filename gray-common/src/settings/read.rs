@@ -41,9 +41,10 @@ impl GraySettings {
 
     /// Warns of every key that nobody reads. To be called last, after everybody has read.
     ///
-    /// Routes belong to the gateway; a service that happens to see them says nothing about them.
+    /// Routes and rules belong to the gateway; a service that happens to see them says nothing about them.
     pub fn warn_unread(root: &Section<'_>) {
         root.section("spring.cloud.gateway");
+        root.section("gray");
         root.warn_unknown("not used by gray-chain");
     }
 }

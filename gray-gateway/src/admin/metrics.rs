@@ -6,6 +6,7 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
 use super::Admin;
+use crate::proxy::Pick;
 
 /// Installs the process-wide recorder.
 ///
@@ -15,6 +16,8 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new().install_recorder()?;
     describe_counter!("gray_gateway_requests_total", Unit::Count, "Requests answered, by status class");
     describe_counter!("gray_gateway_decisions_total", Unit::Count, "Requests decided, by tag");
+    describe_counter!("gray_gateway_rule_requests_total", Unit::Count, "Requests decided, by rule");
+    describe_counter!("gray_gateway_picks_total", Unit::Count, "Choices of an instance, by service and how they went");
     describe_counter!("gray_gateway_fallbacks_total", Unit::Count, "Gray requests served by the fallback");
     describe_counter!("gray_gateway_no_instance_total", Unit::Count, "Requests that no instance could serve");
     describe_counter!("gray_gateway_no_route_total", Unit::Count, "Requests that no route matched");
@@ -41,6 +44,17 @@ fn record(admin: &Admin) {
     }
     for (status, count) in GrayStatus::ALL.into_iter().zip(stats.decisions) {
         counter!("gray_gateway_decisions_total", "tag" => status.as_str()).absolute(count);
+    }
+    let snapshot = admin.snapshot.load();
+    for (rule, tally) in snapshot.rule_tallies.iter() {
+        counter!("gray_gateway_rule_requests_total", "rule" => rule.to_string()).absolute(tally.sum()[0]);
+    }
+    for (service, known) in &snapshot.services {
+        let Some(tally) = &known.tally else { continue };
+        for (pick, count) in Pick::ALL.into_iter().zip(tally.sum()) {
+            counter!("gray_gateway_picks_total", "service" => service.to_string(), "fit" => pick.as_str())
+                .absolute(count);
+        }
     }
     counter!("gray_gateway_fallbacks_total").absolute(stats.fallbacks);
     counter!("gray_gateway_no_instance_total").absolute(stats.no_instance);

@@ -37,7 +37,7 @@ mod workers;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 pub use listen::ListenError;
-pub use stats::{Stats, StatsSnapshot};
+pub use stats::{Pick, Stats, StatsSnapshot, Tally};
 pub use workers::{Workers, start};
 
 use crate::tls::{ServerTls, UpstreamTls};

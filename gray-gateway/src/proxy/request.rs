@@ -23,6 +23,7 @@ use super::{
     forwarded::Forwarded,
     headers, path,
     pool::Lease,
+    stats::Pick,
     upgrade,
     upstream::{self, Dial, Patience, SendError},
     worker::{Held, Open, Worker},
@@ -179,7 +180,7 @@ impl Client {
             data: snapshot.city.as_deref(),
             city: OnceCell::new(),
         });
-        self.worker.stats().decided(decision.tag());
+        self.worker.decided(snapshot, &decision);
         tracing::debug!(route = &*route.id, lane = decision.lane.name(), rule = decision.rule, %client_ip, "decided");
         let told = snapshot.rules.cookie().and_then(|name| {
             let lines = head.headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
@@ -213,10 +214,9 @@ impl Client {
         after: &mut After,
     ) -> Result<(Response<Incoming>, Lease), Failure<'s>> {
         let nobody = || Failure::NoInstance { service, hidden: hop.route.use404 };
-        let Some(ServiceSnapshot { set, strategy }) = snapshot.services.get(service) else { return Err(nobody()) };
-        let Some(subset) = self.subset(select(set, decision.lane.choice(service).iter()), service) else {
-            return Err(nobody());
-        };
+        let Some(known) = snapshot.services.get(service) else { return Err(nobody()) };
+        let Some(subset) = self.subset(known, decision, service) else { return Err(nobody()) };
+        let strategy = known.strategy;
         let mut slot = Some(request);
         let mut tried: Vec<Arc<Endpoint>> = Vec::new();
         let mut endpoint = strategy.pick(subset, self.worker.draw(subset)).ok_or_else(nobody)?;
@@ -248,13 +248,25 @@ impl Client {
         }
     }
 
-    fn subset<'s>(&self, selection: Selection<'s>, service: &str) -> Option<&'s Subset> {
-        if let Selection::Fallback(_) = selection {
-            self.worker.stats().fallbacks.add();
-            if self.worker.may_warn(service) {
-                tracing::warn!(service, "no instance of the kind that is wanted: the lane's fallback answers");
+    fn subset<'s>(&self, known: &'s ServiceSnapshot, decision: &Decision<'_>, service: &str) -> Option<&'s Subset> {
+        let selection = select(&known.set, decision.lane.choice(service).iter());
+        let pick = match selection {
+            Selection::Hit(_) => Pick::Hit,
+            Selection::Fallback(_) => {
+                self.worker.stats().fallbacks.add();
+                if self.worker.may_warn(service) {
+                    let lane = decision.lane.name();
+                    tracing::warn!(
+                        service,
+                        lane,
+                        "no instance of the kind that is wanted: the lane's fallback answers"
+                    );
+                }
+                Pick::Fallback
             }
-        }
+            Selection::None => Pick::None,
+        };
+        self.worker.picked(known, pick);
         selection.subset()
     }
 

@@ -52,6 +52,60 @@ impl WorkerStats {
     }
 }
 
+/// Counters of something that comes and goes with the configuration (a rule, a service): one padded slot per worker.
+#[derive(Debug)]
+pub struct Tally<const N: usize> {
+    workers: Box<[Slot<N>]>,
+}
+
+#[derive(Debug)]
+#[repr(align(128))]
+struct Slot<const N: usize>([Counter; N]);
+
+impl<const N: usize> Tally<N> {
+    /// Counters for so many workers.
+    pub fn new(workers: usize) -> Self {
+        let slot = |_| Slot(std::array::from_fn(|_| Counter::default()));
+        Self { workers: (0..workers.max(1)).map(slot).collect() }
+    }
+
+    pub(super) fn add(&self, worker: usize, which: usize) {
+        self.workers[worker % self.workers.len()].0[which].add();
+    }
+
+    /// Adds up the workers' counters.
+    pub fn sum(&self) -> [u64; N] {
+        let sum =
+            |which: usize| self.workers.iter().map(|slot| slot.0[which].0.load(Relaxed)).fold(0, u64::wrapping_add);
+        std::array::from_fn(sum)
+    }
+}
+
+/// How the choice of an instance went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// One of the kind that the lane wants most.
+    Hit,
+    /// One that the lane allows for want of that.
+    Fallback,
+    /// None.
+    None,
+}
+
+impl Pick {
+    /// All values, in the order of declaration.
+    pub const ALL: [Self; 3] = [Self::Hit, Self::Fallback, Self::None];
+
+    /// The value in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Fallback => "fallback",
+            Self::None => "none",
+        }
+    }
+}
+
 /// All counters at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StatsSnapshot {
@@ -125,6 +179,15 @@ fn difference(less: u64, more: impl FnOnce() -> u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tallies_are_added_up() {
+        let tally = Tally::<2>::new(3);
+        for (worker, which) in [(0, 0), (1, 0), (2, 1), (2, 1), (2, 0)] {
+            tally.add(worker, which);
+        }
+        assert_eq!(tally.sum(), [3, 2]);
+    }
 
     #[test]
     fn workers_are_added_up() {

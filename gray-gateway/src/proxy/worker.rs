@@ -33,9 +33,14 @@ use super::{
     forwarded::Forwarded,
     pool::Pool,
     request::Client,
-    stats::{Stats, WorkerStats},
+    stats::{Pick, Stats, WorkerStats},
 };
-use crate::{dye::Mark, scheme::Scheme, snapshot::Snapshot, tls::UpstreamTls};
+use crate::{
+    dye::Mark,
+    scheme::Scheme,
+    snapshot::{ServiceSnapshot, Snapshot},
+    tls::UpstreamTls,
+};
 
 /// Ticks between two looks at the idle upstream connections.
 const POOL_SWEEP_TICKS: u64 = 10;
@@ -223,6 +228,22 @@ impl Worker {
             *current = Rc::new(Held::new(Arc::clone(newest)));
         }
         Rc::clone(&current)
+    }
+
+    /// Counts a decision.
+    pub(super) fn decided(&self, snapshot: &Snapshot, decision: &Decision<'_>) {
+        self.stats().decided(decision.tag());
+        let place = decision.rule_place.unwrap_or(snapshot.rule_tallies.len().saturating_sub(1));
+        if let Some((_, tally)) = snapshot.rule_tallies.get(place) {
+            tally.add(self.index, 0);
+        }
+    }
+
+    /// Counts how picking an instance went.
+    pub(super) fn picked(&self, service: &ServiceSnapshot, pick: Pick) {
+        if let Some(tally) = &service.tally {
+            tally.add(self.index, pick as usize);
+        }
     }
 
     pub(super) fn stats(&self) -> &WorkerStats {

@@ -22,11 +22,16 @@ pub(crate) struct Edit {
     pub(crate) document: &'static str,
     pub(crate) key: &'static str,
     pub(crate) value: &'static str,
+    /// How the table calls it, when key and value are too long for that.
+    pub(crate) shown: Option<&'static str>,
 }
 
 impl fmt::Display for Edit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.key, self.value)
+        match self.shown {
+            Some(shown) => f.write_str(shown),
+            None => write!(f, "{}: {}", self.key, self.value),
+        }
     }
 }
 
@@ -96,23 +101,27 @@ fn same_key(written: &str, key: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn edit(document: &'static str, key: &'static str, value: &'static str) -> Edit {
+        Edit { document, key, value, shown: None }
+    }
+
     const TEXT: &str = "gray:\n  grayIPList: []   # from here\n  load: true\nother:\n  load: true\n";
 
     #[test]
     fn an_edit_changes_one_line_and_keeps_the_comment() {
-        let edit = Edit { document: "x.yaml", key: "gray-ip-list", value: "['127.0.0.1']" };
-        assert_eq!(edited(TEXT, edit), Some(TEXT.replace("grayIPList: []  ", "grayIPList: ['127.0.0.1']")));
+        let change = edit("x.yaml", "gray-ip-list", "['127.0.0.1']");
+        assert_eq!(edited(TEXT, change), Some(TEXT.replace("grayIPList: []  ", "grayIPList: ['127.0.0.1']")));
     }
 
     #[test]
     fn only_the_first_line_of_that_key_changes() {
-        let edit = Edit { document: "x.yaml", key: "load", value: "false" };
-        assert_eq!(edited(TEXT, edit), Some(TEXT.replacen("load: true", "load: false", 1)));
+        let change = edit("x.yaml", "load", "false");
+        assert_eq!(edited(TEXT, change), Some(TEXT.replacen("load: true", "load: false", 1)));
     }
 
     #[test]
     fn a_missing_key_is_no_edit() {
-        assert_eq!(edited(TEXT, Edit { document: "x.yaml", key: "enabled", value: "false" }), None);
+        assert_eq!(edited(TEXT, edit("x.yaml", "enabled", "false")), None);
     }
 
     #[test]
@@ -121,12 +130,12 @@ mod tests {
         fs::write(from.path().join("x.yaml"), TEXT)?;
         let live = LiveDocuments::copy(from.path(), to.path())?;
         let read = || fs::read_to_string(to.path().join("x.yaml"));
-        live.apply(Edit { document: "x.yaml", key: "load", value: "false" })?;
-        live.apply(Edit { document: "x.yaml", key: "grayIPList", value: "[a]" })?;
+        live.apply(edit("x.yaml", "load", "false"))?;
+        live.apply(edit("x.yaml", "grayIPList", "[a]"))?;
         assert!(read()?.contains("[a]") && !read()?.contains("false"));
         live.restore("x.yaml")?;
         assert_eq!(read()?, TEXT);
-        assert!(live.apply(Edit { document: "y.yaml", key: "load", value: "false" }).is_err());
+        assert!(live.apply(edit("y.yaml", "load", "false")).is_err());
         Ok(())
     }
 }

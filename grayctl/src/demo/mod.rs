@@ -161,6 +161,7 @@ fn what_next(config: &Path, logs: &Path) -> String {
         \n  curl http://127.0.0.1:{admin_port}/metrics                                     # what the gateway counted\
         \n\nEdit a document and send the same request again; a change takes effect as you save:\n\
         \n  {config}/gateway-app.yaml      who is gray, routes\
+        \n  {config}/gray-rules.yaml       who is on which lane\
         \n  {config}/common-config.yaml    the switch, the versions\
         \n\nLogs: {logs}    Stop: Ctrl-C"
     )

@@ -22,6 +22,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 const GATEWAY: &str = "gateway-app.yaml";
 const COMMON: &str = "common-config.yaml";
+const RULES: &str = "gray-rules.yaml";
 
 /// Which versions are to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ enum Expect {
     All,
     /// One version on both hops.
     Only(&'static str),
+    /// A version of order-app and one of user-app.
+    Pair(&'static str, &'static str),
 }
 
 /// One scenario.
@@ -64,11 +67,18 @@ impl Row {
 }
 
 const fn edit(document: &'static str, key: &'static str, value: &'static str) -> Option<Edit> {
-    Some(Edit { document, key, value })
+    Some(Edit { document, key, value, shown: None })
 }
 
 const ADDRESS: Option<Edit> = edit(GATEWAY, "grayIPList", "['127.0.0.1']");
 const USER: Option<Edit> = edit(GATEWAY, "grayUserNoList", "[U0001]");
+
+const TESTERS: Option<Edit> = Some(Edit {
+    document: RULES,
+    key: "rules",
+    value: "[{ name: testers, when: { header.x-tester: 1 }, lane: new-order }]",
+    shown: Some("a rule: x-tester → new-order"),
+});
 
 const fn scenario(
     request: &'static str,
@@ -80,13 +90,16 @@ const fn scenario(
     Scenario { request, headers, edit, decision, expect }
 }
 
-const SCENARIOS: [Scenario; 8] = [
+const SCENARIOS: [Scenario; 11] = [
     scenario("plain", &[], None, "PROD, nothing matches", Expect::Only("V1")),
     scenario("gray: gray-996", &[("gray", "gray-996")], None, "GRAY, by header", Expect::Only("V2")),
     scenario("gray: GRAY", &[("gray", "GRAY")], None, "PROD, own tag ignored", Expect::Only("V1")),
     scenario("plain, from 127.0.0.1", &[], ADDRESS, "GRAY, by client address", Expect::Only("V2")),
     scenario("userNo: U0001", &[("userNo", "U0001")], USER, "GRAY, by user number", Expect::Only("V2")),
     scenario("userNo: U0002", &[("userNo", "U0002")], USER, "PROD, not in the list", Expect::Only("V1")),
+    scenario("x-tester: 1", &[("x-tester", "1")], TESTERS, "lane new-order, by rule", Expect::Pair("V2", "V1")),
+    scenario("plain", &[], TESTERS, "PROD, no rule matches", Expect::Only("V1")),
+    scenario("plain", &[], edit(RULES, "default", "canary"), "lane canary, for everybody", Expect::Only("V2")),
     scenario("plain", &[], edit(COMMON, "load", "false"), "ALL, services switched off", Expect::All),
     scenario(
         "gray: gray-996",
@@ -203,8 +216,9 @@ impl Seen {
     fn is(&self, expect: Expect) -> bool {
         match expect {
             Expect::All => self.0.len() == 4,
-            Expect::Only(version) => {
-                self.0.len() == 1 && self.0.keys().all(|(order, user)| order == version && user == version)
+            Expect::Only(version) => self.is(Expect::Pair(version, version)),
+            Expect::Pair(order, user) => {
+                self.0.len() == 1 && self.0.keys().all(|(first, second)| first == order && second == user)
             }
         }
     }
@@ -228,6 +242,7 @@ impl fmt::Display for Expect {
         match self {
             Self::All => f.write_str("all four combinations"),
             Self::Only(version) => write!(f, "{version} → {version} only"),
+            Self::Pair(order, user) => write!(f, "{order} → {user} only"),
         }
     }
 }

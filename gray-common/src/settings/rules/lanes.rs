@@ -42,7 +42,7 @@ impl Baseline {
             Some(selector)
         };
         let others = entry("select").and_then(|item| closed(&item));
-        let services = entry("services").map(|item| item.section().keys()).unwrap_or_default();
+        let services = entry("services").map(|item| services(&item)).unwrap_or_default();
         let services = services.iter().filter_map(|(service, item)| Some((service.clone(), closed(item)?))).collect();
         section.reject_unknown();
         Self { others: others.unwrap_or_else(|| Selector::version(policy.prod.as_str()).to_owned()), services }
@@ -183,7 +183,7 @@ impl Reader<'_> {
         };
         let entry = |key: &str| section.keys().into_iter().find(|(name, _)| name == key).map(|(_, item)| item);
         let mut wanted: BTreeMap<String, (Selector, Fallback)> = BTreeMap::new();
-        let services = entry("services").map(|item| item.section().keys()).unwrap_or_default();
+        let services = entry("services").map(|item| services(&item)).unwrap_or_default();
         for (service, item) in &services {
             let own = item.is_map() && item.section().peek_keys().iter().any(|(key, _)| key == "select");
             let (selected, fallback) = if own {
@@ -232,6 +232,19 @@ impl Reader<'_> {
         let choices = choices.into_iter().map(|(service, choice)| (service.into(), choice));
         Some((Lane::new(name, tag, choices, others), open))
     }
+}
+
+/// What stands under `services`, by name; a name that cannot stand in a header is an error.
+fn services<'d>(item: &Item<'d>) -> Vec<(String, Item<'d>)> {
+    let mut services = item.section().keys();
+    services.retain(|(service, item)| {
+        let good = is_token(service);
+        if !good {
+            item.error(format!("`{service}` cannot be a service here: letters, digits and . _ - +, at most 64"));
+        }
+        good
+    });
+    services
 }
 
 /// A selector, and the fact that fills it: `V2`, `{gray-tag: true}`, `{gray-tag: ~}`, `{version: $header.versionId}`, `*`.

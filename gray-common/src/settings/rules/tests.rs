@@ -275,6 +275,8 @@ fn mistakes_are_told_with_their_line() {
         ("gray.lanes: { v2: { select: V2, fallback: prod } }", "expected baseline, any or fail"),
         ("gray.lanes: { baseline: { select: V2 } }", "cannot be the name of a lane"),
         ("gray.lanes: { v2: { select: 'V 2' } }", "cannot be selected"),
+        ("gray.lanes: { v2: { services: { 'a;b': V2 } } }", "cannot be a service here"),
+        ("gray.baseline: { services: { 'a=b': V2 } }", "cannot be a service here"),
         ("gray.lanes: { v2: { select: $nobody } }", "`nobody` is no fact"),
         ("gray.lanes: { v2: { namespace: other } }", "add it to the `namespaces`"),
         ("gray: { lanes: { v2: { select: { version: $header.x } } }, default: v2 }", "must not depend on the request"),

@@ -1,0 +1,71 @@
+//! Counters by rule and by service, kept from one snapshot to the next.
+
+use std::{collections::HashMap, sync::Arc};
+
+use gray_common::rule::RuleSet;
+
+use crate::proxy::Tally;
+
+/// Names that are counted one by one; more share one counter, so that no configuration can fill the memory.
+const MAX_NAMES: usize = 4096;
+/// What the others are called.
+const OTHERS: &str = "(others)";
+
+/// Requests by rule: one counter each.
+pub type RuleTally = Arc<Tally<1>>;
+/// Picks by service: hit, fallback, none.
+pub type ServiceTally = Arc<Tally<3>>;
+
+/// All of them. A name that goes and comes back goes on counting.
+#[derive(Debug)]
+pub struct Tallies {
+    workers: usize,
+    rules: HashMap<Box<str>, RuleTally>,
+    services: HashMap<Box<str>, ServiceTally>,
+}
+
+impl Tallies {
+    /// None yet, for so many workers.
+    pub fn new(workers: usize) -> Self {
+        Self { workers, rules: HashMap::new(), services: HashMap::new() }
+    }
+
+    /// The counters of the rules, in their order, with that of the default last.
+    pub fn rules(&mut self, rules: &RuleSet) -> Arc<[(Box<str>, RuleTally)]> {
+        let names = rules.rules().iter().map(|rule| &*rule.name).chain(["default"]);
+        names.map(|name| named(&mut self.rules, name, self.workers)).collect()
+    }
+
+    /// The counter of a service.
+    pub fn service(&mut self, name: &str) -> ServiceTally {
+        named(&mut self.services, name, self.workers).1
+    }
+}
+
+fn named<const N: usize>(
+    tallies: &mut HashMap<Box<str>, Arc<Tally<N>>>,
+    name: &str,
+    workers: usize,
+) -> (Box<str>, Arc<Tally<N>>) {
+    let name: Box<str> = if tallies.len() < MAX_NAMES || tallies.contains_key(name) { name } else { OTHERS }.into();
+    let tally = tallies.entry(name.clone()).or_insert_with(|| Arc::new(Tally::new(workers)));
+    (name, Arc::clone(tally))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_keep_their_counters_and_are_bounded() {
+        let mut tallies = Tallies::new(2);
+        let first = tallies.service("order-app");
+        assert!(Arc::ptr_eq(&first, &tallies.service("order-app")));
+        for place in 0..2 * MAX_NAMES {
+            tallies.service(&format!("s{place}"));
+        }
+        assert!(tallies.services.len() <= MAX_NAMES + 1);
+        assert!(Arc::ptr_eq(&first, &tallies.service("order-app")));
+        assert!(Arc::ptr_eq(&tallies.service("x"), &tallies.service("y")));
+    }
+}
