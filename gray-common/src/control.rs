@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     config_source::{ConfigSource, FileConfigSource, NacosConfigSource},
-    registry::{CombinedRegistry, FileRegistry, NacosOptions, NacosRegistry, NoRegistry, Registry},
+    registry::{CombinedRegistry, FileRegistry, NacosOptions, NacosRegistry, NoRegistry, Registry, Space},
 };
 
 /// Where instances and settings live: Nacos, directories, or both.
@@ -56,6 +56,11 @@ pub struct ControlArgs {
     #[arg(long, env = "GRAY_REGISTRY_DIR", value_name = "DIR")]
     pub registry_dir: Option<PathBuf>,
 
+    /// Register in another namespace or group (NAMESPACE, NAMESPACE@GROUP or @GROUP), where only lanes that name it look;
+    /// everything else stays: others are found where --namespace and --group say, and so are the settings
+    #[arg(long, env = "GRAY_REGISTER_IN", value_name = "SPACE")]
+    pub register_in: Option<Space>,
+
     /// Settings without a server: a directory with common-config.yaml and gateway-app.yaml; wins over Nacos
     #[arg(long, env = "GRAY_CONFIG_DIR", value_name = "DIR")]
     pub config_dir: Option<PathBuf>,
@@ -77,6 +82,7 @@ impl fmt::Debug for ControlArgs {
             .field("nacos_password", &secret(&self.nacos_password))
             .field("registry_hold_ms", &self.registry_hold_ms)
             .field("registry_dir", &self.registry_dir)
+            .field("register_in", &self.register_in)
             .field("config_dir", &self.config_dir)
             .field("prefix", &self.prefix)
             .finish()
@@ -122,6 +128,7 @@ impl ControlArgs {
         let nacos = self.nacos_options(program)?;
         // The settings first: a program can do without a registry, but not without them.
         let config = self.source(nacos.clone())?;
+        let home = self.home(nacos.as_ref())?;
         let files = match &self.registry_dir {
             Some(directory) => Some(
                 FileRegistry::open(directory)
@@ -143,7 +150,25 @@ impl ControlArgs {
                 NoRegistry::new()
             }
         };
+        let registry = match home {
+            Some(home) => CombinedRegistry::apart(("--register-in", home), ("the registry", registry)),
+            None => registry,
+        };
         Ok(ControlPlane { registry, config })
+    }
+
+    /// Where this program registers, when that is not where it looks for others.
+    fn home(&self, nacos: Option<&NacosOptions>) -> Result<Option<Arc<dyn Registry>>, ControlError> {
+        let Some(space) = &self.register_in else { return Ok(None) };
+        Ok(Some(match (nacos, &self.registry_dir) {
+            (Some(nacos), _) => NacosRegistry::connect(nacos.clone().in_space(space)),
+            (None, Some(directory)) => FileRegistry::open_space(directory, space)
+                .map_err(|error| invalid_directory("--registry-dir", directory, &error))?,
+            (None, None) => {
+                let reason = "there is no registry: give --nacos or --registry-dir as well".to_owned();
+                return Err(ControlError::Invalid { flag: "--register-in", value: space.to_string(), reason });
+            }
+        }))
     }
 
     /// The settings' half alone, for programs that only read documents. As [`connect`](Self::connect) otherwise.
@@ -238,6 +263,7 @@ mod tests {
             ("--nacos nacos:port", "is no port"),
             ("--nacos nacos --group=", "DEFAULT_GROUP"),
             ("--nacos nacos --nacos-username u", "GRAY_NACOS_PASSWORD"),
+            ("--config-dir DIR --register-in gray-ns", "there is no registry"),
         ];
         let directory = tempfile::tempdir().expect("a directory");
         let at = directory.path().join("dir").display().to_string();
@@ -268,6 +294,32 @@ mod tests {
         let health = side_by_side.registry.health().borrow().clone();
         assert!(matches!(&health, Health::Down(reason) if reason.starts_with("--nacos: ")), "{health:?}");
         assert_eq!(*side_by_side.registry.watch("nobody").borrow(), Some(Arc::from([])), "the directory has answered");
+    }
+
+    #[tokio::test]
+    async fn a_program_of_a_lane_registers_apart_and_finds_everybody() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = directory.path().display();
+        let connect = |more: &str| args(&format!("--registry-dir {at} --config-dir {at}{more}")).connect("test");
+        let (apart, shared) = (connect(" --register-in gray-ns").expect("apart"), connect("").expect("shared"));
+        let (gray, ordinary) = (crate::Instance::new("h", 1), crate::Instance::new("h", 2));
+        apart.registry.register("user-app", &gray).await.expect("registered");
+        shared.registry.register("user-app", &ordinary).await.expect("registered");
+        let space = "gray-ns".parse().expect("a space");
+        for registry in [&apart.registry, &shared.registry] {
+            let expect = |expected: &crate::Instance| {
+                let expected = expected.clone();
+                move |state: &crate::registry::ServiceState| state.as_deref() == Some(&[expected.clone()][..])
+            };
+            let within = Duration::from_secs(10);
+            let (mut own, mut lane) = (registry.watch("user-app"), registry.watch_space(&space, "user-app"));
+            tokio::time::timeout(within, own.wait_for(expect(&ordinary))).await.expect("in time").expect("alive");
+            tokio::time::timeout(within, lane.wait_for(expect(&gray))).await.expect("in time").expect("alive");
+        }
+        for nonsense in ["a/b", ".@", "a@b@c"] {
+            let line = ["program", "--register-in", nonsense];
+            assert!(Program::try_parse_from(line).is_err(), "{nonsense}");
+        }
     }
 
     #[tokio::test]

@@ -19,6 +19,9 @@ use crate::instance::Instance;
 /// keeps nobody waiting: the others' lists count, and it joins in when it answers. What a part said last stays in force
 /// when it goes silent.
 pub struct CombinedRegistry {
+    /// Where instances are announced.
+    home: Arc<dyn Registry>,
+    /// Where they are found.
     parts: Vec<(String, Arc<dyn Registry>)>,
     services: Mutex<HashMap<Key, watch::Receiver<ServiceState>>>,
     health: watch::Receiver<Health>,
@@ -35,18 +38,30 @@ impl CombinedRegistry {
         primary: (impl Into<String>, Arc<dyn Registry>),
         others: impl IntoIterator<Item = (String, Arc<dyn Registry>)>,
     ) -> Arc<Self> {
-        let runtime = Handle::current();
+        let home = Arc::clone(&primary.1);
         let parts: Vec<_> = std::iter::once((primary.0.into(), primary.1)).chain(others).collect();
-        let names: Vec<_> = parts.iter().map(|(name, _)| name.clone()).collect();
-        let mut tasks = JoinSet::new();
-        let healths = parts.iter().map(|(_, part)| part.health()).collect();
-        let health = fold(healths, move |healths: &[Health]| overall(&names, healths), &mut tasks, &runtime);
-        Arc::new(Self { parts, services: Mutex::default(), health, tasks: Mutex::new(tasks), runtime })
+        let healths = parts.iter().map(|(name, part)| (name.clone(), part.health())).collect();
+        Self::build(home, parts, healths)
     }
 
-    fn primary(&self) -> &dyn Registry {
-        // `new` puts it there.
-        &*self.parts[0].1
+    /// Instances are announced in `home` alone, and found in `world` alone, each under a name for the log.
+    ///
+    /// # Panics
+    /// When called outside of a tokio runtime.
+    pub fn apart(home: (&str, Arc<dyn Registry>), world: (&str, Arc<dyn Registry>)) -> Arc<Self> {
+        let healths = [&home, &world].map(|(name, part)| ((*name).to_owned(), part.health())).to_vec();
+        Self::build(home.1, vec![(world.0.to_owned(), world.1)], healths)
+    }
+
+    fn build(
+        home: Arc<dyn Registry>,
+        parts: Vec<(String, Arc<dyn Registry>)>,
+        healths: Vec<(String, watch::Receiver<Health>)>,
+    ) -> Arc<Self> {
+        let (runtime, mut tasks) = (Handle::current(), JoinSet::new());
+        let (names, healths): (Vec<_>, Vec<_>) = healths.into_iter().unzip();
+        let health = fold(healths, move |healths: &[Health]| overall(&names, healths), &mut tasks, &runtime);
+        Arc::new(Self { home, parts, services: Mutex::default(), health, tasks: Mutex::new(tasks), runtime })
     }
 
     fn combine(
@@ -134,11 +149,11 @@ fn overall(names: &[String], healths: &[Health]) -> Health {
 #[async_trait]
 impl Registry for CombinedRegistry {
     async fn register(&self, service: &str, instance: &Instance) -> Result<(), RegistryError> {
-        self.primary().register(service, instance).await
+        self.home.register(service, instance).await
     }
 
     async fn deregister(&self, service: &str, instance: &Instance) -> Result<(), RegistryError> {
-        self.primary().deregister(service, instance).await
+        self.home.deregister(service, instance).await
     }
 
     fn watch(&self, service: &str) -> watch::Receiver<ServiceState> {
@@ -200,6 +215,20 @@ mod tests {
         becomes(&mut state, list(&[at(1, "V1"), at(2, "V2"), at(3, "V2")])).await;
         two.set("user-app", vec![]);
         becomes(&mut state, list(&[at(1, "V1")])).await;
+    }
+
+    #[tokio::test]
+    async fn apart_what_is_announced_here_is_not_found_there() {
+        let (home, world) = (MemoryRegistry::new(), MemoryRegistry::new());
+        let apart = CombinedRegistry::apart(("home", Arc::clone(&home) as _), ("world", Arc::clone(&world) as _));
+        world.set("user-app", vec![at(1, "V1")]);
+        apart.register("user-app", &at(2, "V2")).await.expect("registered");
+        assert_eq!(*home.watch("user-app").borrow(), list(&[at(2, "V2")]));
+        assert_eq!(*apart.watch("user-app").borrow(), list(&[at(1, "V1")]));
+        apart.deregister("user-app", &at(2, "V2")).await.expect("deregistered");
+        assert_eq!(*home.watch("user-app").borrow(), list(&[]));
+        home.set_health(Health::Down("gone".into()));
+        becomes(&mut apart.health(), Health::Down("home: gone".into())).await;
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -71,6 +71,14 @@ impl FileRegistry {
         let registry = Arc::new(Self { directory: directory.clone(), state: Mutex::default(), health, spaces });
         directory::follow(directory, &["json", "yaml", "yml"], &registry, Self::update)?;
         Ok(registry)
+    }
+
+    /// Opens the directory of a space below a registry's own.
+    pub fn open_space(directory: &Path, space: &Space) -> Result<Arc<Self>, io::Error> {
+        // The names of a space are plain, but for `.` and `..`, and for hidden directories.
+        let name = space.to_string();
+        let name = name.strip_prefix('.').map_or_else(|| name.clone(), |rest| format!("%2E{rest}"));
+        Self::open(directory.join(name))
     }
 
     fn update(&self, listing: &Listing) {
@@ -171,12 +179,9 @@ impl Registry for FileRegistry {
     }
 
     fn watch_space(&self, space: &Space, service: &str) -> watch::Receiver<ServiceState> {
-        // The names of a space are plain, but for `.` and `..`, and for hidden directories.
-        let name = space.to_string();
-        let name = name.strip_prefix('.').map_or_else(|| name.clone(), |rest| format!("%2E{rest}"));
         let open = || {
-            let directory = self.directory.join(name);
-            Self::open(&directory).map_err(|error| format!("{}: {error}", directory.display()))
+            Self::open_space(&self.directory, space)
+                .map_err(|error| format!("below {}: {error}", self.directory.display()))
         };
         match self.spaces.get(space.clone(), space, open) {
             Some(registry) => registry.watch(service),
@@ -191,7 +196,7 @@ impl Registry for FileRegistry {
 
 #[cfg(test)]
 mod tests {
-    use std::{path::Path, time::Duration};
+    use std::time::Duration;
 
     use tokio::time::timeout;
 
