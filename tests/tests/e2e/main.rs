@@ -7,11 +7,18 @@ mod compose;
 mod containers;
 mod contract;
 mod demo;
+mod front;
+mod lanes;
 mod lifecycle;
 mod live;
+mod matchers;
+mod places;
 mod publish;
 mod registry_contract;
 mod rules;
+mod shares;
+mod signing;
+mod spaces;
 mod switch;
 
 use std::{process::ExitCode, sync::Arc};
@@ -61,6 +68,26 @@ fn main() -> Result<ExitCode> {
             lifecycle::no_user_app,
             switch::services_off,
             switch::gateway_off,
+            spaces::gray_orders_in_a_namespace_of_their_own,
+            spaces::rules_change_live_without_a_failed_request,
+            shares::the_same_users_on_every_gateway_and_after_a_restart,
+            shares::two_canaries_exclude_each_other_and_stop_at_once,
+            lanes::header_address_and_user_as_ever,
+            lanes::an_exact_version_and_headers_that_travel,
+            lanes::a_or_b_by_value_cookie_and_device,
+            lanes::users_on_tagged_instances_and_nobody_else,
+            places::versions_by_service_and_fallbacks,
+            places::an_edge_forbids_and_nobody_is_hidden,
+            places::a_drained_address_gets_nothing_and_comes_back,
+            places::static_instances_without_any_registry,
+            places::a_registry_and_static_instances_side_by_side,
+            matchers::a_few_of_each_kind,
+            matchers::claims_of_a_token_and_members_of_a_cookie,
+            front::page_cookie_and_backend_agree,
+            front::https_in_and_http_out,
+            signing::a_forged_lane_is_refused_by_every_service,
+            signing::switched_off_signed_tags_pass_every_hop,
+            signing::the_path_is_for_testers_alone,
             rules::client_address,
             rules::city,
             rules::user_number,
