@@ -124,20 +124,20 @@ pub(crate) async fn users_on_tagged_instances_and_nobody_else(_: Arc<Stage>) -> 
     let mut lab = Lab::new("", rules)?;
     for program in ["user-app", "order-app"] {
         lab.service_in(program, "V1", &[], &[("GRAY_TAG", "false")]).await?;
-        // The same version number would do; another one shows who answers.
-        lab.service_in(program, "V2", &[], &[("GRAY_TAG", "true")]).await?;
+        // No version that any setting names: the tag alone leads there.
+        lab.service_in(program, "T1", &[], &[("GRAY_TAG", "true")]).await?;
     }
     lab.gateway(&[]).await?;
     for _ in 0..6 {
         lab.takes("V1 V1", &[]).await?;
         lab.takes("V1 V1", &[("uid", "u4")]).await?;
-        lab.takes("V2 V2", &[("uid", "u2")]).await?;
+        lab.takes("T1 T1", &[("uid", "u2")]).await?;
     }
     // Without an instance of its own ordinary traffic gets none, rather than a gray one.
     for service in lab.services.iter_mut().filter(|service| service.version == "V1") {
         service.app.stop().await?;
     }
     eventually("ordinary traffic has nobody left", || async { lab.order(&[]).await?.expect(503).map(drop) }).await?;
-    lab.takes("V2 V2", &[("uid", "u1")]).await?;
+    lab.takes("T1 T1", &[("uid", "u1")]).await?;
     lab.order(&[("uid", "u4")]).await?.expect(503).map(drop)
 }
