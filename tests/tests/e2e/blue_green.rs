@@ -42,7 +42,7 @@ impl Load {
         let (stop, judged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let client = |number: usize| -> Result<JoinHandle<Account>> {
             // Half of them open a connection for every request: each may meet another core of the gateway.
-            let http = if number % 2 == 0 { Http::kept()? } else { Http::new()? };
+            let http = if number.is_multiple_of(2) { Http::kept()? } else { Http::new()? };
             let (url, stop, judged) = (url.to_owned(), Arc::clone(&stop), Arc::clone(&judged));
             Ok(tokio::spawn(async move {
                 let mut account = Account::default();

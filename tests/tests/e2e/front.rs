@@ -3,7 +3,7 @@
 use std::{fs, sync::Arc};
 
 use anyhow::{Context as _, Result, ensure};
-use e2e_tests::{Answer, Lab, Recorder, Stage, ports};
+use e2e_tests::{Answer, Lab, Recorder, Stage, ports, request::Headers};
 use reqwest::header::HeaderMap;
 use rustls::{ClientConfig, RootCertStore, crypto::ring::default_provider, pki_types::ServerName};
 use serde_json::json;
@@ -12,6 +12,9 @@ use tokio::{
     net::TcpStream,
 };
 use tokio_rustls::TlsConnector;
+
+/// Headers, the page, the versions of both services, and the cookie that is set.
+type Case = (Headers<'static>, &'static str, &'static str, Option<String>);
 
 pub(crate) async fn page_cookie_and_backend_agree(_: Arc<Stage>) -> Result<()> {
     let rules = "gray: { cookie: release, lanes: { new: { select: V2, fallback: fail } },
@@ -38,7 +41,7 @@ pub(crate) async fn page_cookie_and_backend_agree(_: Arc<Stage>) -> Result<()> {
     lab.gateway(&[]).await?;
     let told = |answer: &Answer| answer.header("set-cookie").map(str::to_owned);
     let set = |lane: &str| Some(format!("release={lane}; Path=/; SameSite=Lax"));
-    let cases: [(&[(&str, &str)], &str, &str, Option<String>); 5] = [
+    let cases: [Case; 5] = [
         (&[], "<old>", "V1 V1", None),
         (&[("x", "2")], "<new>", "V2 V2", set("new")),
         (&[("x", "2"), ("cookie", "release=new")], "<new>", "V2 V2", None),

@@ -180,7 +180,7 @@ pub(crate) async fn a_registry_and_static_instances_side_by_side(_: Arc<Stage>) 
     lab.comes_to_take("V1 V1", &[]).await?;
     for _ in 0..6 {
         let body = lab.order(&[]).await?.expect(200)?.json()?;
-        ensure!(body["data"]["port"] == more.to_string(), "{body}");
+        ensure!(body["data"]["port"].as_str() == Some(&*more.to_string()), "{body}");
     }
     lab.takes("V2 V2", &[("lane", "green")]).await
 }

@@ -18,7 +18,12 @@ fn user_app(version: &str, more: &str) -> Hop {
     Hop::new("user-app", Instance::new("127.0.0.1", 7201).with_version(version), settings(more))
 }
 
-fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+/// A header line.
+type Line<'a> = (&'a str, &'a str);
+/// Several of them.
+type Lines<'a> = &'a [Line<'a>];
+
+fn headers(pairs: Lines<'_>) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (name, value) in pairs {
         map.append(HeaderName::try_from(*name).expect("name"), HeaderValue::try_from(*value).expect("value"));
@@ -31,7 +36,7 @@ fn how_requests_and_instances_fit() {
     use Fit::{Fallback, Hit, Leak, Untagged, Wrong};
     let ordinary = "8f3a11c0;baseline;-;*=version:V1";
     // (header lines, and the fit of V1, V2 and V3)
-    let cases: &[(&[(&str, &str)], [Fit; 3])] = &[
+    let cases: &[(Lines<'_>, [Fit; 3])] = &[
         (&[("gray", "GRAY"), ("gray-lane", LANE)], [Fallback, Hit, Wrong]),
         (&[("gray", "PROD"), ("gray-lane", ordinary)], [Hit, Leak, Leak]),
         // The lane counts, whatever the tag is.
@@ -90,7 +95,7 @@ fn signatures_and_what_becomes_of_bad_ones() {
     let (gray, claimed) = (("gray", "GRAY"), ("gray-lane", LANE));
     let wider = ("gray-lane", "8f3a11c0;v2;-;*=*");
     // (header lines, why they are bad if they are)
-    let cases: Vec<(Vec<(&str, &str)>, Option<Verdict>)> = vec![
+    let cases: Vec<(Vec<Line<'_>>, Option<Verdict>)> = vec![
         (vec![gray, claimed, ("gray-signature", &good)], None),
         (vec![gray, ("gray-signature", &no_lane)], None),
         (vec![], None),
