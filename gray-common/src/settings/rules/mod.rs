@@ -5,6 +5,8 @@
 
 mod lanes;
 mod rule;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod source;
 mod when;
 
@@ -188,6 +190,15 @@ impl<'d> Reader<'d> {
         let own: Vec<_> = self.named.keys().map(String::as_str).collect();
         let own = if own.is_empty() { String::new() } else { format!("; facts of this document: {}", own.join(", ")) };
         format!("`{text}` is no fact; there are {}{own}", source::BUILTIN)
+    }
+}
+
+/// Every other key is an error. For sections whose keys were listed, and count as known for that.
+fn only(section: &Section<'_>, has: &str, known: &[&str]) {
+    for (key, item) in section.keys() {
+        if !known.contains(&key.as_str()) {
+            item.error(format!("unknown key; {has} {}", known.join(", ")));
+        }
     }
 }
 
