@@ -39,8 +39,8 @@ const CASES: &[Case] = &[
     ("04-user-batch", &["GET /?uid=2100"], "default baseline @user-app !gray-tag"),
     ("04-user-batch", &["GET /", "gray-tag: true"], "marked gray"),
     ("05-canary", &["GET /", "X-Tester: me"], "testers gray"),
-    ("05-canary", &["GET /", "X-User-No: U0012"], "ramp gray"),
-    ("05-canary", &["GET /", "cookie: uid=U0012"], "ramp gray"),
+    ("05-canary", &["GET /", "X-User-No: U0041"], "ramp gray"),
+    ("05-canary", &["GET /", "cookie: uid=U0041"], "ramp gray"),
     ("05-canary", &["GET /order-api/x", "X-User-No: U0001", ":random: 0"], "default baseline"),
     ("05-canary", &["GET /order-api/x", ":random: 0"], "anonymous gray"),
     ("05-canary", &["GET /order-api/x", ":random: 9223372036854775808"], "default baseline"),
@@ -53,9 +53,11 @@ const CASES: &[Case] = &[
     ("07-lanes", &["GET /", "X-Team: checkout"], "checkout-team checkout @cart-app version:V1"),
     ("07-lanes", &["GET /", ":host: nightly.example.com"], "nightly nightly @pay-app build:nightly"),
     ("07-lanes", &["GET /"], "default baseline @pay-app version:V7"),
-    ("08-layers", &["GET /", "X-User-No: U0009", ":now: 1796400000"], "cart cart-b @cart-app version:V2|version:V1"),
-    ("08-layers", &["GET /", "X-User-No: U0009", ":now: 1797300000"], "default baseline"),
-    ("08-layers", &["GET /order-api/x", "X-User-No: U0001", ":now: 1796400000"], "pay pay-b"),
+    ("08-layers", &["GET /", "X-User-No: U0007", ":now: 1796400000"], "cart cart-b @cart-app version:V2|version:V1"),
+    ("08-layers", &["GET /", "X-User-No: U0007", ":now: 1797300000"], "default baseline"),
+    ("08-layers", &["GET /order-api/x", "X-User-No: U0005", ":now: 1796400000"], "pay pay-b"),
+    ("08-layers", &["GET /user-api/x", "X-User-No: U0005", ":now: 1796400000"], "default baseline"),
+    ("08-layers", &["GET /order-api/x", "X-User-No: U0001", ":now: 1796400000"], "default baseline"),
     ("08-layers", &["GET /order-api/x", ":now: 1796400000"], "default baseline"),
     (
         "09-matchers",
@@ -72,10 +74,10 @@ const CASES: &[Case] = &[
     ("09-matchers", &["GET /", "user-agent: Mozilla/5.0 (Linux; Android 14)"], "agents gray"),
     ("09-matchers", &["GET /", "user-agent: MicroMessenger/8"], "agents gray"),
     ("09-matchers", &["GET /", "user-agent: bot (Android 14)"], "default baseline"),
-    ("09-matchers", &["GET /", "X-Night: 1", ":now: 1795273200"], "anonymous-at-night gray"),
-    ("09-matchers", &["GET /", "X-Night: 1", "cookie: session=", ":now: 1795273200"], "default baseline"),
-    ("09-matchers", &["GET /", "X-Lunch: 1", ":now: 1795273200"], "not-at-lunch gray"),
-    ("09-matchers", &["GET /", "X-Lunch: 1", ":now: 1795235400"], "default baseline"),
+    ("09-matchers", &["GET /", "X-Night: 1", ":now: 1795186800"], "anonymous-at-night gray"),
+    ("09-matchers", &["GET /", "X-Night: 1", "cookie: session=", ":now: 1795186800"], "default baseline"),
+    ("09-matchers", &["GET /", "X-Lunch: 1", ":now: 1795186800"], "not-at-lunch gray"),
+    ("09-matchers", &["GET /", "X-Lunch: 1", ":now: 1795149000"], "default baseline"),
     ("10-jwt-and-json", &["GET /", BETA_TOKEN], "insiders gray"),
     ("10-jwt-and-json", &["GET /", "authorization: Bearer e30.e30.e30"], "default baseline"),
     (
@@ -94,7 +96,7 @@ const CASES: &[Case] = &[
     ("13-front-end", &["GET /"], "default baseline"),
     ("14-namespaces", &["GET /", "X-Developer: alice"], "alice alice @order-app dev-alice/*|version:V1"),
     ("14-namespaces", &["GET /", "X-Developer: bob"], "default baseline @order-app version:V1"),
-    ("14-namespaces", &["GET /", ":ip: 192.0.2.152"], "canary canary @order-app gray-ns@CANARY/version:V2"),
+    ("14-namespaces", &["GET /", ":ip: 192.0.2.75"], "canary canary @order-app gray-ns@CANARY/version:V2"),
     ("15-tls", &["GET /", "X-Tester: 1", ":host: shop.example.com"], "testers gray"),
     ("15-tls", &["GET /", "X-Tester: 1", ":host: other.example.com"], "default baseline"),
 ];
@@ -215,7 +217,7 @@ fn the_contract_is_linked_and_its_documents_can_be_read() {
             Err(problems) => panic!("{block}\n{problems}"),
         }
     }
-    assert!(count > 10, "{count} documents");
+    assert!(count >= 7, "{count} documents");
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 //! The rules of the document come first, those that the demo's settings stand for after them; the lanes `baseline`,
 //! `gray` and `any` are there without being written.
 
+#[cfg(all(test, feature = "schema"))]
+mod drift;
 mod lanes;
 mod rule;
 #[cfg(feature = "schema")]

@@ -207,7 +207,8 @@ pub struct Block {
 /// A block may say `header.x` for `header: {x: ...}`, and ask for facts of the document's own.
 fn dotted(schema: &mut Schema) {
     let tests = serde_json::json!({
-        "^(header|query|cookie|cookie-json|jwt)[.].": { "$ref": "#/$defs/Members" },
+        "^(header|query|cookie)[.].": { "$ref": "#/$defs/ValueTest" },
+        "^(cookie-json|jwt)[.].": { "$ref": "#/$defs/Members" },
         "^user-agent[.](os|family)$": { "$ref": "#/$defs/ValueTest" },
         values::OWN_FACT: { "$ref": "#/$defs/ValueTest" },
     });
