@@ -151,8 +151,8 @@ fn misspelt(value: &Value, path: &[String]) -> Vec<(Vec<String>, Value)> {
             let parent = path.last().map_or("", String::as_str);
             let is_selector = parent == "select" || parent == "old";
             // A test that is misspelt there is one more member.
-            let is_member = path.iter().any(|part| part == "cookie-json")
-                || path.windows(2).any(|pair| pair == ["when", "jwt"]);
+            let is_member =
+                path.iter().any(|part| part == "cookie-json") || path.windows(2).any(|pair| pair == ["when", "jwt"]);
             let is_inside = is_selector || is_member || FREE.contains(&parent);
             let mut all = Vec::new();
             for (key, below) in map {

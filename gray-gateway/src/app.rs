@@ -166,9 +166,7 @@ pub async fn check(args: &GatewayArgs) -> anyhow::Result<()> {
 
 fn follow(config: Arc<dyn ConfigSource>, prefix: &str) -> LiveSettings<GatewayConfig> {
     let prefix = prefix.to_owned();
-    LiveSettings::follow(config, &DOCUMENTS, move |documents| {
-        GatewayConfig::read(documents, &prefix)
-    })
+    LiveSettings::follow(config, &DOCUMENTS, move |documents| GatewayConfig::read(documents, &prefix))
 }
 
 /// Through when the gateway can serve: it has routes, and has heard of the services they name.

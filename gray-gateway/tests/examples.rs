@@ -80,11 +80,7 @@ const CASES: &[Case] = &[
     ("09-matchers", &["GET /", "X-Lunch: 1", ":now: 1795149000"], "default baseline"),
     ("10-jwt-and-json", &["GET /", BETA_TOKEN], "insiders gray"),
     ("10-jwt-and-json", &["GET /", "authorization: Bearer e30.e30.e30"], "default baseline"),
-    (
-        "10-jwt-and-json",
-        &["GET /", "cookie: session=%7B%22user%22%3A%7B%22plan%22%3A%22gold%22%7D%7D"],
-        "premium gray",
-    ),
+    ("10-jwt-and-json", &["GET /", "cookie: session=%7B%22user%22%3A%7B%22plan%22%3A%22gold%22%7D%7D"], "premium gray"),
     ("11-mesh", &["GET /", "X-Preview: 1"], "preview preview @pay-app version:V2"),
     ("11-mesh", &["GET /"], "default baseline @pay-app version:V1"),
     ("12-static-instances", &["GET /", "X-Zone: b"], "zone-b zone-b @user-app zone:b|*"),
@@ -209,7 +205,9 @@ fn the_contract_is_linked_and_its_documents_can_be_read() {
         assert!(contract.contains(&format!("(examples/{name}")), "docs/rules.md does not link {name}");
     }
     let mut count = 0;
-    for (place, block) in contract.split("```").enumerate() {
+    let readme = text(workspace().join("README.md"));
+    let blocks = [&contract, &readme].into_iter().flat_map(|text| text.split("```").enumerate());
+    for (place, block) in blocks {
         let Some(block) = block.strip_prefix("yaml\n").filter(|_| place % 2 == 1) else { continue };
         count += 1;
         match read(block, None) {
@@ -217,7 +215,7 @@ fn the_contract_is_linked_and_its_documents_can_be_read() {
             Err(problems) => panic!("{block}\n{problems}"),
         }
     }
-    assert!(count >= 7, "{count} documents");
+    assert!(count >= 8, "{count} documents");
 }
 
 #[tokio::test]

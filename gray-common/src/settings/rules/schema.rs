@@ -11,8 +11,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::Value;
 
 pub use self::values::{
-    AddressTest, Fallback, Flag, Names, Number, OneOrMore, Percent, Plain, Selector, ServiceOnLane, Slot, Tag, Text, Time,
-    ValueTest, Values, When,
+    AddressTest, Fallback, Flag, Names, Number, OneOrMore, Percent, Plain, Selector, ServiceOnLane, Slot, Tag, Text,
+    Time, ValueTest, Values, When,
 };
 
 /// The schema as a text: JSON Schema 2020-12, keys in order of the alphabet, a line feed at the end.

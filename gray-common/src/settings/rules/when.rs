@@ -157,7 +157,9 @@ impl Kind {
             // A text is compared with addresses by reading it; the other way round nothing could match.
             Source::FirstOf(sources) if sources.iter().any(|source| Self::of(source) == Self::Ip) => Self::Ip,
             Source::FirstOf(sources) => match &**sources {
-                [first, others @ ..] if others.iter().all(|other| Self::of(other) == Self::of(first)) => Self::of(first),
+                [first, others @ ..] if others.iter().all(|other| Self::of(other) == Self::of(first)) => {
+                    Self::of(first)
+                }
                 _ => Self::Text,
             },
             _ => Self::Text,
