@@ -54,9 +54,8 @@ fn echo(request: Request<Incoming>) -> Response<Body> {
 
 /// What arrived here of the request's head, a header per line.
 fn headers(request: &Request<Incoming>) -> Response<Body> {
-    let line = |(name, value): (&HeaderName, &HeaderValue)| {
-        format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes()))
-    };
+    let line =
+        |(name, value): (&HeaderName, &HeaderValue)| format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes()));
     let text: String = request.headers().iter().map(line).collect();
     ok("text/plain", Body::once(text.into()))
 }

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 /// A document of 100 rules, none of which matches what the load sends: 40 about a header that is there, 30 about the
 /// client's address, 30 shares of clients that are too small to hold 127.0.0.1.
 pub(crate) fn rules() -> String {
-    let mut text = String::from("gray:\n  lanes: { canary: { services: { backend: V2 }, fallback: baseline } }\n  rules:\n");
+    let mut text =
+        String::from("gray:\n  lanes: { canary: { services: { backend: V2 }, fallback: baseline } }\n  rules:\n");
     for index in 0..100 {
         let test = match index % 10 {
             0 | 3 | 6 | 9 => format!("when: {{ header.userNo: [U{index}a, U{index}b, U{index}c] }}"),

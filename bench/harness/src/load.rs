@@ -89,7 +89,9 @@ pub(crate) async fn oha(oha: &Path, address: SocketAddr, workload: Workload, sec
     let ask = workload.ask();
     let mut args: Vec<OsString> = ["--no-tui", "--disable-compression", "--latency-correction"].map(Into::into).into();
     args.extend(["--output-format", "json", "-m", ask.method, "-H", "userNo: U0001"].map(Into::into));
-    args.extend([format!("-c{}", workload.connections()), format!("-q{rate}"), format!("-z{seconds}s")].map(Into::into));
+    args.extend(
+        [format!("-c{}", workload.connections()), format!("-q{rate}"), format!("-z{seconds}s")].map(Into::into),
+    );
     if let Some((kind, _)) = ask.body {
         args.extend(["-T".into(), kind.into(), "-d".into(), String::from_utf8(ask.sent())?.into()]);
     }
@@ -104,7 +106,9 @@ pub(crate) async fn oha(oha: &Path, address: SocketAddr, workload: Workload, sec
     ensure!(failed.is_empty(), "requests failed: {failed:?}");
     let requests = counts.get("200").and_then(Value::as_u64).context("not one request was answered")?;
     let percentile = |name: &str| {
-        number(&format!("/latencyPercentiles/{name}")).map(|seconds| seconds * 1e3).context("oha printed no percentiles")
+        number(&format!("/latencyPercentiles/{name}"))
+            .map(|seconds| seconds * 1e3)
+            .context("oha printed no percentiles")
     };
     let latency = Latency { p50: percentile("p50")?, p99: percentile("p99")?, p999: percentile("p99.9")? };
     let per_second = requests as f64 / f64::from(seconds);

@@ -24,8 +24,19 @@ pub(crate) struct Report {
     pub(crate) outcomes: Vec<Outcome>,
 }
 
-const HEAD: [&str; 11] =
-    ["", "req/s", "CPU us/req", "min-max", "p50 ms", "p99 ms", "p99.9 ms", "RSS MiB", "CPU: gateway/it", "req/s", "target"];
+const HEAD: [&str; 11] = [
+    "",
+    "req/s",
+    "CPU us/req",
+    "min-max",
+    "p50 ms",
+    "p99 ms",
+    "p99.9 ms",
+    "RSS MiB",
+    "CPU: gateway/it",
+    "req/s",
+    "target",
+];
 const FIXED_HEAD: [&str; 7] = ["", "CPU us/req", "min-max", "p50 ms", "p99 ms", "p99.9 ms", "CPU: gateway/it"];
 
 /// A table: how it is called, its head, its rows.

@@ -169,7 +169,6 @@ pub(crate) fn say(text: &str) {
     eprintln!("{text}");
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -126,12 +126,15 @@ pub(crate) async fn peer(site: &Site, peer: Peer, backend: SocketAddr) -> Result
 fn gateway(site: &Site, config: &Path, port: u16, admin: u16) -> Vec<OsString> {
     let mut args: Vec<OsString> = vec!["--bind".into(), "127.0.0.1".into(), "--config-dir".into(), config.into()];
     args.extend([format!("--port={port}"), format!("--admin-port={admin}")].map(Into::into));
-    args.extend([format!("--workers={}", site.workers), "--drain-wait-ms=0".into(), "--drain-secs=1".into()].map(Into::into));
+    args.extend(
+        [format!("--workers={}", site.workers), "--drain-wait-ms=0".into(), "--drain-secs=1".into()].map(Into::into),
+    );
     args
 }
 
 fn jvm(site: &Site, port: u16, backend: SocketAddr) -> Vec<OsString> {
-    let mut args: Vec<OsString> = vec!["-Xmx256m".into(), format!("-Dreactor.netty.ioWorkerCount={}", site.workers).into()];
+    let mut args: Vec<OsString> =
+        vec!["-Xmx256m".into(), format!("-Dreactor.netty.ioWorkerCount={}", site.workers).into()];
     args.extend(["-jar".into(), site.bench.join(JAR).into()]);
     args.extend([format!("--server.port={port}"), format!("--bench.backend=http://{backend}")].map(Into::into));
     args
@@ -152,7 +155,12 @@ async fn chain(site: &Site, dir: &Path) -> Result<Running> {
     for (name, port) in [("user-app", user), ("order-app", order), ("gray-gateway", port)] {
         let mut args = match name {
             "gray-gateway" => gateway(site, &config, port, admin),
-            _ => vec![format!("--port={port}").into(), "--bind=127.0.0.1".into(), "--config-dir".into(), config.clone().into()],
+            _ => vec![
+                format!("--port={port}").into(),
+                "--bind=127.0.0.1".into(),
+                "--config-dir".into(),
+                config.clone().into(),
+            ],
         };
         args.extend(["--registry-dir".into(), registry.clone().into(), "--advertise=127.0.0.1".into()]);
         programs.push(Program::start(name, site.programs.join(name).as_os_str(), &args, &site.dir)?);
