@@ -26,16 +26,45 @@ pub(crate) fn tree(root: u32) -> Vec<u32> {
     found
 }
 
+/// Microseconds per unit of CPU time in /proc.
+fn per_tick() -> u64 {
+    1_000_000 / rustix::param::clock_ticks_per_second().max(1)
+}
+
+/// CPU time that the machine has spent on anything so far, in microseconds.
+pub(crate) fn machine_micros() -> u64 {
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let ticks: Vec<u64> = text
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .skip(1)
+        .filter_map(|text| text.parse().ok())
+        .collect();
+    // All but idle and iowait; what other machines took (steal) counts, what guests took is in user already.
+    ticks.iter().take(8).enumerate().filter(|(index, _)| !matches!(index, 3 | 4)).map(|(_, ticks)| ticks).sum::<u64>()
+        * per_tick()
+}
+
+/// CPU time of the harness and of all that it started, also of what has ended, in microseconds.
+pub(crate) fn our_micros() -> u64 {
+    let own = std::process::id();
+    let field = |pid: u32, index: usize| stat(pid)?.get(index)?.parse::<u64>().ok();
+    // Fields 14 to 17 of `man proc`; the time of children comes when they have been waited for.
+    let of = |pid: u32| (11..15).filter_map(|index| field(pid, index)).sum::<u64>();
+    tree(own).into_iter().map(of).sum::<u64>() * per_tick()
+}
+
 /// CPU time of processes so far, all threads, user and system, in microseconds.
 pub(crate) fn cpu_micros(pids: &[u32]) -> Result<u64> {
-    let per_tick = 1_000_000 / rustix::param::clock_ticks_per_second().max(1);
     let ticks = |pid: &u32| -> Result<u64> {
         let fields = stat(*pid).with_context(|| format!("process {pid} is gone"))?;
         // Fields 14 and 15 of `man proc`: utime, stime.
         let field = |index: usize| fields.get(index).and_then(|text| text.parse::<u64>().ok());
         field(11).zip(field(12)).map(|(user, system)| user + system).context("/proc/PID/stat has another form")
     };
-    Ok(pids.iter().map(ticks).sum::<Result<u64>>()? * per_tick)
+    Ok(pids.iter().map(ticks).sum::<Result<u64>>()? * per_tick())
 }
 
 /// Memory that processes have in RAM, in KiB. What they share counts for each.
@@ -64,6 +93,7 @@ mod tests {
         assert!(rss_kib(&[own]) > 100);
         assert!(cpu_micros(&[own]).is_ok());
         assert!(cpu_micros(&[u32::MAX]).is_err());
+        assert!(our_micros() <= machine_micros());
     }
 
     #[test]

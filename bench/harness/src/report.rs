@@ -39,6 +39,9 @@ const HEAD: [&str; 11] = [
 ];
 const FIXED_HEAD: [&str; 7] = ["", "CPU us/req", "min-max", "p50 ms", "p99 ms", "p99.9 ms", "CPU: gateway/it"];
 
+/// Cores that may be busy with something else before figures are called provisional.
+const QUIET: f64 = 0.1;
+
 /// A table: how it is called, its head, its rows.
 type Table = (String, Vec<&'static str>, Vec<Vec<String>>);
 
@@ -96,11 +99,15 @@ impl Report {
         let versions: Vec<_> = self.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
         let mut text = format!("{}, `{}`, {} workers each{end}", self.date, self.command, self.workers);
         add(&mut text, format_args!("{}{end}", versions.join(", ")));
-        if self.load_before > 0.3 {
-            let load = self.load_before;
+        let others = self.outcomes.iter().filter_map(|outcome| outcome.others_cores);
+        if let Some(others) = Spread::of(others.map(|others| others.median)).filter(|others| others.max > QUIET) {
+            let (least, most, load) = (others.min, others.max, self.load_before);
             add(
                 &mut text,
-                format_args!("Provisional: the machine was busy with other work (load average {load:.1} before).{end}"),
+                format_args!(
+                    "Provisional: other work kept {least:.1} to {most:.1} cores busy meanwhile (median per kind of load; \
+                     load average before {load:.1}).{end}"
+                ),
             );
         }
         for left_out in &self.left_out {

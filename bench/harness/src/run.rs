@@ -1,6 +1,6 @@
 //! The rounds: every peer is loaded once in each, one after the other.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -104,6 +104,7 @@ async fn measure(
     peer.check()?;
     let mut idle = IdleConnections::open(peer.address, workload.idle_connections()).await?;
     let mut sampler = Sampler::new(peer.address, workload.ask());
+    let others = Others::begin();
     let before = cpu(peer)?;
     let load = async {
         match rate {
@@ -122,6 +123,7 @@ async fn measure(
         ensure!(text.contains("gray_gateway_rule_requests_total"), "the gateway's metrics do not count rules");
     }
     let after = cpu(peer)?;
+    let others_cores = others.cores();
     // With all its connections still open.
     let rss_mib = peer.parts.iter().map(|(_, pids)| proc::rss_kib(pids)).sum::<u64>() as f64 / 1024.0;
     ensure!(sampler.asked() > 0, "no answer was looked at");
@@ -143,8 +145,29 @@ async fn measure(
         parts,
         latency,
         rss_mib,
+        others_cores,
         fixed: None,
     })
+}
+
+/// What the rest of the machine does meanwhile.
+struct Others {
+    since: Instant,
+    machine: u64,
+    ours: u64,
+}
+
+impl Others {
+    fn begin() -> Self {
+        Self { since: Instant::now(), machine: proc::machine_micros(), ours: proc::our_micros() }
+    }
+
+    /// How many cores were busy with other things since then.
+    fn cores(&self) -> f64 {
+        let machine = proc::machine_micros().saturating_sub(self.machine);
+        let ours = proc::our_micros().saturating_sub(self.ours);
+        machine.saturating_sub(ours) as f64 / 1e6 / self.since.elapsed().as_secs_f64()
+    }
 }
 
 /// CPU time so far, by program.

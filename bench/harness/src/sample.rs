@@ -28,6 +28,8 @@ pub(crate) struct Sample {
     pub(crate) parts: BTreeMap<&'static str, f64>,
     pub(crate) latency: Latency,
     pub(crate) rss_mib: f64,
+    /// Cores that were busy with other things meanwhile.
+    pub(crate) others_cores: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) fixed: Option<Fixed>,
 }
@@ -77,6 +79,8 @@ pub(crate) struct FixedSummary {
 pub(crate) struct Outcome {
     pub(crate) workload: Workload,
     pub(crate) title: &'static str,
+    /// Cores that were busy with other things.
+    pub(crate) others_cores: Option<Spread>,
     pub(crate) peers: Vec<Summary>,
     pub(crate) samples: Vec<Sample>,
 }
@@ -87,7 +91,8 @@ impl Outcome {
         order.sort_unstable();
         order.dedup();
         let peers = order.into_iter().filter_map(|peer| summary(workload, &samples, peer)).collect();
-        Self { workload, title: workload.title(), peers, samples }
+        let others_cores = Spread::of(samples.iter().map(|sample| sample.others_cores));
+        Self { workload, title: workload.title(), others_cores, peers, samples }
     }
 }
 
@@ -165,6 +170,7 @@ pub(crate) mod tests {
             parts: BTreeMap::from([("proxy", cpu_micros)]),
             latency,
             rss_mib: 8.0,
+            others_cores: 1.5,
             fixed: Some(Fixed { rate: 500, cpu_micros, latency }),
         }
     }
