@@ -57,6 +57,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", default_value = "target/release")]
     pub(crate) programs: PathBuf,
 
+    /// They were built from this very source tree
+    #[arg(long, hide = true)]
+    pub(crate) built_here: bool,
+
     /// Tables in Markdown, as docs/benchmarks.md has them
     #[arg(long)]
     pub(crate) markdown: bool,

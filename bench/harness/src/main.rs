@@ -87,7 +87,7 @@ async fn measure(args: &Args) -> Result<()> {
     let mut report = Report {
         date: jiff::Timestamp::now().strftime("%Y-%m-%d").to_string(),
         command: args.shown(),
-        versions: peer::versions(&site.bench),
+        versions: peer::versions(&site.bench, args.built_here),
         workers: args.workers(),
         load_before: proc::load_average(),
         left_out,

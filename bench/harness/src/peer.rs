@@ -118,7 +118,9 @@ fn has_access_log(programs: &Path) -> Result<bool> {
 }
 
 /// The versions of what takes part, by name.
-pub(crate) fn versions(bench: &Path) -> Vec<(String, String)> {
+///
+/// The gateway's is the commit, when it was built here; programs that were given may be of any.
+pub(crate) fn versions(bench: &Path, built_here: bool) -> Vec<(String, String)> {
     let first_line = |program: &str, arg: &str| {
         let output = std::process::Command::new(find(program)?).arg(arg).output().ok()?;
         let text = if output.stdout.is_empty() { output.stderr } else { output.stdout };
@@ -133,6 +135,9 @@ pub(crate) fn versions(bench: &Path) -> Vec<(String, String)> {
         Some(rest.split('"').next()?.to_owned())
     };
     let commit = || {
+        if !built_here {
+            return Some("as given by --programs".to_owned());
+        }
         let args = ["describe", "--always", "--dirty"];
         let output = std::process::Command::new("git").args(args).current_dir(bench).output().ok()?;
         let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
