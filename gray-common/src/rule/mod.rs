@@ -12,6 +12,7 @@ mod explain;
 mod facts;
 mod ip_set;
 mod jwt;
+mod lint;
 mod share;
 mod source;
 mod test;
@@ -24,6 +25,7 @@ pub use explain::{BlockTrace, ConditionTrace, Explanation, RuleTrace, Verdict};
 pub use facts::{Facts, RequestFacts};
 pub use ip_set::{InvalidAddress, IpSet};
 pub use jwt::{InvalidKey, Jwt, JwtKey};
+pub use lint::{About, Finding, Fleet, Severity};
 pub use share::{Share, ShareKey, WHOLE};
 pub use source::{Source, Value, find_cookie, plain_city};
 pub use test::{Bounds, Test};
@@ -35,7 +37,7 @@ use http::HeaderValue;
 use crate::lane::Lane;
 
 /// A condition on a request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Condition {
     /// What is tested.
     pub subject: Subject,
@@ -44,7 +46,7 @@ pub struct Condition {
 }
 
 /// What a condition tests.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Subject {
     /// A fact, by its place in the rule set.
     Fact {
@@ -89,6 +91,8 @@ pub struct LaneEntry {
     lane: Lane,
     /// The fact that fills it, by its place; `None` when it is complete.
     value: Option<usize>,
+    /// Whether it is there without anybody having written it.
+    given: bool,
     headers: [HeaderValue; 2],
 }
 
@@ -217,8 +221,15 @@ impl RuleSetBuilder {
     pub fn lane(&mut self, lane: Lane, value: Option<usize>) -> Result<usize, String> {
         let encode = |traced| lane.encode(&self.revision, traced);
         let headers = [encode(false)?, encode(true)?];
-        self.lanes.push(LaneEntry { lane, value, headers });
+        self.lanes.push(LaneEntry { lane, value, given: false, headers });
         Ok(self.lanes.len() - 1)
+    }
+
+    /// Marks a lane as one that is there without anybody having written it.
+    pub fn given(&mut self, place: usize) {
+        if let Some(entry) = self.lanes.get_mut(place) {
+            entry.given = true;
+        }
     }
 
     /// The place of the lane of this name.

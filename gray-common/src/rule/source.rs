@@ -7,7 +7,7 @@ use http::{HeaderName, header};
 use super::{Facts, Jwt, user_agent::Agent};
 
 /// One fact about a request: what conditions test, shares hash and lanes are filled with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Source {
     /// First value of a header.
     Header(HeaderName),
