@@ -4,7 +4,7 @@
 //! that has begun finishes with the one it began with.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::PathBuf,
     sync::Arc,
 };
@@ -12,10 +12,11 @@ use std::{
 use arc_swap::ArcSwap;
 use gray_common::{
     InstanceSet,
+    clock::unix_seconds,
     document::Documents,
     follow::ServiceFollower,
     registry::Registry,
-    rule::RuleSet,
+    rule::{FactPlan, Finding, Fleet, RuleSet},
     service::with_causes,
     settings::{Caller, GraySettings, SettingsState},
 };
@@ -24,6 +25,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::{
     args::SERVICE,
+    findings::Findings,
     geo::CityData,
     route::RouteTable,
     snapshot::{ServiceSnapshot, Snapshot},
@@ -63,6 +65,7 @@ pub struct ControlLoop {
     followed: BTreeMap<Box<str>, ServiceFollower>,
     changed: Arc<Notify>,
     reported: u64,
+    findings: Findings,
 }
 
 impl ControlLoop {
@@ -83,6 +86,7 @@ impl ControlLoop {
             followed: BTreeMap::new(),
             changed: Arc::new(Notify::new()),
             reported: 0,
+            findings: Findings::default(),
         }
     }
 
@@ -93,7 +97,8 @@ impl ControlLoop {
             if let Some(config) = state.current {
                 self.report(&config, state.revision);
                 self.follow(&config);
-                self.shared.store(Arc::new(self.build(&config, state.revision)));
+                let findings = self.lint(&config.rules);
+                self.shared.store(Arc::new(self.build(&config, state.revision, findings)));
             }
             tokio::select! {
                 changed = self.settings.changed() => if changed.is_err() { return },
@@ -102,9 +107,11 @@ impl ControlLoop {
         }
     }
 
-    /// Follows exactly the services that the routes name.
+    /// Follows exactly the services that routes and lanes name: those behind the first hop are not ours to call, but
+    /// whether a lane has instances there is worth knowing.
     fn follow(&mut self, config: &GatewayConfig) {
-        let wanted = config.routes.services();
+        let mut wanted = config.routes.services();
+        wanted.extend(lane_services(&config.rules).map(Box::from));
         self.followed.retain(|service, _| wanted.contains(service));
         for service in wanted {
             if !self.followed.contains_key(&service) {
@@ -134,7 +141,14 @@ impl ControlLoop {
         }
     }
 
-    fn build(&self, config: &GatewayConfig, revision: u64) -> Snapshot {
+    /// Judges the rules by the services that have been heard of.
+    fn lint(&mut self, rules: &RuleSet) -> Arc<[Finding]> {
+        let heard = self.followed.iter().filter(|(_, followed)| followed.is_settled());
+        let fleet: Fleet = heard.map(|(service, followed)| (service.clone(), Arc::clone(followed.set()))).collect();
+        self.findings.update(rules.lint(&fleet, unix_seconds()))
+    }
+
+    fn build(&self, config: &GatewayConfig, revision: u64, findings: Arc<[Finding]>) -> Snapshot {
         let services: HashMap<_, _> = self
             .followed
             .iter()
@@ -154,6 +168,8 @@ impl ControlLoop {
             routes: Arc::clone(&config.routes),
             services,
             city: self.city.data.clone(),
+            plan: Arc::new(FactPlan::new(&config.rules)),
+            findings,
         }
     }
 }
@@ -186,6 +202,12 @@ impl CitySource {
             None => tracing::warn!("{unusable}: no city data is given (--city-data, GRAY_CITY_DATA)"),
         }
     }
+}
+
+/// The services that lanes name, each once.
+pub(crate) fn lane_services(rules: &RuleSet) -> impl Iterator<Item = &str> {
+    let named = rules.lanes().iter().flat_map(|entry| entry.lane().services());
+    named.map(|(service, _)| service).collect::<BTreeSet<_>>().into_iter()
 }
 
 fn log_change(service: &str, set: &InstanceSet) {
