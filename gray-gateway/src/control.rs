@@ -66,6 +66,7 @@ pub struct ControlLoop {
     changed: Arc<Notify>,
     reported: u64,
     findings: Findings,
+    plan: Arc<FactPlan>,
 }
 
 impl ControlLoop {
@@ -87,6 +88,7 @@ impl ControlLoop {
             changed: Arc::new(Notify::new()),
             reported: 0,
             findings: Findings::default(),
+            plan: Arc::default(),
         }
     }
 
@@ -98,6 +100,10 @@ impl ControlLoop {
                 self.report(&config, state.revision);
                 self.follow(&config);
                 let findings = self.lint(&config.rules);
+                let plan = FactPlan::new(&config.rules);
+                if plan != *self.plan {
+                    self.plan = Arc::new(plan);
+                }
                 self.shared.store(Arc::new(self.build(&config, state.revision, findings)));
             }
             tokio::select! {
@@ -153,8 +159,8 @@ impl ControlLoop {
             .followed
             .iter()
             .map(|(service, followed)| {
-                let snapshot =
-                    ServiceSnapshot { set: Arc::clone(followed.set()), strategy: config.gray.strategy(service) };
+                let (set, strategy) = (Arc::clone(followed.set()), config.gray.strategy(service));
+                let snapshot = ServiceSnapshot { set, strategy, settled: followed.is_settled() };
                 (service.clone(), snapshot)
             })
             .collect();
@@ -168,7 +174,7 @@ impl ControlLoop {
             routes: Arc::clone(&config.routes),
             services,
             city: self.city.data.clone(),
-            plan: Arc::new(FactPlan::new(&config.rules)),
+            plan: Arc::clone(&self.plan),
             findings,
         }
     }

@@ -68,4 +68,6 @@ pub struct ServiceSnapshot {
     pub set: Arc<InstanceSet>,
     /// How one of them is picked.
     pub strategy: Strategy,
+    /// Whether every registry that may know it has answered: nobody is missing only because it is early.
+    pub settled: bool,
 }

@@ -215,7 +215,7 @@ impl Client {
         after: &mut After,
     ) -> Result<(Response<Incoming>, Lease), Failure<'s>> {
         let nobody = || Failure::NoInstance { service, hidden: hop.route.use404 };
-        let Some(ServiceSnapshot { set, strategy }) = snapshot.services.get(service) else { return Err(nobody()) };
+        let Some(ServiceSnapshot { set, strategy, .. }) = snapshot.services.get(service) else { return Err(nobody()) };
         let Some(subset) = self.subset(select(set, decision.lane.choice(service).iter()), service) else {
             return Err(nobody());
         };
