@@ -1,6 +1,6 @@
 //! `/lint`: what cannot be meant, in the rules in effect and in those of a document.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{extract::State, response::IntoResponse};
 use gray_common::{clock::unix_seconds, rule::Fleet};
@@ -12,7 +12,10 @@ use super::{
     candidate::Candidate,
     replay::off_the_runtime,
 };
-use crate::snapshot::Snapshot;
+use crate::{
+    control::{GatewayConfig, lane_services},
+    snapshot::Snapshot,
+};
 
 /// The findings of the rules in effect.
 pub(super) async fn current(State(admin): State<Admin>) -> impl IntoResponse {
@@ -25,7 +28,7 @@ pub(super) async fn candidate(State(admin): State<Admin>, text: String) -> Resul
     off_the_runtime(move || {
         let candidate = Candidate::read(&admin, &text)?;
         let rules = &candidate.config.rules;
-        let findings = rules.lint(&fleet(&admin.snapshot.load()), unix_seconds());
+        let findings = rules.lint(&fleet(&admin.snapshot.load(), &candidate.config), unix_seconds());
         let body = candidate.hide(json!({ "revision": rules.revision(), "findings": json_of(&findings) }));
         Ok(fresh(with(body, "warnings", candidate.warnings)))
     })
@@ -38,9 +41,11 @@ pub(super) fn with(mut body: Value, key: &str, value: Value) -> Value {
     body
 }
 
-/// The services that the gateway has heard of. One that it does not follow, because only the document names it, is not
-/// judged.
-fn fleet(snapshot: &Snapshot) -> Fleet {
-    let known = snapshot.services.iter().filter(|(_, service)| service.settled);
-    known.map(|(name, service)| (name.clone(), Arc::clone(&service.set))).collect()
+/// The services of the configuration that the gateway has heard of. One that it does not follow, because only the
+/// document names it, is not judged.
+fn fleet(snapshot: &Snapshot, config: &GatewayConfig) -> Fleet {
+    let routed = config.routes.services();
+    let named: BTreeSet<_> = routed.iter().map(AsRef::as_ref).chain(lane_services(&config.rules)).collect();
+    let heard = snapshot.services.iter().filter(|(name, service)| service.settled && named.contains(&***name));
+    heard.map(|(name, service)| (name.clone(), Arc::clone(&service.set))).collect()
 }
