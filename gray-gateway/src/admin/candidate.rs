@@ -3,10 +3,13 @@
 use std::cell::RefCell;
 
 use axum::http::StatusCode;
-use gray_common::document::{Documents, Problem, Problems, Severity};
-use serde_json::{Value, json};
+use gray_common::document::{Documents, Problems};
+use serde_json::Value;
 
-use super::{Admin, answer::Refusal};
+use super::{
+    Admin,
+    answer::{Refusal, json_of},
+};
 use crate::{app::RULES_DOCUMENT, control::GatewayConfig};
 
 /// Values from the environment that are shorter are not taken for secrets.
@@ -49,11 +52,11 @@ impl Candidate {
         match outcome {
             Ok((config, problems)) => {
                 let ours = problems.warnings().filter(|problem| *problem.origin.document == *RULES_DOCUMENT);
-                let warnings = hidden(ours.map(shown).collect(), &secrets);
+                let warnings = hidden(ours.map(json_of).collect(), &secrets);
                 Ok(Self { config, warnings, secrets })
             }
             Err(problems) => {
-                let listed = problems.errors().chain(problems.warnings()).map(shown).collect();
+                let listed = problems.errors().chain(problems.warnings()).map(json_of).collect();
                 let refusal = Refusal::bad(format!("{RULES_DOCUMENT} would be refused"));
                 Err(refusal.with("problems", hidden(listed, &secrets)))
             }
@@ -65,19 +68,6 @@ impl Candidate {
     pub(super) fn hide(&self, value: Value) -> Value {
         hidden(value, &self.secrets)
     }
-}
-
-fn shown(problem: &Problem) -> Value {
-    json!({
-        "severity": match problem.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        },
-        "document": &*problem.origin.document,
-        "line": problem.origin.line,
-        "path": problem.path,
-        "message": problem.message,
-    })
 }
 
 fn hidden(value: Value, secrets: &[(String, String)]) -> Value {
@@ -114,6 +104,8 @@ fn without(text: &str, secret: &str, name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
