@@ -22,6 +22,11 @@ impl FactPlan {
         }
         Self(kept.into())
     }
+
+    /// Whether a fact, with all that it is made of, is kept.
+    pub(super) fn has(&self, source: &Source) -> bool {
+        source.parts().into_iter().all(|part| is_always_kept(part) || self.0.contains(part))
+    }
 }
 
 fn is_always_kept(source: &Source) -> bool {
@@ -78,6 +83,11 @@ impl FactRecord {
             now: facts.now(),
             random: facts.random(),
         })
+    }
+
+    /// Which facts it has.
+    pub(super) fn plan(&self) -> &FactPlan {
+        &self.plan
     }
 
     /// The record as facts to decide by.

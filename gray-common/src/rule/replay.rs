@@ -4,7 +4,7 @@ use std::{borrow::Borrow, collections::BTreeMap};
 
 use serde::Serialize;
 
-use super::{FactRecord, RuleSet};
+use super::{FactPlan, FactRecord, RuleSet, Subject};
 
 /// What would have changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -63,7 +63,10 @@ pub struct Unanswerable {
 
 impl Replay {
     /// Decides every record twice.
-    pub fn run<R: Borrow<FactRecord>>(records: impl IntoIterator<Item = R>, old: &RuleSet, new: &RuleSet) -> Self {
+    pub fn run<R: Borrow<FactRecord>>(records: &[R], old: &RuleSet, new: &RuleSet) -> Self {
+        // The newest was kept by the rules in effect, most of the others as well.
+        let plan = records.last().map(|record| record.borrow().plan());
+        let (old, new) = (&asking_late(old, plan), &asking_late(new, plan));
         let mut replay =
             Self { from_revision: old.revision().into(), to_revision: new.revision().into(), ..Self::default() };
         let mut moves: BTreeMap<(&str, &str), u64> = BTreeMap::new();
@@ -107,6 +110,22 @@ impl Replay {
         replay.missing_facts = missing.into_iter().map(|(fact, requests)| Unanswerable { fact, requests }).collect();
         replay
     }
+}
+
+/// The same rules, asking for facts that were not kept only when everything else in a block holds: conditions may be asked
+/// in any order, and fewer requests are unanswerable.
+fn asking_late(rules: &RuleSet, plan: Option<&FactPlan>) -> RuleSet {
+    let mut rules = rules.clone();
+    let RuleSet { sources, rules: list, .. } = &mut rules;
+    for block in list.iter_mut().flat_map(|rule| &mut rule.any) {
+        block.sort_by_key(|condition| match &condition.subject {
+            Subject::Fact { source, .. } => {
+                plan.zip(sources.get(*source)).is_some_and(|(plan, source)| !plan.has(source))
+            }
+            Subject::Time(_) => false,
+        });
+    }
+    rules
 }
 
 /// The name as the set owns it: a decision may have a lane of its own.

@@ -23,7 +23,7 @@ pub(super) async fn candidate(State(admin): State<Admin>, text: String) -> Resul
     off_the_runtime(move || {
         let candidate = Candidate::read(&admin, &text)?;
         let rules = admin.snapshot.load().rules.clone();
-        let replay = Replay::run(buffer.records(), &rules, &candidate.config.rules);
+        let replay = Replay::run(&buffer.records(), &rules, &candidate.config.rules);
         let body = candidate.hide(json_of(replay));
         Ok(fresh(with(body, "warnings", candidate.warnings)))
     })
