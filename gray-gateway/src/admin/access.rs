@@ -1,6 +1,6 @@
 //! Who may ask the admin side for more than probes and metrics.
 
-use std::{fmt, net::SocketAddr, str::FromStr};
+use std::{fmt, net::SocketAddr, str::FromStr, sync::Arc};
 
 use axum::{
     extract::{Request, State},
@@ -17,8 +17,11 @@ use super::answer::Refusal;
 
 /// A token, compared in a time that tells nothing about it. Not shown by `Debug`.
 #[derive(Clone)]
-pub struct AdminToken {
-    /// Of this process alone: the token itself is not kept.
+pub struct AdminToken(Arc<Secret>);
+
+/// The token itself is not kept.
+struct Secret {
+    /// Of this process alone.
     key: hmac::Key,
     tag: hmac::Tag,
 }
@@ -28,7 +31,7 @@ impl AdminToken {
     pub const MIN_BYTES: usize = 16;
 
     fn is(&self, text: &[u8]) -> bool {
-        hmac::verify(&self.key, text, self.tag.as_ref()).is_ok()
+        hmac::verify(&self.0.key, text, self.0.tag.as_ref()).is_ok()
     }
 }
 
@@ -46,7 +49,7 @@ impl FromStr for AdminToken {
         let key = hmac::Key::generate(HMAC_SHA256, &SystemRandom::new());
         let key = key.map_err(|_| "the system has no random numbers".to_owned())?;
         let tag = hmac::sign(&key, text.as_bytes());
-        Ok(Self { key, tag })
+        Ok(Self(Arc::new(Secret { key, tag })))
     }
 }
 

@@ -42,11 +42,8 @@ impl Sampler {
         }
         let Some(left) = self.left.get().checked_sub(1) else { return Sampled::Skipped };
         self.left.set(left);
-        let record = FactRecord::new(plan, facts, knows_cities);
-        match record.map(|record| records.try_send(record)) {
-            Some(Ok(())) => Sampled::Kept,
-            Some(Err(_)) | None => Sampled::Dropped,
-        }
+        let Some(record) = FactRecord::new(plan, facts, knows_cities) else { return Sampled::Dropped };
+        if records.try_send(record).is_ok() { Sampled::Kept } else { Sampled::Dropped }
     }
 }
 

@@ -100,7 +100,9 @@ fn every_kind_of_fact_is_decided_as_it_was() {
     let rules = rules(text);
     let none = HeaderMap::new();
     let base = nowhere(&none);
-    let cases: &[(RequestFacts<'_>, &[(&str, &str)], &str)] = &[
+    // Request, headers, the rule that matches.
+    type Case<'c> = (RequestFacts<'c>, &'c [(&'c str, &'c str)], &'c str);
+    let cases: &[Case<'_>] = &[
         (RequestFacts { query: Some("q=a+b"), ..base }, &[], "query"),
         (base, &[("cookie", "a=1; info={\"id\":7}")], "cookie"),
         (base, &[("user-agent", "Linux; Android 14")], "agent"),
