@@ -25,6 +25,7 @@ bench: ## the benchmarks, and the gateway beside other proxies
 
 fuzz: ## looks for inputs that break parsers, FUZZ_SECONDS (60) for each target
 	@scripts/fuzz.sh
+
 bench-jvm: ## the gateway beside Spring Cloud Gateway; needs a JDK and Maven
 	@bench/run --jvm --workloads small,post,download
 

@@ -16,3 +16,24 @@ pub fn uptime_ms() -> u64 {
 pub fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }
+
+/// A moment as people and programs write it, as Unix seconds: `2026-12-31T18:00:00+08:00`, or the seconds themselves.
+pub fn parse_time(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let written = || text.parse::<jiff::Timestamp>().ok().and_then(|time| u64::try_from(time.as_second()).ok());
+    text.parse().ok().or_else(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_either_way() {
+        assert_eq!(parse_time("1796054400"), Some(1_796_054_400));
+        assert_eq!(parse_time(" 2026-12-01T00:00:00+08:00"), Some(1_796_054_400));
+        for text in ["", "-1", "tomorrow", "2026-12-01", "1960-01-01T00:00:00Z"] {
+            assert_eq!(parse_time(text), None, "{text}");
+        }
+    }
+}

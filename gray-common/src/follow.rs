@@ -122,6 +122,11 @@ impl ServiceFollower {
     pub fn is_known(&self) -> bool {
         self.known
     }
+
+    /// Whether every place in which instances may live has answered, so that nobody is missing only because it is early.
+    pub fn is_settled(&self) -> bool {
+        self.known && self.spaces.values().all(|place| place.listed.is_some())
+    }
 }
 
 #[cfg(test)]

@@ -19,10 +19,11 @@ use gray_common::{
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
-    admin::{self, Admin},
+    admin::{self, Access, Admin},
     args::{DEFAULT_PORT, DEFAULT_TLS_PORT, GatewayArgs, SERVICE},
     control::{CitySource, ControlLoop, GatewayConfig},
     proxy::{self, ListenError, ProxyOptions, Stats, TlsListener, Workers},
+    record::{self, RecordCollector},
     snapshot::Snapshot,
     tls,
 };
@@ -30,7 +31,7 @@ use crate::{
 /// The gateway's own document.
 const OWN_DOCUMENT: &str = "gateway-app.yaml";
 /// Who gets which lane; optional, the settings stand for rules of their own.
-const RULES_DOCUMENT: &str = "gray-rules.yaml";
+pub(crate) const RULES_DOCUMENT: &str = "gray-rules.yaml";
 /// What is read; later ones win.
 const DOCUMENTS: [&str; 3] = [SHARED_DOCUMENT, OWN_DOCUMENT, RULES_DOCUMENT];
 /// Limit of the deregistration; a stop must not hang on the registry.
@@ -64,6 +65,8 @@ impl Application {
         let tls_bind = SocketAddr::new(service.bind, args.tls.tls_port.unwrap_or(DEFAULT_TLS_PORT));
         options.tls = server_tls.clone().map(|tls| TlsListener { bind: tls_bind, tls });
         options.upstream_tls = Arc::clone(&upstream_tls);
+        let (records, collector) = record::channel(args.replay_buffer as usize).unzip();
+        options.records = records;
         let stats = Stats::new(options.workers);
         let shared = Arc::new(ArcSwap::from_pointee(Snapshot::empty()));
         let workers = proxy::start(options, Arc::clone(&shared), &stats).map_err(|error| start_error(bind, error))?;
@@ -91,6 +94,9 @@ impl Application {
             stats: Arc::new(stats),
             stopping: is_stopping,
             recorder: admin::install_metrics()?,
+            access: Access::new(args.admin_token.clone(), admin_address),
+            records: collector.as_ref().map(RecordCollector::buffer),
+            prefix: service.control.prefix.as_str().into(),
         });
 
         // A set, because it ends the tasks when the application is dropped.
@@ -99,6 +105,12 @@ impl Application {
             control.run().await;
             Ok(())
         });
+        if let Some(collector) = collector {
+            background.spawn(async move {
+                collector.run().await;
+                Ok(())
+            });
+        }
         background.spawn(async move { match tls::follow(server_tls, upstream_tls).await {} });
         background.spawn(async move { axum::serve(admin_listener, admin).await });
         tracing::info!(address = %admin_address, "admin side listening");

@@ -5,7 +5,10 @@ use std::{net::IpAddr, path::PathBuf, sync::Arc};
 use clap::Parser;
 use gray_common::service::ServiceArgs;
 
-use crate::tls::{ServerTls, TlsError, UpstreamTls};
+use crate::{
+    admin::AdminToken,
+    tls::{ServerTls, TlsError, UpstreamTls},
+};
 
 /// The port the Java gateway listens on.
 pub const DEFAULT_PORT: u16 = 7000;
@@ -22,7 +25,7 @@ pub struct GatewayArgs {
     #[command(flatten)]
     pub service: ServiceArgs,
 
-    /// Address of the admin side: /livez /readyz /metrics /status
+    /// Address of the admin side: /livez /readyz /metrics /status /explain /lint /replay
     #[arg(long, help_heading = "Gateway", env = "GRAY_ADMIN_BIND", value_name = "IP", default_value = "127.0.0.1")]
     pub admin_bind: IpAddr,
 
@@ -36,6 +39,22 @@ pub struct GatewayArgs {
         global = true
     )]
     pub admin_port: u16,
+
+    /// Whoever asks the admin side for more than /livez, /readyz and /metrics must send it: `Authorization: Bearer`. At
+    /// least 16 characters; better given in the environment
+    #[arg(long, help_heading = "Gateway", env = "GRAY_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub admin_token: Option<AdminToken>,
+
+    /// Requests of which facts are kept in memory for `grayctl rules replay`; 0 keeps none
+    #[arg(
+        long,
+        help_heading = "Gateway",
+        env = "GRAY_REPLAY_BUFFER",
+        value_name = "N",
+        default_value_t = 10_000,
+        value_parser = clap::value_parser!(u32).range(..=1_000_000)
+    )]
+    pub replay_buffer: u32,
 
     /// ip2region city data (scripts/fetch-city-data.sh); without it a city rule knows private addresses (本地) only
     #[arg(long, help_heading = "Gateway", env = "GRAY_CITY_DATA", value_name = "FILE")]

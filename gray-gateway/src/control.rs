@@ -4,7 +4,7 @@
 //! that has begun finishes with the one it began with.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::PathBuf,
     sync::Arc,
 };
@@ -12,10 +12,11 @@ use std::{
 use arc_swap::ArcSwap;
 use gray_common::{
     InstanceSet,
+    clock::unix_seconds,
     document::{Documents, Section},
     follow::ServiceFollower,
     registry::Registry,
-    rule::RuleSet,
+    rule::{FactPlan, Finding, Fleet, RuleSet},
     service::with_causes,
     settings::{Caller, GraySettings, SettingsState},
 };
@@ -24,6 +25,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::{
     args::SERVICE,
+    findings::Findings,
     geo::CityData,
     route::RouteTable,
     snapshot::{ServiceSnapshot, Snapshot},
@@ -80,6 +82,8 @@ pub struct ControlLoop {
     followed: BTreeMap<Box<str>, ServiceFollower>,
     changed: Arc<Notify>,
     reported: u64,
+    findings: Findings,
+    plan: Arc<FactPlan>,
 }
 
 impl ControlLoop {
@@ -101,6 +105,8 @@ impl ControlLoop {
             followed: BTreeMap::new(),
             changed: Arc::new(Notify::new()),
             reported: 0,
+            findings: Findings::default(),
+            plan: Arc::default(),
         }
     }
 
@@ -117,7 +123,12 @@ impl ControlLoop {
             if let Some(config) = state.current {
                 self.report(&config, state.revision);
                 self.follow(&config);
-                let snapshot = self.build(&config, state.revision);
+                let findings = self.lint(&config.rules);
+                let plan = FactPlan::new(&config.rules);
+                if plan != *self.plan {
+                    self.plan = Arc::new(plan);
+                }
+                let snapshot = self.build(&config, state.revision, findings);
                 self.shared.store(Arc::new(snapshot));
             }
             tokio::select! {
@@ -127,9 +138,11 @@ impl ControlLoop {
         }
     }
 
-    /// Follows exactly the services that the routes name.
+    /// Follows exactly the services that routes and lanes name: those behind the first hop are not ours to call, but
+    /// whether a lane has instances there is worth knowing.
     fn follow(&mut self, config: &GatewayConfig) {
-        let wanted = config.routes.services();
+        let mut wanted = config.routes.services();
+        wanted.extend(lane_services(&config.rules).map(Box::from));
         self.followed.retain(|service, _| wanted.contains(service));
         for service in wanted {
             if !self.followed.contains_key(&service) {
@@ -159,12 +172,20 @@ impl ControlLoop {
         }
     }
 
-    fn build(&mut self, config: &GatewayConfig, revision: u64) -> Snapshot {
+    /// Judges the rules by the services that have been heard of.
+    fn lint(&mut self, rules: &RuleSet) -> Arc<[Finding]> {
+        let heard = self.followed.iter().filter(|(_, followed)| followed.is_settled());
+        let fleet: Fleet = heard.map(|(service, followed)| (service.clone(), Arc::clone(followed.set()))).collect();
+        self.findings.update(rules.lint(&fleet, unix_seconds()))
+    }
+
+    fn build(&mut self, config: &GatewayConfig, revision: u64, findings: Arc<[Finding]>) -> Snapshot {
         let tallies = &mut self.tallies;
         let services = self.followed.iter().map(|(service, followed)| {
             let snapshot = ServiceSnapshot {
                 set: Arc::clone(followed.set()),
                 strategy: config.gray.strategy(service),
+                settled: followed.is_settled(),
                 tally: Some(tallies.service(service)),
             };
             (service.clone(), snapshot)
@@ -181,6 +202,8 @@ impl ControlLoop {
             routes: Arc::clone(&config.routes),
             services,
             city: self.city.data.clone(),
+            plan: Arc::clone(&self.plan),
+            findings,
         }
     }
 }
@@ -213,6 +236,12 @@ impl CitySource {
             None => tracing::warn!("{unusable}: no city data is given (--city-data, GRAY_CITY_DATA)"),
         }
     }
+}
+
+/// The services that lanes name, each once.
+pub(crate) fn lane_services(rules: &RuleSet) -> impl Iterator<Item = &str> {
+    let named = rules.lanes().iter().flat_map(|entry| entry.lane().services());
+    named.map(|(service, _)| service).collect::<BTreeSet<_>>().into_iter()
 }
 
 fn log_change(service: &str, set: &InstanceSet) {

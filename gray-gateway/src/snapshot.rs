@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use gray_common::{
     InstanceSet,
     balance::Strategy,
-    rule::{IpSet, RuleSet},
+    rule::{FactPlan, Finding, IpSet, RuleSet},
     settings::Signing,
 };
 
@@ -35,10 +35,14 @@ pub struct Snapshot {
     pub trusted_hops: IpSet,
     /// Where requests go.
     pub routes: Arc<RouteTable>,
-    /// The instances of every service that a route names.
+    /// The instances of every service that a route or a lane names.
     pub services: HashMap<Box<str>, ServiceSnapshot>,
     /// City data, if some was loaded.
     pub city: Option<Arc<CityData>>,
+    /// Which facts are kept of requests, to be replayed.
+    pub plan: Arc<FactPlan>,
+    /// What in the rules cannot be meant.
+    pub findings: Arc<[Finding]>,
 }
 
 impl Snapshot {
@@ -54,6 +58,8 @@ impl Snapshot {
             routes: Arc::new(RouteTable::default()),
             services: HashMap::new(),
             city: None,
+            plan: Arc::default(),
+            findings: Arc::default(),
         }
     }
 
@@ -72,4 +78,6 @@ pub struct ServiceSnapshot {
     pub strategy: Strategy,
     /// How picking went; `None` when nobody counts.
     pub tally: Option<ServiceTally>,
+    /// Whether every registry that may know it has answered: nobody is missing only because it is early.
+    pub settled: bool,
 }

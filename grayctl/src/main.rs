@@ -5,6 +5,7 @@ mod find;
 mod nacos;
 mod print;
 mod publish;
+mod rules;
 mod schema;
 
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ use crate::print::complain;
 
 /// The operator's command line of gray-chain.
 ///
-/// Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.
+/// Exit codes: 0 done, 1 failed or problems found (the reason is on standard error), 2 wrong usage.
 #[derive(Debug, Parser)]
 #[command(name = "grayctl", version, max_term_width = 120)]
 struct Cli {
@@ -28,6 +29,7 @@ enum Command {
     Publish(publish::PublishArgs),
     Demo(demo::DemoArgs),
     Schema(schema::SchemaArgs),
+    Rules(rules::RulesArgs),
     #[command(hide = true)]
     Tied(demo::TiedArgs),
 }
@@ -36,13 +38,14 @@ enum Command {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Publish(args) => publish::run(&args).await,
-        Command::Demo(args) => demo::run(&args).await,
-        Command::Schema(args) => schema::run(&args),
-        Command::Tied(args) => demo::become_program(&args),
+        Command::Publish(args) => publish::run(&args).await.map(|()| ExitCode::SUCCESS),
+        Command::Demo(args) => demo::run(&args).await.map(|()| ExitCode::SUCCESS),
+        Command::Rules(args) => rules::run(&args).await,
+        Command::Schema(args) => schema::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Tied(args) => demo::become_program(&args).map(|()| ExitCode::SUCCESS),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             complain(format_args!("error: {error:#}"));
             ExitCode::FAILURE

@@ -183,7 +183,7 @@ async fn a_path_cannot_leave_the_instance() {
 
 fn live_settings(policy: VersionPolicy) -> SettingsState<GraySettings> {
     let current = Some(Arc::new(GraySettings { policy, ..GraySettings::default() }));
-    SettingsState { current, revision: 1, refused: None }
+    SettingsState { current, revision: 1, ..SettingsState::default() }
 }
 
 #[tokio::test]
@@ -223,7 +223,7 @@ async fn static_instances_join_those_of_the_registry() {
         let fixed = fixed.iter().map(|port| Instance::new("h", *port)).collect();
         let static_instances = [("user-app".to_owned(), fixed)].into();
         let current = Some(Arc::new(GraySettings { static_instances, ..GraySettings::default() }));
-        settings.send_replace(SettingsState { current, revision: 1, refused: None });
+        settings.send_replace(SettingsState { current, revision: 1, ..SettingsState::default() });
     };
     let ports = || view.load().instances.known().iter().map(|instance| instance.port).collect::<Vec<_>>();
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+
 use super::Origin;
 
 /// Whether a document with this problem may be used.
@@ -24,6 +26,29 @@ pub struct Problem {
     pub path: String,
     /// What is wrong and what to do.
     pub message: String,
+}
+
+impl Severity {
+    /// The name in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+impl Serialize for Problem {
+    /// Flat, as programs read it: severity, document, line, path, message.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut problem = serializer.serialize_struct("Problem", 5)?;
+        problem.serialize_field("severity", self.severity.as_str())?;
+        problem.serialize_field("document", &*self.origin.document)?;
+        problem.serialize_field("line", &self.origin.line)?;
+        problem.serialize_field("path", &self.path)?;
+        problem.serialize_field("message", &self.message)?;
+        problem.end()
+    }
 }
 
 impl fmt::Display for Problem {

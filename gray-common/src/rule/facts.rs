@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName};
 
+use super::{Source, Value};
+
 /// Facts about one request, as the client sent it. Asked lazily: a fact that no rule needs is never computed.
 pub trait Facts {
     /// The values of a header, in order. Rules look at the first one only, as the Java demo does.
@@ -24,6 +26,11 @@ pub trait Facts {
     fn now(&self) -> u64;
     /// A uniformly random number, the same for one request throughout.
     fn random(&self) -> u64;
+    /// What a fact was found to be before: a record has values and no longer the request they came from. `None`: it
+    /// has to be looked up in the request.
+    fn kept(&self, _source: &Source) -> Option<Option<Value<'_>>> {
+        None
+    }
 }
 
 /// Facts that are all there already: for `explain`, replay and tests.

@@ -12,7 +12,7 @@ use super::{Facts, Source, Value};
 const MAX_BYTES: usize = 16 * 1024;
 
 /// Where tokens are, and who must have signed them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Jwt {
     /// Where the token is; `Bearer ` in front of it is left out.
     pub token: Source,
@@ -33,6 +33,21 @@ pub enum JwtKey {
         /// The key as the algorithm takes it.
         key: signature::UnparsedPublicKey<Vec<u8>>,
     },
+}
+
+impl PartialEq for JwtKey {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            // Equal keys, equal signatures; there is no other way to ask a key for its secret.
+            (Self::Secret(one), Self::Secret(two)) => {
+                hmac::sign(one, b"equal?").as_ref() == hmac::sign(two, b"equal?").as_ref()
+            }
+            (Self::Public { algorithm: one, key: first }, Self::Public { algorithm: two, key: second }) => {
+                one == two && first.as_ref() == second.as_ref()
+            }
+            _ => false,
+        }
+    }
 }
 
 /// The text is no key.

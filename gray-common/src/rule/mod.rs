@@ -12,6 +12,9 @@ mod explain;
 mod facts;
 mod ip_set;
 mod jwt;
+mod lint;
+mod record;
+mod replay;
 mod share;
 mod source;
 mod test;
@@ -24,6 +27,9 @@ pub use explain::{BlockTrace, ConditionTrace, Explanation, RuleTrace, Verdict};
 pub use facts::{Facts, RequestFacts};
 pub use ip_set::{InvalidAddress, IpSet};
 pub use jwt::{InvalidKey, Jwt, JwtKey};
+pub use lint::{About, Finding, Fleet, Severity};
+pub use record::{FactPlan, FactRecord};
+pub use replay::{Move, Replay, RuleCount, Unanswerable};
 pub use share::{Share, ShareKey, WHOLE};
 pub use source::{Source, Value, find_cookie, plain_city};
 pub use test::{Bounds, Test};
@@ -35,7 +41,7 @@ use http::HeaderValue;
 use crate::lane::{Lane, MAX_TOKEN_BYTES};
 
 /// A condition on a request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Condition {
     /// What is tested.
     pub subject: Subject,
@@ -44,7 +50,7 @@ pub struct Condition {
 }
 
 /// What a condition tests.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Subject {
     /// A fact, by its place in the rule set.
     Fact {
@@ -89,6 +95,8 @@ pub struct LaneEntry {
     lane: Lane,
     /// The fact that fills it, by its place; `None` when it is complete.
     value: Option<usize>,
+    /// Whether it is there without anybody having written it.
+    given: bool,
     headers: [HeaderValue; 2],
 }
 
@@ -221,8 +229,15 @@ impl RuleSetBuilder {
         }
         let encode = |traced| lane.encode(&self.revision, traced);
         let headers = [encode(false)?, encode(true)?];
-        self.lanes.push(LaneEntry { lane, value, headers });
+        self.lanes.push(LaneEntry { lane, value, given: false, headers });
         Ok(self.lanes.len() - 1)
+    }
+
+    /// Marks a lane as one that is there without anybody having written it.
+    pub fn given(&mut self, place: usize) {
+        if let Some(entry) = self.lanes.get_mut(place) {
+            entry.given = true;
+        }
     }
 
     /// The place of the lane of this name.

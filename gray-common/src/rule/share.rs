@@ -48,6 +48,16 @@ impl Share {
         self.start..self.start.saturating_add(self.size).min(WHOLE)
     }
 
+    /// Whether both make the same point of every request, provided that they are taken of the same fact.
+    pub fn has_points_of(&self, other: &Self) -> bool {
+        match (self.key, other.key) {
+            // There is one random number per request, and no salt in it.
+            (ShareKey::Random, ShareKey::Random) => true,
+            (ShareKey::Fact(_), ShareKey::Fact(_)) => self.seed == other.seed,
+            _ => false,
+        }
+    }
+
     /// The point of a value.
     pub fn point(&self, value: &Value<'_>) -> u32 {
         let hash = match value {

@@ -7,7 +7,7 @@ use http::{HeaderName, header};
 use super::{Facts, Jwt, user_agent::Agent};
 
 /// One fact about a request: what conditions test, shares hash and lanes are filled with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Source {
     /// First value of a header.
     Header(HeaderName),
@@ -79,6 +79,9 @@ impl<'r> Value<'r> {
 impl Source {
     /// The fact of this request; `None` when it is missing. Empty is not missing.
     pub fn get<'r>(&self, facts: &'r impl Facts) -> Option<Value<'r>> {
+        if let Some(known) = facts.kept(self) {
+            return known;
+        }
         match self {
             Self::Header(name) => facts.headers(name).next().map(Value::borrowed),
             Self::Query(name) => query(facts.query()?, name),
@@ -98,6 +101,14 @@ impl Source {
                 Some(Value::borrowed(agent.family(text).as_bytes()))
             }
             Self::FirstOf(sources) => sources.iter().find_map(|source| source.get(facts)),
+        }
+    }
+
+    /// The facts it is made of: itself, unless it is the first of several.
+    pub fn parts(&self) -> Vec<&Source> {
+        match self {
+            Self::FirstOf(sources) => sources.iter().flat_map(Source::parts).collect(),
+            source => vec![source],
         }
     }
 

@@ -54,6 +54,23 @@ impl Bounds {
     }
 }
 
+impl PartialEq for Test {
+    /// Regular expressions are equal when they are written the same.
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Exists, Self::Exists) | (Self::Missing, Self::Missing) => true,
+            (Self::Exact(one), Self::Exact(two)) => one == two,
+            (Self::In(one), Self::In(two)) => one == two,
+            (Self::Prefix(one), Self::Prefix(two)) | (Self::Suffix(one), Self::Suffix(two)) => one == two,
+            (Self::Regex(one), Self::Regex(two)) => one.as_str() == two.as_str(),
+            (Self::Number(one), Self::Number(two)) => one == two,
+            (Self::Version(one), Self::Version(two)) => one == two,
+            (Self::Ip(one), Self::Ip(two)) => one == two,
+            _ => false,
+        }
+    }
+}
+
 impl Test {
     /// Whether the value passes.
     pub fn passes(&self, value: Option<&Value<'_>>) -> bool {

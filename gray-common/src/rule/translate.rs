@@ -14,6 +14,8 @@ impl RuleSet {
         // Names and versions of a checked length: they always fit a header.
         let baseline = builder.lane(settings.policy.baseline(), None).unwrap_or_default();
         let gray = builder.lane(settings.policy.gray(), None).unwrap_or_default();
+        builder.given(baseline);
+        builder.given(gray);
         builder.settings(settings, gray);
         builder.build(baseline, Switch::On)
     }

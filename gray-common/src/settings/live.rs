@@ -19,17 +19,20 @@ pub struct SettingsState<T> {
     pub revision: u64,
     /// Why the newest documents are not (all) in effect, if they are not.
     pub refused: Option<Arc<str>>,
+    /// The documents in effect, name and text, in the order in which they were read.
+    pub documents: Arc<[(Arc<str>, Arc<str>)]>,
 }
 
 impl<T> Clone for SettingsState<T> {
     fn clone(&self) -> Self {
-        Self { current: self.current.clone(), revision: self.revision, refused: self.refused.clone() }
+        let (current, refused, documents) = (self.current.clone(), self.refused.clone(), Arc::clone(&self.documents));
+        Self { current, revision: self.revision, refused, documents }
     }
 }
 
 impl<T> Default for SettingsState<T> {
     fn default() -> Self {
-        Self { current: None, revision: 0, refused: None }
+        Self { current: None, revision: 0, refused: None, documents: Arc::default() }
     }
 }
 
@@ -236,6 +239,12 @@ where
     fn apply(&mut self, texts: Texts, (value, warnings): (T, Problems), problems: &Problems) {
         let refused = self.log_refused(problems);
         let changed = self.applied.as_ref() != Some(&texts);
+        let named = self
+            .names
+            .iter()
+            .zip(&texts)
+            .filter_map(|(name, text)| Some((Arc::clone(name), Arc::clone(text.as_ref()?))));
+        let documents: Arc<[_]> = named.collect();
         if changed {
             for warning in problems.warnings().chain(warnings.iter()) {
                 tracing::warn!("{warning}");
@@ -248,6 +257,7 @@ where
                 self.shared.store(Some(Arc::clone(&value)));
                 state.current = Some(value);
                 state.revision += 1;
+                state.documents = documents;
                 tracing::info!(settings.revision = state.revision, "settings in effect");
             }
             state.refused = refused;

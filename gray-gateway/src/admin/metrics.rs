@@ -1,7 +1,9 @@
 //! `/metrics`: the workers' own counters, brought into the `metrics` facade on every scrape.
 
+use std::sync::Arc;
+
 use axum::{extract::State, http::header, response::IntoResponse};
-use gray_common::GrayStatus;
+use gray_common::{GrayStatus, rule::Severity};
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
@@ -27,6 +29,10 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_gauge!("gray_gateway_connections", Unit::Count, "Client connections open");
     describe_gauge!("gray_gateway_config_revision", Unit::Count, "Configurations applied since the start");
     describe_gauge!("gray_gateway_config_refused", Unit::Count, "1 while the newest configuration is refused");
+    describe_gauge!("gray_gateway_lint_findings", Unit::Count, "Things in the rules that cannot be meant, by severity");
+    describe_gauge!("gray_gateway_replay_records", Unit::Count, "Requests of which facts are kept for replays");
+    describe_counter!("gray_gateway_replay_recorded_total", Unit::Count, "Requests kept for replays");
+    describe_counter!("gray_gateway_replay_dropped_total", Unit::Count, "Requests that were to be kept and were not");
     describe_gauge!("gray_gateway_ready", Unit::Count, "1 while /readyz answers 200");
     Ok(handle)
 }
@@ -64,6 +70,14 @@ fn record(admin: &Admin) {
     gauge!("gray_gateway_in_flight").set(stats.in_flight as f64);
     gauge!("gray_gateway_connections").set(stats.connections as f64);
     gauge!("gray_gateway_ready").set(if admin.not_ready().is_none() { 1.0 } else { 0.0 });
+    counter!("gray_gateway_replay_recorded_total").absolute(stats.recorded);
+    counter!("gray_gateway_replay_dropped_total").absolute(stats.unrecorded);
+    gauge!("gray_gateway_replay_records").set(admin.records.as_ref().map_or(0, |records| records.len()) as f64);
+    let findings = Arc::clone(&admin.snapshot.load().findings);
+    for severity in Severity::ALL {
+        let count = findings.iter().filter(|finding| finding.severity == severity).count();
+        gauge!("gray_gateway_lint_findings", "severity" => severity.as_str()).set(count as f64);
+    }
     let settings = admin.settings.borrow();
     gauge!("gray_gateway_config_revision").set(settings.revision as f64);
     gauge!("gray_gateway_config_refused").set(if settings.refused.is_some() { 1.0 } else { 0.0 });

@@ -1,17 +1,24 @@
-//! The admin side: probes, metrics and the state of the gateway, on a port of its own (loopback unless told
-//! otherwise). Reads only; it shares nothing with the request path but the snapshot and the counters.
+//! The admin side: probes, metrics, the state of the gateway, and what its rules would do, on a port of its own (loopback
+//! unless told otherwise). Changes nothing; it shares nothing with the request path but the snapshot and the counters.
 
+mod access;
+mod answer;
+mod candidate;
+mod explain;
+mod lint;
 mod metrics;
+mod replay;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{DefaultBodyLimit, State},
     http::{StatusCode, header},
+    middleware,
     response::IntoResponse,
-    routing::get,
+    routing::{get, post},
 };
 use gray_common::{
     registry::Health,
@@ -21,8 +28,14 @@ use gray_common::{
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-pub use self::metrics::install as install_metrics;
-use crate::{control::GatewayConfig, proxy::Stats, snapshot::Snapshot};
+pub use self::{
+    access::{Access, AdminToken},
+    metrics::install as install_metrics,
+};
+use crate::{control::GatewayConfig, proxy::Stats, record::RecordBuffer, snapshot::Snapshot};
+
+/// Longest body that is read, in bytes: that of the longest document.
+const MAX_BODY: usize = 1 << 20;
 
 /// What the admin side looks at.
 #[derive(Clone, Debug)]
@@ -43,6 +56,12 @@ pub struct Admin {
     pub stopping: watch::Receiver<bool>,
     /// Renders what was recorded through the `metrics` facade.
     pub recorder: metrics_exporter_prometheus::PrometheusHandle,
+    /// Who may ask for more than probes and metrics.
+    pub access: Access,
+    /// Facts of the last requests; `None`: none are kept.
+    pub records: Option<Arc<RecordBuffer>>,
+    /// Prefix of the gray settings.
+    pub prefix: Arc<str>,
 }
 
 /// The admin routes.
@@ -52,6 +71,11 @@ pub fn app(admin: Admin) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics::render))
         .route("/status", get(status))
+        .route("/explain", get(explain::by_query).post(explain::by_body))
+        .route("/lint", get(lint::current).post(lint::candidate))
+        .route("/replay", post(replay::candidate))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn_with_state(admin.access.clone(), access::guard))
         .with_state(admin)
 }
 
@@ -134,6 +158,7 @@ async fn status(State(admin): State<Admin>) -> impl IntoResponse {
         "cityData": snapshot.city.is_some(),
         "rulesRevision": snapshot.rules.revision(),
         "rules": rules,
+        "findings": &*snapshot.findings,
         "routes": routes,
         "services": services,
     });

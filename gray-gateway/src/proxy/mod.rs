@@ -14,6 +14,7 @@
 //! | `files` | answers out of a directory |
 //! | `body` | what happens as bodies end |
 //! | `upgrade` | websocket tunnels |
+//! | `sample` | what is kept of requests for replays |
 //! | `error` | answers of our own |
 
 mod body;
@@ -28,6 +29,7 @@ mod listen;
 mod path;
 mod pool;
 mod request;
+mod sample;
 mod stats;
 mod upgrade;
 mod upstream;
@@ -40,7 +42,10 @@ pub use listen::ListenError;
 pub use stats::{Pick, Stats, StatsSnapshot, Tally};
 pub use workers::{Workers, start};
 
-use crate::tls::{ServerTls, UpstreamTls};
+use crate::{
+    record::RecordSender,
+    tls::{ServerTls, UpstreamTls},
+};
 
 /// How the proxy is set up.
 #[derive(Clone, Debug)]
@@ -55,16 +60,19 @@ pub struct ProxyOptions {
     pub tls: Option<TlsListener>,
     /// Whose certificates count when an instance is called over TLS.
     pub upstream_tls: Arc<UpstreamTls>,
+    /// Where facts of requests are put for replays; `None`: nowhere.
+    pub records: Option<RecordSender>,
     /// Limits.
     pub limits: Limits,
 }
 
 impl ProxyOptions {
-    /// Listening on `bind`, one worker per core, default limits, no TLS for clients.
+    /// Listening on `bind`, one worker per core, default limits, no TLS for clients, no records.
     pub fn new(bind: SocketAddr) -> Self {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let upstream_tls = Arc::default();
-        Self { bind, workers, share_port: false, tls: None, upstream_tls, limits: Limits::default() }
+        let limits = Limits::default();
+        Self { bind, workers, share_port: false, tls: None, upstream_tls, records: None, limits }
     }
 }
 

@@ -169,7 +169,7 @@ impl Client {
         let route: &Route = route.ok_or(no_route)?;
 
         let client_ip = client_address(peer, &head.headers, &snapshot.trusted_hops);
-        let decision = snapshot.rules.decide(&ClientFacts {
+        let facts = ClientFacts {
             method: &head.method,
             path: head.uri.path(),
             query: head.uri.query(),
@@ -179,7 +179,9 @@ impl Client {
             random: fastrand::u64(..),
             data: snapshot.city.as_deref(),
             city: OnceCell::new(),
-        });
+        };
+        let decision = snapshot.rules.decide(&facts);
+        self.worker.sample(snapshot, &facts);
         self.worker.decided(snapshot, &decision);
         tracing::debug!(route = &*route.id, lane = decision.lane.name(), rule = decision.rule, %client_ip, "decided");
         let told = snapshot.rules.cookie().and_then(|name| {

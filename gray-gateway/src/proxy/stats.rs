@@ -30,6 +30,8 @@ pub(super) struct WorkerStats {
     pub(super) ended: Counter,
     pub(super) connections: Counter,
     pub(super) disconnections: Counter,
+    pub(super) recorded: Counter,
+    pub(super) unrecorded: Counter,
 }
 
 #[derive(Debug, Default)]
@@ -127,6 +129,10 @@ pub struct StatsSnapshot {
     pub in_flight: u64,
     /// Open client connections.
     pub connections: u64,
+    /// Requests kept for replays.
+    pub recorded: u64,
+    /// Requests that were to be kept and were not: too long, or too many at once.
+    pub unrecorded: u64,
 }
 
 impl StatsSnapshot {
@@ -165,6 +171,8 @@ impl Stats {
             no_route: sum(&|w| &w.no_route),
             connect_failures: sum(&|w| &w.connect_failures),
             retries: sum(&|w| &w.retries),
+            recorded: sum(&|w| &w.recorded),
+            unrecorded: sum(&|w| &w.unrecorded),
             // `ended` first: a request that ends in between must not make the difference negative.
             in_flight: difference(sum(&|w| &w.ended), || sum(&|w| &w.began)),
             connections: difference(sum(&|w| &w.disconnections), || sum(&|w| &w.connections)),

@@ -15,7 +15,7 @@ use gray_common::{
     Subset,
     balance::Draw,
     clock::{unix_seconds, uptime_ms},
-    rule::{Decision, Reason},
+    rule::{Decision, Facts, Reason},
 };
 use http::HeaderValue;
 use hyper::{server::conn::http1, service::service_fn};
@@ -33,10 +33,12 @@ use super::{
     forwarded::Forwarded,
     pool::Pool,
     request::Client,
+    sample::{Sampled, Sampler},
     stats::{Pick, Stats, WorkerStats},
 };
 use crate::{
     dye::Mark,
+    record::RecordSender,
     scheme::Scheme,
     snapshot::{ServiceSnapshot, Snapshot},
     tls::UpstreamTls,
@@ -129,10 +131,18 @@ pub(super) struct Worker {
     /// Told when the first connection opens and when the last one closes.
     changed: Notify,
     warned: RefCell<HashMap<Box<str>, u64>>,
+    sampler: Sampler,
 }
 
 impl Worker {
-    pub(super) fn new(limits: Limits, tls: Arc<UpstreamTls>, shared: Shared, stats: Stats, index: usize) -> Self {
+    pub(super) fn new(
+        limits: Limits,
+        tls: Arc<UpstreamTls>,
+        shared: Shared,
+        stats: Stats,
+        index: usize,
+        records: Option<RecordSender>,
+    ) -> Self {
         let mut snapshots = Cache::new(shared);
         let current = RefCell::new(Rc::new(Held::new(Arc::clone(snapshots.load()))));
         let clock = Arc::new(Clock::new());
@@ -160,6 +170,7 @@ impl Worker {
             draining: Cell::new(false),
             changed: Notify::new(),
             warned: RefCell::default(),
+            sampler: Sampler::new(records),
         }
     }
 
@@ -248,6 +259,15 @@ impl Worker {
 
     pub(super) fn stats(&self) -> &WorkerStats {
         self.stats.worker(self.index)
+    }
+
+    /// Keeps the facts of a request for replays, if it is in the sample.
+    pub(super) fn sample(&self, snapshot: &Snapshot, facts: &impl Facts) {
+        match self.sampler.sample(self.clock.now(), &snapshot.plan, facts, snapshot.city.is_some()) {
+            Sampled::Kept => self.stats().recorded.add(),
+            Sampled::Dropped => self.stats().unrecorded.add(),
+            Sampled::Skipped => {}
+        }
     }
 
     pub(super) fn draw(&self, subset: &Subset) -> Draw {

@@ -71,6 +71,7 @@ pub fn start(options: ProxyOptions, snapshot: Arc<ArcSwap<Snapshot>>, stats: &St
         let listeners = Listeners { plain, tls: tls_listeners.next().zip(acceptor.clone()) };
         let (end, has_ended) = oneshot::channel();
         let (limits, snapshot, stats) = (options.limits.clone(), Arc::clone(&snapshot), stats.clone());
+        let records = options.records.clone();
         let (upstream_tls, stopping, report) = (Arc::clone(&options.upstream_tls), stopping.clone(), report.clone());
         thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
             let ready = runtime(listeners);
@@ -81,7 +82,7 @@ pub fn start(options: ProxyOptions, snapshot: Arc<ArcSwap<Snapshot>>, stats: &St
             // Nobody listens when `start` failed on another worker; then we end by `stopping`.
             let _told = report.send(outcome);
             if let Some((runtime, listeners)) = ready {
-                let worker = Rc::new(Worker::new(limits, upstream_tls, snapshot, stats, index));
+                let worker = Rc::new(Worker::new(limits, upstream_tls, snapshot, stats, index, records));
                 let cut_off = runtime.block_on(run(worker, listeners, stopping));
                 // Takes every task along, and with it the rest of the connections.
                 drop(runtime);

@@ -111,7 +111,7 @@ impl Live {
         let (config, _) = check(&[("test.yaml", &text)], read).unwrap_or_else(|problems| panic!("{problems}"));
         self.revision += 1;
         let (current, revision) = (Some(Arc::new(config)), self.revision);
-        self.settings.send_replace(SettingsState { current, revision, refused: None });
+        self.settings.send_replace(SettingsState { current, revision, refused: None, ..SettingsState::default() });
         until("the settings are in effect", || self.gateway.shared.load().revision == revision).await;
     }
 

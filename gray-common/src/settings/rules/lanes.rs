@@ -139,7 +139,10 @@ impl Reader<'_> {
         for lane in given {
             let name = lane.name().to_owned();
             match self.builder.lane(lane, None) {
-                Ok(place) => drop(lanes.0.insert(name, place)),
+                Ok(place) => {
+                    self.builder.given(place);
+                    lanes.0.insert(name, place);
+                }
                 Err(reason) => self.section.error("baseline", reason),
             }
         }

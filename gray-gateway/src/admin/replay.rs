@@ -1,0 +1,39 @@
+//! `/replay`: what a document would have done to the last requests.
+
+use axum::{
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use gray_common::rule::Replay;
+
+use super::{
+    Admin,
+    answer::{Refusal, fresh, json_of},
+    candidate::Candidate,
+    lint::with,
+};
+
+/// Decides the records by the rules in effect and by those of the document; nothing is applied.
+pub(super) async fn candidate(State(admin): State<Admin>, text: String) -> Result<impl IntoResponse, Refusal> {
+    let Some(buffer) = admin.records.clone() else {
+        let message = "no requests are kept: the gateway runs with --replay-buffer 0 (GRAY_REPLAY_BUFFER)";
+        return Err(Refusal::new(StatusCode::CONFLICT, message));
+    };
+    off_the_runtime(move || {
+        let candidate = Candidate::read(&admin, &text)?;
+        let rules = admin.snapshot.load().rules.clone();
+        let replay = Replay::run(&buffer.records(), &rules, &candidate.config.rules);
+        let body = candidate.hide(json_of(replay));
+        Ok(fresh(with(body, "warnings", candidate.warnings)))
+    })
+    .await
+}
+
+/// Runs what takes a while beside the control plane instead of in it.
+pub(super) async fn off_the_runtime<T: IntoResponse + Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<Response, Refusal> {
+    let done = tokio::task::spawn_blocking(move || work().map(IntoResponse::into_response)).await;
+    done.unwrap_or_else(|_| Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "broke off; the log may say why")))
+}

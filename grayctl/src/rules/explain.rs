@@ -1,0 +1,287 @@
+//! `grayctl rules explain`: what would happen to a request, rule by rule.
+
+use std::{net::IpAddr, process::ExitCode, str::FromStr};
+
+use anyhow::Result;
+use clap::Args;
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{
+    PROBLEMS,
+    gateway::{Answer, Body, GatewayArgs},
+    text::columns,
+};
+use crate::print::say;
+
+/// Ask a gateway what would happen to a request, and why. Nothing is sent.
+#[derive(Debug, Args)]
+pub(super) struct ExplainArgs {
+    #[command(flatten)]
+    gateway: GatewayArgs,
+    /// Path of the request, with its query.
+    #[arg(long)]
+    path: String,
+    /// Method.
+    #[arg(long, short = 'X', default_value = "GET")]
+    method: String,
+    /// A header of the request; repeated.
+    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
+    headers: Vec<Header>,
+    /// The host that is asked for.
+    #[arg(long)]
+    host: Option<String>,
+    /// Address of the client.
+    #[arg(long)]
+    ip: Option<IpAddr>,
+    /// City of the client; without it, what the gateway finds for the address.
+    #[arg(long)]
+    city: Option<String>,
+    /// When: 2026-12-31T18:00:00+08:00, or Unix seconds; without it, now.
+    #[arg(long)]
+    time: Option<String>,
+    /// The random number; without it, any.
+    #[arg(long)]
+    random: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+struct Header(String, String);
+
+impl FromStr for Header {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, value) = text.split_once(':').ok_or("expected a header as curl takes it: `name: value`")?;
+        Ok(Self(name.trim().to_owned(), value.trim().to_owned()))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Explained {
+    route: Option<String>,
+    upstream: Option<String>,
+    decision: Decision,
+    services: Vec<Hop>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Decision {
+    revision: String,
+    lane: String,
+    tag: String,
+    rule: String,
+    reason: String,
+    rules: Vec<Rule>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Rule {
+    name: String,
+    verdict: String,
+    #[serde(default)]
+    blocks: Vec<Block>,
+    share: Option<Share>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Block {
+    conditions: Vec<Condition>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Condition {
+    condition: String,
+    value: Option<String>,
+    matched: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Share {
+    from: u32,
+    to: u32,
+    point: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Hop {
+    service: String,
+    choice: String,
+    outcome: String,
+    selector: Option<String>,
+    instances: Vec<Instance>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Instance {
+    address: String,
+    version: Option<String>,
+}
+
+/// Runs the command.
+pub(super) async fn run(args: &ExplainArgs) -> Result<ExitCode> {
+    let headers: Vec<_> = args.headers.iter().map(|Header(name, value)| [name, value]).collect();
+    let asked = json!({
+        "method": args.method,
+        "path": args.path,
+        "headers": headers,
+        "host": args.host,
+        "clientIp": args.ip,
+        "city": args.city,
+        "time": args.time,
+        "random": args.random,
+    });
+    match args.gateway.ask::<Explained>(Method::POST, "/explain", Body::Json(asked)).await? {
+        Answer::Refused => return Ok(ExitCode::from(PROBLEMS)),
+        Answer::Good(_) if args.gateway.json => {}
+        Answer::Good(explained) => {
+            say(format_args!("{} {}", args.method, args.path));
+            tree(&explained).into_iter().for_each(say);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tree(explained: &Explained) -> Vec<String> {
+    let Explained { route, upstream, decision, services } = explained;
+    let route = match (route, upstream) {
+        (Some(route), Some(upstream)) => format!("{route} -> {upstream}"),
+        _ => "none matches: 404".to_owned(),
+    };
+    let mut lines = vec![format!("├─ route     {route}")];
+    lines.push(format!("├─ rules     {}", decision.revision));
+    lines.extend(branch("│  ", &columns(&decision.rules.iter().map(rule).collect::<Vec<_>>())));
+    lines.push(format!("├─ lane      {} (gray: {}), {}", decision.lane, decision.tag, why(decision)));
+    lines.push("└─ services".to_owned());
+    lines.extend(branch("   ", &columns(&services.iter().map(hop).collect::<Vec<_>>())));
+    lines
+}
+
+fn branch<'l>(indent: &'l str, lines: &'l [String]) -> impl Iterator<Item = String> + 'l {
+    let last = lines.len().saturating_sub(1);
+    lines.iter().enumerate().map(move |(place, line)| {
+        let twig = if place == last { "└─" } else { "├─" };
+        format!("{indent}{twig} {line}")
+    })
+}
+
+fn why(decision: &Decision) -> String {
+    match decision.reason.as_str() {
+        "default" => "by default: no rule matched".into(),
+        "off" => "because gray release is off".into(),
+        "killed" => "because `kill: true` stops all rules".into(),
+        _ => format!("by rule {}", decision.rule),
+    }
+}
+
+/// Name, whether it matched, and why (not).
+fn rule(rule: &Rule) -> Vec<String> {
+    let seen = |value: &Option<String>| {
+        value.as_ref().map_or_else(|| "which is missing".to_owned(), |value| format!("saw `{value}`"))
+    };
+    let failed = |block: &Block| {
+        let failing = block.conditions.iter().find(|condition| !condition.matched)?;
+        // A window of time has no value to show.
+        let is_time = failing.condition.contains("the time is from");
+        Some(if is_time {
+            failing.condition.clone()
+        } else {
+            format!("{}: {}", failing.condition, seen(&failing.value))
+        })
+    };
+    let held = |block: &Block| {
+        let conditions = block.conditions.iter().map(|condition| condition.condition.as_str());
+        conditions.collect::<Vec<_>>().join(", ")
+    };
+    let share = rule.share.as_ref().map(|share| {
+        let percent = |point: u32| f64::from(point) / 100.0;
+        let point = share.point.map_or_else(|| "nowhere".to_owned(), |point| format!("at {}", percent(point)));
+        format!("{point}, share is {} to {} %", percent(share.from), percent(share.to))
+    });
+    let share = share.unwrap_or_default();
+    let why = match rule.verdict.as_str() {
+        "matched" => {
+            let block = rule.blocks.last().map(held).filter(|text| !text.is_empty());
+            block.into_iter().chain(Some(share).filter(|text| !text.is_empty())).collect::<Vec<_>>().join("; ")
+        }
+        "not-current" => "not in force at this time".into(),
+        "no-block" => rule.blocks.iter().filter_map(failed).collect::<Vec<_>>().join("; "),
+        "outside-of-share" => format!("outside of its share: {share}"),
+        "no-share-key" => "the fact that its share is taken of is missing".into(),
+        "no-lane-value" => "the fact that fills its lane is missing, or no version".into(),
+        other => other.to_owned(),
+    };
+    vec![rule.name.clone(), if rule.verdict == "matched" { "yes" } else { "no" }.into(), why]
+}
+
+/// Service, outcome, selector, instances.
+fn hop(hop: &Hop) -> Vec<String> {
+    let shown = |one: &Instance| format!("{} {}", one.address, one.version.as_deref().unwrap_or("-"));
+    let mut instances: Vec<_> = hop.instances.iter().take(4).map(shown).collect();
+    if let Some(more) = hop.instances.len().checked_sub(5) {
+        instances.push(format!("and {} more", more + 1));
+    }
+    let (selector, then) = match hop.outcome.as_str() {
+        "hit" => (hop.selector.clone().unwrap_or_default(), instances.join(", ")),
+        "fallback" => {
+            let wanted = hop.choice.split('|').next().unwrap_or_default();
+            (hop.selector.clone().unwrap_or_default(), format!("{} (nobody is {wanted})", instances.join(", ")))
+        }
+        "unknown" => (hop.choice.clone(), "no registry lists this service, or none has answered yet".into()),
+        _ => (hop.choice.clone(), "no live instance: 503".into()),
+    };
+    vec![hop.service.clone(), hop.outcome.clone(), selector, then]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tree_is_aligned_and_says_why() {
+        let condition = |condition: &str, value: Option<&str>, matched| json!({ "condition": condition, "value": value, "matched": matched });
+        let explained: Explained = serde_json::from_value(json!({
+            "route": "orders", "upstream": "order-app",
+            "decision": {
+                "revision": "8f3a11c0", "lane": "v2", "tag": "GRAY", "rule": "beta", "reason": "block",
+                "rules": [
+                    { "name": "launch", "verdict": "not-current" },
+                    { "name": "two", "verdict": "no-block", "blocks": [
+                        { "conditions": [condition("header.x is `a`", Some("b"), false)] },
+                        { "conditions": [condition("path is `/p`", Some("/p"), true), condition("cookie.vip exists", None, false)] },
+                    ] },
+                    { "name": "ramp", "verdict": "outside-of-share", "share": { "from": 0, "to": 500, "point": 7311 } },
+                    { "name": "beta", "verdict": "matched", "blocks": [{ "conditions": [condition("header.x is `b`", Some("b"), true)] }] },
+                ],
+            },
+            "services": [
+                { "service": "order-app", "choice": "version:V2|version:V1", "outcome": "hit", "selector": "version:V2",
+                  "instances": [{ "address": "10.0.0.2:80", "version": "V2" }] },
+                { "service": "user-app", "choice": "version:V2|version:V1", "outcome": "fallback", "selector": "version:V1",
+                  "instances": [{ "address": "10.0.0.1:80", "version": "V1" }] },
+                { "service": "pay-app", "choice": "version:V2", "outcome": "unknown", "instances": [] },
+            ],
+        })).expect("deserializes");
+        let expect = "\
+├─ route     orders -> order-app
+├─ rules     8f3a11c0
+│  ├─ launch  no   not in force at this time
+│  ├─ two     no   header.x is `a`: saw `b`; cookie.vip exists: which is missing
+│  ├─ ramp    no   outside of its share: at 73.11, share is 0 to 5 %
+│  └─ beta    yes  header.x is `b`
+├─ lane      v2 (gray: GRAY), by rule beta
+└─ services
+   ├─ order-app  hit       version:V2  10.0.0.2:80 V2
+   ├─ user-app   fallback  version:V1  10.0.0.1:80 V1 (nobody is version:V2)
+   └─ pay-app    unknown   version:V2  no registry lists this service, or none has answered yet";
+        assert_eq!(tree(&explained).join("\n"), expect);
+    }
+
+    #[test]
+    fn headers_are_written_as_curl_takes_them() {
+        let Header(name, value) = "X-User:  a:b ".parse().expect("a header");
+        assert_eq!((name.as_str(), value.as_str()), ("X-User", "a:b"));
+        assert!("X-User".parse::<Header>().is_err());
+    }
+}
