@@ -40,7 +40,12 @@ impl World {
         let text = format!("kerwin.tool.gray: {{ load: true, version: {{ prodVersion: V1, grayVersion: V2 }}{mesh} }}");
         let read = |documents: &crate::document::Documents| GraySettings::read(&documents.root(), "kerwin.tool.gray");
         let settings = check(&[("a.yaml", &text)], read).unwrap_or_else(|problems| panic!("{problems}")).0;
-        self.settings.send_replace(SettingsState { current: Some(Arc::new(settings)), revision: 1, refused: None });
+        self.settings.send_replace(SettingsState {
+            current: Some(Arc::new(settings)),
+            revision: 1,
+            refused: None,
+            ..SettingsState::default()
+        });
     }
 
     /// Ports that a choice leads to: `None` when nobody may answer.
