@@ -1,6 +1,6 @@
 # The menu. Each entry is one line into scripts/ or cargo.
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-unit bench lint fmt docs
+.PHONY: help demo up down test test-unit bench bench-jvm fuzz lint fmt docs
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -20,8 +20,13 @@ test: ## all tests, end to end on a real Nacos; sets up what is missing
 test-unit: ## the tests that need no Docker
 	cargo test --locked --workspace --exclude e2e-tests
 
-bench: ## the benchmarks
+bench: ## the benchmarks, and the gateway beside other proxies
 	@scripts/bench.sh
+
+fuzz: ## looks for inputs that break parsers, FUZZ_SECONDS (60) for each target
+	@scripts/fuzz.sh
+bench-jvm: ## the gateway beside Spring Cloud Gateway; needs a JDK and Maven
+	@bench/run --jvm --workloads small,post,download
 
 lint: ## format, clippy, docs, licences
 	@scripts/lint.sh

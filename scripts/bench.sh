@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The benchmarks of docs/benchmarks.md. Needs: Rust; what a harness in bench/ compares with, it names itself.
+# The benchmarks of docs/benchmarks.md. Needs: Rust, wrk; of nginx and haproxy what is to be compared (bench/run).
 . "$(dirname "$0")/lib.sh"
 
 cargo bench --locked --workspace --exclude e2e-tests "$@"

@@ -31,6 +31,8 @@ use crate::{
 const OWN_DOCUMENT: &str = "gateway-app.yaml";
 /// Who gets which lane; optional, the settings stand for rules of their own.
 const RULES_DOCUMENT: &str = "gray-rules.yaml";
+/// What is read; later ones win.
+const DOCUMENTS: [&str; 3] = [SHARED_DOCUMENT, OWN_DOCUMENT, RULES_DOCUMENT];
 /// Limit of the deregistration; a stop must not hang on the registry.
 const DEREGISTER_LIMIT: Duration = Duration::from_secs(2);
 
@@ -158,16 +160,14 @@ pub async fn check(args: &GatewayArgs) -> anyhow::Result<()> {
     args.tls.load()?;
     let control = &args.service.control;
     let read = |documents: &_| GatewayConfig::read(documents, &control.prefix);
-    let report = check_config(control, SERVICE, OWN_DOCUMENT, &[SHARED_DOCUMENT], read).await?;
+    let report = check_config(control, SERVICE, &DOCUMENTS, OWN_DOCUMENT, read).await?;
     eprintln!("{report}");
     Ok(())
 }
 
 fn follow(config: Arc<dyn ConfigSource>, prefix: &str) -> LiveSettings<GatewayConfig> {
     let prefix = prefix.to_owned();
-    LiveSettings::follow(config, &[SHARED_DOCUMENT, OWN_DOCUMENT, RULES_DOCUMENT], move |documents| {
-        GatewayConfig::read(documents, &prefix)
-    })
+    LiveSettings::follow(config, &DOCUMENTS, move |documents| GatewayConfig::read(documents, &prefix))
 }
 
 /// Through when the gateway can serve: it has routes, and has heard of the services they name.

@@ -5,6 +5,7 @@ mod find;
 mod nacos;
 mod print;
 mod publish;
+mod schema;
 
 use std::process::ExitCode;
 
@@ -26,6 +27,7 @@ struct Cli {
 enum Command {
     Publish(publish::PublishArgs),
     Demo(demo::DemoArgs),
+    Schema(schema::SchemaArgs),
     #[command(hide = true)]
     Tied(demo::TiedArgs),
 }
@@ -36,6 +38,7 @@ async fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Publish(args) => publish::run(&args).await,
         Command::Demo(args) => demo::run(&args).await,
+        Command::Schema(args) => schema::run(&args),
         Command::Tied(args) => demo::become_program(&args),
     };
     match outcome {

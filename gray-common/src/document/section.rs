@@ -188,6 +188,12 @@ impl<'d> Section<'d> {
             .collect()
     }
 
+    /// Every key that somebody asked for, by the name it was first asked by.
+    #[cfg(all(test, feature = "schema"))]
+    pub(crate) fn asked(&self) -> std::collections::BTreeSet<String> {
+        self.map.into_iter().flat_map(Map::asked).collect()
+    }
+
     /// Notes an error at a key, or at this section when the key is missing.
     pub fn error(&self, key: &str, message: impl Into<String>) {
         let found = self.find(key);

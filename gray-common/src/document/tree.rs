@@ -118,6 +118,11 @@ impl Map {
         self.get(key)
     }
 
+    #[cfg(all(test, feature = "schema"))]
+    pub(super) fn asked(&self) -> Vec<String> {
+        self.asked.borrow().values().cloned().collect()
+    }
+
     /// Whether anybody looked inside.
     pub(super) fn is_visited(&self) -> bool {
         !self.asked.borrow().is_empty()

@@ -43,18 +43,18 @@ pub enum CheckError {
     Refused(Problems),
 }
 
-/// Reads the documents once, `required` and then `optional` ones, and judges them as a running process would.
+/// Reads the documents once and judges them as a running process would: later ones win. `required` must be there.
 /// The report names what was read, and the warnings.
 pub async fn check_config<T>(
     control: &ControlArgs,
     program: &str,
+    names: &[&str],
     required: &str,
-    optional: &[&str],
     read: impl Fn(&Documents) -> T,
 ) -> Result<String, CheckError> {
     let source = control.connect_config(program)?;
     let mut texts = Vec::new();
-    for name in std::iter::once(required).chain(optional.iter().copied()) {
+    for &name in names {
         let mut document = source.watch(name);
         let answer = time::timeout(LIMIT, document.wait_for(|text| *text != DocumentText::Unknown)).await;
         match answer.ok().and_then(Result::ok).as_deref() {

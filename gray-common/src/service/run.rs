@@ -53,7 +53,7 @@ async fn serve(
 
 async fn check(name: &str, args: &ServiceArgs) -> Result<(), BoxError> {
     let own = format!("{name}.yaml");
-    let report = check_config(&args.control, name, SHARED_DOCUMENT, &[&own], |documents| {
+    let report = check_config(&args.control, name, &[SHARED_DOCUMENT, &own], SHARED_DOCUMENT, |documents| {
         read_settings(documents, &args.control.prefix)
     })
     .await?;

@@ -12,6 +12,8 @@ mod static_instances;
 pub use live::{LiveSettings, SettingsState, check};
 pub use mesh::{AdmissionRules, Caller, Edge, Invalid, Mesh, Signing};
 pub use rules::parse_source;
+#[cfg(feature = "schema")]
+pub use rules::schema as rules_schema;
 
 use std::collections::BTreeMap;
 

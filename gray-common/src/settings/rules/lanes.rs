@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Reader;
+use super::{Reader, only};
 use crate::{
     balance::VersionPolicy,
     document::{Item, Section},
@@ -11,6 +11,13 @@ use crate::{
     settings::GraySettings,
     tag::{GrayStatus, VERSION_KEY},
 };
+
+/// Keys of `baseline`.
+pub(super) const BASELINE_KEYS: [&str; 2] = ["select", "services"];
+/// Keys of a lane.
+pub(super) const LANE_KEYS: [&str; 5] = ["select", "services", "fallback", "namespace", "tag"];
+/// Keys of a service on a lane, when it says more than its selector.
+pub(super) const SERVICE_KEYS: [&str; 2] = ["select", "fallback"];
 
 /// What ordinary requests use.
 pub(super) struct Baseline {
@@ -42,9 +49,9 @@ impl Baseline {
             Some(selector)
         };
         let others = entry("select").and_then(|item| closed(&item));
-        let services = entry("services").map(|item| services(&item)).unwrap_or_default();
+        let services = services(entry("services"));
         let services = services.iter().filter_map(|(service, item)| Some((service.clone(), closed(item)?))).collect();
-        section.reject_unknown();
+        only(section, "the baseline has", &BASELINE_KEYS);
         Self { others: others.unwrap_or_else(|| Selector::version(policy.prod.as_str()).to_owned()), services }
     }
 
@@ -183,14 +190,14 @@ impl Reader<'_> {
         };
         let entry = |key: &str| section.keys().into_iter().find(|(name, _)| name == key).map(|(_, item)| item);
         let mut wanted: BTreeMap<String, (Selector, Fallback)> = BTreeMap::new();
-        let services = entry("services").map(|item| services(&item)).unwrap_or_default();
+        let services = services(entry("services"));
         for (service, item) in &services {
             let own = item.is_map() && item.section().peek_keys().iter().any(|(key, _)| key == "select");
             let (selected, fallback) = if own {
                 let section = item.section();
                 let selected = section.keys().into_iter().find(|(key, _)| key == "select");
                 let own_fallback = Fallback::read(&section).unwrap_or(fallback);
-                section.reject_unknown();
+                only(&section, "a service on a lane has", &SERVICE_KEYS);
                 (selected.and_then(|(_, item)| take(&item)), own_fallback)
             } else {
                 (take(item), fallback)
@@ -203,12 +210,7 @@ impl Reader<'_> {
         if select.is_none() && services.is_empty() && space.is_none() {
             section.error("select", "a lane needs `select`, `services` or `namespace`: which instances are on it?");
         }
-        let known = ["select", "services", "fallback", "namespace", "tag"];
-        for (key, item) in section.keys() {
-            if !known.contains(&key.as_str()) {
-                item.error(format!("unknown key; a lane has {}", known.join(", ")));
-            }
-        }
+        only(section, "a lane has", &LANE_KEYS);
         let everywhere = space.as_deref().map(|space| Selector { space: Some(space.into()), want: Want::Any });
         let others = match (select, services.is_empty()) {
             (Some(select), _) => Some(select),
@@ -234,16 +236,12 @@ impl Reader<'_> {
     }
 }
 
-/// What stands under `services`, by name; a name that cannot stand in a header is an error.
-fn services<'d>(item: &Item<'d>) -> Vec<(String, Item<'d>)> {
-    let mut services = item.section().keys();
-    services.retain(|(service, item)| {
-        let good = is_token(service);
-        if !good {
-            item.error(format!("`{service}` cannot be a service here: letters, digits and . _ - +, at most 64"));
-        }
-        good
-    });
+/// The services below a key `services`. Names that the header `gray-lane` could not carry are errors.
+fn services<'d>(item: Option<Item<'d>>) -> Vec<(String, Item<'d>)> {
+    let services = item.map(|item| item.section().keys()).unwrap_or_default();
+    for (service, item) in services.iter().filter(|(service, _)| !is_token(service)) {
+        item.error(format!("`{service}` cannot be a service here: letters, digits and . _ - +, at most 64"));
+    }
     services
 }
 

@@ -3,8 +3,12 @@
 //! The rules of the document come first, those that the demo's settings stand for after them; the lanes `baseline`,
 //! `gray` and `any` are there without being written.
 
+#[cfg(all(test, feature = "schema"))]
+mod drift;
 mod lanes;
 mod rule;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod source;
 mod when;
 
@@ -188,6 +192,15 @@ impl<'d> Reader<'d> {
         let own: Vec<_> = self.named.keys().map(String::as_str).collect();
         let own = if own.is_empty() { String::new() } else { format!("; facts of this document: {}", own.join(", ")) };
         format!("`{text}` is no fact; there are {}{own}", source::BUILTIN)
+    }
+}
+
+/// Every other key is an error. For sections whose keys were listed, and count as known for that.
+fn only(section: &Section<'_>, has: &str, known: &[&str]) {
+    for (key, item) in section.keys() {
+        if !known.contains(&key.as_str()) {
+            item.error(format!("unknown key; {has} {}", known.join(", ")));
+        }
     }
 }
 

@@ -4,12 +4,15 @@ use std::ops::Range;
 
 use jiff::Timestamp;
 
-use super::{Reader, lanes::Lanes};
+use super::{Reader, lanes::Lanes, only};
 use crate::{
     document::{Item, Section},
     lane::is_token,
     rule::{Rule, Share, ShareKey, WHOLE},
 };
+
+/// Keys of a rule.
+pub(super) const RULE_KEYS: [&str; 8] = ["name", "when", "share", "lane", "since", "until", "enabled", "trace"];
 
 /// What a share is taken of, before it has a place.
 #[derive(Clone)]
@@ -66,12 +69,7 @@ impl Reader<'_> {
         }
         let enabled = section.bool("enabled").unwrap_or(true);
         let traced = section.bool("trace").unwrap_or(false);
-        let known = ["name", "when", "share", "lane", "since", "until", "enabled", "trace"];
-        for (key, item) in section.keys() {
-            if !known.contains(&key.as_str()) {
-                item.error(format!("unknown key; a rule has {}", known.join(", ")));
-            }
-        }
+        only(&section, "a rule has", &RULE_KEYS);
         let rule = Rule {
             name: name.into(),
             any: any.unwrap_or_default(),

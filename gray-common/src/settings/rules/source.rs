@@ -10,25 +10,26 @@ use crate::rule::{Agent, Source};
 pub(super) const BUILTIN: &str = "header.NAME, query.NAME, cookie.NAME, cookie-json.NAME.MEMBER, jwt.CLAIM, method, path, host, \
                                   ip, city, user-agent.os, user-agent.family";
 
+/// What names of facts begin with, and what stands where facts do.
+pub(super) const FIRST_PARTS: [&str; 13] = [
+    "header",
+    "query",
+    "cookie",
+    "cookie-json",
+    "jwt",
+    "method",
+    "path",
+    "host",
+    "ip",
+    "city",
+    "user-agent",
+    "time",
+    "random",
+];
+
 /// Whether the first part of a name is taken.
 pub(super) fn is_builtin(name: &str) -> bool {
-    let first = name.split('.').next().unwrap_or(name);
-    let taken = [
-        "header",
-        "query",
-        "cookie",
-        "cookie-json",
-        "jwt",
-        "method",
-        "path",
-        "host",
-        "ip",
-        "city",
-        "user-agent",
-        "time",
-        "random",
-    ];
-    taken.contains(&first)
+    FIRST_PARTS.contains(&name.split('.').next().unwrap_or(name))
 }
 
 /// A built-in fact by name, except claims of a token: `header.X-User-No`, `cookie.vip`, `path`.

@@ -175,6 +175,9 @@ fn conditions() {
         ("path: { prefix: /order-api }", "/user-api/x", &[], false),
         ("user-agent.os: android", "/", &[("user-agent", "Mozilla (Linux; Android 14)")], true),
         ("user-agent: { family: wechat }", "/", &[("user-agent", "MicroMessenger/8")], true),
+        ("query.version: 7", "/?version=7", &[], true),
+        ("header: { in: { prefix: a } }", "/", &[("in", "ab")], true),
+        ("cookie-json.info.version: 7", "/", &[("cookie", "info={\"version\":7}")], true),
         ("header.x: a, header.y: b", "/", &[("x", "a"), ("y", "b")], true),
         ("header.x: a, header.y: b", "/", &[("x", "a")], false),
     ];
@@ -188,8 +191,10 @@ fn conditions() {
 #[test]
 fn addresses_hosts_and_times() {
     let rules = rules(
-        "gray.rules:
+        "gray.facts: { client: [header.x-client, ip] }
+gray.rules:
   - { name: ip, when: { ip: [10.0.0.0/8, 192.0.2.7] }, lane: gray }
+  - { name: named, when: { client: 172.16.0.0/12 }, lane: gray }
   - { name: host, when: { host: Beta.example.com }, lane: gray }
   - { name: city, when: { city: [杭州市] }, lane: gray }
   - { name: office, when: { time: { from: '09:00', to: '18:00', zone: Asia/Shanghai } }, lane: gray }
@@ -197,12 +202,15 @@ fn addresses_hosts_and_times() {
     );
     let empty = HeaderMap::new();
     let launch = headers(&[("x", "l")]);
+    let proxied = headers(&[("x-client", "172.31.0.1")]);
     let base = RequestFacts::new(&empty);
     let midnight = 1_796_054_400; // 2026-11-30T16:00:00Z = 2026-12-01T00:00 in Shanghai
     let at = |now, headers| RequestFacts { now, headers, ..RequestFacts::new(&empty) };
     let cases = [
         (RequestFacts { client_ip: "10.1.1.1".parse().ok(), ..base }, "ip"),
         (RequestFacts { client_ip: "192.0.2.8".parse().ok(), ..base }, "default"),
+        (RequestFacts { client_ip: "172.16.1.1".parse().ok(), ..base }, "named"),
+        (RequestFacts { headers: &proxied, ..base }, "named"),
         (RequestFacts { host: Some("BETA.example.com"), ..base }, "host"),
         (RequestFacts { city: Some("杭州"), ..base }, "city"),
         (at(midnight - 1, &launch), "default"),
@@ -257,6 +265,10 @@ fn mistakes_are_told_with_their_line() {
         ("gray.rules: [{ name: default, when: { header.x: a }, lane: gray }]", "a rule needs a name"),
         ("gray.rules: [{ name: r, when: {}, lane: gray }]", "would match everybody"),
         ("gray.rules: [{ name: r, when: { header.x: { regex: '(' } }, lane: gray }]", "is no regular expression"),
+        ("gray.rules: [{ name: r, when: { header.x: { regex: 'a)|(b' } }, lane: gray }]", "is no regular expression"),
+        ("gray.rules: [{ name: r, when: { header: {} }, lane: gray }]", "nothing is asked here"),
+        ("gray.rules: [{ name: r, when: { jwt: { sub: {} } }, lane: gray }]", "nothing is asked here"),
+        ("gray.rules: [{ name: r, when: { ip: { prefix: '10.' } }, lane: gray }]", "compared with addresses"),
         ("gray.rules: [{ name: r, when: { header.x: { matches: a } }, lane: gray }]", "`matches` is no test"),
         ("gray.rules: [{ name: r, when: { ip: 10.0.0.0/99 }, lane: gray }]", "neither an IP address"),
         ("gray.rules: [{ name: r, when: { user-agent.os: droid }, lane: gray }]", "is never the answer"),
@@ -281,6 +293,10 @@ fn mistakes_are_told_with_their_line() {
         ("gray.lanes: { v2: { namespace: other } }", "add it to the `namespaces`"),
         ("gray: { lanes: { v2: { select: { version: $header.x } } }, default: v2 }", "must not depend on the request"),
         ("gray.baseline: { select: { version: $header.x } }", "must not depend on the request"),
+        ("gray.baseline: { selct: V2 }", "unknown key; the baseline has select, services"),
+        ("gray.baseline: { services: { order app: V2 } }", "`order app` cannot be a service"),
+        ("gray.lanes: { v2: { services: { '*': V2 } } }", "`*` cannot be a service"),
+        ("gray.lanes: { v2: { services: { a: { select: V2, fallbak: any } } } }", "unknown key; a service on a lane"),
         ("gray.default: v9", "there is no lane `v9`"),
         ("gray.ruls: []", "did you mean `rules`?"),
         ("gray.jwt: { token: header.authorization }", "tokens are not verified"),

@@ -14,7 +14,7 @@ use crate::{
 /// Compiled expressions may take so many bytes.
 const MAX_REGEX_BYTES: usize = 1 << 20;
 /// Keys of a test.
-const TESTS: [&str; 12] =
+pub(super) const TESTS: [&str; 12] =
     ["exact", "in", "prefix", "suffix", "regex", "exists", "version", "at-least", "above", "at-most", "below", "not"];
 const TEST_HELP: &str = "a value, a list of values, or a map of exact, in, prefix, suffix, regex, exists, version, at-least, \
                          above, at-most, below, not";
@@ -49,8 +49,13 @@ impl Reader<'_> {
             conditions.extend(read_time(item));
             return;
         }
-        if item.is_map() && !is_test(&item.section()) && (nests(name) || self.named(name).is_none()) {
-            for (below, item) in item.section().keys() {
+        let is_step = || !is_test(&item.section()) && (nests(name) || self.named(name).is_none());
+        if item.is_map() && (is_group(name) || is_step()) {
+            let keys = item.section().keys();
+            if keys.is_empty() {
+                item.error("nothing is asked here, which everybody would match");
+            }
+            for (below, item) in keys {
                 self.read_fact(&format!("{name}.{below}"), &item, conditions);
             }
             return;
@@ -82,6 +87,11 @@ impl Reader<'_> {
                 }
             };
             match key.as_str() {
+                "prefix" | "suffix" | "regex" | "version" | "at-least" | "above" | "at-most" | "below"
+                    if kind == Kind::Ip =>
+                {
+                    value.error("an address is compared with addresses and networks, nothing else");
+                }
                 "exact" | "in" => push(values(kind, &value)),
                 "prefix" => push(text(&value).map(|text| Test::Prefix(text.as_bytes().into()))),
                 "suffix" => push(text(&value).map(|text| Test::Suffix(text.as_bytes().into()))),
@@ -107,6 +117,12 @@ impl Reader<'_> {
             item.error(format!("expected {TEST_HELP}"));
         }
     }
+}
+
+/// Whether this is no fact, but what the names of facts begin with: a map below it never is a test.
+fn is_group(name: &str) -> bool {
+    matches!(name, "header" | "query" | "cookie" | "cookie-json" | "jwt" | "user-agent")
+        || name.strip_prefix("cookie-json.").is_some_and(|cookie| !cookie.contains('.'))
 }
 
 /// Whether a fact of this name has members, so that a map below it may be one more step.
@@ -138,6 +154,14 @@ impl Kind {
             Source::City => Self::City,
             Source::Host => Self::Host,
             Source::UserAgent(agent) => Self::Agent(*agent),
+            // A text is compared with addresses by reading it; the other way round nothing could match.
+            Source::FirstOf(sources) if sources.iter().any(|source| Self::of(source) == Self::Ip) => Self::Ip,
+            Source::FirstOf(sources) => match &**sources {
+                [first, others @ ..] if others.iter().all(|other| Self::of(other) == Self::of(first)) => {
+                    Self::of(first)
+                }
+                _ => Self::Text,
+            },
             _ => Self::Text,
         }
     }
@@ -210,7 +234,9 @@ fn exists(item: &Item<'_>) -> Option<Test> {
 
 fn regex(item: &Item<'_>) -> Option<Test> {
     let text = text(item)?;
-    let built = RegexBuilder::new(&format!("^(?:{text})$")).size_limit(MAX_REGEX_BYTES).build();
+    // By itself first: `a)|(b` only is an expression with something around it.
+    let build = |text: &str| RegexBuilder::new(text).size_limit(MAX_REGEX_BYTES).build();
+    let built = build(text).and_then(|_| build(&format!("^(?:{text})$")));
     built.map(Test::Regex).map_err(|error| item.error(format!("`{text}` is no regular expression: {error}"))).ok()
 }
 

@@ -1,0 +1,183 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum as _};
+
+use crate::{peer::Peer, process::TiedArgs, workload::Workload};
+
+/// Measures the gateway beside other proxies on this machine.
+///
+/// All of them are started on free ports of 127.0.0.1 in front of one backend, are loaded one after the other in every
+/// round, and are stopped at the end. Exit codes: 0 measured, 1 something failed or answered wrongly, 2 wrong usage,
+/// 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "bench/run", version, max_term_width = 120)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Option<Hidden>,
+
+    /// Rounds; each loads every peer once, in another order
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+
+    /// Seconds of load per peer, workload and round
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=600))]
+    seconds: u32,
+
+    /// One round of 2 seconds, to see that everything works
+    #[arg(long, conflicts_with_all = ["rounds", "seconds"])]
+    quick: bool,
+
+    /// Kinds of load [default: all of them]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    workloads: Vec<Workload>,
+
+    /// Which proxies [default: all that are installed; jvm only when named]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    peers: Vec<Peer>,
+
+    /// Spring Cloud Gateway as well, warmed up for a minute (needs a JDK and Maven)
+    #[arg(long)]
+    jvm: bool,
+
+    /// Latency at a fixed rate as well: half of what nginx does at most (needs oha)
+    #[arg(long)]
+    fixed_rate: bool,
+
+    /// That rate, in requests per second, instead of half of nginx's
+    #[arg(long, requires = "fixed_rate", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rate: Option<u32>,
+
+    /// Threads or processes of each proxy [default: one per core]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    workers: Option<u16>,
+
+    /// Directory with gray-gateway, order-app and user-app, built already
+    #[arg(long, value_name = "DIR", default_value = "target/release")]
+    pub(crate) programs: PathBuf,
+
+    /// They were built from this very source tree
+    #[arg(long, hide = true)]
+    pub(crate) built_here: bool,
+
+    /// Tables in Markdown, as docs/benchmarks.md has them
+    #[arg(long)]
+    pub(crate) markdown: bool,
+
+    /// Where the JSON goes [default: bench/results/DATE-COREScores.json, with --quick bench/results/tmp/quick.json]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    /// This directory, bench
+    #[arg(long, value_name = "DIR", default_value = "bench", hide = true)]
+    pub(crate) bench_dir: PathBuf,
+}
+
+/// What only the harness itself asks for.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Hidden {
+    /// See [`TiedArgs`].
+    #[command(hide = true)]
+    Tied(TiedArgs),
+}
+
+impl Args {
+    pub(crate) fn rounds(&self) -> u32 {
+        if self.quick { 1 } else { self.rounds }
+    }
+
+    pub(crate) fn seconds(&self) -> u32 {
+        if self.quick { 2 } else { self.seconds }
+    }
+
+    pub(crate) fn fixed_rate(&self) -> bool {
+        self.fixed_rate
+    }
+
+    pub(crate) fn workers(&self) -> usize {
+        self.workers.map_or_else(cores, usize::from)
+    }
+
+    pub(crate) fn workloads(&self) -> Vec<Workload> {
+        if self.workloads.is_empty() { Workload::value_variants().to_vec() } else { self.workloads.clone() }
+    }
+
+    /// The peers asked for, in their order; the chain is no peer.
+    pub(crate) fn peers(&self) -> Vec<Peer> {
+        let wanted = |peer: &Peer| match peer {
+            Peer::Chain => false,
+            Peer::Jvm => self.jvm || self.peers.contains(peer),
+            _ => self.peers.is_empty() || self.peers.contains(peer),
+        };
+        Peer::value_variants().iter().copied().filter(wanted).collect()
+    }
+
+    /// Whether this peer was asked for by name, so that its absence is an error.
+    pub(crate) fn names(&self, peer: Peer) -> bool {
+        self.peers.contains(&peer) || (self.jvm && peer == Peer::Jvm)
+    }
+
+    pub(crate) fn out(&self, date: &str) -> PathBuf {
+        let results = self.bench_dir.join("results");
+        match &self.out {
+            Some(file) => file.clone(),
+            None if self.quick => results.join("tmp/quick.json"),
+            None => results.join(format!("{date}-{}cores.json", cores())),
+        }
+    }
+
+    /// The command again, without what is of this machine only.
+    pub(crate) fn shown(&self) -> String {
+        let mut shown = String::from("bench/run");
+        if self.quick {
+            shown.push_str(" --quick");
+        } else {
+            shown.push_str(&format!(" --rounds {} --seconds {}", self.rounds, self.seconds));
+        }
+        let list = |names: Vec<&str>| names.join(",");
+        if !self.workloads.is_empty() {
+            let names = self.workloads.iter().map(|workload| workload.name()).collect();
+            shown.push_str(&format!(" --workloads {}", list(names)));
+        }
+        if !self.peers.is_empty() {
+            shown.push_str(&format!(" --peers {}", list(self.peers.iter().map(|peer| peer.name()).collect())));
+        }
+        for (flag, on) in [(" --jvm", self.jvm), (" --fixed-rate", self.fixed_rate)] {
+            shown.push_str(if on { flag } else { "" });
+        }
+        if let Some(rate) = self.rate {
+            shown.push_str(&format!(" --rate {rate}"));
+        }
+        if let Some(workers) = self.workers {
+            shown.push_str(&format!(" --workers {workers}"));
+        }
+        shown
+    }
+}
+
+/// Cores that we may use.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_command_is_shown_as_it_was_given() {
+        let line = "bench/run --rounds 3 --seconds 2 --workloads small,chain --peers nginx --fixed-rate --rate 100";
+        assert_eq!(Args::parse_from(line.split(' ')).shown(), line);
+        let args = Args::parse_from(["bench/run", "--quick", "--programs", "somewhere"]);
+        assert_eq!(args.shown(), "bench/run --quick");
+        assert!(!args.peers().contains(&Peer::Jvm) && !args.peers().contains(&Peer::Chain));
+    }
+}

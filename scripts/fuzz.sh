@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Fuzzes what comes from outside: fuzz.sh [SECONDS [TARGET...]], each target (rules, headers, facts) for so many seconds
+# (FUZZ_SECONDS, else 60). A finding ends it, with the input in fuzz/artifacts; what was learnt stays in fuzz/corpus.
+# Needs: Rust (stable is enough, no cargo-fuzz) and a C++ compiler for libFuzzer. Without one it says so and does nothing.
+. "$(dirname "$0")/lib.sh"
+
+seconds=${1:-${FUZZ_SECONDS:-60}}
+shift $(($# > 0 ? 1 : 0))
+[ $# -gt 0 ] || set -- rules headers facts
+case $seconds in '' | *[!0-9]*) die "seconds expected, found \`$seconds\`" ;; esac
+has "${CXX:-c++}" || {
+  say "SKIPPED fuzzing: no C++ compiler here"
+  exit 0
+}
+
+# Dependencies are shared with the other builds. Our own crates are built anew, with counters and some optimisation: it is
+# the other optimisation level that keeps them apart.
+say "fuzz: building"
+RUSTC_WRAPPER=$PWD/fuzz/rustc.sh CARGO_INCREMENTAL=0 cargo build -q --locked --manifest-path fuzz/Cargo.toml \
+  --target-dir "$TARGET" --config profile.dev.opt-level=2 --config profile.dev.package.gray-common.opt-level=2 \
+  --config profile.dev.package.gray-gateway.opt-level=2
+
+for target in "$@"; do
+  seeds=("fuzz/corpus-seed/$target")
+  [ "$target" != rules ] || seeds+=(docs/examples)
+  options=(-max_len=4096 -timeout=10 -rss_limit_mb=2048)
+  [ ! -f "fuzz/$target.dict" ] || options+=(-dict="fuzz/$target.dict")
+  mkdir -p "fuzz/corpus/$target" "fuzz/artifacts/$target"
+  say "fuzz: $target for $seconds s"
+  log=fuzz/artifacts/$target/log
+  "$TARGET/debug/fuzz-$target" -max_total_time="$seconds" -artifact_prefix="fuzz/artifacts/$target/" \
+    -print_final_stats=1 "${options[@]}" "fuzz/corpus/$target" "${seeds[@]}" >"$log" 2>&1 || {
+    tail -n 60 "$log" >&2
+    die "$target: found something; see above, the input is in fuzz/artifacts/$target"
+  }
+  grep -E 'DONE|number_of_executed_units' "$log" >&2
+done
