@@ -12,6 +12,9 @@ use crate::support::{Backend, Gateway, Setup, spawn, until};
 const RULES: &str =
     "{ lanes: { v2: { select: V2 } }, rules: [{ name: two, when: { header.x: '2' }, lane: v2 }], cookie: release }";
 
+const ON: &str =
+    "kerwin.tool.gray: { load: true, version: { prodVersion: V1, grayVersion: V2 }, gateway: { enabled: true } }\n";
+
 fn document(mesh: &str, gateway: &str) -> String {
     format!(
         "kerwin.tool.gray: {{ load: true, version: {{ prodVersion: V1, grayVersion: V2 }}, gateway: {{ enabled: true }}{mesh} }}\n\
@@ -74,7 +77,8 @@ async fn a_lane_can_have_another_upstream_or_directory() {
 - {{ id: web, uri: 'file://{root}/one', predicates: ['Path=/web/**'], filters: ['StripPrefix=1'], metadata: {{ lanes: {{ v2: 'file://{root}/two' }} }} }}",
         other.address
     );
-    let gateway = Setup::with_routes(&routes, &[v1.instance("V1")]).ruled(RULES).start();
+    let text = format!("{ON}spring.cloud.gateway.routes: {routes}\ngray: {RULES}\n");
+    let gateway = Setup::with_documents(&text, &[v1.instance("V1")]).start();
     for (header, backend, page, etag_of) in [("", "v1", "<one>", "one"), ("x: 2\r\n", "other", "<two>", "two")] {
         assert_eq!(gateway.get(header).await.body, backend);
         let asked = format!("GET /web/ HTTP/1.1\r\nHost: shop\r\n{header}\r\n");
