@@ -1,6 +1,6 @@
 # The menu. Each entry is one line into scripts/ or cargo.
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-unit bench lint fmt docs
+.PHONY: help demo up down test test-unit bench bench-guard lint fmt docs
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -22,6 +22,9 @@ test-unit: ## the tests that need no Docker
 
 bench: ## the benchmarks
 	@scripts/bench.sh
+
+bench-guard: ## instructions per benchmark against bench/instructions.txt; needs valgrind
+	@scripts/bench-guard.sh
 
 lint: ## format, clippy, docs, licences
 	@scripts/lint.sh

@@ -38,10 +38,21 @@ pub enum Want<T = Box<str>> {
 /// Stands for a value that is not known before the request; not a token, so it never comes from a document.
 const OPEN: &str = "{}";
 
+/// The bytes of tokens. Every hop checks every byte of every lane, so it is looked up.
+const TOKEN: [bool; 256] = {
+    let mut fits = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let char = byte as u8;
+        fits[byte] = char.is_ascii_alphanumeric() || matches!(char, b'.' | b'_' | b'-' | b'+');
+        byte += 1;
+    }
+    fits
+};
+
 /// Whether the text may stand in a selector: at most 64 letters, digits and `. _ - +`.
 pub fn is_token(text: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'+');
-    !text.is_empty() && text.len() <= 64 && text.bytes().all(fits)
+    !text.is_empty() && text.len() <= 64 && text.bytes().all(|byte| TOKEN[usize::from(byte)])
 }
 
 fn is_space(text: &str) -> bool {

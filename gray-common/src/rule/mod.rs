@@ -22,11 +22,11 @@ mod window;
 pub use decide::{Decision, Reason};
 pub use explain::{BlockTrace, ConditionTrace, Explanation, RuleTrace, Verdict};
 pub use facts::{Facts, RequestFacts};
-pub use ip_set::{InvalidAddress, IpSet};
+pub use ip_set::{Addresses, InvalidAddress, IpSet};
 pub use jwt::{InvalidKey, Jwt, JwtKey};
 pub use share::{Share, ShareKey, WHOLE};
 pub use source::{Source, Value, find_cookie, plain_city};
-pub use test::{Bounds, Test};
+pub use test::{Bounds, Test, Values};
 pub use user_agent::Agent;
 pub use window::Window;
 
