@@ -139,8 +139,9 @@ impl ControlLoop {
             .followed
             .iter()
             .map(|(service, followed)| {
-                let snapshot =
-                    ServiceSnapshot { set: Arc::clone(followed.set()), strategy: config.gray.strategy(service) };
+                let (set, strategy) = (Arc::clone(followed.set()), config.gray.strategy(service));
+                set.prepare(strategy);
+                let snapshot = ServiceSnapshot { set, strategy };
                 (service.clone(), snapshot)
             })
             .collect();

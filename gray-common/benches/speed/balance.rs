@@ -30,7 +30,7 @@ pub(crate) fn cases(cases: &mut Cases) {
                 let mut turn = 0;
                 move || {
                     turn += 1;
-                    let draw = Draw { turn, random: random.u64(..), now_ms: 0 };
+                    let draw = Draw { turn, random: random.u64(..), now_ms: 0, key: Some(random.u64(..)) };
                     let subset = select(&set, black_box(&choice).iter()).subset().expect("instances");
                     black_box(strategy.pick(subset, draw));
                 }

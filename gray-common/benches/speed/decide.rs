@@ -27,7 +27,9 @@ fn document(kind: &str, count: usize) -> String {
         let rule = match kind {
             "header" => format!("when: {{ header.x-user: U{i:04} }}"),
             "distinct" => format!("when: {{ header.x-fact-{i}: v }}"),
-            "in" => format!("when: {{ header.x-user: [U{i:04}, A{i}, B{i}, C{i}, D{i}, E{i}, F{i}, G{i}, H{i}, I{i}] }}"),
+            "in" => {
+                format!("when: {{ header.x-user: [U{i:04}, A{i}, B{i}, C{i}, D{i}, E{i}, F{i}, G{i}, H{i}, I{i}] }}")
+            }
             "ip" => format!("when: {{ ip: [10.{}.{}.0/24, 10.9.{}.7] }}", i / 250, i % 250, i % 250),
             "share" => "share: { percent: 0.01, key: header.x-user }".to_owned(),
             "regex" => format!("when: {{ header.x-user: {{ regex: 'V[0-9]+{i}' }} }}"),
@@ -51,7 +53,10 @@ fn compile(text: &str) -> RuleSet {
 fn headers() -> HeaderMap {
     let sent = [
         ("host", "shop.example.com"),
-        ("user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0 Safari/537.36"),
+        (
+            "user-agent",
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0 Safari/537.36",
+        ),
         ("accept", "text/html,application/xhtml+xml"),
         ("accept-language", "zh-CN,zh;q=0.9"),
         ("accept-encoding", "gzip, br"),
@@ -86,7 +91,8 @@ pub(crate) fn cases(cases: &mut Cases) {
     }
     // Of a thousand rules the hundredth matches.
     let tail = document("mixed", 1000);
-    let hundredth = tail.replace("name: r99, when: { header.x-user: U0099 }", "name: r99, when: { header.x-user: U9999 }");
+    let hundredth =
+        tail.replace("name: r99, when: { header.x-user: U0099 }", "name: r99, when: { header.x-user: U9999 }");
     assert_ne!(hundredth, tail);
     decide(cases, "decide/mixed/100-of-1000".into(), hundredth.clone(), "r99");
     let end = hundredth.find("  - { name: r100,").expect("a rule");

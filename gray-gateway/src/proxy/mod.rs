@@ -36,6 +36,8 @@ mod workers;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+#[doc(hidden)] // For the benchmarks.
+pub use headers::strip_request;
 pub use listen::ListenError;
 pub use stats::{Stats, StatsSnapshot};
 pub use workers::{Workers, start};

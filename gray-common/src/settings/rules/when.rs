@@ -162,9 +162,8 @@ fn values(kind: Kind, item: &Item<'_>) -> Option<Test> {
     }
     if kind == Kind::Ip {
         let parts = texts.iter().flat_map(|(text, item)| text.split(',').map(move |part| (part, item)));
-        let set = parts.filter_map(|(part, item)| {
-            part.parse::<Addresses>().map_err(|error| item.error(error.to_string())).ok()
-        });
+        let set = parts
+            .filter_map(|(part, item)| part.parse::<Addresses>().map_err(|error| item.error(error.to_string())).ok());
         return Some(Test::Ip(set.collect()));
     }
     let set: Values = texts
