@@ -1,6 +1,6 @@
 # The menu. Each entry is one line into scripts/ or cargo.
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-unit bench bench-jvm fuzz lint fmt docs
+.PHONY: help demo up down test test-unit bench bench-guard bench-jvm fuzz lint fmt docs
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -28,6 +28,9 @@ fuzz: ## looks for inputs that break parsers, FUZZ_SECONDS (60) for each target
 
 bench-jvm: ## the gateway beside Spring Cloud Gateway; needs a JDK and Maven
 	@bench/run --jvm --workloads small,post,download
+
+bench-guard: ## instructions per benchmark against bench/instructions.txt; needs valgrind
+	@scripts/bench-guard.sh
 
 lint: ## format, clippy, docs, licences
 	@scripts/lint.sh

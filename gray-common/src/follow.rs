@@ -102,7 +102,7 @@ impl ServiceFollower {
             candidates.extend(listed.map(|one| Instance { space: Some(name.clone()), ..one.clone() }));
         }
         let rules = &settings.mesh.admission;
-        if candidates == self.set.known() && *rules == self.admission {
+        if *candidates == *self.set.known() && *rules == self.admission {
             return became_known;
         }
         self.admission = rules.clone();

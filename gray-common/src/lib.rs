@@ -56,5 +56,5 @@ pub mod tag;
 pub mod telemetry;
 
 pub use context::{ReleaseContext, spawn};
-pub use instance::{Endpoint, Instance, InstanceSet, Subset};
+pub use instance::{Endpoint, Instance, InstanceSet, Metadata, Subset};
 pub use tag::{GRAY_HEADER, GrayStatus};

@@ -57,6 +57,7 @@ fn the_nacos_sdk_stays_behind_the_traits() {
 fn the_pure_core_imports_nothing_of_the_rim() {
     let src = workspace().join("gray-common/src");
     let mut files = vec![src.join("tag.rs"), src.join("instance.rs")];
+    files.extend(sources(&src.join("instance")));
     files.extend(sources(&src.join("rule")));
     files.extend(sources(&src.join("balance")));
     files.extend(sources(&src.join("lane")));

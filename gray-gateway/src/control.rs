@@ -182,9 +182,11 @@ impl ControlLoop {
     fn build(&mut self, config: &GatewayConfig, revision: u64, findings: Arc<[Finding]>) -> Snapshot {
         let tallies = &mut self.tallies;
         let services = self.followed.iter().map(|(service, followed)| {
+            let (set, strategy) = (Arc::clone(followed.set()), config.gray.strategy(service));
+            set.prepare(strategy);
             let snapshot = ServiceSnapshot {
-                set: Arc::clone(followed.set()),
-                strategy: config.gray.strategy(service),
+                set,
+                strategy,
                 settled: followed.is_settled(),
                 tally: Some(tallies.service(service)),
             };

@@ -4,9 +4,13 @@
 //! repeated in a test.
 
 mod load;
+mod ring;
 mod select;
 mod strategy;
+mod weights;
 
 pub use load::{InFlight, Load};
+pub use ring::key_of;
 pub use select::{Fallback, Selection, VersionPolicy, select};
 pub use strategy::{Draw, Strategy, UnknownStrategy};
+pub(crate) use {ring::Ring, weights::Weights};

@@ -18,6 +18,8 @@ pub enum Strategy {
     LeastInFlight,
     /// Two at random, the one with the smaller moving average of response time times queue (peak EWMA).
     ResponseTime,
+    /// Always the same one for the same key (consistent hashing); at random without a key.
+    Ring,
 }
 
 /// What a pick may depend on besides the subset: drawn by the caller.
@@ -30,12 +32,15 @@ pub struct Draw {
     /// Time in milliseconds on the clock that snapshots were built with. Looked at only for a subset that
     /// [is warming](Subset::is_warming).
     pub now_ms: u64,
+    /// A hash of what [`Strategy::Ring`] keeps on one instance, such as the client ([`key_of`](super::key_of)). Others do
+    /// not look at it.
+    pub key: Option<u64>,
 }
 
 impl Strategy {
     /// All strategies, in the order of declaration.
-    pub const ALL: [Self; 5] =
-        [Self::RoundRobin, Self::Random, Self::Weighted, Self::LeastInFlight, Self::ResponseTime];
+    pub const ALL: [Self; 6] =
+        [Self::RoundRobin, Self::Random, Self::Weighted, Self::LeastInFlight, Self::ResponseTime, Self::Ring];
 
     /// The value in settings.
     pub const fn as_str(self) -> &'static str {
@@ -45,6 +50,7 @@ impl Strategy {
             Self::Weighted => "weighted",
             Self::LeastInFlight => "least-in-flight",
             Self::ResponseTime => "response-time",
+            Self::Ring => "consistent-hash",
         }
     }
 
@@ -60,7 +66,8 @@ impl Strategy {
         }
     }
 
-    /// Picks one endpoint; `None` only when the subset is empty. O(log n) for `Weighted`, else O(1); no allocation.
+    /// Picks one endpoint; `None` only when the subset is empty. O(1), no allocation
+    /// (for `Ring`, once the snapshot is [prepared](crate::InstanceSet::prepare)).
     pub fn pick(self, subset: &Subset, draw: Draw) -> Option<&Arc<Endpoint>> {
         let endpoints = subset.endpoints();
         let len = endpoints.len();
@@ -74,10 +81,12 @@ impl Strategy {
     fn index(self, subset: &Subset, draw: Draw) -> usize {
         let endpoints = subset.endpoints();
         let len = endpoints.len();
+        let random = || below(draw.random, len);
         match self {
             Self::RoundRobin => draw.turn % len,
-            Self::Random => below(draw.random, len),
-            Self::Weighted => weighted(subset.cumulative_weights(), draw.random),
+            Self::Random => random(),
+            Self::Weighted => subset.weights().map_or_else(random, |weights| weights.pick(draw.random)),
+            Self::Ring => draw.key.map_or_else(random, |key| subset.ring().pick(key)),
             Self::LeastInFlight => better(endpoints, draw.random, |e| e.load().in_flight() as u64),
             Self::ResponseTime => better(endpoints, draw.random, |e| e.load().cost()),
         }
@@ -122,12 +131,6 @@ fn below(random: u64, len: usize) -> usize {
     ((u128::from(random) * len as u128) >> 64) as usize
 }
 
-fn weighted(cumulative: &[f64], random: u64) -> usize {
-    let total = cumulative.last().copied().unwrap_or(0.0);
-    let point = (random >> 11) as f64 / (1u64 << 53) as f64 * total;
-    cumulative.partition_point(|&sum| sum <= point).min(cumulative.len() - 1)
-}
-
 fn better(endpoints: &[Arc<Endpoint>], random: u64, cost: impl Fn(&Endpoint) -> u64) -> usize {
     let len = endpoints.len();
     // Two distinct candidates from the two halves of one draw.
@@ -153,7 +156,7 @@ impl FromStr for Strategy {
 
 /// The text names no strategy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown strategy: expected round-robin, random, weighted, least-in-flight or response-time")]
+#[error("unknown strategy: expected round-robin, random, weighted, least-in-flight, response-time or consistent-hash")]
 pub struct UnknownStrategy;
 
 #[cfg(test)]
@@ -174,8 +177,9 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(7);
         let mut counts = vec![0; set.known().len()];
         for turn in 0..draws {
-            let endpoint =
-                strategy.pick(set.all(), Draw { turn, random: random.u64(..), now_ms: 0 }).expect("not empty");
+            let endpoint = strategy
+                .pick(set.all(), Draw { turn, random: random.u64(..), now_ms: 0, key: None })
+                .expect("not empty");
             counts[usize::from(endpoint.instance().port) - 1] += 1;
         }
         counts
@@ -203,7 +207,7 @@ mod tests {
         for strategy in Strategy::ALL {
             let share = |now_ms| {
                 let mut random = fastrand::Rng::with_seed(7);
-                let draws = (0..10_000).map(|turn| Draw { turn, random: random.u64(..), now_ms });
+                let draws = (0..10_000).map(|turn| Draw { turn, random: random.u64(..), now_ms, key: None });
                 draws.filter(|draw| strategy.pick(set.all(), *draw).expect("one").instance().port == 2).count()
             };
             let full = share(2000);
@@ -235,6 +239,17 @@ mod tests {
     }
 
     #[test]
+    fn a_key_stays_where_it_is() {
+        let set = set(&[1.0; 5]);
+        let draw = |turn, key| Draw { turn, random: turn as u64, now_ms: 0, key: Some(key) };
+        let port = |draw| Strategy::Ring.pick(set.all(), draw).expect("not empty").instance().port;
+        let of = |key| super::super::key_of([10, 0, 0, key].into());
+        let ports: Vec<_> = (0..50).map(|key| port(draw(0, of(key)))).collect();
+        assert!((1..=5).all(|one| ports.contains(&one)), "{ports:?}");
+        assert!((0..50).all(|key| port(draw(usize::from(key) + 7, of(key))) == ports[usize::from(key)]));
+    }
+
+    #[test]
     fn names_round_trip_and_java_classes_map() {
         for strategy in Strategy::ALL {
             assert_eq!(strategy.as_str().parse(), Ok(strategy));
@@ -249,7 +264,7 @@ mod tests {
         fn a_pick_is_always_a_member(len in 0usize..20, turn: usize, random: u64) {
             let set = set(&vec![1.0; len]);
             for strategy in Strategy::ALL {
-                prop_assert_eq!(strategy.pick(set.all(), Draw { turn, random, now_ms: 0 }).is_some(), len > 0);
+                prop_assert_eq!(strategy.pick(set.all(), Draw { turn, random, now_ms: 0, key: None }).is_some(), len > 0);
             }
         }
 
@@ -258,7 +273,7 @@ mod tests {
             let set = set(&vec![1.0; len]);
             for strategy in Strategy::ALL {
                 let mut tried = Vec::new();
-                while let Some(next) = strategy.pick_untried(set.all(), Draw { turn, random, now_ms: 0 }, &tried) {
+                while let Some(next) = strategy.pick_untried(set.all(), Draw { turn, random, now_ms: 0, key: None }, &tried) {
                     prop_assert!(tried.len() < len);
                     tried.push(Arc::clone(next));
                 }

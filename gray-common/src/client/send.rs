@@ -43,6 +43,7 @@ pub(super) async fn send(request: RequestBuilder) -> Result<Response, ClientErro
         turn: client.inner.turn.fetch_add(1, Relaxed),
         random: fastrand::u64(..),
         now_ms: if subset.is_warming() { uptime_ms() } else { 0 },
+        key: None,
     };
     let mut tried: Vec<Arc<Endpoint>> = Vec::new();
     let mut last = None;

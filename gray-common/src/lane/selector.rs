@@ -41,10 +41,21 @@ const OPEN: &str = "{}";
 /// Longest value in a selector, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 64;
 
+/// The bytes of tokens. Every hop checks every byte of every lane, so it is looked up.
+const TOKEN: [bool; 256] = {
+    let mut fits = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let char = byte as u8;
+        fits[byte] = char.is_ascii_alphanumeric() || matches!(char, b'.' | b'_' | b'-' | b'+');
+        byte += 1;
+    }
+    fits
+};
+
 /// Whether the text may stand in a selector: at most 64 letters, digits and `. _ - +`.
 pub fn is_token(text: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'+');
-    !text.is_empty() && text.len() <= MAX_TOKEN_BYTES && text.bytes().all(fits)
+    !text.is_empty() && text.len() <= MAX_TOKEN_BYTES && text.bytes().all(|byte| TOKEN[usize::from(byte)])
 }
 
 fn is_space(text: &str) -> bool {

@@ -50,7 +50,9 @@ impl SigningKey {
     /// Signs; `expiry` in Unix seconds.
     pub fn sign(&self, tag: GrayStatus, lane: Option<&HeaderValue>, expiry: u64) -> HeaderValue {
         let mac = hmac::sign(&self.0, &message(tag, lane, expiry));
-        let text = mac.as_ref().iter().fold(format!("{expiry}."), |text, byte| text + &format!("{byte:02x}"));
+        let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
+        let mut text = format!("{expiry}.");
+        text.extend(mac.as_ref().iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
         HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
     }
 

@@ -96,7 +96,7 @@ fn metadata(instance: &mut Instance, key: String, item: &Item<'_>) {
             metadata(instance, format!("{key}.{below}"), &item);
         }
     } else if let Some(text) = item.text() {
-        instance.metadata.insert(key, text.to_owned());
+        instance.metadata.insert(key, text);
     } else {
         item.error("expected a text");
     }

@@ -25,14 +25,14 @@ mod window;
 pub use decide::{Decision, Reason};
 pub use explain::{BlockTrace, ConditionTrace, Explanation, RuleTrace, Verdict};
 pub use facts::{Facts, RequestFacts};
-pub use ip_set::{InvalidAddress, IpSet};
+pub use ip_set::{Addresses, InvalidAddress, IpSet};
 pub use jwt::{InvalidKey, Jwt, JwtKey};
 pub use lint::{About, Finding, Fleet, Severity};
 pub use record::{FactPlan, FactRecord};
 pub use replay::{Move, Replay, RuleCount, Unanswerable};
 pub use share::{Share, ShareKey, WHOLE};
 pub use source::{Source, Value, find_cookie, plain_city};
-pub use test::{Bounds, Test};
+pub use test::{Bounds, Test, Values};
 pub use user_agent::Agent;
 pub use window::Window;
 

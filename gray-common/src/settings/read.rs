@@ -8,7 +8,7 @@ use super::{GatewayGray, GraySettings, Mesh, static_instances};
 use crate::{
     balance::{Fallback, Strategy, VersionPolicy},
     document::{Item, Section},
-    rule::IpSet,
+    rule::{Addresses, IpSet},
 };
 
 /// The Java classes an operator is most likely to want, for the error message.
@@ -129,14 +129,12 @@ impl FromStr for HeaderText {
 }
 
 pub(super) fn addresses(section: &Section<'_>, key: &str) -> IpSet {
-    let mut set = IpSet::default();
-    for item in section.items(key) {
-        let Some(text) = item.required_text("an IP address or a network such as 10.0.0.0/8") else { continue };
-        if let Err(error) = set.insert(text) {
-            item.error(error.to_string());
-        }
-    }
-    set
+    let items = section.items(key).into_iter();
+    let addresses = items.filter_map(|item| {
+        let text = item.required_text("an IP address or a network such as 10.0.0.0/8")?;
+        text.parse::<Addresses>().map_err(|error| item.error(error.to_string())).ok()
+    });
+    addresses.collect()
 }
 
 fn texts(section: &Section<'_>, key: &str, expected: &str) -> Vec<String> {

@@ -9,7 +9,7 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 
 /// Takes off what ends at this hop, every spelling of the headers that only we write, and, unless the peer is `trusted`, everything that
 /// claims to say where the request came from.
-pub(super) fn strip_request(headers: &mut HeaderMap, trusted: bool) {
+pub fn strip_request(headers: &mut HeaderMap, trusted: bool) {
     let trailers = headers.contains_key(header::TE) && mentions(headers, &header::TE, "trailers");
     strip_connection(headers);
     // Empty for nearly every request, so nothing is allocated.

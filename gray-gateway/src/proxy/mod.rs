@@ -38,6 +38,8 @@ mod workers;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+#[doc(hidden)] // For the benchmarks.
+pub use headers::strip_request;
 pub use listen::ListenError;
 pub use stats::{Pick, Stats, StatsSnapshot, Tally};
 pub use workers::{Workers, start};

@@ -1,7 +1,7 @@
 //! A request's way, top to bottom: [`Client::serve`] is begin, handle, error, and [`After`] cleans up at the end of
 //! the response, whatever happened before.
 
-use std::{borrow::Cow, cell::OnceCell, path::Path, rc::Rc, sync::Arc};
+use std::{borrow::Cow, cell::OnceCell, net::IpAddr, path::Path, rc::Rc, sync::Arc};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use gray_common::{
@@ -61,6 +61,7 @@ impl Drop for After {
 /// A request that is ready to be sent.
 struct Outgoing<'s> {
     request: Request<UploadBody>,
+    client: IpAddr,
     decision: Decision<'s>,
     /// The lane that the browser believes to be on.
     told: Option<Box<str>>,
@@ -74,6 +75,7 @@ struct Outgoing<'s> {
 struct Hop<'s> {
     route: &'s Route,
     scheme: Scheme,
+    client: IpAddr,
 }
 
 impl Client {
@@ -118,9 +120,9 @@ impl Client {
         after: &mut After,
     ) -> Result<Response<ProxyBody>, Failure<'s>> {
         let (route, outgoing) = self.prepare(snapshot, request)?;
-        let Outgoing { request, decision, told, upgrade, original } = outgoing;
+        let Outgoing { request, client, decision, told, upgrade, original } = outgoing;
         let target = route.target(decision.lane.name());
-        let hop = Hop { route, scheme: target.scheme };
+        let hop = Hop { route, scheme: target.scheme, client };
         let mut response = match &target.upstream {
             Upstream::Service(service) => {
                 let (response, lease) = self.balance(snapshot, hop, service, &decision, request, after).await?;
@@ -202,7 +204,7 @@ impl Client {
         // Last, so that no filter and no header of the client's can have the final word.
         dye::dye(&mut head.headers, &decision, snapshot.mark(&decision));
         let request = Request::from_parts(head, UploadBody::new(body, Arc::clone(&self.state)));
-        Ok((route, Outgoing { request, decision, told, upgrade, original }))
+        Ok((route, Outgoing { request, client: client_ip, decision, told, upgrade, original }))
     }
 
     /// Picks an instance and sends; a failed connect goes on to another instance of the same subset.
@@ -221,7 +223,7 @@ impl Client {
         let strategy = known.strategy;
         let mut slot = Some(request);
         let mut tried: Vec<Arc<Endpoint>> = Vec::new();
-        let mut endpoint = strategy.pick(subset, self.worker.draw(subset)).ok_or_else(nobody)?;
+        let mut endpoint = strategy.pick(subset, self.worker.draw(strategy, subset, hop.client)).ok_or_else(nobody)?;
         loop {
             let load = endpoint.load().begin();
             let instance = endpoint.instance();
@@ -243,7 +245,9 @@ impl Client {
                     if !may_retry {
                         return Err(failure);
                     }
-                    endpoint = strategy.pick_untried(subset, self.worker.draw(subset), &tried).ok_or(failure)?;
+                    endpoint = strategy
+                        .pick_untried(subset, self.worker.draw(strategy, subset, hop.client), &tried)
+                        .ok_or(failure)?;
                     self.worker.stats().retries.add();
                 }
             }
@@ -275,7 +279,7 @@ impl Client {
     /// One attempt at one authority.
     async fn attempt(
         &self,
-        Hop { route, scheme }: Hop<'_>,
+        Hop { route, scheme, .. }: Hop<'_>,
         authority: &str,
         dial: Dial<'_>,
         slot: &mut Option<Request<UploadBody>>,

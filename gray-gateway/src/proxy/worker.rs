@@ -3,7 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     ops::Deref,
     rc::Rc,
     sync::Arc,
@@ -13,7 +13,7 @@ use std::{
 use arc_swap::{ArcSwap, Cache};
 use gray_common::{
     Subset,
-    balance::Draw,
+    balance::{Draw, Strategy, key_of},
     clock::{unix_seconds, uptime_ms},
     rule::{Decision, Facts, Reason},
 };
@@ -270,10 +270,13 @@ impl Worker {
         }
     }
 
-    pub(super) fn draw(&self, subset: &Subset) -> Draw {
+    /// What a pick depends on; the address of the client, for a strategy that keeps clients where they are.
+    pub(super) fn draw(&self, strategy: Strategy, subset: &Subset, client: IpAddr) -> Draw {
         let turn = self.turn.get().wrapping_add(1);
         self.turn.set(turn);
-        Draw { turn, random: fastrand::u64(..), now_ms: if subset.is_warming() { uptime_ms() } else { 0 } }
+        let now_ms = if subset.is_warming() { uptime_ms() } else { 0 };
+        let key = (strategy == Strategy::Ring).then(|| key_of(client));
+        Draw { turn, random: fastrand::u64(..), now_ms, key }
     }
 
     /// Whether a warning about this may be logged now: once a second.

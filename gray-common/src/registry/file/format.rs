@@ -58,6 +58,7 @@ fn parse_json(text: &str) -> Result<ServiceFile, String> {
     let raw: Raw = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let instances = raw.instances.into_iter().map(|raw| {
         let RawInstance { host, port, weight, healthy, enabled, metadata } = raw;
+        let metadata = metadata.into_iter().collect();
         Instance { host, port, weight, healthy, enabled, metadata, space: None }
     });
     Ok(ServiceFile { service: raw.service, instances: instances.collect() })
@@ -105,6 +106,7 @@ fn escape(text: &str) -> String {
 pub(super) fn render(service: &str, instance: &Instance) -> Result<String, String> {
     entry::check(instance)?;
     let Instance { host, port, weight, healthy, enabled, metadata, space: _ } = instance.clone();
+    let metadata = metadata.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     let instances = vec![RawInstance { host, port, weight, healthy, enabled, metadata }];
     let raw = Raw { service: service.to_owned(), instances };
     serde_json::to_string_pretty(&raw).map_err(|error| error.to_string())
@@ -177,6 +179,7 @@ mod tests {
             metadata in prop::collection::btree_map(".{0,12}", ".{0,12}", 0..4),
         ) {
             prop_assume!(!service.trim().is_empty());
+            let metadata = metadata.into_iter().collect();
             let instance = Instance { weight, healthy, enabled, metadata, ..Instance::new("10.0.0.1", port) };
             let file = parse("x.json", &render(&service, &instance).expect("rendered")).expect("parsed");
             prop_assert_eq!(file, ServiceFile { service, instances: vec![instance] });

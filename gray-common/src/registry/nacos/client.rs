@@ -1,6 +1,7 @@
 //! The SDK, with what it lacks: time limits, a bounded number of attempts, panics kept in.
 
 use std::{
+    collections::{HashMap, hash_map::Entry},
     future::Future,
     path::PathBuf,
     sync::atomic::{AtomicU32, Ordering},
@@ -199,6 +200,7 @@ pub(crate) async fn read_instances(
 /// The wire's instances as ours. An address that is listed twice (a client that was replaced may linger) counts once.
 pub(crate) fn from_wire(list: &[ServiceInstance]) -> Vec<Instance> {
     let mut instances: Vec<Instance> = Vec::with_capacity(list.len());
+    let mut places: HashMap<(&str, u16), usize> = HashMap::with_capacity(list.len());
     for wire in list {
         let Ok(port) = u16::try_from(wire.port) else {
             tracing::warn!(host = %wire.ip, port = wire.port, "nacos lists an instance with an impossible port; ignored");
@@ -213,10 +215,15 @@ pub(crate) fn from_wire(list: &[ServiceInstance]) -> Vec<Instance> {
             metadata: wire.metadata.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
             space: None,
         };
-        match instances.iter_mut().find(|other| other.port == port && other.host == instance.host) {
-            Some(twin) if !twin.is_candidate() => *twin = instance,
-            Some(_) => {}
-            None => instances.push(instance),
+        match places.entry((&wire.ip, port)) {
+            Entry::Vacant(place) => {
+                place.insert(instances.len());
+                instances.push(instance);
+            }
+            Entry::Occupied(place) => match instances.get_mut(*place.get()) {
+                Some(twin) if !twin.is_candidate() => *twin = instance,
+                _ => {}
+            },
         }
     }
     instances
@@ -232,7 +239,7 @@ pub(crate) fn to_wire(instance: &Instance, options: &NacosOptions) -> ServiceIns
         enabled: instance.enabled,
         ephemeral: true,
         cluster_name: Some(options.cluster.clone()),
-        metadata: instance.metadata.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        metadata: instance.metadata.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
         ..ServiceInstance::default()
     }
 }

@@ -150,14 +150,14 @@ fn what_is_wrong_is_refused_by_line() {
         (
             "  balance: {user-app: fastest}",
             "a:2: kerwin.tool.gray.balance.user-app: `fastest` does not fit: unknown strategy: expected round-robin, \
-             random, weighted, least-in-flight or response-time",
+             random, weighted, least-in-flight, response-time or consistent-hash",
         ),
         (
             "  load: false\nuser-app:\n  ribbon:\n    NFLoadBalancerRuleClassName: com.example.Mine",
             "a:5: user-app.ribbon.NFLoadBalancerRuleClassName: no strategy is known for the class `com.example.Mine`; \
              use one of GrayRoundRobinRule, GrayRandomRule, NacosWeightRandomV2Rule, BestAvailableRule, \
              WeightedResponseTimeRule (any package), or set kerwin.tool.gray.balance.user-app to one of round-robin, \
-             random, weighted, least-in-flight, response-time",
+             random, weighted, least-in-flight, response-time, consistent-hash",
         ),
     ] {
         let text = gray(rest);

@@ -1,6 +1,6 @@
 //! `when`: blocks of conditions.
 
-use std::{collections::HashSet, fmt::Display, str::FromStr};
+use std::{fmt::Display, str::FromStr};
 
 use jiff::{civil, tz::TimeZone};
 use regex::bytes::RegexBuilder;
@@ -8,7 +8,7 @@ use regex::bytes::RegexBuilder;
 use super::Reader;
 use crate::{
     document::{Item, Section},
-    rule::{Bounds, Condition, IpSet, Source, Subject, Test, Window, plain_city},
+    rule::{Addresses, Bounds, Condition, Source, Subject, Test, Values, Window, plain_city},
 };
 
 /// Compiled expressions may take so many bytes.
@@ -185,17 +185,12 @@ fn values(kind: Kind, item: &Item<'_>) -> Option<Test> {
         return None;
     }
     if kind == Kind::Ip {
-        let mut set = IpSet::default();
-        for (text, item) in &texts {
-            for text in text.split(',') {
-                if let Err(error) = set.insert(text) {
-                    item.error(error.to_string());
-                }
-            }
-        }
-        return Some(Test::Ip(set));
+        let parts = texts.iter().flat_map(|(text, item)| text.split(',').map(move |part| (part, item)));
+        let set = parts
+            .filter_map(|(part, item)| part.parse::<Addresses>().map_err(|error| item.error(error.to_string())).ok());
+        return Some(Test::Ip(set.collect()));
     }
-    let set: HashSet<Box<[u8]>> = texts
+    let set: Values = texts
         .iter()
         .map(|(text, item)| match kind {
             Kind::City => plain_city(text).as_bytes().into(),

@@ -1,0 +1,90 @@
+//! What the gateway adds to a request besides deciding and picking. `docs/benchmarks.md` has the figures.
+
+#[path = "../../../gray-common/benches/speed/harness.rs"]
+mod harness;
+
+use std::{fmt::Write as _, hint::black_box};
+
+use gray_common::{GrayStatus, document::Documents, lane::Lane, rule::RuleSet};
+use gray_gateway::{
+    dye::{Mark, dye},
+    proxy::strip_request,
+    route::{RequestHead, RouteTable},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use crate::harness::Cases;
+
+/// What a browser sends.
+fn headers() -> HeaderMap {
+    let sent = [
+        ("host", "shop.example.com"),
+        ("connection", "keep-alive"),
+        (
+            "user-agent",
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0 Safari/537.36",
+        ),
+        ("accept", "text/html,application/xhtml+xml"),
+        ("accept-language", "zh-CN,zh;q=0.9"),
+        ("accept-encoding", "gzip, br"),
+        ("cookie", "session=0123456789abcdef; theme=dark"),
+        ("x-user", "U9999"),
+        ("x-request-id", "6f1c2d"),
+    ];
+    sent.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).into_iter().collect()
+}
+
+/// A table of so many services' routes.
+fn table(count: usize) -> RouteTable {
+    let mut text = "spring.cloud.gateway.routes:\n".to_owned();
+    for i in 0..count {
+        writeln!(
+            text,
+            "  - {{ id: r{i}, uri: 'lb://app-{i}', predicates: ['Path=/api-{i}/**'], filters: ['StripPrefix=1'] }}"
+        )
+        .expect("written");
+    }
+    let documents = Documents::parse(&[("gateway-app.yaml", &text)], &|_| None).expect("well formed");
+    RouteTable::read(&documents.root())
+}
+
+fn main() {
+    let mut cases = Cases::default();
+    cases.add("request/strip", || {
+        let mut headers = headers();
+        move || {
+            headers.insert("connection", HeaderValue::from_static("keep-alive"));
+            strip_request(black_box(&mut headers), false);
+        }
+    });
+    cases.add("request/dye", || {
+        let (rules, mut headers) = (RuleSet::off(), headers());
+        let lane = Lane::any().encode("8f3a11c0", false).expect("short");
+        move || {
+            let facts = HeaderMap::new();
+            let decision = rules.decide(&gray_common::rule::RequestFacts::new(&facts));
+            assert_eq!(decision.tag(), GrayStatus::All);
+            let mark = Mark { lane: Some(lane.clone()), signature: None, caller: lane.clone() };
+            dye(black_box(&mut headers), &decision, mark);
+        }
+    });
+    for count in [10, 10_000] {
+        cases.add(format!("route/find/{count}"), move || {
+            let (table, headers, path) = (table(count), headers(), format!("/api-{}/order/N0001", count - 1));
+            move || {
+                let head = RequestHead {
+                    method: &Method::GET,
+                    path: black_box(&path),
+                    query: None,
+                    headers: &headers,
+                    host: Some("shop.example.com"),
+                    remote: [127, 0, 0, 1].into(),
+                    random: 0,
+                };
+                assert!(black_box(table.find(&head)).is_some());
+            }
+        });
+    }
+    cases.add_slow("route/read/1000", || || drop(black_box(table(1000))));
+    cases.measure();
+}
