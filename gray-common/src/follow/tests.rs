@@ -124,7 +124,7 @@ fn share(view: &ServiceView, port: u16, now_ms: u64) -> f64 {
     let snapshot = view.load();
     let mut random = fastrand::Rng::with_seed(7);
     let hits = (0..10_000).filter(|turn| {
-        let draw = Draw { turn: *turn, random: random.u64(..), now_ms };
+        let draw = Draw { turn: *turn, random: random.u64(..), now_ms, key: None };
         let picked = Strategy::RoundRobin.pick(snapshot.instances.all(), draw).expect("somebody");
         picked.instance().port == port
     });
