@@ -27,7 +27,7 @@ gray.rules:
   - { name: regex, when: { header.x-user: { regex: 'V[0-9]+' } }, lane: gray }
   - { name: query, when: { query.beta: { exists: true } }, lane: gray }
   - { name: cookie, when: { cookie.release: gray }, lane: gray }
-  - { name: agent, when: { user-agent.browser: firefox, host: gray.example.com }, lane: gray }
+  - { name: agent, when: { user-agent.family: firefox, host: gray.example.com }, lane: gray }
   - { name: number, when: { header.x-build: { at-least: 700 } }, lane: gray }
   - { name: share, share: { percent: 0.01, key: header.x-user }, lane: gray }
   - { name: last, when: { header.x-user: U9999 }, lane: gray }";
@@ -80,7 +80,7 @@ fn a_pick_allocates_nothing() {
         let counted = measure(|| {
             for turn in 0..100 {
                 let key = Some(key_of(IpAddr::from([10, 1, 2, turn as u8])));
-                let draw = Draw { turn, random: turn as u64 * 0x9e37_79b9_7f4a_7c15, now_ms: 0, key };
+                let draw = Draw { turn, random: (turn as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15), now_ms: 0, key };
                 let subset = select(&set, choice.iter()).subset().expect("instances");
                 let endpoint = strategy.pick(subset, draw).expect("not empty");
                 drop(endpoint.load().begin());

@@ -16,11 +16,15 @@ const MOST: f64 = 64.0;
 /// Places that a key is hashed to.
 const PROBES: u64 = 8;
 
+/// Bits of a point that are the place of its instance; those above are its hash. A pick looks at eight points far from
+/// each other, so what counts is how many of them fit into a cache.
+const PLACE: u32 = 24;
+
 /// The ring of one subset.
 #[derive(Debug)]
 pub(crate) struct Ring {
-    /// Ascending, with the places of their instances.
-    points: Box<[(u64, u32)]>,
+    /// Ascending.
+    points: Box<[u64]>,
     /// By the upper bits of a hash: the first point that is not before all hashes with these bits.
     starts: Box<[u32]>,
     shift: u32,
@@ -29,18 +33,19 @@ pub(crate) struct Ring {
 impl Ring {
     /// The ring of instances with these authorities and weights, in this order.
     pub(crate) fn new<'i>(instances: impl Iterator<Item = (&'i str, f64)>) -> Self {
-        let of = |(place, (authority, weight)): (usize, (&str, f64))| {
+        let mut points = Vec::new();
+        for (place, (authority, weight)) in (0u64..).zip(instances) {
             let count = (weight * POINTS).round().clamp(1.0, MOST) as u64;
-            let point = |replica| XxHash3_64::oneshot_with_seed(replica, authority.as_bytes());
-            (0..count).map(|replica| (point(replica), place as u32)).collect::<Vec<_>>()
-        };
-        let mut points: Vec<_> = instances.enumerate().flat_map(of).collect();
+            let hash = |replica| XxHash3_64::oneshot_with_seed(replica, authority.as_bytes());
+            points.extend((0..count).map(|replica| (hash(replica) >> PLACE << PLACE) | place));
+        }
         points.sort_unstable();
-        let bits = points.len().next_power_of_two().trailing_zeros().max(1);
+        // One start for two to four points.
+        let bits = (points.len() / 4).next_power_of_two().trailing_zeros().max(1);
         let shift = u64::BITS - bits;
         let mut next = 0;
         let start = |bucket: u64| {
-            while points.get(next).is_some_and(|(point, _)| point >> shift < bucket) {
+            while points.get(next).is_some_and(|point| point >> shift < bucket) {
                 next += 1;
             }
             next as u32
@@ -57,11 +62,13 @@ impl Ring {
     }
 
     /// How far it is from a hash to the next point, and whose that is.
-    fn after(&self, hash: u64) -> Option<(u64, u32)> {
+    fn after(&self, hash: u64) -> Option<(u64, u64)> {
         let start = *self.starts.get((hash >> self.shift) as usize)? as usize;
-        let ahead = self.points.get(start..)?.iter().find(|(point, _)| *point >= hash);
+        let hash = hash >> PLACE << PLACE;
+        let ahead = self.points.get(start..)?.iter().find(|point| **point >= hash);
         // Beyond the last one it is the first.
-        ahead.or_else(|| self.points.first()).map(|(point, place)| (point.wrapping_sub(hash), *place))
+        let point = *ahead.or_else(|| self.points.first())?;
+        Some((point.wrapping_sub(hash) >> PLACE, point & ((1 << PLACE) - 1)))
     }
 }
 

@@ -15,6 +15,7 @@ pub struct IpSet {
 
 impl IpSet {
     /// Whether the address is in the set.
+    #[inline]
     pub fn contains(&self, ip: IpAddr) -> bool {
         match ip.to_canonical() {
             IpAddr::V4(ip) => within(&self.v4, ip.to_bits()),
