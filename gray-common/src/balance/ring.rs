@@ -14,7 +14,7 @@ const POINTS: f64 = 8.0;
 /// No instance has more: a weight above 8 counts as 8.
 const MOST: f64 = 64.0;
 /// Places that a key is hashed to.
-const PROBES: u64 = 8;
+const PROBES: usize = 8;
 
 /// Bits of a point that are the place of its instance; those above are its hash. A pick looks at eight points far from
 /// each other, so what counts is how many of them fit into a cache.
@@ -40,8 +40,8 @@ impl Ring {
             points.extend((0..count).map(|replica| (hash(replica) >> PLACE << PLACE) | place));
         }
         points.sort_unstable();
-        // One start for two to four points.
-        let bits = (points.len() / 4).next_power_of_two().trailing_zeros().max(1);
+        // One start for one or two points.
+        let bits = (points.len() / 2).next_power_of_two().trailing_zeros().max(1);
         let shift = u64::BITS - bits;
         let mut next = 0;
         let start = |bucket: u64| {
@@ -56,19 +56,22 @@ impl Ring {
 
     /// The place of the instance that a key belongs to.
     pub(crate) fn pick(&self, key: u64) -> usize {
-        let probes = (0..PROBES).map(|probe| mix(key.wrapping_add(probe.wrapping_mul(0x9e37_79b9_7f4a_7c15))));
-        let nearest = probes.filter_map(|hash| self.after(hash)).min();
-        nearest.map_or(0, |(_, place)| place as usize)
-    }
-
-    /// How far it is from a hash to the next point, and whose that is.
-    fn after(&self, hash: u64) -> Option<(u64, u64)> {
-        let start = *self.starts.get((hash >> self.shift) as usize)? as usize;
-        let hash = hash >> PLACE << PLACE;
-        let ahead = self.points.get(start..)?.iter().find(|point| **point >= hash);
-        // Beyond the last one it is the first.
-        let point = *ahead.or_else(|| self.points.first())?;
-        Some((point.wrapping_sub(hash) >> PLACE, point & ((1 << PLACE) - 1)))
+        let probe = |probe: usize| key.wrapping_add((probe as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let hashes: [u64; PROBES] = std::array::from_fn(|place| mix(probe(place)));
+        // Step by step for all of them, so that the processor waits for all memory at once and not eight times.
+        let starts =
+            hashes.map(|hash| self.starts.get((hash >> self.shift) as usize).map_or(0, |start| *start as usize));
+        let firsts = starts.map(|start| self.points.get(start).copied());
+        let mut nearest = (u64::MAX, 0);
+        for ((hash, start), first) in hashes.into_iter().zip(starts).zip(firsts) {
+            let hash = hash >> PLACE << PLACE;
+            let ahead = first.filter(|point| *point >= hash);
+            let ahead = ahead.or_else(|| self.points.get(start..)?.iter().copied().find(|point| *point >= hash));
+            // Beyond the last one it is the first.
+            let Some(point) = ahead.or_else(|| self.points.first().copied()) else { continue };
+            nearest = nearest.min((point.wrapping_sub(hash) >> PLACE, point & ((1 << PLACE) - 1)));
+        }
+        nearest.1 as usize
     }
 }
 

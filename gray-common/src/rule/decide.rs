@@ -123,16 +123,16 @@ impl RuleSet {
         for (rule_place, rule) in self.rules.iter().enumerate() {
             watch.rule(rule);
             let timed = rule.since.is_some() || rule.until.is_some();
-            let current = !timed || rule.is_current(*now.get_or_insert_with(|| facts.now()));
-            // Nearly every rule ends here, so nothing is moved about before a match.
-            if current
-                && let Some(reason) = self.matches(rule, &mut asked, watch)
-                && let Some(decision) = self.by_rule(rule_place, reason, &mut asked, watch)
-            {
-                watch.end(Some(reason));
+            let reason = if timed && !rule.is_current(*now.get_or_insert_with(|| facts.now())) {
+                None
+            } else {
+                self.matches(rule, &mut asked, watch)
+            };
+            let decision = reason.and_then(|reason| self.by_rule(rule_place, reason, &mut asked, watch));
+            watch.end(decision.as_ref().map(|decision| decision.reason));
+            if let Some(decision) = decision {
                 return decision;
             }
-            watch.end(None);
         }
         self.by_default(Reason::Default)
     }
