@@ -6,8 +6,10 @@
 //! |---|---|
 //! | `workers` | bind, start, drain |
 //! | `worker` | what one thread owns |
+//! | `held` | its hold on the snapshot, how decisions look on the wire |
 //! | `connection` | one client connection, plain or TLS, its time limits |
 //! | `request` | a request's way, top to bottom |
+//! | `target` | the path that is sent |
 //! | `check`, `path` | what is refused before anything else looks at it |
 //! | `headers`, `forwarded` | what is stripped and what is set |
 //! | `upstream`, `pool` | connections to instances |
@@ -25,12 +27,14 @@ mod error;
 mod files;
 mod forwarded;
 mod headers;
+mod held;
 mod listen;
 mod path;
 mod pool;
 mod request;
 mod sample;
 mod stats;
+mod target;
 mod upgrade;
 mod upstream;
 mod worker;

@@ -1,16 +1,16 @@
 //! A request's way, top to bottom: [`Client::serve`] is begin, handle, error, and [`After`] cleans up at the end of
 //! the response, whatever happened before.
 
-use std::{borrow::Cow, cell::OnceCell, net::IpAddr, path::Path, rc::Rc, sync::Arc};
+use std::{cell::OnceCell, net::IpAddr, path::Path, rc::Rc, sync::Arc};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use gray_common::{
     Endpoint, Subset,
     balance::{InFlight, Selection, select},
     rule::{Decision, find_cookie},
     tag::PATH_HEADER,
 };
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header, uri::PathAndQuery};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 
 use super::{
@@ -21,12 +21,14 @@ use super::{
     error::Failure,
     files,
     forwarded::Forwarded,
-    headers, path,
+    headers,
+    held::Held,
+    path,
     pool::Lease,
     stats::Pick,
-    upgrade,
+    target, upgrade,
     upstream::{self, Dial, Patience, SendError},
-    worker::{Held, Open, Worker},
+    worker::{Open, Worker},
 };
 use crate::{
     client_address::client_address,
@@ -196,7 +198,7 @@ impl Client {
         route.filters.on_request(&mut head.headers);
         let prefix = route.filters.stripped_prefix(head.uri.path());
         self.forwarded.set(&mut head.headers, &asked, prefix, trusted);
-        let original = rewritten(&head.uri, route)?.map(|uri| std::mem::replace(&mut head.uri, uri));
+        let original = target::rewritten(&head.uri, route)?.map(|uri| std::mem::replace(&mut head.uri, uri));
         if upgrade.is_some() {
             upgrade::ask(&mut head.headers);
         }
@@ -379,33 +381,5 @@ fn trace(headers: &mut HeaderMap, service: &str, endpoint: &Endpoint) {
         && let Ok(path) = HeaderValue::try_from(format!("{service}@{}", endpoint.version().unwrap_or("-")))
     {
         headers.insert(PATH_HEADER, path);
-    }
-}
-
-/// The target to send, when it differs from what was asked for: the route's path, the query as it was.
-fn rewritten<'s>(uri: &Uri, route: &'s Route) -> Result<Option<Uri>, Failure<'s>> {
-    let rewritten = route.filters.rewrite(uri.path());
-    if rewritten == uri.path() && uri.authority().is_none() {
-        return Ok(None);
-    }
-    if let Cow::Owned(path) = &rewritten {
-        // Put together anew: dots that were apart may have met.
-        path::check(path).map_err(Failure::BadRequest)?;
-    }
-    let mut target = BytesMut::with_capacity(rewritten.len() + uri.query().map_or(0, str::len) + 2);
-    if !rewritten.starts_with('/') {
-        target.put_u8(b'/');
-    }
-    target.put_slice(rewritten.as_bytes());
-    if let Some(query) = uri.query() {
-        target.put_u8(b'?');
-        target.put_slice(query.as_bytes());
-    }
-    match PathAndQuery::from_maybe_shared(target.freeze()) {
-        Ok(target) => Ok(Some(Uri::from(target))),
-        Err(error) => {
-            tracing::warn!(route = &*route.id, %error, "the route's filters made a path that cannot be sent");
-            Err(Failure::Internal { route: &route.id })
-        }
     }
 }
