@@ -2,7 +2,7 @@
 //!
 //! Every instance has points on a ring, eight per unit of weight. A key is hashed to eight places, and of the points that
 //! follow them the nearest one gets it (multi-probe consistent hashing, Appleton and O'Reilly 2015). That balances as
-//! well as hundreds of points per instance would, in a tenth of the memory: no instance gets more than 9/8 of its share.
+//! well as hundreds of points per instance would, in a tenth of the memory: hardly any instance gets more than 9/8 of its share.
 //! Points depend on nothing but address and weight, so all gateways agree.
 
 use std::net::IpAddr;
