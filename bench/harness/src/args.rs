@@ -65,7 +65,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) markdown: bool,
 
-    /// Where the JSON goes [default: bench/results/DATE-COREScores.json, with --quick bench/results/tmp/quick.json]
+    /// Where the JSON goes [default: bench/results/DATE-Ncores.json, with --quick bench/results/tmp/quick.json]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 
