@@ -151,3 +151,6 @@ impl fmt::Debug for JwtKey {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
