@@ -64,7 +64,7 @@ impl Hop {
     /// Callers counted one by one; later ones count as `other`, so that nobody can fill the memory with names.
     const MAX_CALLERS: usize = 64;
 
-    /// A service and the instance that it registers.
+    /// A service and the instance that it registers, with the space that it registers in when that is another than ours.
     pub fn new(service: &str, instance: Instance, settings: Arc<ArcSwapOption<GraySettings>>) -> Self {
         Self { service: service.into(), instance, settings, callers: ArcSwap::default() }
     }
@@ -115,9 +115,10 @@ impl Hop {
         if context.tag.is_none() && context.lane().is_none() {
             return Fit::Untagged;
         }
-        let mut choice = context.choice(&self.service, &settings.policy, None);
-        // Which space we are in only our callers know.
-        let selected = choice.position(|selector| self.instance.satisfies(selector.want));
+        let choice = || context.choice(&self.service, &settings.policy, None);
+        let selected = choice().position(|selector| self.instance.is_selected_by(selector));
+        // Which namespace we are in only our callers know for certain, unless we were told where to register.
+        let selected = selected.or_else(|| choice().position(|selector| self.instance.satisfies(selector.want)));
         match (selected, context.tag) {
             (Some(0), _) => Fit::Hit,
             (Some(_), _) => Fit::Fallback,

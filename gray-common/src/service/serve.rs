@@ -23,6 +23,7 @@ use super::{
 use crate::{
     client::ServiceView,
     config_source::ConfigSource,
+    instance::Instance,
     layer::Hop,
     registry::Health,
     settings::{GraySettings, SettingsState},
@@ -37,7 +38,8 @@ impl GrayService {
         let Self { name, args, listener, instance, control, settings, views, mut signals } = self;
         let traffic = Arc::new(Traffic::default());
         let warm = warm(settings.subscribe(), views.clone());
-        let hop = Hop::new(&name, instance.clone(), settings.shared());
+        let space = args.control.register_in.as_ref().map(|space| space.to_string().into());
+        let hop = Hop::new(&name, Instance { space, ..instance.clone() }, settings.shared());
         let registration = Registration::begin(Arc::clone(&control.registry), &name, instance, warm);
         let readiness = readiness(&traffic, settings.subscribe(), &*control.config, views, &registration);
         let metrics = recorder().map(|recorder| Metrics {

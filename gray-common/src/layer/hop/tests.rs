@@ -74,6 +74,16 @@ fn how_requests_and_instances_fit() {
 }
 
 #[test]
+fn an_instance_that_knows_its_namespace_tells_a_hit_from_a_fallback() {
+    let lane = headers(&[("gray", "GRAY"), ("gray-lane", "r;t;-;*=other/*|version:V1")]);
+    for (space, expect) in [(Some("other".into()), Fit::Hit), (None, Fit::Fallback)] {
+        let instance = Instance { space, ..Instance::new("127.0.0.1", 1).with_version("V1") };
+        let hop = Hop::new("user-app", instance, settings(""));
+        assert_eq!(hop.take_in(&lane, None).expect("taken in").1, expect);
+    }
+}
+
+#[test]
 fn before_settings_are_known_everything_is_taken_in() {
     let hop = Hop::new("user-app", Instance::new("h", 1), Arc::default());
     let (context, fit) = hop.take_in(&headers(&[("gray", "GRAY"), ("gray-lane", LANE)]), None).expect("taken in");
