@@ -5,7 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use gray_common::{document::Problems, rule::RequestFacts, settings::check};
+use gray_common::{
+    document::Problems,
+    rule::{Fleet, RequestFacts, Severity},
+    settings::check,
+};
 use gray_gateway::{app, args::GatewayArgs, control::GatewayConfig};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -173,6 +177,19 @@ fn examples_lead_where_they_say() {
             let service = expect.split_once('@').and_then(|(_, rest)| rest.split(' ').next());
             assert_eq!(decided(&config, request, service), *expect, "{name}: {request:?}");
         }
+    }
+}
+
+/// What we ship and what we teach holds before our own lint, at a time when every example is in force.
+#[test]
+fn documents_that_are_shipped_pass_the_lint() {
+    let shipped = text(workspace().join("deploy/nacos").join(DOCUMENTS[2]));
+    let shipped = read(&shipped, None).unwrap_or_else(|problems| panic!("{problems}")).0;
+    let all = examples().into_iter().map(|name| (example(&name), name)).chain([(shipped, "deploy/nacos".into())]);
+    for (config, name) in all {
+        let findings = config.rules.lint(&Fleet::default(), 1_796_400_000);
+        let meant: Vec<_> = findings.iter().filter(|finding| finding.severity != Severity::Note).collect();
+        assert!(meant.is_empty(), "{name}: {meant:?}");
     }
 }
 
