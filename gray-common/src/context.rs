@@ -14,7 +14,7 @@ use tokio::task::{JoinHandle, futures::TaskLocalFuture};
 
 use crate::{
     balance::VersionPolicy,
-    lane::{LaneTag, Selector},
+    lane::{LaneTag, Selector, SigningKey},
     tag::{GRAY_HEADER, GrayStatus, LANE_HEADER, SIGNATURE_HEADER},
 };
 
@@ -67,6 +67,12 @@ impl ReleaseContext {
     /// The lane; `None` when the caller sent only a tag, or nothing.
     pub fn lane(&self) -> Option<&LaneTag> {
         self.lane.as_ref()
+    }
+
+    /// Signs tag and lane anew; `expiry` in Unix seconds.
+    pub(crate) fn sign(&mut self, key: &SigningKey, expiry: u64) {
+        let lane = self.lane.as_ref().map(LaneTag::as_header);
+        self.signature = self.tag.map(|tag| key.sign(tag, lane, expiry));
     }
 
     /// Where calls made for this request leave their path, when somebody may see it.

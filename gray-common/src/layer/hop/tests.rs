@@ -84,6 +84,19 @@ fn an_instance_that_knows_its_namespace_tells_a_hit_from_a_fallback() {
 }
 
 #[test]
+fn what_a_trusted_caller_did_not_sign_is_signed_for_whoever_comes_next() {
+    let signing = format!(", signing: {{ key: '{SECRET}', invalid: refuse, trustedCallers: 10.0.0.0/8 }}");
+    let (first, next) = (user_app("V2", &signing), user_app("V2", &signing));
+    let java = headers(&[("gray", "GRAY")]);
+    let (context, fit) = first.take_in(&java, "10.1.2.3".parse().ok()).expect("trusted");
+    let mut sent = HeaderMap::new();
+    context.inject(&mut sent);
+    let (passed, again) = next.take_in(&sent, "192.0.2.7".parse().ok()).expect("signed by the first");
+    assert_eq!((passed.tag, fit, again), (Some(GrayStatus::Gray), Fit::Hit, Fit::Hit));
+    assert!(next.take_in(&java, "192.0.2.7".parse().ok()).is_err(), "a stranger's is refused as before");
+}
+
+#[test]
 fn before_settings_are_known_everything_is_taken_in() {
     let hop = Hop::new("user-app", Instance::new("h", 1), Arc::default());
     let (context, fit) = hop.take_in(&headers(&[("gray", "GRAY"), ("gray-lane", LANE)]), None).expect("taken in");
