@@ -3,7 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use gray_common::rule::IpSet;
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
+
+use crate::header::Lookup;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
@@ -13,21 +15,22 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 /// What headers say counts only when `peer` is in `trusted`. Then `X-Forwarded-For` is read from its right end, where
 /// the nearest proxy wrote, up to the first address that is not trusted itself: further left anybody may have written.
 /// `X-Real-IP` is read when there is no `X-Forwarded-For`. An unreadable entry ends the reading.
-pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &IpSet) -> IpAddr {
+pub fn client_address(peer: IpAddr, headers: &impl Lookup, trusted: &IpSet) -> IpAddr {
     let peer = peer.to_canonical();
     if trusted.is_empty() || !trusted.contains(peer) {
         return peer;
     }
-    if !headers.contains_key(X_FORWARDED_FOR) {
-        let mut values = headers.get_all(X_REAL_IP).iter();
+    if !headers.has(&X_FORWARDED_FOR) {
+        let name = X_REAL_IP;
+        let mut values = headers.values(&name);
         return match (values.next(), values.next()) {
-            (Some(value), None) => value.to_str().ok().and_then(parse).unwrap_or(peer),
+            (Some(value), None) => text(value).and_then(parse).unwrap_or(peer),
             _ => peer,
         };
     }
     let mut nearest = peer;
-    for value in headers.get_all(X_FORWARDED_FOR).iter().rev() {
-        let Ok(text) = value.to_str() else { return nearest };
+    for value in headers.values(&X_FORWARDED_FOR).rev() {
+        let Some(text) = text(value) else { return nearest };
         for entry in text.rsplit(',') {
             let Some(ip) = parse(entry) else { return nearest };
             nearest = ip;
@@ -37,6 +40,10 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &IpSet) -> IpA
         }
     }
     nearest
+}
+
+fn text(value: &[u8]) -> Option<&str> {
+    std::str::from_utf8(value).ok()
 }
 
 /// An address as proxies write it: bare, in brackets, or with a port.
@@ -49,7 +56,7 @@ fn parse(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderMap, HeaderValue};
 
     use super::*;
 

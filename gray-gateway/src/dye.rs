@@ -8,9 +8,12 @@ use gray_common::{
     rule::{Decision, Facts, RuleSet},
     tag::{CALLER_HEADER, LANE_HEADER, SIGNATURE_HEADER},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderName, HeaderValue, Method};
 
-use crate::geo::{self, CityData};
+use crate::{
+    geo::{self, CityData},
+    header::Lookup,
+};
 
 /// What decisions look like on the wire, ready to be written.
 #[derive(Clone, Debug)]
@@ -23,37 +26,42 @@ pub struct Mark {
     pub caller: HeaderValue,
 }
 
-/// Writes a decision, over whatever stands there under the same names. The last edit before a request is sent.
-pub fn dye(headers: &mut HeaderMap, decision: &Decision<'_>, mark: Mark) {
-    headers.insert(GRAY_HEADER, decision.tag().header_value());
-    if let Some(lane) = mark.lane {
-        headers.insert(LANE_HEADER, lane);
+/// Writes a decision as header lines. The request must have no others under these names.
+pub fn dye(out: &mut Vec<u8>, decision: &Decision<'_>, mark: &Mark) {
+    let mut line = |name: &HeaderName, value: &HeaderValue| {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            out.extend_from_slice(part);
+        }
+    };
+    line(&GRAY_HEADER, &decision.tag().header_value());
+    if let Some(lane) = &mark.lane {
+        line(&LANE_HEADER, lane);
     }
-    if let Some(signature) = mark.signature {
-        headers.insert(SIGNATURE_HEADER, signature);
+    if let Some(signature) = &mark.signature {
+        line(&SIGNATURE_HEADER, signature);
     }
-    headers.insert(CALLER_HEADER, mark.caller);
+    line(&CALLER_HEADER, &mark.caller);
 }
 
-/// Tells the browser its lane, so that a front end can follow: a cookie, when rules name one and it does not say so
-/// already. A user on the default lane gets one only to correct another.
-pub fn tell(response: &mut HeaderMap, rules: &RuleSet, decision: &Decision<'_>, said: Option<&str>) {
-    let Some(cookie) = rules.cookie() else { return };
+/// The cookie that tells the browser its lane, so that a front end can follow, when rules name one and it does not
+/// say so already. A user on the default lane gets one only to correct another.
+pub fn tell(rules: &RuleSet, decision: &Decision<'_>, said: Option<&str>) -> Option<HeaderValue> {
+    let cookie = rules.cookie()?;
     let lane = decision.lane.name();
     let silent = said.is_none() && lane == rules.default_lane().lane().name();
     if silent || said == Some(lane) {
-        return;
+        return None;
     }
     // Readable by scripts: the front end is who it is for. It decides nothing, so it needs no secrecy.
-    if let Ok(value) = HeaderValue::try_from(format!("{cookie}={lane}; Path=/; SameSite=Lax")) {
-        response.append(header::SET_COOKIE, value);
-    }
+    HeaderValue::try_from(format!("{cookie}={lane}; Path=/; SameSite=Lax")).ok()
 }
 
-/// Whether a header could pass for one of those that only we write, at a backend that folds `-`, `_` and `.`.
+/// Whether a header could pass for one of those that only we write, at a backend that folds `-`, `_` and `.`. The case
+/// does not matter.
 pub fn is_ours(name: &str) -> bool {
     const OURS: [&str; 4] = ["gray", "graylane", "graysignature", "graycaller"];
-    let mut letters = name.bytes().filter(|byte| !b"-_.".contains(byte)).peekable();
+    let mut letters =
+        name.bytes().filter(|byte| !b"-_.".contains(byte)).map(|byte| byte.to_ascii_lowercase()).peekable();
     // Nearly every name leaves here.
     if letters.peek() != Some(&b'g') {
         return false;
@@ -63,7 +71,7 @@ pub fn is_ours(name: &str) -> bool {
 
 /// Facts of one request; the city is looked up when a rule first asks for it.
 #[derive(Debug)]
-pub struct ClientFacts<'r> {
+pub struct ClientFacts<'r, H> {
     /// The method.
     pub method: &'r Method,
     /// The path as sent.
@@ -73,7 +81,7 @@ pub struct ClientFacts<'r> {
     /// The host that was asked for, without port.
     pub host: Option<&'r str>,
     /// The headers as sent.
-    pub headers: &'r HeaderMap,
+    pub headers: &'r H,
     /// Address of the client.
     pub client_ip: IpAddr,
     /// A random number, the same for one request throughout.
@@ -84,9 +92,9 @@ pub struct ClientFacts<'r> {
     pub city: OnceCell<Option<&'r str>>,
 }
 
-impl Facts for ClientFacts<'_> {
+impl<H: Lookup> Facts for ClientFacts<'_, H> {
     fn headers<'f>(&'f self, name: &HeaderName) -> impl Iterator<Item = &'f [u8]> {
-        self.headers.get_all(name).iter().map(HeaderValue::as_bytes)
+        self.headers.values(name)
     }
 
     fn method(&self) -> &str {
@@ -134,6 +142,8 @@ mod tests {
         settings::{GraySettings, check},
     };
 
+    use http::HeaderMap;
+
     use super::*;
 
     fn rules(text: &str) -> RuleSet {
@@ -146,7 +156,7 @@ mod tests {
         check(&[("rules", &format!("{on}{text}"))], read).unwrap_or_else(|problems| panic!("{problems}")).0
     }
 
-    fn facts<'r>(headers: &'r HeaderMap, ip: &str) -> ClientFacts<'r> {
+    fn facts<'r>(headers: &'r HeaderMap, ip: &str) -> ClientFacts<'r, HeaderMap> {
         ClientFacts {
             method: &Method::GET,
             path: "/",
@@ -184,12 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mark_is_one_and_ours() {
-        let mut headers = HeaderMap::new();
-        for name in ["gray", "gray-lane", "gray-signature", "gray-caller"] {
-            headers.append(name, HeaderValue::from_static("theirs"));
-            headers.append(name, HeaderValue::from_static("theirs, too"));
-        }
+    fn the_mark_is_written_as_lines() {
         let lane = Lane::new("v2", GrayStatus::Gray, [], Choice::any());
         let decision = Decision {
             lane: Cow::Owned(lane),
@@ -202,10 +207,12 @@ mod tests {
         };
         let value = |text| Some(HeaderValue::from_static(text));
         let caller = HeaderValue::from_static("gateway-app@V1");
-        dye(&mut headers, &decision, Mark { lane: value("lane"), signature: value("signature"), caller });
-        let seen: Vec<_> =
-            headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().expect("text"))).collect();
-        assert_eq!(seen, ["gray: GRAY", "gray-lane: lane", "gray-signature: signature", "gray-caller: gateway-app@V1"]);
+        let mut out = Vec::new();
+        dye(&mut out, &decision, &Mark { lane: value("lane"), signature: value("signature"), caller });
+        assert_eq!(
+            String::from_utf8(out).expect("text"),
+            "gray: GRAY\r\ngray-lane: lane\r\ngray-signature: signature\r\ngray-caller: gateway-app@V1\r\n"
+        );
     }
 
     #[test]
@@ -213,9 +220,8 @@ mod tests {
         let rules = rules("gray: { cookie: release }");
         let told = |ip: &str, said| {
             let none = HeaderMap::new();
-            let mut response = HeaderMap::new();
-            tell(&mut response, &rules, &rules.decide(&facts(&none, ip)), said);
-            response.get(header::SET_COOKIE).map(|value| value.to_str().expect("text").to_owned())
+            let cookie = tell(&rules, &rules.decide(&facts(&none, ip)), said);
+            cookie.map(|value| value.to_str().expect("text").to_owned())
         };
         let cookie = |lane: &str| Some(format!("release={lane}; Path=/; SameSite=Lax"));
         assert_eq!(told("9.9.9.9", None), cookie("gray"));

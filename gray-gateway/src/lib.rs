@@ -9,6 +9,7 @@ pub mod control;
 pub mod dye;
 mod findings;
 pub mod geo;
+pub mod header;
 pub mod proxy;
 pub mod record;
 pub mod route;

@@ -1,96 +1,200 @@
 //! What is refused before routes, rules or backends see it: a request that can be read in two ways.
 
-use http::{HeaderMap, Method, Version, header, request::Parts, uri::Scheme};
+use http::Method;
 
-/// Checks request line, `Host` and framing. Hyper has parsed them, and has refused what is no HTTP at all.
-pub(super) fn head(head: &Parts) -> Result<(), &'static str> {
-    if head.method == Method::CONNECT {
+use super::{
+    http1::{Decoder, Name, RequestHead},
+    path,
+};
+
+/// What the checks found on their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Checked<'b> {
+    /// The path, as sent.
+    pub(super) path: &'b str,
+    /// The query, as sent, without `?`.
+    pub(super) query: Option<&'b str>,
+    /// The value of `Host`; `None` with HTTP/1.0 only.
+    pub(super) host: Option<&'b [u8]>,
+    /// How the body is framed.
+    pub(super) body: Decoder,
+    /// Whether the client means to go on with the connection.
+    pub(super) keep_alive: bool,
+    /// Whether `Connection` names fields that end here.
+    pub(super) names_fields: bool,
+    /// Whether the client wants a websocket.
+    pub(super) upgrade: bool,
+    /// Whether it takes trailers.
+    pub(super) trailers: bool,
+    /// Whether it waits for `100 Continue`.
+    pub(super) expects_continue: bool,
+}
+
+/// Checks request line, `Host`, framing and upgrades.
+pub(super) fn request<'b>(request: &RequestHead<'_, 'b>) -> Result<Checked<'b>, &'static str> {
+    if request.method == Method::CONNECT {
         return Err("CONNECT is not served");
     }
-    host(head)?;
-    target(head)?;
-    framing(&head.headers)
+    let head = &request.head;
+    let (mut host, mut has_length, mut coding, mut wants_upgrade) = (None, false, None, false);
+    let (mut keep_alive, mut names_fields, mut trailers) = (head.is_11, false, false);
+    let mut expects_continue = false;
+    for field in head.fields.iter() {
+        match Name::of(field.name) {
+            Name::Host if host.is_some() => return Err("there is more than one Host"),
+            Name::Host => host = Some(field.value),
+            Name::ContentLength => has_length = true,
+            Name::TransferEncoding if coding.is_some() => return Err(CODING),
+            Name::TransferEncoding => coding = Some(field.value),
+            Name::Connection if field.value.eq_ignore_ascii_case(b"keep-alive") => keep_alive = true,
+            Name::Connection => names_fields = true,
+            Name::Upgrade => wants_upgrade = true,
+            Name::Te => trailers = true,
+            Name::Expect if field.value.eq_ignore_ascii_case(b"100-continue") => expects_continue = head.is_11,
+            Name::Expect => return Err("the only Expect that is served is 100-continue"),
+            _ => {}
+        }
+    }
+    if head.is_11 && host.is_none() {
+        return Err("Host is missing");
+    }
+    if names_fields && head.mentions("connection", "close") {
+        keep_alive = false;
+    } else if names_fields && head.mentions("connection", "keep-alive") {
+        keep_alive = true;
+    }
+    let (path, query) = target(request, host)?;
+    let body = match coding {
+        Some(_) if has_length => return Err("there are both Content-Length and Transfer-Encoding"),
+        Some(_) if !head.is_11 => return Err("HTTP/1.0 has no Transfer-Encoding"),
+        Some(coding) if coding.eq_ignore_ascii_case(b"chunked") => Decoder::CHUNKED,
+        Some(_) => return Err(CODING),
+        None if has_length => Decoder::Length(head.content_length()?.unwrap_or(0)),
+        None => Decoder::EMPTY,
+    };
+    // Only websockets are joined; a wish for another protocol is not passed on, and the request is served as if it
+    // had none.
+    let upgrade = wants_upgrade
+        && head.is_11
+        && request.method == Method::GET
+        && head.mentions("connection", "upgrade")
+        && head.mentions("upgrade", "websocket");
+    if upgrade && !body.is_done() {
+        // Whose bytes would they be?
+        return Err("an upgrade must not have a body");
+    }
+    let trailers = trailers && head.mentions("te", "trailers");
+    let expects_continue = expects_continue && !body.is_done();
+    Ok(Checked { path, query, host, body, keep_alive, names_fields, upgrade, trailers, expects_continue })
 }
 
-fn host(head: &Parts) -> Result<(), &'static str> {
-    let mut hosts = head.headers.get_all(header::HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (None, _) if head.version >= Version::HTTP_11 => Err("Host is missing"),
-        (Some(_), Some(_)) => Err("there is more than one Host"),
-        _ => Ok(()),
-    }
-}
+const CODING: &str = "the only Transfer-Encoding served is chunked";
 
 /// Origin form (`/path`); absolute form when it names the same host as `Host`; `*` with OPTIONS.
-fn target(head: &Parts) -> Result<(), &'static str> {
-    let uri = &head.uri;
-    let Some(authority) = uri.authority() else {
-        let asterisk = head.method == Method::OPTIONS && uri.path() == "*";
-        return if uri.path().starts_with('/') || asterisk { Ok(()) } else { Err("the request target is no path") };
+fn target<'b>(
+    request: &RequestHead<'_, 'b>,
+    host: Option<&'b [u8]>,
+) -> Result<(&'b str, Option<&'b str>), &'static str> {
+    let target = request.target;
+    // What a fragment or a quote would mean to the next one, nobody knows.
+    if target.bytes().any(|byte| matches!(byte, 0..=b' ' | 0x7f | b'#' | b'<' | b'>')) {
+        return Err("the request target contains what it must not");
+    }
+    let relative = match target.split_once("://") {
+        _ if target.starts_with('/') => target,
+        None if target == "*" && request.method == Method::OPTIONS => target,
+        None => return Err("the request target is no path"),
+        Some((scheme, rest)) => {
+            let web = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+            let end = rest.find(['/', '?']).unwrap_or(rest.len());
+            let (authority, relative) = rest.split_at(end);
+            if !web || !host.is_some_and(|host| host.eq_ignore_ascii_case(authority.as_bytes())) {
+                return Err("the request target names another host than Host");
+            }
+            relative
+        }
     };
-    let web = uri.scheme().is_some_and(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS);
-    let host = head.headers.get(header::HOST).map(|host| host.as_bytes());
-    if web && host.is_some_and(|host| host.eq_ignore_ascii_case(authority.as_str().as_bytes())) {
-        Ok(())
-    } else {
-        Err("the request target names another host than Host")
-    }
-}
-
-fn framing(headers: &HeaderMap) -> Result<(), &'static str> {
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let Some(coding) = codings.next() else { return Ok(()) };
-    if headers.contains_key(header::CONTENT_LENGTH) {
-        return Err("there are both Content-Length and Transfer-Encoding");
-    }
-    if codings.next().is_none() && coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
-        Ok(())
-    } else {
-        Err("the only Transfer-Encoding served is chunked")
-    }
+    let (path, query) = relative.split_once('?').map_or((relative, None), |(path, query)| (path, Some(query)));
+    let path = if path.is_empty() { "/" } else { path };
+    path::check(path)?;
+    Ok((path, query))
 }
 
 #[cfg(test)]
 mod tests {
-    use http::Request;
-
     use super::*;
+    use crate::proxy::http1::{read_request, room};
 
-    fn check(method: &str, target: &str, version: Version, headers: &[(&str, &str)]) -> Result<(), &'static str> {
-        let mut request = Request::builder().method(method).uri(target).version(version);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        head(&request.body(()).expect("request").into_parts().0)
+    /// The outcome, as far as it can be kept.
+    fn check(text: &str) -> Result<String, &'static str> {
+        let mut room = room();
+        let head = read_request(text.as_bytes(), &mut room, 100).expect("HTTP");
+        request(&head).map(|checked| {
+            let Checked { path, query, body, keep_alive, upgrade, trailers, expects_continue, .. } = checked;
+            format!("{path} {query:?} {body:?} {keep_alive} {upgrade} {trailers} {expects_continue}")
+        })
     }
 
     #[test]
-    fn one_meaning_or_none() {
-        let host = ("host", "a:80");
-        let v11 = Version::HTTP_11;
-        for (method, target, version, headers) in [
-            ("GET", "/", v11, vec![host]),
-            ("OPTIONS", "*", v11, vec![host]),
-            ("GET", "http://A:80/x", v11, vec![host]),
-            ("GET", "/", Version::HTTP_10, vec![]),
-            ("GET", "/", v11, vec![host, ("transfer-encoding", "Chunked")]),
+    fn one_meaning() {
+        for (text, expect) in [
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "/ None Length(0) true false false false"),
+            ("GET /?a=/?b HTTP/1.0\r\n\r\n", "/ Some(\"a=/?b\") Length(0) false false false false"),
+            ("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", "/ None Length(0) true false false false"),
+            ("GET / HTTP/1.0\r\nConnection: x, keep-alive\r\n\r\n", "/ None Length(0) true false false false"),
+            ("GET / HTTP/1.1\r\nHost: a\r\nConnection: x, Close\r\n\r\n", "/ None Length(0) false false false false"),
+            ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "* None Length(0) true false false false"),
+            ("GET http://A:80/x?y HTTP/1.1\r\nHost: a:80\r\n\r\n", "/x Some(\"y\") Length(0) true false false false"),
+            ("GET HTTPS://a HTTP/1.1\r\nHost: a\r\n\r\n", "/ None Length(0) true false false false"),
+            ("GET http://a?y HTTP/1.1\r\nHost: a\r\n\r\n", "/ Some(\"y\") Length(0) true false false false"),
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\nTE: gzip, trailers;q=1\r\n\r\n",
+                "/ None Chunked(Size) true false true false",
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-Continue\r\n\r\n",
+                "/ None Length(3) true false false true",
+            ),
+            ("GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n", "/ None Length(0) true false false false"),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\r\n",
+                "/ None Length(0) true true false false",
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+                "/ None Length(0) true false false false",
+            ),
         ] {
-            assert_eq!(check(method, target, version, &headers), Ok(()), "{method} {target} {headers:?}");
+            assert_eq!(check(text).as_deref(), Ok(expect), "{text:?}");
         }
-        for (method, target, version, headers) in [
-            ("CONNECT", "a:80", v11, vec![host]),
-            ("GET", "*", v11, vec![host]),
-            ("GET", "a:80", v11, vec![host]),
-            ("GET", "/", v11, vec![]),
-            ("GET", "/", v11, vec![host, host]),
-            ("GET", "http://b:80/x", v11, vec![host]),
-            ("GET", "ftp://a:80/x", v11, vec![host]),
-            ("GET", "http://a:80/x", Version::HTTP_10, vec![]),
-            ("POST", "/", v11, vec![host, ("transfer-encoding", "chunked"), ("content-length", "3")]),
-            ("POST", "/", v11, vec![host, ("transfer-encoding", "gzip, chunked")]),
-            ("POST", "/", v11, vec![host, ("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")]),
+    }
+
+    #[test]
+    fn or_none() {
+        for (line, fields) in [
+            ("CONNECT a:80", "Host: a:80\r\n"),
+            ("GET *", "Host: a\r\n"),
+            ("GET a:80", "Host: a:80\r\n"),
+            ("GET x", "Host: a\r\n"),
+            ("GET /", ""),
+            ("GET /", "Host: a\r\nHost: a\r\n"),
+            ("GET http://b:80/x", "Host: a:80\r\n"),
+            ("GET http://a:80@b/x", "Host: a:80\r\n"),
+            ("GET ftp://a:80/x", "Host: a:80\r\n"),
+            ("GET /x#y", "Host: a\r\n"),
+            ("GET /../x", "Host: a\r\n"),
+            ("POST /", "Host: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n"),
+            ("POST /", "Host: a\r\nTransfer-Encoding: gzip, chunked\r\n"),
+            ("POST /", "Host: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"),
+            ("POST /", "Host: a\r\nTransfer-Encoding:\r\n"),
+            ("POST /", "Host: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n"),
+            ("POST /", "Host: a\r\nExpect: something\r\n"),
+            ("GET /", "Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n"),
         ] {
-            assert!(check(method, target, version, &headers).is_err(), "{method} {target} {headers:?}");
+            let text = format!("{line} HTTP/1.1\r\n{fields}\r\n");
+            assert!(check(&text).is_err(), "{text:?}");
         }
+        assert!(check("GET http://a:80/x HTTP/1.0\r\n\r\n").is_err());
+        assert!(check("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n").is_err());
     }
 }

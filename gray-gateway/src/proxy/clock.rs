@@ -1,7 +1,7 @@
 //! A coarse clock per worker: deadlines cost a load and a store per request instead of a timer.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    cell::Cell,
     time::{Duration, Instant},
 };
 
@@ -12,23 +12,23 @@ pub(super) const TICK: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Clock {
     began: Instant,
-    now: AtomicU64,
+    now: Cell<u64>,
 }
 
 impl Clock {
     pub(super) fn new() -> Self {
-        Self { began: Instant::now(), now: AtomicU64::new(0) }
+        Self { began: Instant::now(), now: Cell::new(0) }
     }
 
     /// The tick as of the last [`advance`](Self::advance).
     pub(super) fn now(&self) -> u64 {
-        self.now.load(Relaxed)
+        self.now.get()
     }
 
     /// Reads the real clock.
     pub(super) fn advance(&self) -> u64 {
         let now = ticks(self.began.elapsed());
-        self.now.store(now, Relaxed);
+        self.now.set(now);
         now
     }
 

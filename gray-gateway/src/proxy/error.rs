@@ -4,13 +4,15 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
-use super::body::ProxyBody;
+use super::reply::Content;
 
 /// Why a request is answered by us and not by an instance.
 #[derive(Debug)]
 pub(super) enum Failure<'r> {
     /// The request is ambiguous or unsafe; the text says in which way.
     BadRequest(&'static str),
+    /// The head has too many lines or bytes.
+    HeadTooLarge,
     /// No route matches.
     NoRoute,
     /// The route's directory has no such file, or none that is served.
@@ -49,6 +51,7 @@ impl Failure<'_> {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::NoRoute | Self::NoFile | Self::NoInstance { hidden: true, .. } => StatusCode::NOT_FOUND,
             Self::NotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
@@ -63,6 +66,7 @@ impl Failure<'_> {
     fn message(&self) -> String {
         match self {
             Self::BadRequest(reason) => format!("bad request: {reason}"),
+            Self::HeadTooLarge => "the request head has too many lines or bytes".into(),
             Self::NoRoute => "no route matches this request".into(),
             Self::NoFile => "no such file".into(),
             Self::NotAllowed => "only GET and HEAD are answered here".into(),
@@ -76,16 +80,16 @@ impl Failure<'_> {
     }
 
     /// The answer. Requests that cannot be trusted in their framing end the connection.
-    pub(super) fn response(&self) -> Response<ProxyBody> {
+    pub(super) fn response(&self) -> Response<Content> {
         let status = self.status();
         let body = Answer { code: status.as_u16(), msg: self.message(), data: None, success: false, fail: true };
         // Numbers and strings only: it cannot fail, and an empty body would be no disaster.
         let bytes = serde_json::to_vec(&body).map(Bytes::from).unwrap_or_default();
-        let mut response = Response::new(ProxyBody::fixed(bytes));
+        let mut response = Response::new(Content::Fixed(bytes));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if matches!(self, Self::BadRequest(_) | Self::UploadTimeout) {
+        if matches!(self, Self::BadRequest(_) | Self::HeadTooLarge | Self::UploadTimeout) {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
@@ -103,16 +107,14 @@ struct Answer {
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::BodyExt;
-
     use super::*;
 
-    #[tokio::test]
-    async fn answers_name_the_service_and_nothing_internal() {
+    #[test]
+    fn answers_name_the_service_and_nothing_internal() {
         let response = Failure::NoInstance { service: "user\"-app", hidden: false }.response();
         assert_eq!(response.status(), 503);
         assert_eq!(response.headers()["content-type"], "application/json");
-        let bytes = response.into_body().collect().await.expect("body").to_bytes();
+        let Content::Fixed(bytes) = response.into_body() else { panic!("not fixed") };
         assert_eq!(
             bytes,
             r#"{"code":503,"msg":"no instance of user\"-app is available","data":null,"success":false,"fail":true}"#

@@ -2,125 +2,141 @@
 //!
 //! Their values depend on the peer and on `Host`, which stay the same for a connection: they are rendered once.
 
-use std::{cell::RefCell, fmt::Write, net::SocketAddr, rc::Rc};
+use std::{
+    cell::RefCell,
+    fmt::Write as _,
+    io::Write as _,
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+};
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
-
+use super::http1::Fields;
 use crate::scheme::Scheme;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+const PREFIX: &str = "x-forwarded-prefix";
+
+/// The fields that are set here.
+const NAMES: [&str; 6] =
+    ["forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", PREFIX];
+
+/// Whether a field is set here, so that it is not passed on as it came.
+pub(super) fn is_set(name: &str) -> bool {
+    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
 
 /// What one connection's requests are forwarded with.
 pub(super) struct Forwarded {
     peer: SocketAddr,
-    peer_ip: HeaderValue,
     scheme: Scheme,
     /// As of the last request.
     asked: RefCell<Option<Rc<Asked>>>,
-    prefix: RefCell<Option<HeaderValue>>,
 }
 
 /// A `Host` header, read.
 #[derive(Debug)]
 pub(super) struct Asked {
     /// As sent; `None` with HTTP/1.0 only.
-    host: Option<HeaderValue>,
+    host: Option<Box<str>>,
     name_len: usize,
-    port: Option<HeaderValue>,
-    forwarded: HeaderValue,
+    values: Vec<(&'static str, String)>,
+    /// The values as lines.
+    lines: Vec<u8>,
 }
 
 impl Asked {
     /// The host without its port.
     pub(super) fn name(&self) -> Option<&str> {
-        self.host.as_ref()?.to_str().ok()?.get(..self.name_len)
+        self.host.as_ref()?.get(..self.name_len)
+    }
+
+    /// The host as sent.
+    pub(super) fn host(&self) -> Option<&str> {
+        self.host.as_deref()
     }
 }
 
 impl Forwarded {
     pub(super) fn new(peer: SocketAddr, scheme: Scheme) -> Self {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let peer_ip = value(&peer.ip().to_string());
-        Self { peer, peer_ip, scheme, asked: RefCell::default(), prefix: RefCell::default() }
+        Self { peer, scheme, asked: RefCell::default() }
     }
 
-    /// The peer's socket; IPv4 is never written as IPv6.
-    pub(super) fn peer(&self) -> SocketAddr {
-        self.peer
+    /// The peer's address; IPv4 is never written as IPv6.
+    pub(super) fn peer(&self) -> IpAddr {
+        self.peer.ip()
     }
 
     /// Reads the `Host` header, of which there is one at most.
     ///
     /// # Errors
     /// When it is no host.
-    pub(super) fn asked(&self, headers: &HeaderMap) -> Result<Rc<Asked>, &'static str> {
-        let host = headers.get(header::HOST);
+    pub(super) fn asked(&self, host: Option<&[u8]>) -> Result<Rc<Asked>, &'static str> {
         let mut cached = self.asked.borrow_mut();
         match &*cached {
-            Some(asked) if asked.host.as_ref() == host => Ok(Rc::clone(asked)),
+            Some(asked) if asked.host.as_ref().map(|host| host.as_bytes()) == host => Ok(Rc::clone(asked)),
             _ => Ok(Rc::clone(cached.insert(Rc::new(self.read(host)?)))),
         }
     }
 
-    fn read(&self, host: Option<&HeaderValue>) -> Result<Asked, &'static str> {
+    fn read(&self, host: Option<&[u8]>) -> Result<Asked, &'static str> {
         let mut forwarded = format!("proto={};", self.scheme);
-        let (mut name_len, mut port) = (0, None);
+        let (mut name_len, mut named) = (0, None);
         if let Some(host) = host {
-            let text = host.to_str().ok().filter(|text| is_host(text)).ok_or("Host is no host")?;
-            let (name, number) = split(text, self.scheme).ok_or("Host is no host")?;
+            let text = std::str::from_utf8(host).ok().filter(|text| is_host(text)).ok_or("Host is no host")?;
+            let (name, port) = split(text, self.scheme).ok_or("Host is no host")?;
             name_len = name.len();
-            port = Some(value(number));
+            named = Some((text, port));
             // Writing to a string does not fail.
             let _written = write!(forwarded, "host=\"{text}\";");
         }
         let _written = write!(forwarded, "for=\"{}\"", self.peer);
-        Ok(Asked { host: host.cloned(), name_len, port, forwarded: value(&forwarded) })
+        let [forwarded_name, for_, proto, host_name, port_name, _] = NAMES;
+        let mut values = vec![
+            (forwarded_name, forwarded),
+            (for_, self.peer.ip().to_string()),
+            (proto, self.scheme.as_str().to_owned()),
+        ];
+        if let Some((text, port)) = named {
+            values.extend([(host_name, text.to_owned()), (port_name, port.to_owned())]);
+        }
+        let lines = values.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect::<String>().into();
+        Ok(Asked { host: named.map(|(text, _)| text.into()), name_len, values, lines })
     }
 
-    /// Sets the headers; what a trusted peer said stays in front of what we say.
-    pub(super) fn set(&self, headers: &mut HeaderMap, asked: &Asked, prefix: Option<&str>, trusted: bool) {
-        let mut put = |name: HeaderName, ours: HeaderValue| {
-            if trusted { append(headers, name, &ours) } else { drop(headers.insert(name, ours)) }
+    /// Writes the lines. What a trusted peer said in `fields` stays in front of what we say.
+    pub(super) fn write(
+        &self,
+        out: &mut Vec<u8>,
+        asked: &Asked,
+        prefix: Option<&str>,
+        trusted: Option<Fields<'_, '_>>,
+    ) {
+        let Some(fields) = trusted else {
+            out.extend_from_slice(&asked.lines);
+            if let Some(prefix) = prefix.filter(|prefix| prefix.is_ascii()) {
+                // Writing to a vector does not fail.
+                let _written = write!(out, "{PREFIX}: {prefix}\r\n");
+            }
+            return;
         };
-        put(header::FORWARDED, asked.forwarded.clone());
-        put(X_FORWARDED_FOR, self.peer_ip.clone());
-        put(X_FORWARDED_PROTO, HeaderValue::from_static(self.scheme.as_str()));
-        if let (Some(host), Some(port)) = (&asked.host, &asked.port) {
-            put(X_FORWARDED_HOST, host.clone());
-            put(X_FORWARDED_PORT, port.clone());
-        }
-        if let Some(prefix) = prefix.and_then(|prefix| self.prefix(prefix)) {
-            put(X_FORWARDED_PREFIX, prefix);
+        let ours = |name: &str| match asked.values.iter().find(|(known, _)| *known == name) {
+            Some((_, value)) => Some(&**value),
+            None => prefix.filter(|_| name == PREFIX),
+        };
+        for name in NAMES {
+            let mut begun = false;
+            for value in fields.all(name).chain(ours(name).map(str::as_bytes)) {
+                let before = if begun { ", " } else { name };
+                out.extend_from_slice(before.as_bytes());
+                out.extend_from_slice(if begun { b"" } else { b": " });
+                out.extend_from_slice(value);
+                begun = true;
+            }
+            if begun {
+                out.extend_from_slice(b"\r\n");
+            }
         }
     }
-
-    fn prefix(&self, prefix: &str) -> Option<HeaderValue> {
-        let mut cached = self.prefix.borrow_mut();
-        if cached.as_ref().is_none_or(|cached| cached.as_bytes() != prefix.as_bytes()) {
-            *cached = HeaderValue::from_str(prefix).ok();
-        }
-        cached.clone()
-    }
-}
-
-/// Joins a list header with one more element, in one line.
-fn append(headers: &mut HeaderMap, name: HeaderName, ours: &HeaderValue) {
-    let mut line = Vec::new();
-    for value in headers.get_all(&name) {
-        line.extend_from_slice(value.as_bytes());
-        line.extend_from_slice(b", ");
-    }
-    line.extend_from_slice(ours.as_bytes());
-    headers.insert(name, HeaderValue::from_bytes(&line).unwrap_or_else(|_| ours.clone()));
-}
-
-/// A value from text that is known to be plain.
-fn value(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
 }
 
 fn is_host(text: &str) -> bool {
@@ -147,6 +163,7 @@ fn split(host: &str, scheme: Scheme) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::http1::{read_request, room};
 
     #[test]
     fn hosts_are_split_or_refused() {
@@ -167,42 +184,47 @@ mod tests {
         }
     }
 
+    /// What a request with these lines is sent on with.
+    fn sent(forwarded: &Forwarded, lines: &str, prefix: Option<&str>, trusted: bool) -> String {
+        let text = format!("GET / HTTP/1.1\r\n{lines}\r\n");
+        let mut room = room();
+        let fields = read_request(text.as_bytes(), &mut room, 100).expect("a request").head.fields;
+        let asked = forwarded.asked(fields.all("host").next()).expect("host");
+        let mut out = Vec::new();
+        forwarded.write(&mut out, &asked, prefix, trusted.then_some(fields));
+        String::from_utf8(out).expect("text")
+    }
+
     #[test]
     fn strangers_are_overwritten_and_trusted_hops_continued() {
         let forwarded = Forwarded::new("[::ffff:9.9.9.9]:4321".parse().expect("peer"), Scheme::Http);
-        let host = HeaderValue::from_static("shop:7000");
+        let said = "Host: shop:7000\r\nX-Forwarded-For: 1.1.1.1\r\nx-forwarded-for: 2.2.2.2\r\n";
         for (trusted, expect) in [(false, "9.9.9.9"), (true, "1.1.1.1, 2.2.2.2, 9.9.9.9")] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::HOST, host.clone());
-            headers.append(X_FORWARDED_FOR, HeaderValue::from_static("1.1.1.1"));
-            headers.append(X_FORWARDED_FOR, HeaderValue::from_static("2.2.2.2"));
-            let asked = forwarded.asked(&headers).expect("host");
-            assert_eq!(asked.name(), Some("shop"));
-            forwarded.set(&mut headers, &asked, Some("/order-api"), trusted);
-            assert_eq!(headers[X_FORWARDED_FOR], expect);
-            assert_eq!(headers.get_all(X_FORWARDED_FOR).iter().count(), 1);
-            assert_eq!(headers[header::FORWARDED], "proto=http;host=\"shop:7000\";for=\"9.9.9.9:4321\"");
-            assert_eq!(headers[X_FORWARDED_HOST], "shop:7000");
-            assert_eq!(headers[X_FORWARDED_PORT], "7000");
-            assert_eq!(headers[X_FORWARDED_PREFIX], "/order-api");
+            assert_eq!(
+                sent(&forwarded, said, Some("/order-api"), trusted),
+                format!(
+                    "forwarded: proto=http;host=\"shop:7000\";for=\"9.9.9.9:4321\"\r\nx-forwarded-for: {expect}\r\n\
+                     x-forwarded-proto: http\r\nx-forwarded-host: shop:7000\r\nx-forwarded-port: 7000\r\n\
+                     x-forwarded-prefix: /order-api\r\n"
+                )
+            );
         }
         // Another Host on the same connection is read anew.
-        let mut headers = HeaderMap::new();
-        headers.insert(header::HOST, HeaderValue::from_static("other"));
-        assert_eq!(forwarded.asked(&headers).expect("host").name(), Some("other"));
+        let other = forwarded.asked(Some(b"other")).expect("host");
+        assert_eq!((other.name(), forwarded.asked(None).expect("none").name()), (Some("other"), None));
     }
 
     #[test]
     fn what_came_by_tls_is_said_to_be_https() {
         let forwarded = Forwarded::new("9.9.9.9:4321".parse().expect("peer"), Scheme::Https);
         for (host, port) in [("shop", "443"), ("shop:7443", "7443")] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::HOST, HeaderValue::from_static(host));
-            let asked = forwarded.asked(&headers).expect("host");
-            forwarded.set(&mut headers, &asked, None, false);
-            assert_eq!(headers[header::FORWARDED], format!("proto=https;host=\"{host}\";for=\"9.9.9.9:4321\""));
-            assert_eq!(headers[X_FORWARDED_PROTO], "https");
-            assert_eq!(headers[X_FORWARDED_PORT], port);
+            assert_eq!(
+                sent(&forwarded, &format!("Host: {host}\r\n"), None, false),
+                format!(
+                    "forwarded: proto=https;host=\"{host}\";for=\"9.9.9.9:4321\"\r\nx-forwarded-for: 9.9.9.9\r\n\
+                     x-forwarded-proto: https\r\nx-forwarded-host: {host}\r\nx-forwarded-port: {port}\r\n"
+                )
+            );
         }
     }
 }

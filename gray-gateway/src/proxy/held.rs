@@ -6,58 +6,68 @@ use gray_common::{
     clock::unix_seconds,
     rule::{Decision, Reason},
 };
-use http::HeaderValue;
 
-use crate::{dye::Mark, snapshot::Snapshot};
+use crate::{
+    dye::{Mark, dye},
+    snapshot::Snapshot,
+};
 
-/// A snapshot under a counter of this thread's own, with copies of the header values that requests are marked with:
-/// cloning the shared ones for every request would make the cores fight over their counters.
+/// A snapshot under a counter of this thread's own, with the lines that requests are marked with: cloning shared
+/// values for every request would make the cores fight over their counters.
 pub(super) struct Held {
     snapshot: Arc<Snapshot>,
-    caller: HeaderValue,
-    /// By place of the lane, plain and traced.
-    lanes: Vec<[HeaderValue; 2]>,
-    /// The last signature of each of them, with its expiry.
-    signatures: RefCell<Vec<[Signature; 2]>>,
+    /// By place of the lane, plain and traced; the last place is for gray release being off.
+    marks: RefCell<Vec<[Rendered; 2]>>,
 }
 
-/// A signature that was made already, with its expiry.
-type Signature = (u64, Option<HeaderValue>);
+/// Lines that were rendered already.
+#[derive(Clone, Debug, Default)]
+struct Rendered {
+    /// When their signature expires; 0 without one.
+    expiry: u64,
+    lines: Vec<u8>,
+}
 
 impl Held {
     /// Signatures are made anew so often, in seconds; until then they are taken from here.
     const SIGN_EVERY: u64 = 10;
 
     pub(super) fn new(snapshot: Arc<Snapshot>) -> Self {
-        // A value made from bytes is a copy of its own.
-        let copy = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes()).unwrap_or_else(|_| value.clone());
-        let lanes = snapshot.rules.lanes();
-        let lanes: Vec<_> = lanes.iter().map(|lane| [false, true].map(|traced| copy(lane.header(traced)))).collect();
-        let signatures = RefCell::new(vec![[(0, None), (0, None)]; lanes.len()]);
-        Self { caller: copy(&snapshot.caller), snapshot, lanes, signatures }
+        let marks = vec![Default::default(); snapshot.rules.lanes().len() + 1];
+        Self { snapshot, marks: marks.into() }
     }
 
-    /// How a decision looks on the wire.
-    pub(super) fn mark(&self, decision: &Decision<'_>) -> Mark {
-        let off = decision.reason == Reason::Off;
+    /// Writes a decision as header lines.
+    pub(super) fn write_mark(&self, decision: &Decision<'_>, out: &mut Vec<u8>) {
+        let expiry = self.snapshot.signing.as_ref().map_or(0, |signing| {
+            let begun = unix_seconds() / Self::SIGN_EVERY * Self::SIGN_EVERY;
+            begun + Self::SIGN_EVERY + signing.ttl.as_secs()
+        });
+        let mut marks = self.marks.borrow_mut();
+        let place = if decision.reason == Reason::Off { Some(marks.len() - 1) } else { decision.place };
+        let Some(place) = place else {
+            // Filled in for this request.
+            return dye(out, decision, &self.mark(decision, expiry));
+        };
+        let rendered = &mut marks[place][usize::from(decision.traced)];
+        if rendered.lines.is_empty() || rendered.expiry != expiry {
+            rendered.expiry = expiry;
+            rendered.lines.clear();
+            dye(&mut rendered.lines, decision, &self.mark(decision, expiry));
+        }
+        out.extend_from_slice(&rendered.lines);
+    }
+
+    fn mark(&self, decision: &Decision<'_>, expiry: u64) -> Mark {
         let lane = match decision.place {
-            _ if off => None,
-            Some(place) => Some(self.lanes[place][usize::from(decision.traced)].clone()),
-            // Filled in for this request: a token, so it always fits.
+            _ if decision.reason == Reason::Off => None,
+            Some(place) => Some(self.snapshot.rules.lanes()[place].header(decision.traced).clone()),
+            // A token, so it always fits.
             None => decision.lane.encode(decision.revision, decision.traced).ok(),
         };
-        let signature = self.snapshot.signing.as_ref().map(|signing| {
-            let begun = unix_seconds() / Self::SIGN_EVERY * Self::SIGN_EVERY;
-            let expiry = begun + Self::SIGN_EVERY + signing.ttl.as_secs();
-            let sign = || signing.key.sign(decision.tag(), lane.as_ref(), expiry);
-            let Some(place) = decision.place else { return sign() };
-            let (known, signature) = &mut self.signatures.borrow_mut()[place][usize::from(decision.traced)];
-            if *known != expiry {
-                (*known, *signature) = (expiry, None);
-            }
-            signature.get_or_insert_with(sign).clone()
-        });
-        Mark { lane, signature, caller: self.caller.clone() }
+        let signing = self.snapshot.signing.as_ref();
+        let signature = signing.map(|signing| signing.key.sign(decision.tag(), lane.as_ref(), expiry));
+        Mark { lane, signature, caller: self.snapshot.caller.clone() }
     }
 
     /// Whether this is the snapshot that is held.

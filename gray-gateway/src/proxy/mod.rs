@@ -7,43 +7,50 @@
 //! | `workers` | bind, start, drain |
 //! | `worker` | what one thread owns |
 //! | `held` | its hold on the snapshot, how decisions look on the wire |
-//! | `connection` | one client connection, plain or TLS, its time limits |
-//! | `request` | a request's way, top to bottom |
-//! | `target` | the path that is sent |
+//! | `connection`, `state` | one client connection, its time limits |
+//! | `request` | a request's way, from bytes to bytes: the part that waits for nothing |
 //! | `check`, `path` | what is refused before anything else looks at it |
-//! | `headers`, `forwarded` | what is stripped and what is set |
+//! | `forwarded` | where it came from |
+//! | `exchange`, `attempt` | the part that waits: instances, one after the other |
+//! | `transfer` | bodies |
+//! | `response` | what of the answer the client gets |
+//! | `tunnel` | websockets |
 //! | `upstream`, `pool` | connections to instances |
+//! | `http1` | HTTP/1 as bytes |
+//! | `socket`, `buffer` | streams and memory |
 //! | `files` | answers out of a directory |
-//! | `body` | what happens as bodies end |
-//! | `upgrade` | websocket tunnels |
+//! | `error`, `reply` | answers of our own |
 //! | `sample` | what is kept of requests for replays |
-//! | `error` | answers of our own |
 
-mod body;
+mod attempt;
+mod buffer;
 mod check;
 mod clock;
 mod connection;
 mod error;
+mod exchange;
 mod files;
 mod forwarded;
-mod headers;
 mod held;
+mod http1;
 mod listen;
 mod path;
 mod pool;
+mod reply;
 mod request;
+mod response;
 mod sample;
+mod socket;
+mod state;
 mod stats;
-mod target;
-mod upgrade;
+mod transfer;
+mod tunnel;
 mod upstream;
 mod worker;
 mod workers;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-#[doc(hidden)] // For the benchmarks.
-pub use headers::strip_request;
 pub use listen::ListenError;
 pub use stats::{Pick, Stats, StatsSnapshot, Tally};
 pub use workers::{Workers, start};

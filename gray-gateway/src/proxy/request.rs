@@ -1,170 +1,150 @@
-//! A request's way, top to bottom: [`Client::serve`] is begin, handle, error, and [`After`] cleans up at the end of
-//! the response, whatever happened before.
+//! A request, from its bytes to the bytes that are sent on: read, checked, routed, decided, balanced, written anew.
+//! No step waits for anything.
 
-use std::{cell::OnceCell, net::IpAddr, path::Path, rc::Rc, sync::Arc};
+use std::{borrow::Cow, cell::OnceCell, net::IpAddr, ops::Range, sync::Arc};
 
-use bytes::Bytes;
 use gray_common::{
     Endpoint, Subset,
-    balance::{InFlight, Selection, select},
+    balance::{Selection, Strategy, select},
     rule::{Decision, find_cookie},
-    tag::PATH_HEADER,
 };
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
-use hyper::{body::Incoming, upgrade::OnUpgrade};
+use http::{HeaderName, HeaderValue, Method, uri::PathAndQuery};
 
 use super::{
-    body::{ProxyBody, UploadBody},
     check,
-    clock::ticks,
-    connection::{GaveUp, State},
+    connection::Connection,
     error::Failure,
-    files,
-    forwarded::Forwarded,
-    headers,
+    forwarded::{self, Asked},
     held::Held,
+    http1::{Decoder, Name, ParseError, RequestHead, Skipped, read_request, room},
     path,
-    pool::Lease,
     stats::Pick,
-    target, upgrade,
-    upstream::{self, Dial, Patience, SendError},
-    worker::{Open, Worker},
 };
 use crate::{
     client_address::client_address,
-    dye::{self, ClientFacts},
-    route::{RequestHead, Route, Upstream},
-    scheme::Scheme,
-    snapshot::{ServiceSnapshot, Snapshot},
+    dye::ClientFacts,
+    route::{self, Route, Target, Upstream},
+    snapshot::ServiceSnapshot,
 };
 
-/// One client connection's requests.
-pub(super) struct Client {
-    worker: Rc<Worker>,
-    state: Arc<State>,
-    forwarded: Forwarded,
+/// What there is to know of a request before anybody looks at what it is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Envelope {
+    /// Length of the head, with what came before it.
+    pub(super) head_len: usize,
+    /// How the body is framed.
+    pub(super) body: Decoder,
+    /// Whether the client speaks HTTP/1.1.
+    pub(super) is_11: bool,
+    /// Whether it means to go on after the response.
+    pub(super) keep_alive: bool,
+    /// Whether the response has no body whatever its head says.
+    pub(super) is_head: bool,
+    /// Whether the client waits for `100 Continue` before it sends the body.
+    pub(super) expects_continue: bool,
 }
 
-/// The after step. It lives as long as the response and is dropped with it, so a request that was cancelled, or whose
-/// client went away, is counted and cleaned up like any other.
-pub(super) struct After {
-    worker: Rc<Worker>,
-    state: Arc<State>,
-    in_flight: Option<InFlight>,
+impl Envelope {
+    /// Of what cannot be read.
+    pub(super) const UNREADABLE: Self = Self {
+        head_len: 0,
+        body: Decoder::UntilClose,
+        is_11: true,
+        keep_alive: false,
+        is_head: false,
+        expects_continue: false,
+    };
 }
 
-impl Drop for After {
-    fn drop(&mut self) {
-        self.worker.stats().ended.add();
-        self.state.responded();
-    }
-}
-
-/// A request that is ready to be sent.
-struct Outgoing<'s> {
-    request: Request<UploadBody>,
-    client: IpAddr,
-    decision: Decision<'s>,
+/// A request that is ready to be sent; its bytes are in the buffer that was written to.
+#[derive(Debug)]
+pub(super) struct Request<'s> {
+    pub(super) route: &'s Route,
+    pub(super) target: &'s Target,
+    pub(super) decision: Decision<'s>,
+    pub(super) client: IpAddr,
     /// The lane that the browser believes to be on.
-    told: Option<Box<str>>,
-    upgrade: Option<OnUpgrade>,
-    /// The target as the client wrote it, when it was rewritten.
-    original: Option<Uri>,
+    pub(super) told: Option<Box<str>>,
+    /// Whether the connection is to become a websocket.
+    pub(super) upgrade: bool,
+    /// Whether it may be sent twice (RFC 9110, 9.2.2).
+    pub(super) is_idempotent: bool,
+    /// Where in the written bytes the value of `Host` is; `None` when it stays what the client sent.
+    pub(super) host_at: Option<Range<usize>>,
+    /// Who is to answer, if it is a service.
+    pub(super) choice: Option<Choice<'s>>,
+    /// The target as the client wrote it: for answers out of a directory.
+    pub(super) original: Option<Box<str>>,
 }
 
-/// How a request goes on.
-#[derive(Clone, Copy)]
-struct Hop<'s> {
-    route: &'s Route,
-    scheme: Scheme,
-    client: IpAddr,
+/// The instances that may answer, and the one that is asked first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Choice<'s> {
+    pub(super) subset: &'s Subset,
+    pub(super) strategy: Strategy,
+    pub(super) endpoint: &'s Arc<Endpoint>,
 }
 
-impl Client {
-    pub(super) fn new(worker: Rc<Worker>, state: Arc<State>, forwarded: Forwarded) -> Self {
-        Self { worker, state, forwarded }
-    }
+/// What the bytes are.
+pub(super) enum Reading<'s> {
+    /// The beginning of a request.
+    Partial,
+    /// Nothing that can be answered on the same connection again.
+    Unreadable(Failure<'static>),
+    /// A request; or why it is not sent on.
+    Request(Envelope, Result<Request<'s>, Failure<'s>>),
+}
 
-    /// Answers one request.
-    pub(super) async fn serve(&self, request: Request<Incoming>) -> Response<ProxyBody> {
-        let mut after = self.begin();
-        let snapshot = self.worker.snapshot();
-        let response = match self.handle(&snapshot, request, &mut after).await {
-            Ok(response) => response,
-            Err(failure) => self.error(&failure),
+impl Connection {
+    /// Reads the next request and writes what is to be sent for it to `out`.
+    pub(super) fn read<'s>(&self, snapshot: &'s Held, out: &mut Vec<u8>) -> Reading<'s> {
+        let limits = &self.worker.limits;
+        let bytes = self.received.bytes();
+        let mut room = room();
+        let request = match read_request(bytes, &mut room, limits.max_headers) {
+            Ok(request) => request,
+            Err(ParseError::Partial) if bytes.len() < limits.max_head_bytes => return Reading::Partial,
+            Err(ParseError::Partial | ParseError::TooMany) => return Reading::Unreadable(Failure::HeadTooLarge),
+            Err(ParseError::Malformed(reason)) => return Reading::Unreadable(Failure::BadRequest(reason)),
         };
-        self.worker.stats().responded(response.status());
-        response.map(|body| body.with(after))
-    }
-
-    /// From here on the request is counted.
-    fn begin(&self) -> After {
-        self.state.busy();
-        self.worker.stats().began.add();
-        After { worker: Rc::clone(&self.worker), state: Arc::clone(&self.state), in_flight: None }
-    }
-
-    /// The error step: an answer of our own.
-    fn error(&self, failure: &Failure<'_>) -> Response<ProxyBody> {
-        match failure {
-            Failure::NoRoute => self.worker.stats().no_route.add(),
-            Failure::NoInstance { .. } => self.worker.stats().no_instance.add(),
-            _ => {}
+        if request.head.bytes.len() > limits.max_head_bytes {
+            return Reading::Unreadable(Failure::HeadTooLarge);
         }
-        tracing::debug!(?failure, "answered by the gateway");
-        failure.response()
-    }
-
-    async fn handle<'s>(
-        &self,
-        snapshot: &'s Held,
-        request: Request<Incoming>,
-        after: &mut After,
-    ) -> Result<Response<ProxyBody>, Failure<'s>> {
-        let (route, outgoing) = self.prepare(snapshot, request)?;
-        let Outgoing { request, client, decision, told, upgrade, original } = outgoing;
-        let target = route.target(decision.lane.name());
-        let hop = Hop { route, scheme: target.scheme, client };
-        let mut response = match &target.upstream {
-            Upstream::Service(service) => {
-                let (response, lease) = self.balance(snapshot, hop, service, &decision, request, after).await?;
-                self.finish(route, service, response, lease, upgrade, after)?
-            }
-            Upstream::Fixed { authority, host, port } => {
-                let dial = Dial { address: None, host, port: *port };
-                let (response, lease) = match self.attempt(hop, authority, dial, &mut Some(request)).await {
-                    Ok(answered) => answered,
-                    Err(error) => return Err(self.give_up(authority, authority, &error)),
-                };
-                self.finish(route, authority, response, lease, upgrade, after)?
-            }
-            Upstream::Directory(root) => self.files(route, root, request, original).await?,
+        let checked = match check::request(&request) {
+            Ok(checked) => checked,
+            Err(reason) => return Reading::Unreadable(Failure::BadRequest(reason)),
         };
-        if !decision.traced {
-            response.headers_mut().remove(PATH_HEADER);
-        }
-        dye::tell(response.headers_mut(), &snapshot.rules, &decision, told.as_deref());
-        Ok(response)
+        let asked = match self.forwarded.asked(checked.host) {
+            Ok(asked) => asked,
+            Err(reason) => return Reading::Unreadable(Failure::BadRequest(reason)),
+        };
+        let envelope = Envelope {
+            head_len: request.end,
+            body: checked.body,
+            is_11: request.head.is_11,
+            keep_alive: checked.keep_alive,
+            is_head: request.method == Method::HEAD,
+            expects_continue: checked.expects_continue,
+        };
+        Reading::Request(envelope, self.prepare(snapshot, &request, &checked, &asked, out))
     }
 
-    /// Everything that happens to a request before somebody to send it to is looked for.
     fn prepare<'s>(
         &self,
         snapshot: &'s Held,
-        request: Request<Incoming>,
-    ) -> Result<(&'s Route, Outgoing<'s>), Failure<'s>> {
-        let (mut head, body) = request.into_parts();
-        check::head(&head).map_err(Failure::BadRequest)?;
-        path::check(head.uri.path()).map_err(Failure::BadRequest)?;
-        let asked = self.forwarded.asked(&head.headers).map_err(Failure::BadRequest)?;
-        let upgrade = upgrade::wanted(&mut head, &body).map_err(Failure::BadRequest)?;
-
-        let peer = self.forwarded.peer().ip();
-        let route = snapshot.routes.find(&RequestHead {
-            method: &head.method,
-            path: head.uri.path(),
-            query: head.uri.query(),
-            headers: &head.headers,
+        request: &RequestHead<'_, '_>,
+        checked: &check::Checked<'_>,
+        asked: &Asked,
+        out: &mut Vec<u8>,
+    ) -> Result<Request<'s>, Failure<'s>> {
+        let RequestHead { head, method, target, .. } = request;
+        let check::Checked { path, query, .. } = *checked;
+        let (peer, fields) = (self.forwarded.peer(), &head.fields);
+        let route = snapshot.routes.find(&route::RequestHead {
+            method,
+            path,
+            query,
+            headers: fields,
             host: asked.name(),
             remote: peer,
             random: fastrand::u64(..),
@@ -172,13 +152,13 @@ impl Client {
         let no_route = if snapshot.is_empty() { Failure::NotReady } else { Failure::NoRoute };
         let route: &Route = route.ok_or(no_route)?;
 
-        let client_ip = client_address(peer, &head.headers, &snapshot.trusted_hops);
+        let client_ip = client_address(peer, fields, &snapshot.trusted_hops);
         let facts = ClientFacts {
-            method: &head.method,
-            path: head.uri.path(),
-            query: head.uri.query(),
+            method,
+            path,
+            query,
             host: asked.name(),
-            headers: &head.headers,
+            headers: fields,
             client_ip,
             random: fastrand::u64(..),
             data: snapshot.city.as_deref(),
@@ -189,71 +169,55 @@ impl Client {
         self.worker.decided(snapshot, &decision);
         tracing::debug!(route = &*route.id, lane = decision.lane.name(), rule = decision.rule, %client_ip, "decided");
         let told = snapshot.rules.cookie().and_then(|name| {
-            let lines = head.headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
-            find_cookie(lines, name).and_then(|value| std::str::from_utf8(value).ok()).map(Box::from)
+            find_cookie(fields.all("cookie"), name).and_then(|value| std::str::from_utf8(value).ok()).map(Box::from)
         });
 
-        let trusted = snapshot.trusted_hops.contains(peer);
-        headers::strip_request(&mut head.headers, trusted);
-        route.filters.on_request(&mut head.headers);
-        let prefix = route.filters.stripped_prefix(head.uri.path());
-        self.forwarded.set(&mut head.headers, &asked, prefix, trusted);
-        let original = target::rewritten(&head.uri, route)?.map(|uri| std::mem::replace(&mut head.uri, uri));
-        if upgrade.is_some() {
-            upgrade::ask(&mut head.headers);
-        }
-        head.version = Version::HTTP_11;
-        // Last, so that no filter and no header of the client's can have the final word.
-        dye::dye(&mut head.headers, &decision, snapshot.mark(&decision));
-        let request = Request::from_parts(head, UploadBody::new(body, Arc::clone(&self.state)));
-        Ok((route, Outgoing { request, client: client_ip, decision, told, upgrade, original }))
+        let destination = route.target(decision.lane.name());
+        let mut choice = None;
+        let authority = match &destination.upstream {
+            Upstream::Service(service) => {
+                let chosen = self.choose(snapshot, route, service, &decision, client_ip)?;
+                choice = Some(chosen);
+                chosen.endpoint.authority()
+            }
+            Upstream::Fixed { authority, .. } => authority,
+            Upstream::Directory(_) => asked.host().unwrap_or_default(),
+        };
+        let rewritten = rewritten(route, path)?;
+        let writing = Writing { request, checked, route, path: &rewritten, authority };
+        let host_at = self.write(snapshot, &writing, asked, &decision, out);
+        let original = matches!(destination.upstream, Upstream::Directory(_)).then(|| Box::from(*target));
+        let is_idempotent = *method == Method::GET || *method == Method::HEAD || *method == Method::OPTIONS;
+        let upgrade = checked.upgrade;
+        Ok(Request {
+            route,
+            target: destination,
+            decision,
+            client: client_ip,
+            told,
+            upgrade,
+            is_idempotent,
+            host_at,
+            choice,
+            original,
+        })
     }
 
-    /// Picks an instance and sends; a failed connect goes on to another instance of the same subset.
-    async fn balance<'s>(
+    /// Picks an instance.
+    fn choose<'s>(
         &self,
-        snapshot: &'s Snapshot,
-        hop: Hop<'s>,
+        snapshot: &'s Held,
+        route: &Route,
         service: &'s str,
         decision: &Decision<'_>,
-        request: Request<UploadBody>,
-        after: &mut After,
-    ) -> Result<(Response<Incoming>, Lease), Failure<'s>> {
-        let nobody = || Failure::NoInstance { service, hidden: hop.route.use404 };
-        let Some(known) = snapshot.services.get(service) else { return Err(nobody()) };
-        let Some(subset) = self.subset(known, decision, service) else { return Err(nobody()) };
+        client: IpAddr,
+    ) -> Result<Choice<'s>, Failure<'s>> {
+        let nobody = || Failure::NoInstance { service, hidden: route.use404 };
+        let known = snapshot.services.get(service).ok_or_else(nobody)?;
+        let subset = self.subset(known, decision, service).ok_or_else(nobody)?;
         let strategy = known.strategy;
-        let mut slot = Some(request);
-        let mut tried: Vec<Arc<Endpoint>> = Vec::new();
-        let mut endpoint = strategy.pick(subset, self.worker.draw(strategy, subset, hop.client)).ok_or_else(nobody)?;
-        loop {
-            let load = endpoint.load().begin();
-            let instance = endpoint.instance();
-            let dial = Dial { address: endpoint.address(), host: &instance.host, port: instance.port };
-            match self.attempt(hop, endpoint.authority(), dial, &mut slot).await {
-                Ok((mut response, lease)) => {
-                    load.responded();
-                    after.in_flight = Some(load);
-                    if decision.traced {
-                        trace(response.headers_mut(), service, endpoint);
-                    }
-                    return Ok((response, lease));
-                }
-                Err(error) => {
-                    let failure = self.give_up(service, endpoint.authority(), &error);
-                    tried.push(Arc::clone(endpoint));
-                    let may_retry =
-                        matches!(error, SendError::Unsent(_)) && tried.len() < self.worker.limits.connect_attempts;
-                    if !may_retry {
-                        return Err(failure);
-                    }
-                    endpoint = strategy
-                        .pick_untried(subset, self.worker.draw(strategy, subset, hop.client), &tried)
-                        .ok_or(failure)?;
-                    self.worker.stats().retries.add();
-                }
-            }
-        }
+        let endpoint = strategy.pick(subset, self.worker.draw(strategy, subset, client)).ok_or_else(nobody)?;
+        Ok(Choice { subset, strategy, endpoint })
     }
 
     fn subset<'s>(&self, known: &'s ServiceSnapshot, decision: &Decision<'_>, service: &str) -> Option<&'s Subset> {
@@ -278,108 +242,106 @@ impl Client {
         selection.subset()
     }
 
-    /// One attempt at one authority.
-    async fn attempt(
+    /// Writes the head that is sent; returns where the value of `Host` is, if it is ours.
+    fn write(
         &self,
-        Hop { route, scheme, .. }: Hop<'_>,
-        authority: &str,
-        dial: Dial<'_>,
-        slot: &mut Option<Request<UploadBody>>,
-    ) -> Result<(Response<Incoming>, Lease), SendError> {
-        let Some(bucket) = self.worker.pool.bucket(scheme, authority) else {
-            return Err(SendError::Unsent(std::io::Error::other("its address cannot be written into a Host header")));
-        };
-        if let Some(request) = slot
-            && !(route.filters.preserve_host && request.headers().contains_key(header::HOST))
-        {
-            request.headers_mut().insert(header::HOST, bucket.host().clone());
+        snapshot: &Held,
+        writing: &Writing<'_, '_>,
+        asked: &Asked,
+        decision: &Decision<'_>,
+        out: &mut Vec<u8>,
+    ) -> Option<Range<usize>> {
+        let Writing { request, checked, route, path, authority } = writing;
+        let trusted = snapshot.trusted_hops.contains(self.forwarded.peer());
+        for part in [request.method.as_str(), " ", path] {
+            out.extend_from_slice(part.as_bytes());
         }
-        let limits = &self.worker.limits;
-        let patience = Patience {
-            connect: route.connect_timeout.unwrap_or(limits.connect_timeout),
-            response_ticks: ticks(route.response_timeout.unwrap_or(limits.response_timeout)),
-        };
-        upstream::send(&self.state, &bucket, dial, patience, slot).await
+        if let Some(query) = checked.query {
+            out.push(b'?');
+            out.extend_from_slice(query.as_bytes());
+        }
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        let keeps_host = route.filters.preserve_host && checked.host.is_some();
+        let host_at = (!keeps_host).then(|| {
+            out.extend_from_slice(b"host: ");
+            let from = out.len();
+            out.extend_from_slice(authority.as_bytes());
+            let range = from..out.len();
+            out.extend_from_slice(b"\r\n");
+            range
+        });
+        request.head.copy_lines(self.skipped(writing, keeps_host, trusted), out);
+        for (name, value) in route.filters.added() {
+            if Name::of(name.as_str()) != Name::Ours && !forwarded::is_set(name.as_str()) {
+                line(out, name, value);
+            }
+        }
+        let prefix = route.filters.stripped_prefix(checked.path);
+        self.forwarded.write(out, asked, prefix, trusted.then_some(request.head.fields));
+        if checked.trailers {
+            out.extend_from_slice(b"te: trailers\r\n");
+        }
+        if checked.upgrade {
+            out.extend_from_slice(UPGRADE);
+        }
+        // Last, so that no filter and no header of the client's can have the final word.
+        snapshot.write_mark(decision, out);
+        out.extend_from_slice(b"\r\n");
+        host_at
     }
 
-    /// Counts and logs a failed attempt, and says what the client would be told.
-    fn give_up<'s>(&self, service: &'s str, authority: &str, error: &SendError) -> Failure<'s> {
-        match error {
-            SendError::Unsent(error) => {
-                self.worker.stats().connect_failures.add();
-                if self.worker.may_warn(authority) {
-                    tracing::warn!(service, instance = authority, %error, "cannot connect");
-                }
-                Failure::BadGateway { service }
-            }
-            SendError::Broken(error) => {
-                if self.worker.may_warn(authority) {
-                    tracing::warn!(service, instance = authority, %error, "broken off before the response");
-                }
-                Failure::BadGateway { service }
-            }
-            SendError::GaveUp(GaveUp::Response) => Failure::ResponseTimeout { service },
-            SendError::GaveUp(GaveUp::Upload) => Failure::UploadTimeout,
-        }
-    }
-
-    /// Answers with a file of this directory.
-    async fn files<'s>(
-        &self,
-        route: &'s Route,
-        root: &Arc<Path>,
-        request: Request<UploadBody>,
-        original: Option<Uri>,
-    ) -> Result<Response<ProxyBody>, Failure<'s>> {
-        let (head, _body) = request.into_parts();
-        match files::serve(root, &route.files, head, original).await {
-            Ok(mut response) => {
-                route.filters.on_response(response.headers_mut());
-                Ok(response)
-            }
-            Err(error) => {
-                if self.worker.may_warn(&route.id) {
-                    tracing::warn!(route = &*route.id, directory = %root.display(), %error, "cannot serve files");
-                }
-                Err(Failure::Internal { route: &route.id })
+    /// What of the client's lines is not passed on.
+    fn skipped(&self, writing: &Writing<'_, '_>, keeps_host: bool, trusted: bool) -> Skipped {
+        let Writing { request, checked, route, .. } = writing;
+        let mut skipped = Skipped::default();
+        for (place, field) in request.head.fields.iter().enumerate() {
+            let skip = match Name::of(field.name) {
+                Name::Other | Name::ContentLength | Name::TransferEncoding => false,
+                Name::Host => !keeps_host,
+                Name::Origin => !trusted || forwarded::is_set(field.name),
+                Name::Expect => checked.expects_continue,
+                Name::Connection | Name::Te | Name::Upgrade | Name::Hop | Name::Ours | Name::OriginSpelling => true,
+            };
+            if skip || route.filters.removes(field.name) {
+                skipped.add(place);
             }
         }
-    }
-
-    /// What happens to a response on its way back.
-    fn finish<'s>(
-        &self,
-        route: &Route,
-        service: &'s str,
-        mut response: Response<Incoming>,
-        lease: Lease,
-        wanted: Option<OnUpgrade>,
-        after: &mut After,
-    ) -> Result<Response<ProxyBody>, Failure<'s>> {
-        let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        if !headers::strip_response(response.headers_mut()) || (switched && wanted.is_none()) {
-            tracing::warn!(service, status = response.status().as_u16(), "response that cannot be passed on");
-            return Err(Failure::BadGateway { service });
+        if checked.names_fields {
+            request.head.skip_named(&mut skipped, Name::is_essential);
         }
-        route.filters.on_response(response.headers_mut());
-        *response.version_mut() = Version::HTTP_11;
-        match wanted {
-            Some(client) if switched => {
-                upgrade::ask(response.headers_mut());
-                let upstream = hyper::upgrade::on(&mut response);
-                upgrade::join(client, upstream, Open::new(Rc::clone(&self.worker)), after.in_flight.take());
-                Ok(response.map(|_| ProxyBody::fixed(Bytes::new())))
-            }
-            _ => Ok(response.map(|incoming| ProxyBody::upstream(incoming, lease))),
-        }
+        skipped
     }
 }
 
-/// What is known of the way of a request whose instance says nothing about it.
-fn trace(headers: &mut HeaderMap, service: &str, endpoint: &Endpoint) {
-    if !headers.contains_key(PATH_HEADER)
-        && let Ok(path) = HeaderValue::try_from(format!("{service}@{}", endpoint.version().unwrap_or("-")))
-    {
-        headers.insert(PATH_HEADER, path);
+/// Asks for a websocket, or confirms it, on a message whose hop-by-hop fields are off.
+pub(super) const UPGRADE: &[u8] = b"connection: Upgrade\r\nupgrade: websocket\r\n";
+
+/// What a head is written from.
+struct Writing<'w, 'b> {
+    request: &'w RequestHead<'w, 'b>,
+    checked: &'w check::Checked<'b>,
+    route: &'w Route,
+    path: &'w str,
+    authority: &'w str,
+}
+
+/// Appends a header line.
+pub(super) fn line(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
+    for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+        out.extend_from_slice(part);
     }
+}
+
+/// The path that the instance gets to see.
+fn rewritten<'s, 'p>(route: &'s Route, path: &'p str) -> Result<Cow<'p, str>, Failure<'s>> {
+    let rewritten = route.filters.rewrite(path);
+    if let Cow::Owned(path) = &rewritten {
+        // Put together anew: dots that were apart may have met.
+        path::check(path).map_err(Failure::BadRequest)?;
+        if let Err(error) = PathAndQuery::try_from(&**path) {
+            tracing::warn!(route = &*route.id, %error, "the route's filters made a path that cannot be sent");
+            return Err(Failure::Internal { route: &route.id });
+        }
+    }
+    Ok(rewritten)
 }

@@ -16,23 +16,20 @@ use gray_common::{
     clock::uptime_ms,
     rule::{Decision, Facts},
 };
-use hyper::{server::conn::http1, service::service_fn};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-    sync::Notify,
-};
-use tokio_rustls::TlsAcceptor;
+use tokio::{net::TcpStream, sync::Notify};
+use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use super::{
     Limits,
+    buffer::Buffers,
     clock::{Clock, TICK, ticks},
-    connection::{self, ClientIo, Drive, State},
+    connection::{self, Connection},
     forwarded::Forwarded,
     held::Held,
     pool::Pool,
-    request::Client,
     sample::{Sampled, Sampler},
+    socket::Socket,
+    state::State,
     stats::{Pick, Stats, WorkerStats},
 };
 use crate::{
@@ -55,14 +52,16 @@ type Shared = Arc<ArcSwap<Snapshot>>;
 pub(super) struct Worker {
     pub(super) limits: Limits,
     pub(super) pool: Pool,
-    clock: Arc<Clock>,
-    http: http1::Builder,
+    pub(super) buffers: Buffers,
+    clock: Rc<Clock>,
+    /// The `Date` line, as of a tick.
+    date: RefCell<(u64, String)>,
     stats: Stats,
     index: usize,
     turn: Cell<usize>,
     snapshots: RefCell<Cache<Shared, Arc<Snapshot>>>,
     current: RefCell<Rc<Held>>,
-    connections: RefCell<HashMap<u64, (Arc<State>, Waker)>>,
+    connections: RefCell<HashMap<u64, (Rc<State>, Waker), foldhash::fast::RandomState>>,
     next_connection: Cell<u64>,
     /// Connections and tunnels that are not over.
     open: Cell<usize>,
@@ -84,20 +83,13 @@ impl Worker {
     ) -> Self {
         let mut snapshots = Cache::new(shared);
         let current = RefCell::new(Rc::new(Held::new(Arc::clone(snapshots.load()))));
-        let clock = Arc::new(Clock::new());
-        let mut http = http1::Builder::new();
-        // Time limits are ours (connection.rs): hyper's would cost a timer per request and not tell idle from slow.
-        http.preserve_header_case(true).header_read_timeout(None);
-        http.max_header_size(limits.max_head_bytes).max_buf_size(limits.max_head_bytes.max(8192));
-        if limits.max_headers != 100 {
-            // Hyper's own default is kept on the stack, any other number is not.
-            http.max_headers(limits.max_headers);
-        }
+        let clock = Rc::new(Clock::new());
         Self {
-            pool: Pool::new(&limits, tls, Arc::clone(&clock)),
+            pool: Pool::new(&limits, tls, Rc::clone(&clock)),
+            buffers: Buffers::default(),
             limits,
             clock,
-            http,
+            date: RefCell::default(),
             stats,
             index,
             turn: Cell::new(fastrand::usize(..)),
@@ -116,9 +108,9 @@ impl Worker {
     /// Serves an accepted connection on this thread.
     pub(super) fn accept(self: &Rc<Self>, socket: TcpStream, peer: SocketAddr) {
         let Some((state, open)) = self.welcome(&socket) else { return };
-        let drive = self.drive(socket, Forwarded::new(peer, Scheme::Http), state);
+        let connection = self.connection(Socket::Tcp(socket), Forwarded::new(peer, Scheme::Http), state);
         tokio::task::spawn_local(async move {
-            drive.await;
+            connection.run().await;
             drop(open);
         });
     }
@@ -129,7 +121,10 @@ impl Worker {
         let (worker, handshake) = (Rc::clone(self), tls.accept(socket));
         tokio::task::spawn_local(async move {
             match connection::secure(handshake, &state, &worker).await {
-                Some(Ok(stream)) => worker.drive(stream, Forwarded::new(peer, Scheme::Https), state).await,
+                Some(Ok(stream)) => {
+                    let socket = Socket::Tls(Box::new(TlsStream::Server(stream)));
+                    worker.connection(socket, Forwarded::new(peer, Scheme::Https), state).run().await;
+                }
                 Some(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
                 None => tracing::debug!(%peer, "TLS handshake took too long"),
             }
@@ -138,7 +133,7 @@ impl Worker {
     }
 
     /// From here on the connection is counted.
-    fn welcome(self: &Rc<Self>, socket: &TcpStream) -> Option<(Arc<State>, Open)> {
+    fn welcome(self: &Rc<Self>, socket: &TcpStream) -> Option<(Rc<State>, Open)> {
         if let Err(error) = socket.set_nodelay(true) {
             // The client is gone already.
             tracing::debug!(%error, "connection dropped");
@@ -148,25 +143,21 @@ impl Worker {
             self.clock.advance();
         }
         let (head, idle) = (ticks(self.limits.head_timeout), ticks(self.limits.idle_timeout));
-        Some((Arc::new(State::new(Arc::clone(&self.clock), head, idle)), Open::new(Rc::clone(self))))
+        Some((Rc::new(State::new(Rc::clone(&self.clock), head, idle)), Open::new(Rc::clone(self))))
     }
 
-    fn drive<T>(
-        self: &Rc<Self>,
-        stream: T,
-        forwarded: Forwarded,
-        state: Arc<State>,
-    ) -> impl Future<Output = ()> + use<T>
-    where
-        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let client = Rc::new(Client::new(Rc::clone(self), Arc::clone(&state), forwarded));
-        let service = service_fn(move |request| {
-            let client = Rc::clone(&client);
-            async move { Ok::<_, std::convert::Infallible>(client.serve(request).await) }
-        });
-        let http = self.http.serve_connection(ClientIo::new(stream, Arc::clone(&state)), service).with_upgrades();
-        Drive::new(http, state, Rc::clone(self))
+    fn connection(self: &Rc<Self>, socket: Socket, forwarded: Forwarded, state: Rc<State>) -> Connection {
+        Connection::new(Rc::clone(self), state, forwarded, socket)
+    }
+
+    /// Appends the `Date` line (RFC 9110, 6.6.1).
+    pub(super) fn write_date(&self, out: &mut Vec<u8>) {
+        let mut date = self.date.borrow_mut();
+        let now = self.clock.now();
+        if date.0 != now || date.1.is_empty() {
+            *date = (now, format!("date: {}\r\n", httpdate::fmt_http_date(std::time::SystemTime::now())));
+        }
+        out.extend_from_slice(date.1.as_bytes());
     }
 
     /// The newest snapshot.
@@ -239,7 +230,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn register(&self, state: Arc<State>, waker: Waker) -> u64 {
+    pub(super) fn register(&self, state: Rc<State>, waker: Waker) -> u64 {
         let id = self.next_connection.get();
         self.next_connection.set(id + 1);
         self.connections.borrow_mut().insert(id, (state, waker));

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use gray_common::{GRAY_HEADER, document::Item};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
 use regex::Regex;
 
 use super::{
@@ -43,7 +43,8 @@ pub struct Filters {
     /// Send the client's Host header on instead of the instance's.
     pub preserve_host: bool,
     path: Vec<PathStep>,
-    request: Vec<HeaderStep>,
+    removed: Vec<HeaderName>,
+    added: Vec<(HeaderName, HeaderValue)>,
     response: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -85,25 +86,19 @@ impl Filters {
         original.strip_suffix(kept).filter(|prefix| !prefix.is_empty())
     }
 
-    /// Changes the header of the request on its way to the instance.
-    pub fn on_request(&self, headers: &mut HeaderMap) {
-        for step in &self.request {
-            match step {
-                HeaderStep::Add(name, value) => {
-                    headers.append(name, value.clone());
-                }
-                HeaderStep::Remove(name) => {
-                    headers.remove(name);
-                }
-            }
-        }
+    /// Whether the client's fields of this name stay behind. The case does not matter.
+    pub fn removes(&self, name: &str) -> bool {
+        self.removed.iter().any(|removed| name.eq_ignore_ascii_case(removed.as_str()))
     }
 
-    /// Changes the header of the response on its way to the client.
-    pub fn on_response(&self, headers: &mut HeaderMap) {
-        for (name, value) in &self.response {
-            headers.append(name, value.clone());
-        }
+    /// The fields that the request gets besides.
+    pub fn added(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.added
+    }
+
+    /// The fields that the response gets besides.
+    pub fn added_to_response(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.response
     }
 }
 
@@ -174,7 +169,12 @@ impl Extend<Filter> for Filters {
             match filter {
                 Filter::PreserveHost => self.preserve_host = true,
                 Filter::Path(Step(step)) => self.path.push(step),
-                Filter::Request(HeaderChange(step)) => self.request.push(step),
+                Filter::Request(HeaderChange(HeaderStep::Add(name, value))) => self.added.push((name, value)),
+                Filter::Request(HeaderChange(HeaderStep::Remove(name))) => {
+                    // What was added before goes as well, what is added later stays.
+                    self.added.retain(|(added, _)| *added != name);
+                    self.removed.push(name);
+                }
                 Filter::Response(name, value) => self.response.push((name, value)),
             }
         }

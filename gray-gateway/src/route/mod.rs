@@ -41,7 +41,7 @@ use http::{HeaderMap, Method};
 
 pub use self::{files::FileOptions, filter::Filters};
 use self::{predicate::Predicate, trie::Trie};
-use crate::scheme::Scheme;
+use crate::{header::Lookup, scheme::Scheme};
 
 /// All routes of one configuration revision, in their order, ready to be searched.
 #[derive(Default)]
@@ -77,7 +77,7 @@ impl RouteTable {
     }
 
     /// The first route, in their order, whose predicates all hold.
-    pub fn find(&self, head: &RequestHead<'_>) -> Option<&Arc<Route>> {
+    pub fn find<H: Lookup>(&self, head: &RequestHead<'_, H>) -> Option<&Arc<Route>> {
         let mut best = usize::MAX;
         self.trie.walk(head.path, |candidates| {
             // Candidates are in order, so each place of the trie ends at its own first match or at a better one.
@@ -87,7 +87,7 @@ impl RouteTable {
         self.routes.get(best)
     }
 
-    fn holds(&self, position: usize, head: &RequestHead<'_>) -> bool {
+    fn holds<H: Lookup>(&self, position: usize, head: &RequestHead<'_, H>) -> bool {
         self.predicates.get(position).is_some_and(|all| all.iter().all(|predicate| predicate.matches(head)))
     }
 
@@ -115,7 +115,7 @@ impl fmt::Debug for RouteTable {
 
 /// What predicates may look at.
 #[derive(Clone, Copy, Debug)]
-pub struct RequestHead<'r> {
+pub struct RequestHead<'r, H = HeaderMap> {
     /// The method.
     pub method: &'r Method,
     /// The path as sent, checked by the caller (no dot segments, no broken percent-encoding).
@@ -123,7 +123,7 @@ pub struct RequestHead<'r> {
     /// The query as sent, without `?`.
     pub query: Option<&'r str>,
     /// All header fields.
-    pub headers: &'r HeaderMap,
+    pub headers: &'r H,
     /// The host that was asked for, without port.
     pub host: Option<&'r str>,
     /// Address of the peer's socket.

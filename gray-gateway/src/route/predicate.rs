@@ -11,6 +11,7 @@ use super::{
     text::{TextPattern, decoded, quoted, suggestion},
     weight::Share,
 };
+use crate::header::Lookup;
 
 /// What we know.
 const KNOWN: [&str; 8] = ["Path", "Method", "Header", "Query", "Cookie", "Host", "RemoteAddr", "Weight"];
@@ -102,20 +103,19 @@ impl Predicate {
     }
 
     /// Whether the request fulfils it.
-    pub(super) fn matches(&self, head: &RequestHead<'_>) -> bool {
+    pub(super) fn matches<H: Lookup>(&self, head: &RequestHead<'_, H>) -> bool {
         match self {
             Self::Path { patterns, trailing_slash } => {
                 patterns.iter().any(|pattern| pattern.matches(head.path, *trailing_slash))
             }
             Self::Method(methods) => methods.contains(head.method),
-            Self::Header { name, value: None } => head.headers.contains_key(name),
+            Self::Header { name, value: None } => head.headers.has(name),
             Self::Header { name, value: Some(pattern) } => {
-                head.headers.get_all(name).iter().any(|value| pattern.matches_bytes(value.as_bytes()))
+                head.headers.values(name).any(|value| pattern.matches_bytes(value))
             }
             Self::Query { name, value } => head.query.is_some_and(|query| query_holds(query, name, value.as_ref())),
             Self::Cookie { name, value } => {
-                let mut fields = head.headers.get_all(COOKIE).iter();
-                fields.any(|field| cookie_holds(field.as_bytes(), name, value.as_ref()))
+                head.headers.values(&COOKIE).any(|field| cookie_holds(field, name, value.as_ref()))
             }
             Self::Host(patterns) => head.host.is_some_and(|host| patterns.iter().any(|pattern| pattern.matches(host))),
             Self::RemoteAddr(networks) => {

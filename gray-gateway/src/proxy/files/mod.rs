@@ -17,7 +17,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, Uri, header, request::Parts};
 
 use self::answer::Answer;
-use super::{body::ProxyBody, error::Failure};
+use super::{error::Failure, reply::Content};
 use crate::route::FileOptions;
 
 /// Answers one request with a file below `root`. `head` asks for the path as the route's filters left it, `original`
@@ -32,7 +32,7 @@ pub(super) async fn serve(
     options: &FileOptions,
     head: Parts,
     original: Option<Uri>,
-) -> io::Result<Response<ProxyBody>> {
+) -> io::Result<Response<Content>> {
     if head.method != Method::GET && head.method != Method::HEAD {
         let mut response = Failure::NotAllowed.response();
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -42,15 +42,15 @@ pub(super) async fn serve(
     let is_head = head.method == Method::HEAD;
     let answering = move || answer::answer(&root, &options, head, original.as_ref());
     // A cache may keep a plain 308 or 404, and another version may well have the file.
-    let uncached = |mut response: Response<ProxyBody>| {
+    let uncached = |mut response: Response<Content>| {
         response.headers_mut().insert(header::CACHE_CONTROL, answer::NO_CACHE);
         response
     };
     Ok(match tokio::task::spawn_blocking(answering).await?? {
-        Answer::File(response) if is_head => response.map(|_content| ProxyBody::fixed(Bytes::new())),
-        Answer::File(response) => response.map(ProxyBody::file),
+        Answer::File(response) if is_head => response.map(|_content| Content::Fixed(Bytes::new())),
+        Answer::File(response) => response.map(Content::File),
         Answer::Redirect(location) => {
-            let mut response = Response::new(ProxyBody::fixed(Bytes::new()));
+            let mut response = Response::new(Content::Fixed(Bytes::new()));
             *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
             response.headers_mut().insert(header::LOCATION, location);
             uncached(response)

@@ -1,0 +1,20 @@
+//! Header fields, however they are kept.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// Finds header fields by name.
+pub trait Lookup {
+    /// The values under a name, in order.
+    fn values<'f>(&'f self, name: &HeaderName) -> impl DoubleEndedIterator<Item = &'f [u8]>;
+
+    /// Whether there is any.
+    fn has(&self, name: &HeaderName) -> bool {
+        self.values(name).next().is_some()
+    }
+}
+
+impl Lookup for HeaderMap {
+    fn values<'f>(&'f self, name: &HeaderName) -> impl DoubleEndedIterator<Item = &'f [u8]> {
+        self.get_all(name).iter().map(HeaderValue::as_bytes)
+    }
+}

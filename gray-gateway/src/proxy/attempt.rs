@@ -1,0 +1,211 @@
+//! One attempt at one instance: over a pooled connection or a new one, and what passes between the two sides then.
+
+use std::{
+    future::poll_fn,
+    io,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use super::{
+    buffer::Received,
+    connection::{Connection, End},
+    pool::Bucket,
+    reply::write_all,
+    response::Framing,
+    socket::Socket,
+    state::GaveUp,
+    transfer::{Broken, Transfer},
+    tunnel,
+    upstream::{Dial, connect},
+};
+
+/// What may wait of an instance's response, and of a client's next requests.
+const MAX_WAITING: usize = 64 * 1024;
+
+/// A connection to an instance, in use.
+pub(super) struct Upstream {
+    pub(super) socket: Socket,
+    pub(super) received: Received,
+}
+
+/// How long things may take, and what may be done about it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    pub(super) connect: Duration,
+    pub(super) response_ticks: u64,
+    /// Whether the request may be sent twice.
+    pub(super) is_idempotent: bool,
+    /// Whether the client waits for a word before it sends the body.
+    pub(super) expects_continue: bool,
+}
+
+/// Why there is no response.
+#[derive(Debug)]
+pub(super) enum SendError {
+    /// Nothing was sent.
+    Unsent(io::Error),
+    /// Something may have been sent.
+    Broken(io::Error),
+    /// There is one, which cannot be passed on.
+    Unusable,
+    /// It took too long.
+    GaveUp(GaveUp),
+    /// The client's body cannot be passed on.
+    Client(Broken),
+    /// The client has gone.
+    ClientGone,
+}
+
+impl Connection {
+    /// Sends the request and waits for the first bytes of the response. A pooled connection that turns out to be
+    /// closed is replaced as long as that can do no harm.
+    pub(super) async fn attempt(
+        &mut self,
+        bucket: &Rc<Bucket>,
+        dial: Dial<'_>,
+        patience: Patience,
+        upload: &mut Transfer,
+    ) -> Result<Upstream, SendError> {
+        let mut wants_new = false;
+        loop {
+            let pooled = if wants_new { None } else { bucket.checkout() };
+            let is_new = pooled.is_none();
+            let socket = match pooled {
+                Some(socket) => socket,
+                None => connect(dial, bucket.tls(), patience.connect).await.map_err(SendError::Unsent)?,
+            };
+            let mut upstream = Upstream { socket, received: Received::default() };
+            if patience.expects_continue && upload.sent == 0 && !upload.is_read() && self.received.is_empty() {
+                let go_on = write_all(&mut self.socket, b"HTTP/1.1 100 Continue\r\n\r\n").await;
+                go_on.map_err(|_| SendError::ClientGone)?;
+            }
+            self.state.sending(patience.response_ticks, !upload.is_read());
+            let error = match self.await_bytes(&mut upstream, upload).await {
+                Err(SendError::Broken(error)) if upstream.received.is_empty() => error,
+                Ok(()) => return Ok(upstream),
+                Err(error) => return Err(error),
+            };
+            if upload.sent == 0 {
+                if is_new {
+                    return Err(SendError::Unsent(error));
+                }
+            } else if !is_new && patience.is_idempotent && upload.rewind() {
+                // It was closed for want of work, most likely, before it saw the request.
+                wants_new = true;
+            } else {
+                return Err(SendError::Broken(error));
+            }
+        }
+    }
+
+    /// Waits until more of the response is there, while the request goes out.
+    pub(super) async fn await_bytes(
+        &mut self,
+        upstream: &mut Upstream,
+        upload: &mut Transfer,
+    ) -> Result<(), SendError> {
+        poll_fn(|cx| {
+            let uploaded = self.poll_upload(cx, upstream, upload);
+            let Upstream { socket, received } = upstream;
+            // Also when the upload has failed: the instance may have answered first.
+            match received.poll_fill(cx, socket, &self.worker.buffers, MAX_WAITING, false) {
+                Poll::Ready(Ok(0)) => {
+                    let end = if received.is_empty() { "closed without a response" } else { "no end of the head" };
+                    return Poll::Ready(Err(uploaded.err().unwrap_or(SendError::Broken(io::Error::other(end)))));
+                }
+                Poll::Ready(Ok(_)) => return Poll::Ready(Ok(())),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(uploaded.err().unwrap_or(SendError::Broken(error)))),
+                Poll::Pending => {}
+            }
+            match (uploaded, self.state.gave_up()) {
+                (Err(error), _) => Poll::Ready(Err(error)),
+                (_, Some(gave_up)) => Poll::Ready(Err(SendError::GaveUp(gave_up))),
+                _ => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Passes on what there is of the request, then watches whether the client stays.
+    fn poll_upload(
+        &mut self,
+        cx: &mut Context<'_>,
+        upstream: &mut Upstream,
+        upload: &mut Transfer,
+    ) -> Result<(), SendError> {
+        let Self { worker, state, socket, received, .. } = self;
+        if !upload.is_done() {
+            let before = upload.sent;
+            match upload.poll(cx, socket, received, &mut upstream.socket, &worker.buffers) {
+                Poll::Ready(Ok(())) => state.uploaded(true),
+                Poll::Pending => {
+                    if upload.sent != before {
+                        state.uploaded(false);
+                    }
+                    return Ok(());
+                }
+                // The instance takes no more of it. It may have said why; its end of the connection tells.
+                Poll::Ready(Err(Broken::Sink(_))) => return Ok(()),
+                Poll::Ready(Err(Broken::Source(_))) => return Err(SendError::ClientGone),
+                Poll::Ready(Err(error)) => return Err(SendError::Client(error)),
+            }
+        }
+        while received.len() < MAX_WAITING {
+            match received.poll_fill(cx, socket, &worker.buffers, MAX_WAITING, false) {
+                Poll::Ready(Ok(count)) if count > 0 => {}
+                Poll::Ready(_) => return Err(SendError::ClientGone),
+                Poll::Pending => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes the response on, and the rest of the request; then gives the instance's connection back.
+    pub(super) async fn relay(
+        &mut self,
+        mut upstream: Upstream,
+        mut upload: Transfer,
+        mut download: Transfer,
+        framing: Framing,
+        bucket: &Bucket,
+    ) -> End {
+        let relayed = poll_fn(|cx| {
+            let uploaded = self.poll_upload(cx, &mut upstream, &mut upload);
+            if uploaded.is_err() {
+                return Poll::Ready(Err(None));
+            }
+            let Upstream { socket, received } = &mut upstream;
+            download.poll(cx, socket, received, &mut self.socket, &self.worker.buffers).map_err(Some)
+        })
+        .await;
+        let buffers = &self.worker.buffers;
+        if let Err(error) = relayed {
+            match error {
+                Some(Broken::Sink(error)) => tracing::debug!(%error, "client gone"),
+                // The head is out: only the end of the connection can tell the client.
+                Some(error) => tracing::debug!(%error, "response broken off"),
+                None => tracing::debug!("client gone"),
+            }
+            upstream.received.release(buffers);
+            return End::Gone;
+        }
+        if framing.switched {
+            tunnel::join(self, upstream).await;
+            return End::Gone;
+        }
+        let (uploaded, is_quiet) = (upload.is_done(), upstream.received.is_empty());
+        upstream.received.release(buffers);
+        buffers.take_back_out(upload.out);
+        buffers.take_back_out(download.out);
+        if uploaded && is_quiet && framing.reusable {
+            bucket.checkin(upstream.socket);
+        }
+        match (uploaded, framing.keep_alive) {
+            (true, true) => End::Keep,
+            (true, false) if self.received.is_empty() => End::Close,
+            _ => End::Linger,
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! A request on its way to an instance, and the response on its way back.
+//!
+//! [`Connection::request`] is begin, exchange, error; [`After`] cleans up at the end of the response, whatever
+//! happened before.
+
+use std::{io, path::Path, rc::Rc, sync::Arc};
+
+use gray_common::{Endpoint, balance::InFlight};
+use http::{Request as HttpRequest, StatusCode, request::Parts};
+
+use super::{
+    attempt::{Patience, SendError, Upstream},
+    clock::ticks,
+    connection::{Connection, End},
+    error::Failure,
+    files,
+    held::Held,
+    http1::{Decoder, ParseError, ResponseHead, Skipped, read_request, read_response, room},
+    reply::write_all,
+    request::{Envelope, Reading, Request},
+    response::{Framing, status_line},
+    state::{GaveUp, State},
+    transfer::{Broken, Transfer},
+    upstream::Dial,
+    worker::Worker,
+};
+use crate::route;
+
+/// The after step. It lives as long as the response and is dropped with it, so a request that was cancelled, or whose
+/// client went away, is counted and cleaned up like any other.
+pub(super) struct After {
+    worker: Rc<Worker>,
+    state: Rc<State>,
+    pub(super) in_flight: Option<InFlight>,
+}
+
+impl Drop for After {
+    fn drop(&mut self) {
+        self.worker.stats().ended.add();
+        self.state.responded();
+    }
+}
+
+/// What a response's bytes are.
+enum Answer {
+    Partial,
+    /// 1xx, of this length, and what the client gets to see of it.
+    Interim(usize, Option<Vec<u8>>),
+    /// The response itself, its head of this length.
+    Final(usize, Framing),
+}
+
+impl Connection {
+    /// Serves the next request.
+    pub(super) async fn request(&mut self) -> End {
+        let worker = Rc::clone(&self.worker);
+        let snapshot = worker.snapshot();
+        let mut out = worker.buffers.lend_out();
+        let (envelope, request) = match self.read(&snapshot, &mut out) {
+            Reading::Partial => {
+                worker.buffers.take_back_out(out);
+                return End::Partial;
+            }
+            Reading::Unreadable(failure) => (Envelope::UNREADABLE, Err(failure)),
+            Reading::Request(envelope, request) => (envelope, request),
+        };
+        let mut after = self.begin();
+        self.received.consume(envelope.head_len);
+        let failure = match request {
+            Ok(request) => match self.exchange(&snapshot, &envelope, request, out, &mut after).await {
+                Ok(end) => return end,
+                Err(failure) => failure,
+            },
+            Err(failure) => failure,
+        };
+        match failure {
+            Failure::NoRoute => worker.stats().no_route.add(),
+            Failure::NoInstance { .. } => worker.stats().no_instance.add(),
+            _ => {}
+        }
+        tracing::debug!(?failure, "answered by the gateway");
+        self.state.busy();
+        self.reply(&envelope, failure.response()).await
+    }
+
+    /// From here on the request is counted.
+    fn begin(&self) -> After {
+        self.state.busy();
+        self.worker.stats().began.add();
+        After { worker: Rc::clone(&self.worker), state: Rc::clone(&self.state), in_flight: None }
+    }
+
+    async fn exchange<'s>(
+        &mut self,
+        snapshot: &'s Held,
+        envelope: &Envelope,
+        mut request: Request<'s>,
+        out: Vec<u8>,
+        after: &mut After,
+    ) -> Result<End, Failure<'s>> {
+        let (service, fixed) = match &request.target.upstream {
+            route::Upstream::Service(service) => (&**service, None),
+            route::Upstream::Fixed { authority, host, port } => {
+                (&**authority, Some(Dial { address: None, host, port: *port }))
+            }
+            route::Upstream::Directory(root) => {
+                let answered = self.files(root, &request, &out).await;
+                self.worker.buffers.take_back_out(out);
+                let mut response = answered?;
+                for (name, value) in request.route.filters.added_to_response() {
+                    response.headers_mut().append(name, value.clone());
+                }
+                if let Some(cookie) = crate::dye::tell(&snapshot.rules, &request.decision, request.told.as_deref()) {
+                    response.headers_mut().append(http::header::SET_COOKIE, cookie);
+                }
+                return Ok(self.reply(envelope, response).await);
+            }
+        };
+        let mut upload = Transfer::new(out, envelope.body, matches!(envelope.body, Decoder::Chunked(_)));
+        upload.gather(&mut self.received).map_err(|error| Failure::BadRequest(error.0))?;
+
+        let mut tried: Vec<Arc<Endpoint>> = Vec::new();
+        loop {
+            let endpoint = request.choice.map(|choice| choice.endpoint);
+            let load = endpoint.map(|endpoint| endpoint.load().begin());
+            let authority = endpoint.map_or(service, |endpoint| endpoint.authority());
+            let dial = fixed.or(endpoint.map(|endpoint| {
+                let instance = endpoint.instance();
+                Dial { address: endpoint.address(), host: &instance.host, port: instance.port }
+            }));
+            let Some(dial) = dial else { return Err(Failure::Internal { route: &request.route.id }) };
+            let bucket = self.worker.pool.bucket(request.target.scheme, authority);
+            let error = match self.attempt(&bucket, dial, self.patience(&request, envelope), &mut upload).await {
+                Ok(mut upstream) => {
+                    let version = endpoint.and_then(|endpoint| endpoint.version());
+                    let instance = (service, version);
+                    match self.answer(snapshot, (envelope, &request), &mut upstream, &mut upload, instance).await {
+                        Ok((framing, download)) => {
+                            if let Some(load) = load {
+                                load.responded();
+                                after.in_flight = Some(load);
+                            }
+                            let end = self.relay(upstream, upload, download, framing, &bucket).await;
+                            return Ok(end);
+                        }
+                        Err(error) => error,
+                    }
+                }
+                Err(error) => error,
+            };
+            let SendError::Unsent(_) = error else { return self.give_up(service, authority, error) };
+            let failure = self.give_up(service, authority, error);
+            let (Some(choice), Some(endpoint)) = (&mut request.choice, endpoint) else { return failure };
+            tried.push(Arc::clone(endpoint));
+            if tried.len() >= self.worker.limits.connect_attempts {
+                return failure;
+            }
+            let draw = self.worker.draw(choice.strategy, choice.subset, request.client);
+            let Some(next) = choice.strategy.pick_untried(choice.subset, draw, &tried) else { return failure };
+            choice.endpoint = next;
+            self.worker.stats().retries.add();
+            if let Some(place) = &mut request.host_at {
+                let host = next.authority();
+                upload.out.splice(place.clone(), host.bytes());
+                place.end = place.start + host.len();
+            }
+        }
+    }
+
+    fn patience(&self, request: &Request<'_>, envelope: &Envelope) -> Patience {
+        let limits = &self.worker.limits;
+        Patience {
+            connect: request.route.connect_timeout.unwrap_or(limits.connect_timeout),
+            response_ticks: ticks(request.route.response_timeout.unwrap_or(limits.response_timeout)),
+            is_idempotent: request.is_idempotent,
+            expects_continue: envelope.expects_continue,
+        }
+    }
+
+    /// Waits for the whole head of the response, and writes what the client gets of it.
+    async fn answer<'s>(
+        &mut self,
+        snapshot: &Held,
+        (envelope, request): (&Envelope, &Request<'s>),
+        upstream: &mut Upstream,
+        upload: &mut Transfer,
+        instance: (&'s str, Option<&str>),
+    ) -> Result<(Framing, Transfer), SendError> {
+        let mut out = self.worker.buffers.lend_out();
+        loop {
+            match self.read_answer(snapshot, (envelope, request), upstream, instance, &mut out)? {
+                Answer::Partial => self.await_bytes(upstream, upload).await?,
+                Answer::Interim(length, shown) => {
+                    upstream.received.consume(length);
+                    if let Some(shown) = shown {
+                        write_all(&mut self.socket, &shown).await.map_err(|_| SendError::ClientGone)?;
+                    }
+                    if upstream.received.is_empty() {
+                        self.await_bytes(upstream, upload).await?;
+                    }
+                }
+                Answer::Final(length, framing) => {
+                    self.state.busy();
+                    upstream.received.consume(length);
+                    let mut download = Transfer::new(out, framing.body, framing.in_chunks);
+                    if !framing.switched {
+                        let gathered = download.gather(&mut upstream.received);
+                        gathered.map_err(|error| SendError::Broken(io::Error::other(error)))?;
+                    }
+                    return Ok((framing, download));
+                }
+            }
+        }
+    }
+
+    fn read_answer<'s>(
+        &self,
+        snapshot: &Held,
+        (envelope, request): (&Envelope, &Request<'s>),
+        upstream: &Upstream,
+        instance: (&'s str, Option<&str>),
+        out: &mut Vec<u8>,
+    ) -> Result<Answer, SendError> {
+        let mut room = room();
+        let response = match read_response(upstream.received.bytes(), &mut room) {
+            Ok(response) => response,
+            Err(ParseError::Partial) => return Ok(Answer::Partial),
+            Err(ParseError::TooMany) => return Err(SendError::Broken(io::Error::other("too many header lines"))),
+            Err(ParseError::Malformed(reason)) => return Err(SendError::Broken(io::Error::other(reason))),
+        };
+        let length = response.head.bytes.len();
+        match response.status {
+            // Said already, to whom it may concern.
+            100 => Ok(Answer::Interim(length, None)),
+            102..=199 => Ok(Answer::Interim(length, envelope.is_11.then(|| interim(&response)))),
+            _ => {
+                let framing = self.respond(snapshot, (envelope, request), &response, instance, out);
+                let framing = framing.map_err(|_| SendError::Unusable)?;
+                if let Ok(status) = StatusCode::from_u16(response.status) {
+                    self.worker.stats().responded(status);
+                }
+                Ok(Answer::Final(length, framing))
+            }
+        }
+    }
+
+    /// Counts and logs a failed attempt, and says what the client is told, if there is one.
+    fn give_up<'s>(&self, service: &'s str, authority: &str, error: SendError) -> Result<End, Failure<'s>> {
+        let failure = match error {
+            SendError::Unsent(error) => {
+                self.worker.stats().connect_failures.add();
+                if self.worker.may_warn(authority) {
+                    tracing::warn!(service, instance = authority, %error, "cannot connect");
+                }
+                Failure::BadGateway { service }
+            }
+            SendError::Broken(error) => {
+                if self.worker.may_warn(authority) {
+                    tracing::warn!(service, instance = authority, %error, "broken off before the response");
+                }
+                Failure::BadGateway { service }
+            }
+            SendError::Unusable => Failure::BadGateway { service },
+            SendError::GaveUp(GaveUp::Response) => Failure::ResponseTimeout { service },
+            SendError::GaveUp(GaveUp::Upload) => Failure::UploadTimeout,
+            SendError::Client(Broken::Framing(error)) => Failure::BadRequest(error.0),
+            SendError::Client(_) | SendError::ClientGone => return Ok(End::Gone),
+        };
+        Err(failure)
+    }
+
+    /// Answers with a file of this directory.
+    async fn files<'s>(
+        &self,
+        root: &Arc<Path>,
+        request: &Request<'s>,
+        written: &[u8],
+    ) -> Result<http::Response<super::reply::Content>, Failure<'s>> {
+        let route = request.route;
+        let internal = || Failure::Internal { route: &route.id };
+        let head = parts(written).ok_or_else(internal)?;
+        let original = request.original.as_deref().and_then(|target| target.parse().ok());
+        files::serve(root, &route.files, head, original).await.map_err(|error| {
+            if self.worker.may_warn(&route.id) {
+                tracing::warn!(route = &*route.id, directory = %root.display(), %error, "cannot serve files");
+            }
+            internal()
+        })
+    }
+}
+
+/// A head that we have written, for those who want it in parts.
+fn parts(written: &[u8]) -> Option<Parts> {
+    let mut room = room();
+    let request = read_request(written, &mut room, usize::MAX).ok()?;
+    let mut builder = HttpRequest::builder().method(request.method).uri(request.target);
+    for field in request.head.fields.iter() {
+        builder = builder.header(field.name, field.value);
+    }
+    Some(builder.body(()).ok()?.into_parts().0)
+}
+
+/// What the client gets of an interim response.
+fn interim(response: &ResponseHead<'_, '_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    status_line(&mut out, response.status, response.reason);
+    response.head.copy_lines(Skipped::default(), &mut out);
+    out.extend_from_slice(b"\r\n");
+    out
+}

@@ -1,0 +1,12 @@
+//! HTTP/1 as bytes: heads are read where they lie, and written by copying what is kept of them.
+//!
+//! Reading is httparse; what it lets pass and we do not is refused here. Nothing in here knows a socket.
+
+mod body;
+mod chunked;
+mod head;
+mod name;
+
+pub(super) use body::{Decoder, FramingError};
+pub(super) use head::{Fields, ParseError, RequestHead, ResponseHead, Skipped, read_request, read_response, room};
+pub(super) use name::Name;

@@ -1,0 +1,131 @@
+//! Answers of our own on their way to the client.
+
+use std::{
+    future::poll_fn,
+    io::{self, Write as _},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{Response, header};
+use http_body::Body;
+use tokio::io::AsyncWrite;
+use tower_http::services::fs::ServeFileSystemResponseBody as FileBody;
+
+use super::{
+    connection::{Connection, End},
+    http1::Decoder,
+    request::{Envelope, line},
+    response::{connection_line, status_line},
+    socket::Socket,
+};
+
+/// The body of an answer of our own.
+pub(super) enum Content {
+    /// All of it.
+    Fixed(Bytes),
+    /// A file, read as the client takes it.
+    File(FileBody),
+}
+
+impl Content {
+    fn len(&self) -> Option<u64> {
+        match self {
+            Self::Fixed(bytes) => Some(bytes.len() as u64),
+            Self::File(file) => file.size_hint().exact(),
+        }
+    }
+}
+
+impl Connection {
+    /// Sends an answer of our own; what of the request's body is not there yet ends the connection.
+    pub(super) async fn reply(&mut self, envelope: &Envelope, response: Response<Content>) -> End {
+        let (head, content) = response.into_parts();
+        self.worker.stats().responded(head.status);
+        let complete = self.skip_body(envelope.body);
+        let is_last = head.headers.get(header::CONNECTION).is_some_and(|value| value == "close");
+        let mut keep_alive = envelope.keep_alive && complete && !is_last && !self.worker.is_draining();
+
+        let mut out = self.worker.buffers.lend_out();
+        status_line(&mut out, head.status.as_u16(), head.status.canonical_reason().unwrap_or_default());
+        for (name, value) in head.headers.iter().filter(|(name, _)| *name != header::CONNECTION) {
+            line(&mut out, name, value);
+        }
+        let bodiless = head.status.is_informational() || matches!(head.status.as_u16(), 204 | 304);
+        if !bodiless && !head.headers.contains_key(header::CONTENT_LENGTH) {
+            match content.len() {
+                // Writing to a vector does not fail.
+                Some(length) => drop(write!(out, "content-length: {length}\r\n")),
+                None => keep_alive = false,
+            }
+        }
+        self.worker.write_date(&mut out);
+        connection_line(&mut out, envelope, keep_alive);
+        out.extend_from_slice(b"\r\n");
+
+        let sent = self.send(out, content, bodiless || envelope.is_head).await;
+        match sent {
+            Err(error) => {
+                tracing::debug!(%error, "answer broken off");
+                End::Gone
+            }
+            Ok(()) if keep_alive => End::Keep,
+            Ok(()) if complete && self.received.is_empty() => End::Close,
+            Ok(()) => End::Linger,
+        }
+    }
+
+    async fn send(&mut self, mut out: Vec<u8>, content: Content, bodiless: bool) -> io::Result<()> {
+        let mut file = None;
+        let announced = content.len();
+        match content {
+            _ if bodiless => {}
+            Content::Fixed(bytes) => out.extend_from_slice(&bytes),
+            Content::File(body) => file = Some(body),
+        }
+        write_all(&mut self.socket, &out).await?;
+        self.worker.buffers.take_back_out(out);
+        let Some(mut file) = file else { return Ok(()) };
+        let mut sent = 0;
+        while let Some(frame) = poll_fn(|cx| Pin::new(&mut file).poll_frame(cx)).await {
+            let frame = frame.inspect_err(|error| tracing::warn!(%error, "file broken off"))?;
+            if let Ok(bytes) = frame.into_data() {
+                write_all(&mut self.socket, &bytes).await?;
+                sent += bytes.len() as u64;
+            }
+        }
+        if announced.is_some_and(|announced| announced != sent) {
+            tracing::warn!("a file was shorter than it said to be");
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(())
+    }
+
+    /// Passes over a body that is there already; false when it is not all there.
+    fn skip_body(&mut self, mut body: Decoder) -> bool {
+        let mut ignored = Vec::new();
+        while !body.is_done() {
+            match body.decode(self.received.bytes(), &mut ignored, false, usize::MAX) {
+                Ok(taken) if taken > 0 && body != Decoder::UntilClose => self.received.consume(taken),
+                _ => return false,
+            }
+        }
+        true
+    }
+}
+
+/// Writes everything.
+pub(super) async fn write_all(socket: &mut Socket, mut bytes: &[u8]) -> io::Result<()> {
+    poll_fn(|cx| poll_write_all(cx, socket, &mut bytes)).await
+}
+
+fn poll_write_all(cx: &mut Context<'_>, socket: &mut Socket, bytes: &mut &[u8]) -> Poll<io::Result<()>> {
+    while !bytes.is_empty() {
+        match ready!(Pin::new(&mut *socket).poll_write(cx, bytes))? {
+            0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            count => *bytes = &bytes[count..],
+        }
+    }
+    Pin::new(socket).poll_flush(cx)
+}

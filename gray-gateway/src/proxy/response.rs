@@ -1,0 +1,146 @@
+//! A response on its way back: what is kept of its head, and how its body is framed for the client.
+
+use gray_common::tag::PATH_HEADER;
+use http::header;
+
+use super::{
+    connection::Connection,
+    error::Failure,
+    held::Held,
+    http1::{Decoder, Name, ResponseHead, Skipped},
+    request::{Envelope, Request, UPGRADE, line},
+};
+use crate::dye;
+
+/// How a response goes on behind its head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Framing {
+    /// The body as it arrives.
+    pub(super) body: Decoder,
+    /// Whether the client gets it in chunks.
+    pub(super) in_chunks: bool,
+    /// Whether the instance's connection can be used again.
+    pub(super) reusable: bool,
+    /// Whether the client's can.
+    pub(super) keep_alive: bool,
+    /// Whether both have become a websocket.
+    pub(super) switched: bool,
+}
+
+impl Connection {
+    /// Writes the head that the client gets. `instance` is who answered: service and version.
+    pub(super) fn respond<'s>(
+        &self,
+        snapshot: &Held,
+        (envelope, request): (&Envelope, &Request<'s>),
+        response: &ResponseHead<'_, '_>,
+        instance: (&'s str, Option<&str>),
+        out: &mut Vec<u8>,
+    ) -> Result<Framing, Failure<'s>> {
+        let mut framing = framing(envelope, request, response).ok_or_else(|| {
+            tracing::warn!(service = instance.0, status = response.status, "response that cannot be passed on");
+            Failure::BadGateway { service: instance.0 }
+        })?;
+        framing.keep_alive &= !self.worker.is_draining();
+        let head = &response.head;
+        let (mut skipped, mut dated, mut traced) = (Skipped::default(), false, false);
+        for (place, field) in head.fields.iter().enumerate() {
+            let skip = match Name::of(field.name) {
+                Name::Connection | Name::Hop | Name::Upgrade => true,
+                Name::TransferEncoding => !framing.in_chunks && !(envelope.is_head && envelope.is_11),
+                Name::ContentLength => framing.in_chunks,
+                _ if field.name.eq_ignore_ascii_case("date") => {
+                    dated = true;
+                    false
+                }
+                Name::Other if field.name.eq_ignore_ascii_case(PATH_HEADER.as_str()) => {
+                    traced = true;
+                    !request.decision.traced
+                }
+                _ => false,
+            };
+            if skip {
+                skipped.add(place);
+            }
+        }
+        head.skip_named(&mut skipped, Name::is_essential);
+
+        status_line(out, response.status, response.reason);
+        head.copy_lines(skipped, out);
+        if !dated {
+            self.worker.write_date(out);
+        }
+        if framing.in_chunks && framing.body == Decoder::UntilClose {
+            out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+        }
+        for (name, value) in request.route.filters.added_to_response() {
+            line(out, name, value);
+        }
+        if request.decision.traced && !traced {
+            let (service, version) = instance;
+            for part in [PATH_HEADER.as_str(), ": ", service, "@", version.unwrap_or("-"), "\r\n"] {
+                out.extend_from_slice(part.as_bytes());
+            }
+        }
+        if let Some(cookie) = dye::tell(&snapshot.rules, &request.decision, request.told.as_deref()) {
+            line(out, &header::SET_COOKIE, &cookie);
+        }
+        if framing.switched {
+            out.extend_from_slice(UPGRADE);
+        } else {
+            connection_line(out, envelope, framing.keep_alive);
+        }
+        out.extend_from_slice(b"\r\n");
+        Ok(framing)
+    }
+}
+
+/// `HTTP/1.1 200 OK`
+pub(super) fn status_line(out: &mut Vec<u8>, status: u16, reason: &str) {
+    let digit = |divisor: u16| b'0' + (status / divisor % 10) as u8;
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(&[digit(100), digit(10), digit(1), b' ']);
+    out.extend_from_slice(reason.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Says what becomes of the connection where that goes without saying no more.
+pub(super) fn connection_line(out: &mut Vec<u8>, envelope: &Envelope, keep_alive: bool) {
+    match (keep_alive, envelope.is_11) {
+        (true, true) => {}
+        (true, false) => out.extend_from_slice(b"connection: keep-alive\r\n"),
+        (false, _) => out.extend_from_slice(b"connection: close\r\n"),
+    }
+}
+
+/// RFC 9112, 6.3, from the client's point of view; `None` when it is not clear where the response ends, or what it is.
+fn framing(envelope: &Envelope, request: &Request<'_>, response: &ResponseHead<'_, '_>) -> Option<Framing> {
+    let head = &response.head;
+    let mut codings = head.fields.all("transfer-encoding");
+    let length = head.content_length().ok()?;
+    let coding = match (codings.next(), codings.next()) {
+        (None, _) => false,
+        (Some(coding), None) if head.is_11 && coding.eq_ignore_ascii_case(b"chunked") => true,
+        _ => return None,
+    };
+    let switched = response.status == 101;
+    if switched && !request.upgrade {
+        return None;
+    }
+    let mut reusable = !switched && !head.mentions("connection", "close");
+    reusable &= head.is_11 || head.mentions("connection", "keep-alive");
+    let body = if envelope.is_head || switched || matches!(response.status, 204 | 304) {
+        Decoder::EMPTY
+    } else if coding {
+        // Two lengths: the coding counts, and the connection is not to be trusted any further.
+        reusable &= length.is_none();
+        Decoder::CHUNKED
+    } else {
+        length.map_or(Decoder::UntilClose, Decoder::Length)
+    };
+    let open_ended = !matches!(body, Decoder::Length(_));
+    reusable &= body != Decoder::UntilClose;
+    let in_chunks = open_ended && envelope.is_11;
+    let keep_alive = envelope.keep_alive && (in_chunks || !open_ended);
+    Some(Framing { body, in_chunks, reusable, keep_alive, switched })
+}
