@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Response, header};
+use http::{HeaderMap, Response, header};
 use http_body::Body;
 use tokio::io::AsyncWrite;
 use tower_http::services::fs::ServeFileSystemResponseBody as FileBody;
@@ -30,11 +30,13 @@ pub(super) enum Content {
 }
 
 impl Content {
-    fn len(&self) -> Option<u64> {
-        match self {
+    /// How many bytes it has, by what its head says or by what it is.
+    fn len(&self, headers: &HeaderMap) -> Option<u64> {
+        let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        announced.or_else(|| match self {
             Self::Fixed(bytes) => Some(bytes.len() as u64),
             Self::File(file) => file.size_hint().exact(),
-        }
+        })
     }
 }
 
@@ -52,9 +54,10 @@ impl Connection {
         for (name, value) in head.headers.iter().filter(|(name, _)| *name != header::CONNECTION) {
             line(&mut out, name, value);
         }
+        let length = content.len(&head.headers);
         let bodiless = head.status.is_informational() || matches!(head.status.as_u16(), 204 | 304);
         if !bodiless && !head.headers.contains_key(header::CONTENT_LENGTH) {
-            match content.len() {
+            match length {
                 // Writing to a vector does not fail.
                 Some(length) => drop(write!(out, "content-length: {length}\r\n")),
                 None => keep_alive = false,
@@ -64,7 +67,8 @@ impl Connection {
         connection_line(&mut out, envelope, keep_alive);
         out.extend_from_slice(b"\r\n");
 
-        let sent = self.send(out, content, bodiless || envelope.is_head).await;
+        let content = (!bodiless && !envelope.is_head).then_some(content);
+        let sent = self.send(out, content, length).await;
         match sent {
             Err(error) => {
                 tracing::debug!(%error, "answer broken off");
@@ -76,13 +80,13 @@ impl Connection {
         }
     }
 
-    async fn send(&mut self, mut out: Vec<u8>, content: Content, bodiless: bool) -> io::Result<()> {
+    /// Sends a head and what belongs behind it, of which there are so many bytes.
+    async fn send(&mut self, mut out: Vec<u8>, content: Option<Content>, length: Option<u64>) -> io::Result<()> {
         let mut file = None;
-        let announced = content.len();
         match content {
-            _ if bodiless => {}
-            Content::Fixed(bytes) => out.extend_from_slice(&bytes),
-            Content::File(body) => file = Some(body),
+            None => {}
+            Some(Content::Fixed(bytes)) => out.extend_from_slice(&bytes),
+            Some(Content::File(body)) => file = Some(body),
         }
         write_all(&mut self.socket, &out).await?;
         self.worker.buffers.take_back_out(out);
@@ -95,7 +99,7 @@ impl Connection {
                 sent += bytes.len() as u64;
             }
         }
-        if announced.is_some_and(|announced| announced != sent) {
+        if length.is_some_and(|length| length != sent) {
             tracing::warn!("a file was shorter than it said to be");
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
