@@ -14,7 +14,7 @@ use super::{
     check,
     connection::Connection,
     error::Failure,
-    forwarded::{self, Asked},
+    forwarded::{self, Asked, Forwarded},
     held::Held,
     http1::{Decoder, Name, ParseError, RequestHead, Skipped, read_request, room},
     path,
@@ -184,8 +184,8 @@ impl Connection {
             Upstream::Directory(_) => asked.host().unwrap_or_default(),
         };
         let rewritten = rewritten(route, path)?;
-        let writing = Writing { request, checked, route, path: &rewritten, authority };
-        let host_at = self.write(snapshot, &writing, asked, &decision, out);
+        let writing = Writing { request, checked, asked, route, path: &rewritten, authority };
+        let host_at = writing.write(&self.forwarded, snapshot, &decision, out);
         let original = matches!(destination.upstream, Upstream::Directory(_)).then(|| Box::from(*target));
         let is_idempotent = *method == Method::GET || *method == Method::HEAD || *method == Method::OPTIONS;
         let upgrade = checked.upgrade;
@@ -241,18 +241,32 @@ impl Connection {
         self.worker.picked(known, pick);
         selection.subset()
     }
+}
 
+/// Asks for a websocket, or confirms it, on a message whose hop-by-hop fields are off.
+pub(super) const UPGRADE: &[u8] = b"connection: Upgrade\r\nupgrade: websocket\r\n";
+
+/// What a head is written from.
+struct Writing<'w, 'b> {
+    request: &'w RequestHead<'w, 'b>,
+    checked: &'w check::Checked<'b>,
+    asked: &'w Asked,
+    route: &'w Route,
+    path: &'w str,
+    authority: &'w str,
+}
+
+impl Writing<'_, '_> {
     /// Writes the head that is sent; returns where the value of `Host` is, if it is ours.
     fn write(
         &self,
+        forwarded: &Forwarded,
         snapshot: &Held,
-        writing: &Writing<'_, '_>,
-        asked: &Asked,
         decision: &Decision<'_>,
         out: &mut Vec<u8>,
     ) -> Option<Range<usize>> {
-        let Writing { request, checked, route, path, authority } = writing;
-        let trusted = snapshot.trusted_hops.contains(self.forwarded.peer());
+        let Self { request, checked, asked, route, path, authority } = self;
+        let trusted = snapshot.trusted_hops.contains(forwarded.peer());
         for part in [request.method.as_str(), " ", path] {
             out.extend_from_slice(part.as_bytes());
         }
@@ -270,14 +284,14 @@ impl Connection {
             out.extend_from_slice(b"\r\n");
             range
         });
-        request.head.copy_lines(self.skipped(writing, keeps_host, trusted), out);
+        request.head.copy_lines(self.skipped(keeps_host, trusted), out);
         for (name, value) in route.filters.added() {
             if Name::of(name.as_str()) != Name::Ours && !forwarded::is_set(name.as_str()) {
                 line(out, name, value);
             }
         }
         let prefix = route.filters.stripped_prefix(checked.path);
-        self.forwarded.write(out, asked, prefix, trusted.then_some(request.head.fields));
+        forwarded.write(out, asked, prefix, trusted.then_some(request.head.fields));
         if checked.trailers {
             out.extend_from_slice(b"te: trailers\r\n");
         }
@@ -291,8 +305,8 @@ impl Connection {
     }
 
     /// What of the client's lines is not passed on.
-    fn skipped(&self, writing: &Writing<'_, '_>, keeps_host: bool, trusted: bool) -> Skipped {
-        let Writing { request, checked, route, .. } = writing;
+    fn skipped(&self, keeps_host: bool, trusted: bool) -> Skipped {
+        let Self { request, checked, route, .. } = self;
         let mut skipped = Skipped::default();
         for (place, field) in request.head.fields.iter().enumerate() {
             let skip = match Name::of(field.name) {
@@ -311,18 +325,6 @@ impl Connection {
         }
         skipped
     }
-}
-
-/// Asks for a websocket, or confirms it, on a message whose hop-by-hop fields are off.
-pub(super) const UPGRADE: &[u8] = b"connection: Upgrade\r\nupgrade: websocket\r\n";
-
-/// What a head is written from.
-struct Writing<'w, 'b> {
-    request: &'w RequestHead<'w, 'b>,
-    checked: &'w check::Checked<'b>,
-    route: &'w Route,
-    path: &'w str,
-    authority: &'w str,
 }
 
 /// Appends a header line.
