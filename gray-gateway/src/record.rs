@@ -11,13 +11,11 @@ use std::{
 use gray_common::rule::FactRecord;
 use tokio::sync::mpsc;
 
-/// Records on their way from the workers; more are dropped and counted.
-const IN_TRANSIT: usize = 1024;
-/// Records taken over at once.
-const BATCH: usize = 256;
+/// Batches on their way from the workers; more are dropped and counted.
+const IN_TRANSIT: usize = 64;
 
-/// Where workers put records.
-pub type RecordSender = mpsc::Sender<FactRecord>;
+/// Where workers put records, some at a time: every message wakes the other side.
+pub type RecordSender = mpsc::Sender<Vec<FactRecord>>;
 
 /// The way from the workers to a buffer of so many records; `None` for 0: nothing is kept.
 pub fn channel(capacity: usize) -> Option<(RecordSender, RecordCollector)> {
@@ -52,7 +50,7 @@ impl RecordBuffer {
         self.lock().is_empty()
     }
 
-    fn extend(&self, new: impl Iterator<Item = FactRecord>) {
+    fn extend(&self, new: Vec<FactRecord>) {
         let mut records = self.lock();
         for record in new {
             if records.len() >= self.capacity {
@@ -71,7 +69,7 @@ impl RecordBuffer {
 /// Takes records over from the workers.
 #[derive(Debug)]
 pub struct RecordCollector {
-    receiver: mpsc::Receiver<FactRecord>,
+    receiver: mpsc::Receiver<Vec<FactRecord>>,
     buffer: Arc<RecordBuffer>,
 }
 
@@ -83,9 +81,8 @@ impl RecordCollector {
 
     /// Runs until the last worker is gone.
     pub async fn run(mut self) {
-        let mut batch = Vec::with_capacity(BATCH);
-        while self.receiver.recv_many(&mut batch, BATCH).await > 0 {
-            self.buffer.extend(batch.drain(..));
+        while let Some(batch) = self.receiver.recv().await {
+            self.buffer.extend(batch);
         }
     }
 }
@@ -108,8 +105,8 @@ mod tests {
         assert!(channel(0).is_none());
         let (sender, collector) = channel(3).expect("on");
         let buffer = collector.buffer();
-        for path in ["/1", "/2", "/3", "/4", "/5"] {
-            sender.try_send(record(path)).expect("room");
+        for batch in [&["/1", "/2"][..], &["/3", "/4", "/5"]] {
+            sender.try_send(batch.iter().map(|path| record(path)).collect()).expect("room");
         }
         drop(sender);
         assert!(buffer.is_empty());

@@ -3,35 +3,43 @@
 #[path = "../../../gray-common/benches/speed/harness.rs"]
 mod harness;
 
-use std::{fmt::Write as _, hint::black_box};
+use std::{collections::HashMap, fmt::Write as _, hint::black_box, sync::Arc};
 
-use gray_common::{GrayStatus, document::Documents, lane::Lane, rule::RuleSet};
+use gray_common::{Instance, InstanceSet, document::Documents, settings::check};
 use gray_gateway::{
-    dye::{Mark, dye},
-    proxy::strip_request,
+    control::GatewayConfig,
+    proxy::HeadBench,
     route::{RequestHead, RouteTable},
+    snapshot::{ServiceSnapshot, Snapshot},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, Method};
 
 use crate::harness::Cases;
 
 /// What a browser sends.
-fn headers() -> HeaderMap {
-    let sent = [
-        ("host", "shop.example.com"),
-        ("connection", "keep-alive"),
-        (
-            "user-agent",
-            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0 Safari/537.36",
-        ),
-        ("accept", "text/html,application/xhtml+xml"),
-        ("accept-language", "zh-CN,zh;q=0.9"),
-        ("accept-encoding", "gzip, br"),
-        ("cookie", "session=0123456789abcdef; theme=dark"),
-        ("x-user", "U9999"),
-        ("x-request-id", "6f1c2d"),
-    ];
-    sent.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).into_iter().collect()
+const REQUEST: &str = "GET /api/order/N0001?full=1 HTTP/1.1\r\n\
+    Host: shop.example.com\r\n\
+    Connection: keep-alive\r\n\
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0 Safari/537.36\r\n\
+    Accept: text/html,application/xhtml+xml\r\n\
+    Accept-Language: zh-CN,zh;q=0.9\r\n\
+    Accept-Encoding: gzip, br\r\n\
+    Cookie: session=0123456789abcdef; theme=dark\r\n\
+    X-User: U9999\r\n\
+    X-Request-Id: 6f1c2d\r\n\r\n";
+
+/// A gateway with one route, to two versions of one service.
+fn snapshot() -> Snapshot {
+    let text = "spring.cloud.gateway.routes: \
+        [{ id: app, uri: 'lb://app', predicates: ['Path=/api/**'], filters: ['StripPrefix=1'] }]\n\
+        kerwin.tool.gray: { load: true, version: { prodVersion: V1, grayVersion: V2 }, \
+        gateway: { enabled: true, grayHeadKey: gray, grayHeadValue: gray-996 } }\n";
+    let read = |documents: &Documents| GatewayConfig::read(documents, "kerwin.tool.gray");
+    let (config, _) = check(&[("bench.yaml", text)], read).unwrap_or_else(|problems| panic!("{problems}"));
+    let instance = |port, version: &str| Instance::new("127.0.0.1", port).with_version(version);
+    let set = Arc::new(InstanceSet::new(&[instance(1, "V1"), instance(2, "V2")], None));
+    let services = HashMap::from([("app".into(), ServiceSnapshot { set, ..ServiceSnapshot::default() })]);
+    Snapshot { rules: config.rules, routes: config.routes, services, ..Snapshot::empty() }
 }
 
 /// A table of so many services' routes.
@@ -48,27 +56,13 @@ fn table(count: usize) -> RouteTable {
 
 fn main() {
     let mut cases = Cases::default();
-    cases.add("request/strip", || {
-        let mut headers = headers();
-        move || {
-            headers.insert("connection", HeaderValue::from_static("keep-alive"));
-            strip_request(black_box(&mut headers), false);
-        }
-    });
-    cases.add("request/dye", || {
-        let (rules, mut headers) = (RuleSet::off(), headers());
-        let lane = Lane::any().encode("8f3a11c0", false).expect("short");
-        move || {
-            let facts = HeaderMap::new();
-            let decision = rules.decide(&gray_common::rule::RequestFacts::new(&facts));
-            assert_eq!(decision.tag(), GrayStatus::All);
-            let mark = Mark { lane: Some(lane.clone()), signature: None, caller: lane.clone() };
-            dye(black_box(&mut headers), &decision, mark);
-        }
+    cases.add("request/bytes-to-bytes", || {
+        let mut bench = HeadBench::new(snapshot());
+        move || assert!(black_box(bench.run(black_box(REQUEST.as_bytes()))).is_some())
     });
     for count in [10, 10_000] {
         cases.add(format!("route/find/{count}"), move || {
-            let (table, headers, path) = (table(count), headers(), format!("/api-{}/order/N0001", count - 1));
+            let (table, headers, path) = (table(count), HeaderMap::new(), format!("/api-{}/order/N0001", count - 1));
             move || {
                 let head = RequestHead {
                     method: &Method::GET,

@@ -17,7 +17,7 @@ use super::{
     held::Held,
     http1::{Decoder, ParseError, ResponseHead, Skipped, read_request, read_response, room},
     reply::write_all,
-    request::{Envelope, Reading, Request},
+    request::{Envelope, Reader, Reading, Request},
     response::{Framing, status_line},
     state::{GaveUp, State},
     transfer::{Broken, Transfer},
@@ -56,7 +56,8 @@ impl Connection {
         let worker = Rc::clone(&self.worker);
         let snapshot = worker.snapshot();
         let mut out = worker.buffers.lend_out();
-        let (envelope, request) = match self.read(&snapshot, &mut out) {
+        let reader = Reader { worker: &worker, forwarded: &self.forwarded };
+        let (envelope, request) = match reader.read(self.received.bytes(), &snapshot, &mut out) {
             Reading::Partial => {
                 worker.buffers.take_back_out(out);
                 return End::Partial;

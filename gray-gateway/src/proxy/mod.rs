@@ -23,6 +23,7 @@
 //! | `sample` | what is kept of requests for replays |
 
 mod attempt;
+mod bench;
 mod buffer;
 mod check;
 mod clock;
@@ -51,6 +52,8 @@ mod workers;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+#[doc(hidden)]
+pub use bench::HeadBench;
 pub use listen::ListenError;
 pub use stats::{Pick, Stats, StatsSnapshot, Tally};
 pub use workers::{Workers, start};

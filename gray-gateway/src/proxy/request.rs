@@ -12,13 +12,13 @@ use http::{HeaderName, HeaderValue, Method, uri::PathAndQuery};
 
 use super::{
     check,
-    connection::Connection,
     error::Failure,
     forwarded::{self, Asked, Forwarded},
     held::Held,
     http1::{Decoder, Name, ParseError, RequestHead, Skipped, read_request, room},
     path,
     stats::Pick,
+    worker::Worker,
 };
 use crate::{
     client_address::client_address,
@@ -95,11 +95,17 @@ pub(super) enum Reading<'s> {
     Request(Envelope, Result<Request<'s>, Failure<'s>>),
 }
 
-impl Connection {
-    /// Reads the next request and writes what is to be sent for it to `out`.
-    pub(super) fn read<'s>(&self, snapshot: &'s Held, out: &mut Vec<u8>) -> Reading<'s> {
+/// What requests of one connection are read with.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'c> {
+    pub(super) worker: &'c Worker,
+    pub(super) forwarded: &'c Forwarded,
+}
+
+impl Reader<'_> {
+    /// Reads the request at the beginning of the bytes and writes what is to be sent for it to `out`.
+    pub(super) fn read<'s>(self, bytes: &[u8], snapshot: &'s Held, out: &mut Vec<u8>) -> Reading<'s> {
         let limits = &self.worker.limits;
-        let bytes = self.received.bytes();
         let mut room = room();
         let request = match read_request(bytes, &mut room, limits.max_headers) {
             Ok(request) => request,
@@ -185,7 +191,7 @@ impl Connection {
         };
         let rewritten = rewritten(route, path)?;
         let writing = Writing { request, checked, asked, route, path: &rewritten, authority };
-        let host_at = writing.write(&self.forwarded, snapshot, &decision, out);
+        let host_at = writing.write(self.forwarded, snapshot, &decision, out);
         let original = matches!(destination.upstream, Upstream::Directory(_)).then(|| Box::from(*target));
         let is_idempotent = *method == Method::GET || *method == Method::HEAD || *method == Method::OPTIONS;
         let upgrade = checked.upgrade;

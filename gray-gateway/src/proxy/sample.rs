@@ -1,6 +1,9 @@
-//! A sample of the requests, for replays: so many per tick of the clock, handed over without waiting.
+//! A sample of the requests, for replays: so many per tick of the clock, handed over together and without waiting.
 
-use std::{cell::Cell, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    sync::Arc,
+};
 
 use gray_common::rule::{FactPlan, FactRecord, Facts};
 
@@ -11,39 +14,59 @@ use crate::record::RecordSender;
 const PER_SECOND: u32 = 200;
 const PER_TICK: u32 = PER_SECOND * TICK.as_millis() as u32 / 1000;
 
-/// What became of a request's facts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sampled {
-    /// Handed over.
-    Kept,
-    /// Too long, or nobody takes them fast enough.
-    Dropped,
-    /// Not in the sample, or nothing is recorded at all.
-    Skipped,
-}
-
 /// One worker's sampler.
 pub(super) struct Sampler {
     records: Option<RecordSender>,
     tick: Cell<u64>,
     left: Cell<u32>,
+    batch: RefCell<Vec<FactRecord>>,
+    /// Records that were too long.
+    too_long: Cell<usize>,
+}
+
+/// What became of the records since the last time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct HandedOver {
+    /// Are on their way.
+    pub(super) kept: usize,
+    /// Are lost: too long, or nobody takes them fast enough.
+    pub(super) dropped: usize,
 }
 
 impl Sampler {
     pub(super) fn new(records: Option<RecordSender>) -> Self {
-        Self { records, tick: Cell::new(0), left: Cell::new(PER_TICK) }
+        Self {
+            records,
+            tick: Cell::new(0),
+            left: Cell::new(PER_TICK),
+            batch: RefCell::default(),
+            too_long: Cell::new(0),
+        }
     }
 
     /// Records the facts of a request if it is its turn.
-    pub(super) fn sample(&self, tick: u64, plan: &Arc<FactPlan>, facts: &impl Facts, knows_cities: bool) -> Sampled {
-        let Some(records) = &self.records else { return Sampled::Skipped };
+    pub(super) fn sample(&self, tick: u64, plan: &Arc<FactPlan>, facts: &impl Facts, knows_cities: bool) {
+        if self.records.is_none() {
+            return;
+        }
         if self.tick.replace(tick) != tick {
             self.left.set(PER_TICK);
         }
-        let Some(left) = self.left.get().checked_sub(1) else { return Sampled::Skipped };
+        let Some(left) = self.left.get().checked_sub(1) else { return };
         self.left.set(left);
-        let Some(record) = FactRecord::new(plan, facts, knows_cities) else { return Sampled::Dropped };
-        if records.try_send(record).is_ok() { Sampled::Kept } else { Sampled::Dropped }
+        match FactRecord::new(plan, facts, knows_cities) {
+            Some(record) => self.batch.borrow_mut().push(record),
+            None => self.too_long.set(self.too_long.get() + 1),
+        }
+    }
+
+    /// Hands over what was recorded since the last time.
+    pub(super) fn hand_over(&self) -> HandedOver {
+        let dropped = self.too_long.take();
+        let batch = self.batch.take();
+        let count = batch.len();
+        let sent = count > 0 && self.records.as_ref().is_some_and(|records| records.try_send(batch).is_ok());
+        if sent { HandedOver { kept: count, dropped } } else { HandedOver { kept: 0, dropped: dropped + count } }
     }
 }
 
@@ -60,13 +83,15 @@ mod tests {
         let (headers, plan) = (HeaderMap::new(), Arc::default());
         let facts = RequestFacts::new(&headers);
         let kept = |sampler: &Sampler, tick| {
-            (0..100).filter(|_| sampler.sample(tick, &plan, &facts, true) == Sampled::Kept).count()
+            (0..100).for_each(|_| sampler.sample(tick, &plan, &facts, true));
+            sampler.hand_over()
         };
         let (sender, collector) = channel(10).expect("on");
         let sampler = Sampler::new(Some(sender));
-        assert_eq!([kept(&sampler, 0), kept(&sampler, 0), kept(&sampler, 1)], [20, 0, 20]);
+        let (some, none) = (HandedOver { kept: 20, dropped: 0 }, HandedOver::default());
+        assert_eq!([kept(&sampler, 0), kept(&sampler, 0), kept(&sampler, 1)], [some, none, some]);
         drop(collector);
-        assert_eq!(sampler.sample(2, &plan, &facts, true), Sampled::Dropped);
-        assert_eq!(Sampler::new(None).sample(2, &plan, &facts, true), Sampled::Skipped);
+        assert_eq!(kept(&sampler, 2), HandedOver { kept: 0, dropped: 20 });
+        assert_eq!(kept(&Sampler::new(None), 2), none);
     }
 }

@@ -27,7 +27,7 @@ use super::{
     forwarded::Forwarded,
     held::Held,
     pool::Pool,
-    sample::{Sampled, Sampler},
+    sample::{HandedOver, Sampler},
     socket::Socket,
     state::State,
     stats::{Pick, Stats, WorkerStats},
@@ -193,11 +193,14 @@ impl Worker {
 
     /// Keeps the facts of a request for replays, if it is in the sample.
     pub(super) fn sample(&self, snapshot: &Snapshot, facts: &impl Facts) {
-        match self.sampler.sample(self.clock.now(), &snapshot.plan, facts, snapshot.city.is_some()) {
-            Sampled::Kept => self.stats().recorded.add(),
-            Sampled::Dropped => self.stats().unrecorded.add(),
-            Sampled::Skipped => {}
-        }
+        self.sampler.sample(self.clock.now(), &snapshot.plan, facts, snapshot.city.is_some());
+    }
+
+    /// Passes on what was sampled.
+    pub(super) fn hand_over(&self) {
+        let HandedOver { kept, dropped } = self.sampler.hand_over();
+        (0..kept).for_each(|_| self.stats().recorded.add());
+        (0..dropped).for_each(|_| self.stats().unrecorded.add());
     }
 
     /// What a pick depends on; the address of the client, for a strategy that keeps clients where they are.
@@ -278,6 +281,7 @@ impl Worker {
             }
             tokio::time::sleep(TICK).await;
             let now = self.clock.advance();
+            self.hand_over();
             for (state, waker) in self.connections.borrow().values() {
                 if state.sweep(now) {
                     waker.wake_by_ref();

@@ -167,6 +167,7 @@ async fn run(
     // No deadline: the handle was dropped.
     let deadline = stopping.borrow().unwrap_or_else(Instant::now);
     let _in_time = tokio::time::timeout_at(deadline.into(), worker.closed()).await;
+    worker.hand_over();
     worker.open()
 }
 
