@@ -60,6 +60,10 @@ impl Connection {
                 return;
             }
             self.state.received();
+            if self.is_hopeless() {
+                self.partial = self.received.len();
+                continue;
+            }
             match self.request().await {
                 End::Partial => self.partial = self.received.len(),
                 End::Keep => self.partial = 0,
@@ -71,6 +75,14 @@ impl Connection {
                 End::Gone => return,
             }
         }
+    }
+
+    /// Whether what has arrived since cannot have completed the head: no line has ended. So a head that comes byte by
+    /// byte is not read from its beginning for each of them.
+    fn is_hopeless(&self) -> bool {
+        let bytes = self.received.bytes();
+        let new = bytes.get(self.partial..).unwrap_or_default();
+        self.partial > 0 && bytes.len() < self.worker.limits.max_head_bytes && memchr::memchr(b'\n', new).is_none()
     }
 
     /// Waits for bytes of a request; false when there will be none.

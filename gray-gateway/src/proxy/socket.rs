@@ -1,14 +1,16 @@
 //! One connection's byte stream, plain or TLS.
 
 use std::{
+    future::{Future, poll_fn},
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, Waker},
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    task::unconstrained,
 };
 use tokio_rustls::TlsStream;
 
@@ -26,8 +28,17 @@ impl Socket {
     /// Does not ask the kernel unless there is news.
     pub(super) fn is_quiet(&mut self) -> bool {
         let mut byte = [0];
-        let mut buffer = ReadBuf::new(&mut byte);
-        Pin::new(self).poll_read(&mut Context::from_waker(Waker::noop()), &mut buffer).is_pending()
+        match self {
+            Self::Tcp(stream) => {
+                stream.try_read(&mut byte).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+            }
+            Self::Tls(stream) => {
+                let mut buffer = ReadBuf::new(&mut byte);
+                // A task that has done much would be told to wait, which says nothing about the stream.
+                let read = unconstrained(poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut buffer)));
+                pin!(read).poll(&mut Context::from_waker(Waker::noop())).is_pending()
+            }
+        }
     }
 }
 
