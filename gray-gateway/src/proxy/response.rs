@@ -37,24 +37,33 @@ impl Connection {
         instance: (&'s str, Option<&str>),
         out: &mut Vec<u8>,
     ) -> Result<Framing, Failure<'s>> {
-        let mut framing = framing(envelope, request, response).ok_or_else(|| {
-            tracing::warn!(service = instance.0, status = response.status, "response that cannot be passed on");
-            Failure::BadGateway { service: instance.0 }
-        })?;
-        framing.keep_alive &= !self.worker.is_draining();
         let head = &response.head;
-        let (mut skipped, mut dated, mut traced) = (Skipped::default(), false, false);
+        let (mut seen, mut skipped) = (Seen::default(), Skipped::default());
         for (place, field) in head.fields.iter().enumerate() {
             let skip = match Name::of(field.name) {
-                Name::Connection | Name::Hop | Name::Upgrade => true,
-                Name::TransferEncoding => !framing.in_chunks && !(envelope.is_head && envelope.is_11),
-                Name::ContentLength => framing.in_chunks,
-                _ if field.name.eq_ignore_ascii_case("date") => {
-                    dated = true;
+                Name::Connection => {
+                    seen.connection.get_or_insert(field.value);
+                    seen.connections += 1;
+                    true
+                }
+                Name::Hop | Name::Upgrade => true,
+                Name::TransferEncoding => {
+                    seen.coding = Some(field.value);
+                    seen.codings += 1;
+                    seen.coding_at = place;
+                    false
+                }
+                Name::ContentLength => {
+                    seen.has_length = true;
+                    seen.length_at = place;
+                    false
+                }
+                Name::Other if field.name.len() == 4 && field.name.eq_ignore_ascii_case("date") => {
+                    seen.dated = true;
                     false
                 }
                 Name::Other if field.name.eq_ignore_ascii_case(PATH_HEADER.as_str()) => {
-                    traced = true;
+                    seen.traced = true;
                     !request.decision.traced
                 }
                 _ => false,
@@ -63,11 +72,24 @@ impl Connection {
                 skipped.add(place);
             }
         }
-        head.skip_named(&mut skipped, Name::is_essential);
+        let mut framing = framing(envelope, request, response, &seen).ok_or_else(|| {
+            tracing::warn!(service = instance.0, status = response.status, "response that cannot be passed on");
+            Failure::BadGateway { service: instance.0 }
+        })?;
+        framing.keep_alive &= !self.worker.is_draining();
+        if seen.codings > 0 && !framing.in_chunks && !(envelope.is_head && envelope.is_11) {
+            skipped.add(seen.coding_at);
+        }
+        if seen.has_length && framing.in_chunks {
+            skipped.add(seen.length_at);
+        }
+        if seen.names_fields() {
+            head.skip_named(&mut skipped, Name::is_essential);
+        }
 
         status_line(out, response.status, response.reason);
         head.copy_lines(skipped, out);
-        if !dated {
+        if !seen.dated {
             self.worker.write_date(out);
         }
         if framing.in_chunks && framing.body == Decoder::UntilClose {
@@ -76,7 +98,7 @@ impl Connection {
         for (name, value) in request.route.filters.added_to_response() {
             line(out, name, value);
         }
-        if request.decision.traced && !traced {
+        if request.decision.traced && !seen.traced {
             let (service, version) = instance;
             for part in [PATH_HEADER.as_str(), ": ", service, "@", version.unwrap_or("-"), "\r\n"] {
                 out.extend_from_slice(part.as_bytes());
@@ -113,25 +135,55 @@ pub(super) fn connection_line(out: &mut Vec<u8>, envelope: &Envelope, keep_alive
     }
 }
 
+/// What one look at a response's fields finds.
+#[derive(Default)]
+struct Seen<'b> {
+    coding: Option<&'b [u8]>,
+    codings: usize,
+    coding_at: usize,
+    has_length: bool,
+    length_at: usize,
+    /// The first `Connection`.
+    connection: Option<&'b [u8]>,
+    connections: usize,
+    dated: bool,
+    traced: bool,
+}
+
+impl Seen<'_> {
+    /// Whether `Connection` is the only one, and says this and nothing else.
+    fn says(&self, token: &str) -> bool {
+        self.connections == 1 && self.connection.is_some_and(|value| value.eq_ignore_ascii_case(token.as_bytes()))
+    }
+
+    fn names_fields(&self) -> bool {
+        self.connections > 0 && !self.says("keep-alive") && !self.says("close")
+    }
+}
+
 /// RFC 9112, 6.3, from the client's point of view; `None` when it is not clear where the response ends, or what it is.
-fn framing(envelope: &Envelope, request: &Request<'_>, response: &ResponseHead<'_, '_>) -> Option<Framing> {
+fn framing(
+    envelope: &Envelope,
+    request: &Request<'_>,
+    response: &ResponseHead<'_, '_>,
+    seen: &Seen<'_>,
+) -> Option<Framing> {
     let head = &response.head;
-    let mut codings = head.fields.all("transfer-encoding");
-    let length = head.content_length().ok()?;
-    let coding = match (codings.next(), codings.next()) {
-        (None, _) => false,
-        (Some(coding), None) if head.is_11 && coding.eq_ignore_ascii_case(b"chunked") => true,
+    let length = if seen.has_length { head.content_length().ok()? } else { None };
+    let in_coding = match (seen.codings, seen.coding) {
+        (0, _) => false,
+        (1, Some(coding)) if head.is_11 && coding.eq_ignore_ascii_case(b"chunked") => true,
         _ => return None,
     };
     let switched = response.status == 101;
     if switched && !request.upgrade {
         return None;
     }
-    let mut reusable = !switched && !head.mentions("connection", "close");
-    reusable &= head.is_11 || head.mentions("connection", "keep-alive");
+    let says = |token: &str| seen.says(token) || (seen.names_fields() && head.mentions("connection", token));
+    let mut reusable = !switched && if head.is_11 { !says("close") } else { says("keep-alive") && !says("close") };
     let body = if envelope.is_head || switched || matches!(response.status, 204 | 304) {
         Decoder::EMPTY
-    } else if coding {
+    } else if in_coding {
         // Two lengths: the coding counts, and the connection is not to be trusted any further.
         reusable &= length.is_none();
         Decoder::CHUNKED
