@@ -246,6 +246,8 @@ impl RuleSet {
         within
     }
 
+    // At most once per request, as a rule; apart from the loops that run for every rule.
+    #[inline(never)]
     fn on_lane<'s, F: Facts>(
         &'s self,
         rule_place: usize,

@@ -68,6 +68,7 @@ impl<'r> Value<'r> {
     }
 
     /// The value as an address, which a text may be as well.
+    #[inline]
     pub(super) fn address(&self) -> Option<IpAddr> {
         match self {
             Self::Text(text) => std::str::from_utf8(text).ok()?.trim().parse().ok(),
