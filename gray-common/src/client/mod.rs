@@ -150,6 +150,8 @@ impl GrayClientBuilder {
         let http = reqwest::Client::builder()
             .connect_timeout(self.connect_timeout)
             .redirect(reqwest::redirect::Policy::none())
+            // Nothing is repeated; a copy of every request is kept otherwise.
+            .retry(reqwest::retry::never().max_retries_per_request(0))
             .no_proxy()
             .tcp_nodelay(true)
             // Shorter than the keep-alive of common servers, so that we are the ones to close an idle connection.

@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, Uri};
+use http::Uri;
+use reqwest::Url;
 use tokio::time::Instant;
 
 use super::{ClientError, FallbackLog, GrayClient, MAX_ATTEMPTS, RequestBuilder, Response};
@@ -30,12 +31,6 @@ pub(super) async fn send(request: RequestBuilder) -> Result<Response, ClientErro
     check_path(&request.path).map_err(|reason| client.unsendable(reason))?;
     let context = ReleaseContext::current();
     let deadline = Instant::now() + request.timeout;
-    let mut headers = request.headers.clone();
-    context.inject(&mut headers);
-    if let Some(caller) = &client.inner.caller {
-        headers.insert(CALLER_HEADER, caller.clone());
-    }
-
     // A guard must not be held across an await: it would pin the old snapshot for as long as the call takes.
     let snapshot = Arc::clone(&client.inner.view.load());
     let subset = client.select(&snapshot, &context)?;
@@ -49,7 +44,7 @@ pub(super) async fn send(request: RequestBuilder) -> Result<Response, ClientErro
     let mut last = None;
     while tried.len() < MAX_ATTEMPTS {
         let Some(endpoint) = snapshot.strategy.pick_untried(subset, draw, &tried).cloned() else { break };
-        match client.attempt(&request, &headers, &endpoint, deadline).await {
+        match client.attempt(&request, &context, &endpoint, deadline).await {
             Err(Attempt::Connect(error)) => {
                 tracing::debug!(service = client.service(), instance = endpoint.authority(), %error, "connect failed");
                 metrics::counter!(telemetry::CLIENT_CONNECT_FAILURES_TOTAL, telemetry::SERVICE => client.service().to_owned())
@@ -112,34 +107,39 @@ impl GrayClient {
     async fn attempt(
         &self,
         request: &RequestBuilder,
-        headers: &HeaderMap,
+        context: &ReleaseContext,
         endpoint: &Arc<Endpoint>,
         deadline: Instant,
     ) -> Result<Response, Attempt> {
-        let url = format!("http://{}{}", endpoint.authority(), request.path);
-        let mut outgoing = self
-            .inner
-            .http
-            .request(request.method.clone(), url)
-            .headers(headers.clone())
-            .timeout(deadline.saturating_duration_since(Instant::now()));
-        if let Some(body) = &request.body {
-            outgoing = outgoing.body(body.clone());
+        let Ok(url) = Url::parse(&format!("http://{}{}", endpoint.authority(), request.path)) else {
+            return Err(self.no_url(request, endpoint));
+        };
+        // Built as it is, without reqwest's builder: that goes through everything once more.
+        let mut outgoing = reqwest::Request::new(request.method.clone(), url);
+        *outgoing.timeout_mut() = Some(deadline.saturating_duration_since(Instant::now()));
+        *outgoing.body_mut() = request.body.clone().map(Into::into);
+        let mut headers = request.headers.clone();
+        context.inject(&mut headers);
+        if let Some(caller) = &self.inner.caller {
+            headers.insert(CALLER_HEADER, caller.clone());
         }
+        *outgoing.headers_mut() = headers;
         let in_flight = endpoint.load().begin();
-        match outgoing.send().await {
+        match self.inner.http.execute(outgoing).await {
             Ok(inner) => {
                 in_flight.responded();
                 let (client, endpoint) = (self.clone(), Arc::clone(endpoint));
                 Ok(Response { client, inner, endpoint, deadline, limit: request.timeout, _in_flight: in_flight })
             }
-            Err(error) if error.is_builder() => {
-                let reason = format!("{} does not form a URL with {:?}", request.path, endpoint.authority());
-                Err(Attempt::Final(self.unsendable(reason)))
-            }
+            Err(error) if error.is_builder() => Err(self.no_url(request, endpoint)),
             Err(error) if error.is_connect() => Err(Attempt::Connect(error.without_url())),
             Err(error) => Err(Attempt::Final(self.failed(endpoint, request.timeout, deadline, error))),
         }
+    }
+
+    fn no_url(&self, request: &RequestBuilder, endpoint: &Endpoint) -> Attempt {
+        let reason = format!("{} does not form a URL with {:?}", request.path, endpoint.authority());
+        Attempt::Final(self.unsendable(reason))
     }
 
     /// Sorts an error that came after the connect.
@@ -196,7 +196,7 @@ pub(super) fn check_path(path: &str) -> Result<(), String> {
     if path.contains(['\\', '#']) {
         return Err(format!("{path:?} has a character that must be percent-encoded"));
     }
-    let segments = path.split_once('?').map_or(path, |(path, _)| path).split('/');
+    let segments = path.split_once('?').map_or(path, |(path, _)| path).split('/').filter(|s| s.starts_with(['.', '%']));
     match segments.into_iter().find(|segment| is_dots(segment)) {
         Some(dots) => Err(format!("{path:?} has the segment `{dots}`, which is no name")),
         None => Ok(()),
@@ -206,7 +206,7 @@ pub(super) fn check_path(path: &str) -> Result<(), String> {
 /// `.` or `..`, however written.
 fn is_dots(segment: &str) -> bool {
     let rest = segment.replace("%2e", ".").replace("%2E", ".");
-    segment.len() <= 6 && (rest == "." || rest == "..")
+    rest == "." || rest == ".."
 }
 
 impl FallbackLog {

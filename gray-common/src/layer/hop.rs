@@ -4,6 +4,7 @@
 use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use foldhash::quality::RandomState;
 use http::HeaderMap;
 use metrics::Counter;
 
@@ -22,7 +23,7 @@ pub struct Hop {
     service: Box<str>,
     instance: Instance,
     settings: Arc<ArcSwapOption<GraySettings>>,
-    callers: ArcSwap<HashMap<Box<str>, Arc<[Counter; 5]>>>,
+    callers: ArcSwap<HashMap<Box<str>, Arc<[Counter; 5]>, RandomState>>,
 }
 
 /// How a request and the instance that got it fit together.
@@ -119,9 +120,13 @@ impl Hop {
 
     fn count(&self, headers: &HeaderMap, fit: Fit) {
         let caller = headers.get(CALLER_HEADER).and_then(|value| value.to_str().ok());
+        let count = |caller: &str| self.callers.load().get(caller).map(|counters| counters[fit as usize].increment(1));
+        if caller.is_some_and(|caller| count(caller).is_some()) {
+            return;
+        }
         let caller = caller.filter(|text| text.split('@').all(is_token)).unwrap_or("unknown");
-        if let Some(counters) = self.callers.load().get(caller) {
-            return counters[fit as usize].increment(1);
+        if count(caller).is_some() {
+            return;
         }
         let known = self.callers.load_full();
         let name = if known.len() < Self::MAX_CALLERS { caller } else { "other" };

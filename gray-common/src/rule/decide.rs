@@ -1,8 +1,12 @@
-//! The decision itself: one pass over the rules, watched by whoever wants an explanation.
+//! The decision itself: the first rule that matches. The index ([`super::index`]) says which rules are worth judging; an
+//! explanation judges all of them, by the same code, and watches.
 
 use std::borrow::Cow;
 
-use super::{Condition, Facts, Rule, RuleSet, Share, ShareKey, Subject, Switch, Value};
+use super::{
+    Condition, Facts, Rule, RuleSet, Share, ShareKey, Subject, Switch, Value,
+    index::{Ask, Found, Place, WORD},
+};
 use crate::{lane::Lane, tag::GrayStatus};
 
 /// What was decided, and why.
@@ -76,7 +80,7 @@ pub(super) trait Watch {
 }
 
 /// Nobody watches.
-struct Unwatched;
+pub(super) struct Unwatched;
 
 impl Watch for Unwatched {}
 
@@ -87,13 +91,19 @@ struct Asked<'r, F> {
     facts: &'r F,
     kept: [Option<Option<Value<'r>>>; KEPT],
     other: Option<Value<'r>>,
+    now: Option<u64>,
 }
 
 impl<'r, F: Facts> Asked<'r, F> {
     fn new(facts: &'r F) -> Self {
-        Self { facts, kept: [const { None }; KEPT], other: None }
+        Self { facts, kept: [const { None }; KEPT], other: None, now: None }
     }
 
+    fn now(&mut self) -> u64 {
+        *self.now.get_or_insert_with(|| self.facts.now())
+    }
+
+    #[inline]
     fn get(&mut self, set: &RuleSet, place: usize) -> Option<&Value<'r>> {
         let ask = || set.sources.get(place).and_then(|source| source.get(self.facts));
         match self.kept.get_mut(place) {
@@ -108,33 +118,88 @@ impl<'r, F: Facts> Asked<'r, F> {
 
 impl RuleSet {
     /// Decides. Pure: the same facts and rules always give the same decision. A missing fact never matches.
-    pub fn decide(&self, facts: &impl Facts) -> Decision<'_> {
-        self.judge(facts, &mut Unwatched)
-    }
-
-    pub(super) fn judge<F: Facts>(&self, facts: &F, watch: &mut impl Watch) -> Decision<'_> {
-        match self.switch {
-            Switch::On => {}
-            Switch::Off => return self.by_default(Reason::Off),
-            Switch::Killed => return self.by_default(Reason::Killed),
+    pub fn decide<F: Facts>(&self, facts: &F) -> Decision<'_> {
+        if let Some(reason) = self.reason_without_rules() {
+            return self.by_default(reason);
         }
-        let mut asked = Asked::new(facts);
-        let mut now = None;
-        for (rule_place, rule) in self.rules.iter().enumerate() {
-            watch.rule(rule);
-            let timed = rule.since.is_some() || rule.until.is_some();
-            let reason = if timed && !rule.is_current(*now.get_or_insert_with(|| facts.now())) {
-                None
-            } else {
-                self.matches(rule, &mut asked, watch)
-            };
-            let decision = reason.and_then(|reason| self.by_rule(rule_place, reason, &mut asked, watch));
-            watch.end(decision.as_ref().map(|decision| decision.reason));
-            if let Some(decision) = decision {
-                return decision;
+        let (mut asked, mut found) = (Asked::new(facts), Found::default());
+        for (number, word) in self.index.words().iter().enumerate() {
+            let (mut left, mut steps, mut shares) = (word.always, word.steps.iter().peekable(), &[][..]);
+            loop {
+                // The next rule to be judged, or WORD. Before that, all that may let an earlier one in have their say.
+                let place = left.trailing_zeros();
+                if shares.first().is_some_and(|next: &Place| next.place < place) {
+                    left |= self.first_share(&mut shares, place, &mut asked);
+                } else if let Some(step) = steps.next_if(|step| step.place <= place) {
+                    match &step.ask {
+                        Ask::Guard(guard) => {
+                            left |= found.rules(&self.index, *guard, number, |source| asked.get(self, source));
+                        }
+                        Ask::Shares(all) => shares = all,
+                    }
+                } else if left == 0 {
+                    break;
+                } else {
+                    left &= left - 1;
+                    if let Some(decision) = self.by_rule(number * WORD + place as usize, &mut asked, &mut Unwatched) {
+                        return decision;
+                    }
+                }
             }
         }
         self.by_default(Reason::Default)
+    }
+
+    /// The first rule of these that the request is within the share of and that comes before this place, as a bit. Shares
+    /// that were computed are taken off the list; they are of one key.
+    fn first_share<F: Facts>(&self, shares: &mut &[Place], before: u32, asked: &mut Asked<'_, F>) -> u64 {
+        match shares.first().map(|next| next.share.key) {
+            None => 0,
+            Some(ShareKey::Random) => {
+                let point = Share::spread(asked.facts.random());
+                Place::first(shares, before, |share| share.has(point))
+            }
+            Some(ShareKey::Fact(source)) => match asked.get(self, source) {
+                None => Place::first(shares, before, |_| false),
+                Some(value) => {
+                    value.hashed(|bytes| Place::first(shares, before, |share| share.has(share.point_of(bytes))))
+                }
+            },
+        }
+    }
+
+    /// Decides without the index, by a look at every rule.
+    pub(super) fn judge<F: Facts>(&self, facts: &F, watch: &mut impl Watch) -> Decision<'_> {
+        if let Some(reason) = self.reason_without_rules() {
+            return self.by_default(reason);
+        }
+        let mut asked = Asked::new(facts);
+        let decision = (0..self.rules.len()).find_map(|place| self.by_rule(place, &mut asked, watch));
+        decision.unwrap_or_else(|| self.by_default(Reason::Default))
+    }
+
+    fn reason_without_rules(&self) -> Option<Reason> {
+        match self.switch {
+            Switch::On => None,
+            Switch::Off => Some(Reason::Off),
+            Switch::Killed => Some(Reason::Killed),
+        }
+    }
+
+    /// Judges one rule.
+    fn by_rule<'s, F: Facts>(
+        &'s self,
+        place: usize,
+        asked: &mut Asked<'_, F>,
+        watch: &mut impl Watch,
+    ) -> Option<Decision<'s>> {
+        let rule = &self.rules[place];
+        watch.rule(rule);
+        let timed = rule.since.is_some() || rule.until.is_some();
+        let reason = if timed && !rule.is_current(asked.now()) { None } else { self.matches(rule, asked, watch) };
+        let decision = reason.and_then(|reason| self.on_lane(place, reason, asked, watch));
+        watch.end(decision.as_ref().map(|decision| decision.reason));
+        decision
     }
 
     fn matches<F: Facts>(&self, rule: &Rule, asked: &mut Asked<'_, F>, watch: &mut impl Watch) -> Option<Reason> {
@@ -176,12 +241,14 @@ impl RuleSet {
             ShareKey::Random => Some(Share::spread(asked.facts.random())),
             ShareKey::Fact(place) => asked.get(self, place).map(|value| share.point(value)),
         };
-        let within = point.is_some_and(|point| share.points().contains(&point));
+        let within = point.is_some_and(|point| share.has(point));
         watch.share(share, point, within);
         within
     }
 
-    fn by_rule<'s, F: Facts>(
+    // At most once per request, as a rule; apart from the loops that run for every rule.
+    #[inline(never)]
+    fn on_lane<'s, F: Facts>(
         &'s self,
         rule_place: usize,
         reason: Reason,

@@ -28,6 +28,16 @@ impl IpSet {
         self.v4.is_empty() && self.v6.is_empty()
     }
 
+    /// Its IPv4 ranges.
+    pub(super) fn v4(&self) -> &[(u32, u32)] {
+        &self.v4
+    }
+
+    /// Its IPv6 ranges.
+    pub(super) fn v6(&self) -> &[(u128, u128)] {
+        &self.v6
+    }
+
     /// Adds `10.0.0.1` or `10.0.0.0/8`, IPv6 likewise. Many are better collected ([`FromIterator`]).
     ///
     /// # Errors

@@ -4,12 +4,14 @@
 //! of its blocks does (AND inside a block, OR between blocks) and the request is within its share. The settings of the
 //! Java demo become such a list ([`RuleSet::from_settings`]).
 //!
-//! Every fact is looked up once per request at most, whatever the number of rules that ask for it; deciding allocates
-//! nothing, unless a fact has to be decoded or a lane to be filled in.
+//! Every fact is looked up once per request at most, whatever the number of rules that ask for it, and rules that cannot
+//! match are not even looked at ([`index`]); deciding allocates nothing, unless a fact has to be decoded or a lane to be
+//! filled in.
 
 mod decide;
 mod explain;
 mod facts;
+mod index;
 mod ip_set;
 mod jwt;
 mod lint;
@@ -38,6 +40,7 @@ pub use window::Window;
 
 use http::HeaderValue;
 
+use self::index::Index;
 use crate::lane::{Lane, MAX_TOKEN_BYTES};
 
 /// A condition on a request.
@@ -130,6 +133,7 @@ pub struct RuleSet {
     sources: Vec<Source>,
     lanes: Vec<LaneEntry>,
     rules: Vec<Rule>,
+    index: Index,
     default: usize,
     switch: Switch,
     cookie: Option<Box<str>>,
@@ -259,7 +263,8 @@ impl RuleSetBuilder {
     pub fn build(self, default: usize, switch: Switch) -> RuleSet {
         let Self { revision, names: _, sources, lanes, rules, cookie } = self;
         debug_assert!(default < lanes.len() && rules.iter().all(|rule| rule.lane < lanes.len()));
-        RuleSet { revision, sources, lanes, rules, default, switch, cookie }
+        let index = Index::new(&sources, &rules);
+        RuleSet { revision, sources, lanes, rules, index, default, switch, cookie }
     }
 }
 

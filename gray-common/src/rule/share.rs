@@ -1,7 +1,5 @@
 //! Shares: a part of the users, always the same ones.
 
-use std::net::IpAddr;
-
 use twox_hash::XxHash3_64;
 
 use super::Value;
@@ -60,15 +58,23 @@ impl Share {
 
     /// The point of a value.
     pub fn point(&self, value: &Value<'_>) -> u32 {
-        let hash = match value {
-            Value::Text(text) => XxHash3_64::oneshot_with_seed(self.seed, text),
-            Value::Ip(IpAddr::V4(ip)) => XxHash3_64::oneshot_with_seed(self.seed, &ip.octets()),
-            Value::Ip(IpAddr::V6(ip)) => XxHash3_64::oneshot_with_seed(self.seed, &ip.octets()),
-        };
-        Self::spread(hash)
+        value.hashed(|bytes| self.point_of(bytes))
+    }
+
+    /// The point of a value, given as the bytes that are hashed.
+    #[inline]
+    pub(super) fn point_of(&self, bytes: &[u8]) -> u32 {
+        Self::spread(XxHash3_64::oneshot_with_seed(self.seed, bytes))
+    }
+
+    /// Whether it takes a point, of 0 to 9999.
+    #[inline]
+    pub(super) fn has(&self, point: u32) -> bool {
+        point.wrapping_sub(self.start) < self.size
     }
 
     /// The point of a uniformly random number.
+    #[inline]
     pub fn spread(random: u64) -> u32 {
         ((u128::from(random) * u128::from(WHOLE)) >> 64) as u32
     }

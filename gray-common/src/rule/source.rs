@@ -67,6 +67,25 @@ impl<'r> Value<'r> {
         }
     }
 
+    /// The value as an address, which a text may be as well.
+    #[inline]
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Text(text) => std::str::from_utf8(text).ok()?.trim().parse().ok(),
+            Self::Ip(ip) => Some(*ip),
+        }
+    }
+
+    /// What is made of the bytes of it that a share hashes.
+    #[inline]
+    pub(super) fn hashed<T>(&self, made: impl FnOnce(&[u8]) -> T) -> T {
+        match self {
+            Self::Text(text) => made(text),
+            Self::Ip(IpAddr::V4(ip)) => made(&ip.octets()),
+            Self::Ip(IpAddr::V6(ip)) => made(&ip.octets()),
+        }
+    }
+
     /// For people: at most 100 bytes of it.
     pub fn shown(&self) -> String {
         match self {
@@ -101,6 +120,16 @@ impl Source {
                 Some(Value::borrowed(agent.family(text).as_bytes()))
             }
             Self::FirstOf(sources) => sources.iter().find_map(|source| source.get(facts)),
+        }
+    }
+
+    /// Whether the request has it as it is, so that asking for it costs little.
+    pub(super) fn is_ready(&self) -> bool {
+        match self {
+            Self::Header(_) | Self::Query(_) | Self::Cookie(_) => true,
+            Self::Method | Self::Path | Self::Host | Self::Ip => true,
+            Self::CookieJson { .. } | Self::Claim { .. } | Self::City | Self::UserAgent(_) => false,
+            Self::FirstOf(sources) => sources.iter().all(Source::is_ready),
         }
     }
 

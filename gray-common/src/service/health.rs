@@ -1,26 +1,31 @@
 //! What surrounds the routes of every service: health, release context, and the care for what is in flight.
 
 use std::{
+    convert::Infallible,
+    future::Future,
     panic::AssertUnwindSafe,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
+    task::{Context, Poll, ready},
 };
 
 use axum::{
     Json, Router,
     extract::{Request, State},
-    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{future::RouteFuture, get},
 };
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::CatchUnwind};
 use http::{
     HeaderValue, Method, StatusCode,
     header::{ALLOW, CONNECTION},
 };
+use pin_project_lite::pin_project;
 use tower_layer::Layer;
+use tower_service::Service;
 
 use super::{
     Readiness,
@@ -28,7 +33,7 @@ use super::{
 };
 use crate::{
     api::{ApiResult, Code},
-    layer::{Hop, ReleaseLayer},
+    layer::{Hop, ReleaseLayer, ReleaseService},
 };
 
 /// What handlers and life cycle tell each other.
@@ -67,50 +72,113 @@ impl Traffic {
 }
 
 /// The service's routes with `/livez`, `/readyz`, and `/metrics` if there are any, in front of them.
-pub(super) fn surround(
-    app: Router,
-    readiness: Readiness,
+///
+/// A service of its own, not layers and nested routers: those box a future and clone a service each, for every request.
+#[derive(Clone, Debug)]
+pub(super) struct Surrounded {
+    own: Router,
+    has_metrics: bool,
+    app: ReleaseService<Router>,
     traffic: Arc<Traffic>,
-    metrics: Option<Metrics>,
-    hop: Hop,
-) -> Router {
-    // Around the router as a whole, not its routes: a router adds `Allow` outside of the layers of its routes.
-    let app = from_fn_with_state(traffic, accompany).layer(ReleaseLayer::of(Arc::new(hop)).layer(app));
-    let own = Router::new()
-        .route("/livez", get(async || "alive\n"))
-        .route("/readyz", get(ready))
-        .with_state(readiness)
-        .fallback_service(app);
-    match metrics {
-        Some(metrics) => own.merge(Router::new().route("/metrics", get(render)).with_state(metrics)),
-        None => own,
+}
+
+impl Surrounded {
+    pub(super) fn new(
+        app: Router,
+        readiness: Readiness,
+        traffic: Arc<Traffic>,
+        metrics: Option<Metrics>,
+        hop: Hop,
+    ) -> Self {
+        let own =
+            Router::new().route("/livez", get(async || "alive\n")).route("/readyz", get(readyz)).with_state(readiness);
+        let has_metrics = metrics.is_some();
+        let own = match metrics {
+            Some(metrics) => own.merge(Router::new().route("/metrics", get(render)).with_state(metrics)),
+            None => own,
+        };
+        // Around the router as a whole, not its routes: a router adds `Allow` outside of the layers of its routes.
+        Self { own, has_metrics, app: ReleaseLayer::of(Arc::new(hop)).layer(app), traffic }
     }
 }
 
-async fn ready(State(readiness): State<Readiness>) -> Response {
+impl Service<Request> for Surrounded {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Surrounding;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // A router is always ready.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Surrounding {
+        let is_own = match request.uri().path() {
+            "/livez" | "/readyz" => true,
+            "/metrics" => self.has_metrics,
+            _ => false,
+        };
+        if is_own {
+            return Surrounding::Own { answer: self.own.call(request) };
+        }
+        let is_options = request.method() == Method::OPTIONS;
+        let counted = Some(Counted::new(&self.traffic));
+        // A router runs nobody's code before its future is polled.
+        let answer = AssertUnwindSafe(self.app.call(request)).catch_unwind();
+        Surrounding::App { answer, counted, is_options }
+    }
+}
+
+type AppFuture = <ReleaseService<Router> as Service<Request>>::Future;
+
+pin_project! {
+    /// An answer on its way.
+    #[project = SurroundingProjection]
+    pub(super) enum Surrounding {
+        /// Of ours.
+        Own {
+            #[pin]
+            answer: RouteFuture<Infallible>,
+        },
+        /// Of the service.
+        App {
+            #[pin]
+            answer: CatchUnwind<AssertUnwindSafe<AppFuture>>,
+            counted: Option<Counted>,
+            is_options: bool,
+        },
+    }
+}
+
+impl Future for Surrounding {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            SurroundingProjection::Own { answer } => answer.poll(cx),
+            SurroundingProjection::App { answer, counted, is_options } => {
+                let answer = match ready!(answer.poll(cx)) {
+                    Ok(Ok(answer)) => answer,
+                    Ok(Err(never)) => match never {},
+                    Err(_) => panicked(),
+                };
+                let Some(counted) = counted.take() else { return Poll::Ready(Ok(answer)) };
+                Poll::Ready(Ok(counted.finish(answer, *is_options)))
+            }
+        }
+    }
+}
+
+async fn readyz(State(readiness): State<Readiness>) -> Response {
     let reasons = readiness.reasons();
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(serde_json::json!({ "ready": reasons.is_empty(), "reasons": reasons }))).into_response()
 }
 
-async fn accompany(State(traffic): State<Arc<Traffic>>, request: Request, next: Next) -> Response {
-    let is_options = request.method() == Method::OPTIONS;
-    let counted = Counted::new(&traffic);
-    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    drop(counted);
-    let mut answer = answer.unwrap_or_else(|_| {
-        // The panic hook has said where; a caller gets an answer instead of a broken connection.
-        tracing::error!("a handler panicked");
-        (StatusCode::INTERNAL_SERVER_ERROR, Json(ApiResult::<()>::failure(Code::ServerError))).into_response()
-    });
-    if is_options && answer.status() == StatusCode::METHOD_NOT_ALLOWED {
-        answer = options(&answer);
-    }
-    traffic.responded(answer.status());
-    if traffic.is_leaving() {
-        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    answer
+/// The panic hook has said where; a caller gets an answer instead of a broken connection.
+fn panicked() -> Response {
+    tracing::error!("a handler panicked");
+    (StatusCode::INTERNAL_SERVER_ERROR, Json(ApiResult::<()>::failure(Code::ServerError))).into_response()
 }
 
 /// OPTIONS on a route that says nothing of it: the methods it has, as Spring answers by itself.
@@ -121,16 +189,27 @@ fn options(refused: &Response) -> Response {
 }
 
 /// One request in flight; dropped also when the caller goes away.
-struct Counted<'t>(&'t Traffic);
+struct Counted(Arc<Traffic>);
 
-impl<'t> Counted<'t> {
-    fn new(traffic: &'t Traffic) -> Self {
+impl Counted {
+    fn new(traffic: &Arc<Traffic>) -> Self {
         traffic.in_flight.fetch_add(1, Relaxed);
-        Self(traffic)
+        Self(Arc::clone(traffic))
+    }
+
+    fn finish(self, mut answer: Response, is_options: bool) -> Response {
+        if is_options && answer.status() == StatusCode::METHOD_NOT_ALLOWED {
+            answer = options(&answer);
+        }
+        self.0.responded(answer.status());
+        if self.0.is_leaving() {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Relaxed);
     }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, serve::ListenerExt};
+use axum::{Router, ServiceExt, extract::Request, serve::ListenerExt};
 use tokio::{
     sync::{oneshot, watch},
     task::JoinSet,
@@ -17,7 +17,7 @@ use tokio::{
 
 use super::{
     GrayService, Readiness, Registration, ServiceError,
-    health::{Traffic, surround},
+    health::{Surrounded, Traffic},
     metrics::{Metrics, recorder},
 };
 use crate::{
@@ -49,8 +49,8 @@ impl GrayService {
             readiness: readiness.clone(),
             settings: settings.subscribe(),
         });
-        let app = surround(app, readiness, Arc::clone(&traffic), metrics, hop)
-            .into_make_service_with_connect_info::<SocketAddr>();
+        let app = Surrounded::new(app, readiness, Arc::clone(&traffic), metrics, hop);
+        let app = ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(app);
 
         let (close, closed) = oneshot::channel::<()>();
         let listener = listener.tap_io(|stream| {
