@@ -7,6 +7,7 @@ use gray_common::service::ServiceArgs;
 
 use crate::{
     admin::AdminToken,
+    proxy::{AccessLogFormat, AccessLogOptions},
     tls::{ServerTls, TlsError, UpstreamTls},
 };
 
@@ -64,9 +65,40 @@ pub struct GatewayArgs {
     #[arg(long, help_heading = "Gateway", env = "GRAY_WORKERS", value_name = "N")]
     pub workers: Option<std::num::NonZeroUsize>,
 
+    /// Log of all requests.
+    #[command(flatten)]
+    pub access_log: AccessLogArgs,
+
     /// TLS for clients and towards instances.
     #[command(flatten)]
     pub tls: TlsArgs,
+}
+
+/// The flags about the access log.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct AccessLogArgs {
+    /// File to which one line per request is appended, `-` for standard output; opened anew after it was moved or
+    /// deleted. Lines hold the query of a request, never cookies or Authorization
+    #[arg(long, help_heading = "Gateway", env = "GRAY_ACCESS_LOG", value_name = "FILE")]
+    pub access_log: Option<PathBuf>,
+
+    /// How lines look: the Common Log Format with more fields behind it, or JSON
+    #[arg(
+        long,
+        help_heading = "Gateway",
+        env = "GRAY_ACCESS_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
+    pub access_log_format: AccessLogFormat,
+}
+
+impl AccessLogArgs {
+    /// Where to log, if anywhere.
+    pub fn options(&self) -> Option<AccessLogOptions> {
+        let path = self.access_log.clone()?;
+        Some(AccessLogOptions { path, format: self.access_log_format })
+    }
 }
 
 /// The flags about TLS. The files are followed: a new certificate needs no restart.

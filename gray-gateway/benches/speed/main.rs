@@ -3,15 +3,19 @@
 #[path = "../../../gray-common/benches/speed/harness.rs"]
 mod harness;
 
-use std::{fmt::Write as _, hint::black_box};
+use std::{
+    fmt::Write as _,
+    hint::black_box,
+    time::{Duration, Instant},
+};
 
 use gray_common::{GrayStatus, document::Documents, lane::Lane, rule::RuleSet};
 use gray_gateway::{
     dye::{Mark, dye},
-    proxy::strip_request,
+    proxy::{AccessLogFormat, End, Entry, LineWriter, strip_request},
     route::{RequestHead, RouteTable},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use crate::harness::Cases;
 
@@ -32,6 +36,29 @@ fn headers() -> HeaderMap {
         ("x-request-id", "6f1c2d"),
     ];
     sent.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).into_iter().collect()
+}
+
+/// What is logged of a request.
+fn logged() -> Entry<'static> {
+    Entry {
+        began: Instant::now(),
+        duration: Duration::from_micros(1234),
+        client: [203, 0, 113, 7].into(),
+        method: b"GET",
+        target: b"/order-api/order/N0001?page=2",
+        version: Version::HTTP_11,
+        status: Some(200),
+        sent: 1024,
+        received: 0,
+        upstream: Some(Duration::from_micros(1200)),
+        route: Some("order-app"),
+        lane: Some("gray"),
+        rule: Some("gray-users"),
+        service: Some("order-app"),
+        instance: Some("10.0.12.34:7100"),
+        end: End::Complete,
+        request_id: Some(b"6f1c2d0a9b3e4f5a8c7d6e5f4a3b2c1d"),
+    }
 }
 
 /// A table of so many services' routes.
@@ -66,6 +93,17 @@ fn main() {
             dye(black_box(&mut headers), &decision, mark);
         }
     });
+    for (name, format) in [("text", AccessLogFormat::Text), ("json", AccessLogFormat::Json)] {
+        cases.add(format!("access-log/{name}"), move || {
+            let (mut writer, mut lines) = (LineWriter::new(format), Vec::with_capacity(1 << 15));
+            let entry = logged();
+            move || {
+                lines.clear();
+                writer.write(black_box(&entry), &mut lines);
+                black_box(&lines);
+            }
+        });
+    }
     for count in [10, 10_000] {
         cases.add(format!("route/find/{count}"), move || {
             let (table, headers, path) = (table(count), headers(), format!("/api-{}/order/N0001", count - 1));

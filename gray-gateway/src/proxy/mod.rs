@@ -16,9 +16,11 @@
 //! | `files` | answers out of a directory |
 //! | `body` | what happens as bodies end |
 //! | `upgrade` | websocket tunnels |
+//! | `access_log` | one line per request, off the request path |
 //! | `sample` | what is kept of requests for replays |
 //! | `error` | answers of our own |
 
+mod access_log;
 mod body;
 mod check;
 mod clock;
@@ -42,6 +44,9 @@ mod workers;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+pub use access_log::{AccessLogError, AccessLogFormat, AccessLogOptions};
+#[doc(hidden)] // For the benchmarks.
+pub use access_log::{End, Entry, LineWriter};
 #[doc(hidden)] // For the benchmarks.
 pub use headers::strip_request;
 pub use listen::ListenError;
@@ -68,17 +73,20 @@ pub struct ProxyOptions {
     pub upstream_tls: Arc<UpstreamTls>,
     /// Where facts of requests are put for replays; `None`: nowhere.
     pub records: Option<RecordSender>,
+    /// Where to log requests; `None`: nowhere.
+    pub access_log: Option<AccessLogOptions>,
     /// Limits.
     pub limits: Limits,
 }
 
 impl ProxyOptions {
-    /// Listening on `bind`, one worker per core, default limits, no TLS for clients, no records.
+    /// Listening on `bind`, one worker per core, default limits, no TLS for clients, no records, no access
+    /// log.
     pub fn new(bind: SocketAddr) -> Self {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let upstream_tls = Arc::default();
         let limits = Limits::default();
-        Self { bind, workers, share_port: false, tls: None, upstream_tls, records: None, limits }
+        Self { bind, workers, share_port: false, tls: None, upstream_tls, records: None, access_log: None, limits }
     }
 }
 

@@ -26,6 +26,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     Limits,
+    access_log::{AccessLog, Entry},
     clock::{Clock, TICK, ticks},
     connection::{self, ClientIo, Drive, State},
     forwarded::Forwarded,
@@ -55,6 +56,8 @@ type Shared = Arc<ArcSwap<Snapshot>>;
 pub(super) struct Worker {
     pub(super) limits: Limits,
     pub(super) pool: Pool,
+    /// `None`: requests are not logged, and nothing that is only logged needs to be found out.
+    pub(super) access_log: Option<AccessLog>,
     clock: Arc<Clock>,
     http: http1::Builder,
     stats: Stats,
@@ -81,6 +84,7 @@ impl Worker {
         stats: Stats,
         index: usize,
         records: Option<RecordSender>,
+        access_log: Option<AccessLog>,
     ) -> Self {
         let mut snapshots = Cache::new(shared);
         let current = RefCell::new(Rc::new(Held::new(Arc::clone(snapshots.load()))));
@@ -96,6 +100,7 @@ impl Worker {
         Self {
             pool: Pool::new(&limits, tls, Arc::clone(&clock)),
             limits,
+            access_log,
             clock,
             http,
             stats,
@@ -209,6 +214,14 @@ impl Worker {
         }
     }
 
+    /// Logs a request, if requests are logged.
+    #[expect(dead_code, reason = "the request path that calls it is on its way")]
+    pub(super) fn log(&self, entry: &Entry<'_>) {
+        if let Some(log) = &self.access_log {
+            log.log(entry);
+        }
+    }
+
     /// What a pick depends on; the address of the client, for a strategy that keeps clients where they are.
     pub(super) fn draw(&self, strategy: Strategy, subset: &Subset, client: IpAddr) -> Draw {
         let turn = self.turn.get().wrapping_add(1);
@@ -282,11 +295,15 @@ impl Worker {
         let mut pool_swept = 0;
         loop {
             let changed = self.changed.notified();
-            if self.open.get() == 0 && self.pool.is_empty() {
+            let is_logged = self.access_log.as_ref().is_none_or(AccessLog::is_empty);
+            if self.open.get() == 0 && self.pool.is_empty() && is_logged {
                 changed.await;
             }
             tokio::time::sleep(TICK).await;
             let now = self.clock.advance();
+            if let Some(log) = &self.access_log {
+                log.flush();
+            }
             for (state, waker) in self.connections.borrow().values() {
                 if state.sweep(now) {
                     waker.wake_by_ref();

@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{ProxyOptions, TlsListener, listen, stats::Stats, worker::Worker};
+use super::{ProxyOptions, TlsListener, access_log, listen, stats::Stats, worker::Worker};
 use crate::snapshot::Snapshot;
 
 /// Rest after a failed accept: out of file descriptors, most likely.
@@ -33,6 +33,8 @@ pub struct Workers {
     local_tls: Option<SocketAddr>,
     stop: watch::Sender<Option<Instant>>,
     ended: Vec<oneshot::Receiver<usize>>,
+    /// Told when the access log is written.
+    logged: Option<oneshot::Receiver<()>>,
 }
 
 /// One worker's listening sockets.
@@ -44,8 +46,8 @@ struct Listeners<L> {
 /// Binds the ports and starts the workers.
 ///
 /// # Errors
-/// When a port cannot be bound (the error holds a [`ListenError`](super::ListenError)), or a thread or its runtime
-/// cannot be created.
+/// When a port cannot be bound (the error holds a [`ListenError`](super::ListenError)), the access log cannot be opened
+/// (an [`AccessLogError`](super::AccessLogError)), or a thread or its runtime cannot be created.
 pub fn start(options: ProxyOptions, snapshot: Arc<ArcSwap<Snapshot>>, stats: &Stats) -> io::Result<Workers> {
     let count = options.workers.max(1);
     if stats.workers() < count {
@@ -64,6 +66,16 @@ pub fn start(options: ProxyOptions, snapshot: Arc<ArcSwap<Snapshot>>, stats: &St
         tls_listeners = bound.into_iter();
         acceptor = Some(tls.acceptor());
     }
+    let (mut access_logs, mut logged) = (Vec::new().into_iter(), None);
+    if let Some(options) = &options.access_log {
+        let (halves, write) = access_log::open(options, count, stats)?;
+        let (end, has_ended) = oneshot::channel();
+        thread::Builder::new().name("access-log".into()).spawn(move || {
+            write();
+            let _told = end.send(());
+        })?;
+        (access_logs, logged) = (halves.into_iter(), Some(has_ended));
+    }
     let (stop, stopping) = watch::channel(None);
     let (report, reports) = mpsc::channel();
     let mut ended = Vec::new();
@@ -71,7 +83,7 @@ pub fn start(options: ProxyOptions, snapshot: Arc<ArcSwap<Snapshot>>, stats: &St
         let listeners = Listeners { plain, tls: tls_listeners.next().zip(acceptor.clone()) };
         let (end, has_ended) = oneshot::channel();
         let (limits, snapshot, stats) = (options.limits.clone(), Arc::clone(&snapshot), stats.clone());
-        let records = options.records.clone();
+        let (records, access_log) = (options.records.clone(), access_logs.next());
         let (upstream_tls, stopping, report) = (Arc::clone(&options.upstream_tls), stopping.clone(), report.clone());
         thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
             let ready = runtime(listeners);
@@ -82,11 +94,14 @@ pub fn start(options: ProxyOptions, snapshot: Arc<ArcSwap<Snapshot>>, stats: &St
             // Nobody listens when `start` failed on another worker; then we end by `stopping`.
             let _told = report.send(outcome);
             if let Some((runtime, listeners)) = ready {
-                let worker = Rc::new(Worker::new(limits, upstream_tls, snapshot, stats, index, records));
-                let cut_off = runtime.block_on(run(worker, listeners, stopping));
+                let worker = Rc::new(Worker::new(limits, upstream_tls, snapshot, stats, index, records, access_log));
+                let cut_off = runtime.block_on(run(Rc::clone(&worker), listeners, stopping));
                 // Takes every task along, and with it the rest of the connections.
                 drop(runtime);
                 let _told = end.send(cut_off);
+                if let Some(log) = &worker.access_log {
+                    log.finish();
+                }
             }
         })?;
         ended.push(has_ended);
@@ -99,7 +114,7 @@ pub fn start(options: ProxyOptions, snapshot: Arc<ArcSwap<Snapshot>>, stats: &St
     if let Some(address) = local_tls {
         tracing::info!(%address, "listening for TLS");
     }
-    Ok(Workers { local, local_tls, stop, ended })
+    Ok(Workers { local, local_tls, stop, ended, logged })
 }
 
 impl Workers {
@@ -126,6 +141,11 @@ impl Workers {
                 Ok(Ok(count)) => cut_off += count,
                 Ok(Err(_)) | Err(_) => tracing::error!("a worker did not end properly"),
             }
+        }
+        if let Some(logged) = self.logged
+            && tokio::time::timeout(GRACE, logged).await.is_err()
+        {
+            tracing::error!("the access log takes too long to write: its last lines are lost");
         }
         cut_off
     }
