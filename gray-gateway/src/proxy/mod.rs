@@ -5,6 +5,7 @@
 //! | module | what |
 //! |---|---|
 //! | `workers` | bind, start, drain |
+//! | `accept` | accept, hand over to a worker with fewer connections |
 //! | `worker` | what one thread owns |
 //! | `held` | its hold on the snapshot, how decisions look on the wire |
 //! | `connection` | one client connection, plain or TLS, its time limits |
@@ -20,6 +21,7 @@
 //! | `sample` | what is kept of requests for replays |
 //! | `error` | answers of our own |
 
+mod accept;
 mod access_log;
 mod body;
 mod check;

@@ -55,6 +55,11 @@ impl WorkerStats {
         self.responses[class - 1].add();
     }
 
+    /// Open client connections.
+    pub(super) fn open(&self) -> u64 {
+        difference(self.disconnections.0.load(Relaxed), || self.connections.0.load(Relaxed))
+    }
+
     pub(super) fn decided(&self, status: GrayStatus) {
         self.decisions[status as usize].add();
     }
@@ -166,6 +171,11 @@ impl Stats {
     /// `start` sees to it that every worker has a slot of its own.
     pub(super) fn worker(&self, index: usize) -> &WorkerStats {
         &self.workers[index % self.workers.len()]
+    }
+
+    /// Open client connections of each worker.
+    pub fn connections(&self) -> Vec<u64> {
+        self.workers.iter().map(WorkerStats::open).collect()
     }
 
     /// Adds up the workers' counters.

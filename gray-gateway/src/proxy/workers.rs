@@ -10,19 +10,20 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use futures_util::FutureExt;
 use tokio::{
-    net::TcpStream,
     runtime::{Builder, LocalOptions, LocalRuntime},
     sync::{oneshot, watch},
 };
-use tokio_rustls::TlsAcceptor;
 
-use super::{ProxyOptions, TlsListener, access_log, listen, stats::Stats, worker::Worker};
+use super::{
+    ProxyOptions, TlsListener,
+    accept::{self, Listeners, Peers, Stopping},
+    access_log, listen,
+    stats::Stats,
+    worker::Worker,
+};
 use crate::snapshot::Snapshot;
 
-/// Rest after a failed accept: out of file descriptors, most likely.
-const ACCEPT_REST: Duration = Duration::from_millis(50);
 /// What a worker may take beyond the drain to take itself apart.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -35,12 +36,6 @@ pub struct Workers {
     ended: Vec<oneshot::Receiver<usize>>,
     /// Told when the access log is written.
     logged: Option<oneshot::Receiver<()>>,
-}
-
-/// One worker's listening sockets.
-struct Listeners<L> {
-    plain: L,
-    tls: Option<(L, TlsAcceptor)>,
 }
 
 /// Binds the ports and starts the workers.
@@ -79,7 +74,7 @@ pub fn start(options: ProxyOptions, snapshot: Arc<ArcSwap<Snapshot>>, stats: &St
     let (stop, stopping) = watch::channel(None);
     let (report, reports) = mpsc::channel();
     let mut ended = Vec::new();
-    for (index, plain) in listeners.into_iter().enumerate() {
+    for (index, (plain, peers)) in listeners.into_iter().zip(Peers::new(count, stats)).enumerate() {
         let listeners = Listeners { plain, tls: tls_listeners.next().zip(acceptor.clone()) };
         let (end, has_ended) = oneshot::channel();
         let (limits, snapshot, stats) = (options.limits.clone(), Arc::clone(&snapshot), stats.clone());
@@ -95,7 +90,7 @@ pub fn start(options: ProxyOptions, snapshot: Arc<ArcSwap<Snapshot>>, stats: &St
             let _told = report.send(outcome);
             if let Some((runtime, listeners)) = ready {
                 let worker = Rc::new(Worker::new(limits, upstream_tls, snapshot, stats, index, records, access_log));
-                let cut_off = runtime.block_on(run(Rc::clone(&worker), listeners, stopping));
+                let cut_off = runtime.block_on(run(Rc::clone(&worker), listeners, peers, stopping));
                 // Takes every task along, and with it the rest of the connections.
                 drop(runtime);
                 let _told = end.send(cut_off);
@@ -155,65 +150,24 @@ fn runtime(listeners: Listeners<TcpListener>) -> io::Result<(LocalRuntime, Liste
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let listeners = {
         let _inside = runtime.enter();
-        let Listeners { plain, tls } = listeners;
-        let tls = tls.map(|(listener, acceptor)| Ok::<_, io::Error>((from_std(listener)?, acceptor))).transpose()?;
-        Listeners { plain: from_std(plain)?, tls }
+        listeners.into_tokio()?
     };
     Ok((runtime, listeners))
-}
-
-fn from_std(listener: TcpListener) -> io::Result<tokio::net::TcpListener> {
-    tokio::net::TcpListener::from_std(listener)
 }
 
 /// One worker's life; returns how many connections were still open at its end.
 async fn run(
     worker: Rc<Worker>,
     listeners: Listeners<tokio::net::TcpListener>,
-    stopping: watch::Receiver<Option<Instant>>,
+    peers: Peers,
+    stopping: Stopping,
 ) -> usize {
     let sweeper = Rc::clone(&worker);
     tokio::task::spawn_local(async move { sweeper.sweep().await });
-    let Listeners { plain, tls } = listeners;
-    let plain = accept(plain, &worker, stopping.clone(), |socket, peer| worker.accept(socket, peer));
-    match tls {
-        None => plain.await,
-        Some((tls, acceptor)) => {
-            let serve = |socket, peer| worker.accept_tls(socket, peer, &acceptor);
-            tokio::join!(plain, accept(tls, &worker, stopping.clone(), serve));
-        }
-    }
+    accept::run(&worker, listeners, peers, stopping.clone()).await;
     worker.drain();
     // No deadline: the handle was dropped.
     let deadline = stopping.borrow().unwrap_or_else(Instant::now);
     let _in_time = tokio::time::timeout_at(deadline.into(), worker.closed()).await;
     worker.open()
-}
-
-/// Accepts until told to stop.
-async fn accept(
-    listener: tokio::net::TcpListener,
-    worker: &Worker,
-    mut stopping: watch::Receiver<Option<Instant>>,
-    serve: impl Fn(TcpStream, SocketAddr),
-) {
-    loop {
-        tokio::select! {
-            biased;
-            _ = stopping.changed() => break,
-            accepted = listener.accept() => match accepted {
-                Ok((socket, peer)) => serve(socket, peer),
-                Err(error) => {
-                    if worker.may_warn("accept") {
-                        tracing::warn!(%error, "cannot accept connections; trying on");
-                    }
-                    tokio::time::sleep(ACCEPT_REST).await;
-                }
-            },
-        }
-    }
-    // What the kernel has accepted on our behalf belongs to us still.
-    while let Some(Ok((socket, peer))) = listener.accept().now_or_never() {
-        serve(socket, peer);
-    }
 }

@@ -8,6 +8,7 @@ mod gray;
 mod lane_targets;
 mod lanes;
 mod life;
+mod spread;
 mod support;
 mod tls;
 mod upstream;
