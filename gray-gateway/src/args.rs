@@ -152,6 +152,20 @@ mod tests {
     }
 
     #[test]
+    fn the_access_log_is_off_or_text_unless_asked_for() {
+        let options = |args: &[&str]| {
+            let args = GatewayArgs::try_parse_from([&["gray-gateway"], args].concat());
+            args.map(|args| args.access_log.options()).map_err(|error| error.to_string())
+        };
+        let log = |path: &str, format| Ok(Some(AccessLogOptions { path: path.into(), format }));
+        assert_eq!(options(&["--access-log-format", "json"]), Ok(None));
+        assert_eq!(options(&["--access-log", "-"]), log("-", AccessLogFormat::Text));
+        let json = ["--access-log", "a.log", "--access-log-format", "json"];
+        assert_eq!(options(&json), log("a.log", AccessLogFormat::Json));
+        assert!(options(&["--access-log-format", "xml"]).is_err_and(|error| error.contains("text, json")));
+    }
+
+    #[test]
     fn certificate_and_key_come_together() {
         let parse = |args: &[&str]| GatewayArgs::try_parse_from([&["gray-gateway"], args].concat());
         for (args, missing) in [
