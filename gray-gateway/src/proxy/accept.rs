@@ -3,8 +3,11 @@
 //! The kernel spreads connections over the listeners by a hash of their addresses: of 64, one of two workers gets 6 more
 //! than the other, and every tenth time 14 more. A keep-alive connection may stay for hours, so the worker that accepts
 //! one looks at another, drawn at random, and hands the connection over when that has fewer. After that it stays.
+//! Where connections come and go by the thousand, gaps close by themselves and handing over is not worth its price: so
+//! many are handed over at once and per tick, no more.
 
 use std::{
+    cell::Cell,
     net::{self, SocketAddr},
     rc::Rc,
     sync::Arc,
@@ -20,9 +23,12 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{stats::Stats, worker::Worker};
 
-/// A connection is handed over to a worker that has at least so many fewer. Handing over costs what a small request
-/// costs; one or two connections more are not worth it.
+/// A connection is handed over to a worker that has at least so many fewer.
 const MARGIN: u64 = 2;
+/// Connections that a worker hands over at once, after a quiet time.
+const AT_ONCE: u64 = 128;
+/// Connections that a worker hands over per tick of the clock.
+const PER_TICK: u64 = 16;
 /// Connections on their way to one worker; it keeps what it accepts while there are more.
 const IN_TRANSIT: usize = 128;
 /// Rest after a failed accept: out of file descriptors, most likely.
@@ -88,9 +94,15 @@ struct Balance<'a> {
     index: usize,
     stats: &'a Stats,
     inboxes: &'a [mpsc::Sender<Handed>],
+    /// Connections that may be handed over, as of a tick.
+    left: Cell<(u64, u64)>,
 }
 
-impl Balance<'_> {
+impl<'a> Balance<'a> {
+    fn new(index: usize, stats: &'a Stats, inboxes: &'a [mpsc::Sender<Handed>]) -> Self {
+        Self { index, stats, inboxes, left: Cell::new((AT_ONCE, 0)) }
+    }
+
     /// Open connections of a worker, and those on their way to it.
     fn load(&self, worker: usize) -> u64 {
         let inbox = &self.inboxes[worker];
@@ -98,9 +110,12 @@ impl Balance<'_> {
     }
 
     /// A place with another worker that should have the next connection; `None`: it stays here.
-    fn elsewhere(&self) -> Option<mpsc::Permit<'_, Handed>> {
+    fn elsewhere(&self, now: u64) -> Option<mpsc::Permit<'a, Handed>> {
+        let (left, tick) = self.left.get();
+        let left = AT_ONCE.min(left + PER_TICK * now.saturating_sub(tick).min(AT_ONCE));
+        self.left.set((left, now));
         let others = self.inboxes.len() - 1;
-        if others == 0 {
+        if others == 0 || left == 0 {
             return None;
         }
         let drawn = fastrand::usize(..others);
@@ -109,14 +124,16 @@ impl Balance<'_> {
             return None;
         }
         // It takes nothing any more when it is stopping.
-        self.inboxes[other].try_reserve().ok()
+        let place = self.inboxes[other].try_reserve().ok()?;
+        self.left.set((left - 1, now));
+        Some(place)
     }
 }
 
 /// Accepts, on all listeners and from other workers, until told to stop.
 pub(super) async fn run(worker: &Rc<Worker>, listeners: Listeners<TcpListener>, peers: Peers, stopping: Stopping) {
     let Peers { index, stats, inboxes, inbox } = peers;
-    let balance = Balance { index, stats: &stats, inboxes: &inboxes };
+    let balance = Balance::new(index, &stats, &inboxes);
     let (plain, acceptor) = (listeners.plain, listeners.tls.as_ref().map(|(_, acceptor)| acceptor.clone()));
     let serve = |by, socket, peer| match (by, &acceptor) {
         (By::Tls, Some(acceptor)) => worker.accept_tls(socket, peer, acceptor),
@@ -147,7 +164,7 @@ async fn accept(
             biased;
             _ = stopping.changed() => break,
             accepted = listener.accept() => match accepted {
-                Ok((socket, peer)) => match balance.elsewhere() {
+                Ok((socket, peer)) => match balance.elsewhere(worker.now()) {
                     None => serve(by, socket, peer),
                     Some(place) => hand_over(place, by, socket, peer),
                 },
@@ -203,10 +220,6 @@ mod tests {
 
     use super::*;
 
-    fn balance<'a>(stats: &'a Stats, inboxes: &'a [mpsc::Sender<Handed>]) -> Balance<'a> {
-        Balance { index: 0, stats, inboxes }
-    }
-
     async fn connection() -> (net::TcpStream, Handed) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
         let client = net::TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
@@ -219,7 +232,8 @@ mod tests {
         let stats = Stats::new(2);
         let (inboxes, mut receivers): (Vec<_>, Vec<_>) = (0..2).map(|_| mpsc::channel(IN_TRANSIT)).unzip();
         let open = |worker: usize, count| stats.worker(worker).connections.add_many(count);
-        let is_handed = || balance(&stats, &inboxes).elsewhere().is_some();
+        let balance = Balance::new(0, &stats, &inboxes);
+        let is_handed = || balance.elsewhere(0).is_some();
         assert!(!is_handed());
         open(0, 1);
         assert!(!is_handed(), "one more is no reason");
@@ -227,9 +241,9 @@ mod tests {
         assert!(is_handed());
         // What is on its way counts.
         let (_client, handed) = connection().await;
-        balance(&stats, &inboxes).elsewhere().expect("a place").send(handed);
+        balance.elsewhere(0).expect("a place").send(handed);
         assert!(!is_handed());
-        assert_eq!(balance(&stats, &inboxes).load(1), 1);
+        assert_eq!(balance.load(1), 1);
         assert!(receivers[1].recv().await.is_some());
         assert!(is_handed());
         // So does what was closed.
@@ -239,7 +253,19 @@ mod tests {
         assert!(is_handed());
         receivers[1].close();
         assert!(!is_handed(), "it is stopping");
-        assert!(balance(&Stats::new(1), &inboxes[..1]).elsewhere().is_none(), "there is no other");
+        let alone = Stats::new(1);
+        assert!(Balance::new(0, &alone, &inboxes[..1]).elsewhere(0).is_none(), "there is no other");
+    }
+
+    #[tokio::test]
+    async fn so_many_are_handed_over_at_once_and_per_tick() {
+        let stats = Stats::new(2);
+        let (inboxes, _receivers): (Vec<_>, Vec<_>) = (0..2).map(|_| mpsc::channel(IN_TRANSIT)).unzip();
+        stats.worker(0).connections.add_many(10);
+        let balance = Balance::new(0, &stats, &inboxes);
+        let handed = |now| (0..1000).filter(|_| balance.elsewhere(now).is_some()).count() as u64;
+        assert_eq!([handed(0), handed(0), handed(1), handed(1), handed(3)], [AT_ONCE, 0, PER_TICK, 0, 2 * PER_TICK]);
+        assert_eq!(handed(u64::MAX), AT_ONCE);
     }
 
     #[tokio::test]

@@ -214,6 +214,11 @@ impl Worker {
         }
     }
 
+    /// The tick.
+    pub(super) fn now(&self) -> u64 {
+        self.clock.now()
+    }
+
     /// Logs a request, if requests are logged.
     #[expect(dead_code, reason = "the request path that calls it is on its way")]
     pub(super) fn log(&self, entry: &Entry<'_>) {
