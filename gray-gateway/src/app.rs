@@ -22,7 +22,7 @@ use crate::{
     admin::{self, Access, Admin},
     args::{DEFAULT_PORT, DEFAULT_TLS_PORT, GatewayArgs, SERVICE},
     control::{CitySource, ControlLoop, GatewayConfig},
-    proxy::{self, ListenError, ProxyOptions, Stats, TlsListener, Workers},
+    proxy::{self, AccessLogError, ListenError, ProxyOptions, Stats, TlsListener, Workers},
     record::{self, RecordCollector},
     snapshot::Snapshot,
     tls,
@@ -53,7 +53,7 @@ impl Application {
     /// Binds the ports, then connects the control plane in the background. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// A port in use, a certificate that cannot be used, flags that contradict each other; never an unreachable
+    /// A port in use, a certificate that cannot be used, an access log that cannot be opened, flags that contradict each other; never an unreachable
     /// registry.
     pub async fn build(args: &GatewayArgs) -> anyhow::Result<Self> {
         let service = &args.service;
@@ -67,6 +67,7 @@ impl Application {
         options.upstream_tls = Arc::clone(&upstream_tls);
         let (records, collector) = record::channel(args.replay_buffer as usize).unzip();
         options.records = records;
+        options.access_log = args.access_log.options();
         let stats = Stats::new(options.workers);
         let shared = Arc::new(ArcSwap::from_pointee(Snapshot::empty()));
         let workers = proxy::start(options, Arc::clone(&shared), &stats).map_err(|error| start_error(bind, error))?;
@@ -200,8 +201,11 @@ async fn warm(mut settings: watch::Receiver<SettingsState<GatewayConfig>>, regis
     }
 }
 
-/// Says which of the two ports it was.
+/// Says what it was: the access log, or which of the two ports.
 fn start_error(bind: SocketAddr, error: io::Error) -> anyhow::Error {
+    if error.get_ref().is_some_and(|inner| inner.is::<AccessLogError>()) {
+        return anyhow::Error::new(error).context("--access-log, GRAY_ACCESS_LOG");
+    }
     let listen = error.get_ref().and_then(|inner| inner.downcast_ref::<ListenError>());
     match listen.map(|error| error.address).filter(|address| *address != bind) {
         None => bind_error(bind, error).into(),

@@ -7,6 +7,7 @@ use gray_common::service::ServiceArgs;
 
 use crate::{
     admin::AdminToken,
+    proxy::{AccessLogFormat, AccessLogOptions},
     tls::{ServerTls, TlsError, UpstreamTls},
 };
 
@@ -64,9 +65,40 @@ pub struct GatewayArgs {
     #[arg(long, help_heading = "Gateway", env = "GRAY_WORKERS", value_name = "N")]
     pub workers: Option<std::num::NonZeroUsize>,
 
+    /// Log of all requests.
+    #[command(flatten)]
+    pub access_log: AccessLogArgs,
+
     /// TLS for clients and towards instances.
     #[command(flatten)]
     pub tls: TlsArgs,
+}
+
+/// The flags about the access log.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct AccessLogArgs {
+    /// File to which one line per request is appended, `-` for standard output; opened anew after it was moved or
+    /// deleted. Lines hold the query of a request, never cookies or Authorization
+    #[arg(long, help_heading = "Gateway", env = "GRAY_ACCESS_LOG", value_name = "FILE")]
+    pub access_log: Option<PathBuf>,
+
+    /// How lines look: the Common Log Format with more fields behind it, or JSON
+    #[arg(
+        long,
+        help_heading = "Gateway",
+        env = "GRAY_ACCESS_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
+    pub access_log_format: AccessLogFormat,
+}
+
+impl AccessLogArgs {
+    /// Where to log, if anywhere.
+    pub fn options(&self) -> Option<AccessLogOptions> {
+        let path = self.access_log.clone()?;
+        Some(AccessLogOptions { path, format: self.access_log_format })
+    }
 }
 
 /// The flags about TLS. The files are followed: a new certificate needs no restart.
@@ -117,6 +149,20 @@ mod tests {
     fn healthcheck_takes_the_admin_port() {
         let args = GatewayArgs::try_parse_from(["gray-gateway", "healthcheck", "--admin-port", "17001"]);
         assert_eq!(args.expect("valid").admin_port, 17_001);
+    }
+
+    #[test]
+    fn the_access_log_is_off_or_text_unless_asked_for() {
+        let options = |args: &[&str]| {
+            let args = GatewayArgs::try_parse_from([&["gray-gateway"], args].concat());
+            args.map(|args| args.access_log.options()).map_err(|error| error.to_string())
+        };
+        let log = |path: &str, format| Ok(Some(AccessLogOptions { path: path.into(), format }));
+        assert_eq!(options(&["--access-log-format", "json"]), Ok(None));
+        assert_eq!(options(&["--access-log", "-"]), log("-", AccessLogFormat::Text));
+        let json = ["--access-log", "a.log", "--access-log-format", "json"];
+        assert_eq!(options(&json), log("a.log", AccessLogFormat::Json));
+        assert!(options(&["--access-log-format", "xml"]).is_err_and(|error| error.contains("text, json")));
     }
 
     #[test]

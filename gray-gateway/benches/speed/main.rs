@@ -3,16 +3,22 @@
 #[path = "../../../gray-common/benches/speed/harness.rs"]
 mod harness;
 
-use std::{collections::HashMap, fmt::Write as _, hint::black_box, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt::Write as _,
+    hint::black_box,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use gray_common::{Instance, InstanceSet, document::Documents, settings::check};
 use gray_gateway::{
     control::GatewayConfig,
-    proxy::HeadBench,
+    proxy::{AccessLogFormat, End, Entry, HeadBench, LineWriter},
     route::{RequestHead, RouteTable},
     snapshot::{ServiceSnapshot, Snapshot},
 };
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, Version};
 
 use crate::harness::Cases;
 
@@ -42,6 +48,29 @@ fn snapshot() -> Snapshot {
     Snapshot { rules: config.rules, routes: config.routes, services, ..Snapshot::empty() }
 }
 
+/// What is logged of a request.
+fn logged() -> Entry<'static> {
+    Entry {
+        began: Instant::now(),
+        duration: Duration::from_micros(1234),
+        client: [203, 0, 113, 7].into(),
+        method: b"GET",
+        target: b"/order-api/order/N0001?page=2",
+        version: Version::HTTP_11,
+        status: Some(200),
+        sent: 1024,
+        received: 0,
+        upstream: Some(Duration::from_micros(1200)),
+        route: Some("order-app"),
+        lane: Some("gray"),
+        rule: Some("gray-users"),
+        service: Some("order-app"),
+        instance: Some("10.0.12.34:7100"),
+        end: End::Complete,
+        request_id: Some(b"6f1c2d0a9b3e4f5a8c7d6e5f4a3b2c1d"),
+    }
+}
+
 /// A table of so many services' routes.
 fn table(count: usize) -> RouteTable {
     let mut text = "spring.cloud.gateway.routes:\n".to_owned();
@@ -60,6 +89,17 @@ fn main() {
         let mut bench = HeadBench::new(snapshot());
         move || assert!(black_box(bench.run(black_box(REQUEST.as_bytes()))).is_some())
     });
+    for (name, format) in [("text", AccessLogFormat::Text), ("json", AccessLogFormat::Json)] {
+        cases.add(format!("access-log/{name}"), move || {
+            let (mut writer, mut lines) = (LineWriter::new(format), Vec::with_capacity(1 << 15));
+            let entry = logged();
+            move || {
+                lines.clear();
+                writer.write(black_box(&entry), &mut lines);
+                black_box(&lines);
+            }
+        });
+    }
     for count in [10, 10_000] {
         cases.add(format!("route/find/{count}"), move || {
             let (table, headers, path) = (table(count), HeaderMap::new(), format!("/api-{}/order/N0001", count - 1));

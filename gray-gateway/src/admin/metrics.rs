@@ -33,6 +33,11 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_gauge!("gray_gateway_replay_records", Unit::Count, "Requests of which facts are kept for replays");
     describe_counter!("gray_gateway_replay_recorded_total", Unit::Count, "Requests kept for replays");
     describe_counter!("gray_gateway_replay_dropped_total", Unit::Count, "Requests that were to be kept and were not");
+    describe_counter!(
+        "gray_gateway_access_log_dropped_total",
+        Unit::Count,
+        "Lines missing in the access log, by reason"
+    );
     describe_gauge!("gray_gateway_ready", Unit::Count, "1 while /readyz answers 200");
     Ok(handle)
 }
@@ -73,6 +78,9 @@ fn record(admin: &Admin) {
     counter!("gray_gateway_replay_recorded_total").absolute(stats.recorded);
     counter!("gray_gateway_replay_dropped_total").absolute(stats.unrecorded);
     gauge!("gray_gateway_replay_records").set(admin.records.as_ref().map_or(0, |records| records.len()) as f64);
+    for (reason, count) in [("queue_full", stats.log_dropped), ("write_failed", stats.log_failed)] {
+        counter!("gray_gateway_access_log_dropped_total", "reason" => reason).absolute(count);
+    }
     let findings = Arc::clone(&admin.snapshot.load().findings);
     for severity in Severity::ALL {
         let count = findings.iter().filter(|finding| finding.severity == severity).count();

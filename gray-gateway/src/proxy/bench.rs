@@ -26,7 +26,7 @@ impl HeadBench {
     /// Under this snapshot.
     pub fn new(snapshot: Snapshot) -> Self {
         let shared = Arc::new(ArcSwap::from_pointee(snapshot));
-        let worker = Worker::new(Limits::default(), Arc::default(), shared, Stats::new(1), 0, None);
+        let worker = Worker::new(Limits::default(), Arc::default(), shared, Stats::new(1), 0, None, None);
         let held = worker.snapshot();
         let forwarded = Forwarded::new(SocketAddr::from(([127, 0, 0, 1], 4321)), Scheme::Http);
         Self { worker, held, forwarded, out: Vec::new() }

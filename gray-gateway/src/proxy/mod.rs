@@ -5,6 +5,7 @@
 //! | module | what |
 //! |---|---|
 //! | `workers` | bind, start, drain |
+//! | `accept` | accept, hand over to a worker with fewer connections |
 //! | `worker` | what one thread owns |
 //! | `held` | its hold on the snapshot, how decisions look on the wire |
 //! | `connection`, `state` | one client connection, its time limits |
@@ -20,8 +21,11 @@
 //! | `socket`, `buffer` | streams and memory |
 //! | `files` | answers out of a directory |
 //! | `error`, `reply` | answers of our own |
+//! | `access_log` | one line per request, off the request path |
 //! | `sample` | what is kept of requests for replays |
 
+mod accept;
+mod access_log;
 mod attempt;
 mod bench;
 mod buffer;
@@ -52,6 +56,9 @@ mod workers;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+pub use access_log::{AccessLogError, AccessLogFormat, AccessLogOptions};
+#[doc(hidden)] // For the benchmarks.
+pub use access_log::{End, Entry, LineWriter};
 #[doc(hidden)]
 pub use bench::HeadBench;
 pub use listen::ListenError;
@@ -78,17 +85,20 @@ pub struct ProxyOptions {
     pub upstream_tls: Arc<UpstreamTls>,
     /// Where facts of requests are put for replays; `None`: nowhere.
     pub records: Option<RecordSender>,
+    /// Where to log requests; `None`: nowhere.
+    pub access_log: Option<AccessLogOptions>,
     /// Limits.
     pub limits: Limits,
 }
 
 impl ProxyOptions {
-    /// Listening on `bind`, one worker per core, default limits, no TLS for clients, no records.
+    /// Listening on `bind`, one worker per core, default limits, no TLS for clients, no records, no access
+    /// log.
     pub fn new(bind: SocketAddr) -> Self {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let upstream_tls = Arc::default();
         let limits = Limits::default();
-        Self { bind, workers, share_port: false, tls: None, upstream_tls, records: None, limits }
+        Self { bind, workers, share_port: false, tls: None, upstream_tls, records: None, access_log: None, limits }
     }
 }
 

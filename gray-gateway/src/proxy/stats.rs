@@ -14,7 +14,7 @@ pub struct Stats {
     workers: Arc<[WorkerStats]>,
 }
 
-/// One worker's counters. Only that worker writes them, so an increment is a load and a store; two cache lines of
+/// One worker's counters. Only that worker writes them (`log_failed`: the access log's thread), so an increment is a load and a store; two cache lines of
 /// its own, so that workers do not slow each other down.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -32,6 +32,8 @@ pub(super) struct WorkerStats {
     pub(super) disconnections: Counter,
     pub(super) recorded: Counter,
     pub(super) unrecorded: Counter,
+    pub(super) log_dropped: Counter,
+    pub(super) log_failed: Counter,
 }
 
 #[derive(Debug, Default)]
@@ -39,7 +41,11 @@ pub(super) struct Counter(AtomicU64);
 
 impl Counter {
     pub(super) fn add(&self) {
-        self.0.store(self.0.load(Relaxed).wrapping_add(1), Relaxed);
+        self.add_many(1);
+    }
+
+    pub(super) fn add_many(&self, count: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(count), Relaxed);
     }
 }
 
@@ -47,6 +53,11 @@ impl WorkerStats {
     pub(super) fn responded(&self, status: StatusCode) {
         let class = usize::from(status.as_u16() / 100).clamp(1, 5);
         self.responses[class - 1].add();
+    }
+
+    /// Open client connections.
+    pub(super) fn open(&self) -> u64 {
+        difference(self.disconnections.0.load(Relaxed), || self.connections.0.load(Relaxed))
     }
 
     pub(super) fn decided(&self, status: GrayStatus) {
@@ -133,6 +144,10 @@ pub struct StatsSnapshot {
     pub recorded: u64,
     /// Requests that were to be kept and were not: too long, or too many at once.
     pub unrecorded: u64,
+    /// Lines of the access log that were dropped: written too slowly.
+    pub log_dropped: u64,
+    /// Lines of the access log that could not be written.
+    pub log_failed: u64,
 }
 
 impl StatsSnapshot {
@@ -158,6 +173,11 @@ impl Stats {
         &self.workers[index % self.workers.len()]
     }
 
+    /// Open client connections of each worker.
+    pub fn connections(&self) -> Vec<u64> {
+        self.workers.iter().map(WorkerStats::open).collect()
+    }
+
     /// Adds up the workers' counters.
     pub fn snapshot(&self) -> StatsSnapshot {
         let sum = |read: &dyn Fn(&WorkerStats) -> &Counter| {
@@ -173,6 +193,8 @@ impl Stats {
             retries: sum(&|w| &w.retries),
             recorded: sum(&|w| &w.recorded),
             unrecorded: sum(&|w| &w.unrecorded),
+            log_dropped: sum(&|w| &w.log_dropped),
+            log_failed: sum(&|w| &w.log_failed),
             // `ended` first: a request that ends in between must not make the difference negative.
             in_flight: difference(sum(&|w| &w.ended), || sum(&|w| &w.began)),
             connections: difference(sum(&|w| &w.disconnections), || sum(&|w| &w.connections)),

@@ -16,11 +16,13 @@ use gray_common::{
     clock::uptime_ms,
     rule::{Decision, Facts},
 };
+use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
 use tokio::{net::TcpStream, sync::Notify};
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use super::{
     Limits,
+    access_log::{AccessLog, Entry},
     buffer::Buffers,
     clock::{Clock, TICK, ticks},
     connection::{self, Connection},
@@ -53,6 +55,8 @@ pub(super) struct Worker {
     pub(super) limits: Limits,
     pub(super) pool: Pool,
     pub(super) buffers: Buffers,
+    /// `None`: requests are not logged, and nothing that is only logged needs to be found out.
+    pub(super) access_log: Option<AccessLog>,
     clock: Rc<Clock>,
     /// The `Date` line, as of a tick.
     date: RefCell<(u64, String)>,
@@ -80,6 +84,7 @@ impl Worker {
         stats: Stats,
         index: usize,
         records: Option<RecordSender>,
+        access_log: Option<AccessLog>,
     ) -> Self {
         let mut snapshots = Cache::new(shared);
         let current = RefCell::new(Rc::new(Held::new(Arc::clone(snapshots.load()))));
@@ -88,6 +93,7 @@ impl Worker {
             pool: Pool::new(&limits, tls, Rc::clone(&clock)),
             buffers: Buffers::default(),
             limits,
+            access_log,
             clock,
             date: RefCell::default(),
             stats,
@@ -155,7 +161,7 @@ impl Worker {
         let mut date = self.date.borrow_mut();
         let now = self.clock.now();
         if date.0 != now || date.1.is_empty() {
-            *date = (now, format!("date: {}\r\n", httpdate::fmt_http_date(std::time::SystemTime::now())));
+            *date = (now, date_line());
         }
         out.extend_from_slice(date.1.as_bytes());
     }
@@ -201,6 +207,19 @@ impl Worker {
         let HandedOver { kept, dropped } = self.sampler.hand_over();
         (0..kept).for_each(|_| self.stats().recorded.add());
         (0..dropped).for_each(|_| self.stats().unrecorded.add());
+    }
+
+    /// The tick.
+    pub(super) fn now(&self) -> u64 {
+        self.clock.now()
+    }
+
+    /// Logs a request, if requests are logged.
+    #[expect(dead_code, reason = "the request path that calls it is on its way")]
+    pub(super) fn log(&self, entry: &Entry<'_>) {
+        if let Some(log) = &self.access_log {
+            log.log(entry);
+        }
     }
 
     /// What a pick depends on; the address of the client, for a strategy that keeps clients where they are.
@@ -276,12 +295,16 @@ impl Worker {
         let mut pool_swept = 0;
         loop {
             let changed = self.changed.notified();
-            if self.open.get() == 0 && self.pool.is_empty() {
+            let is_logged = self.access_log.as_ref().is_none_or(AccessLog::is_empty);
+            if self.open.get() == 0 && self.pool.is_empty() && is_logged {
                 changed.await;
             }
             tokio::time::sleep(TICK).await;
             let now = self.clock.advance();
             self.hand_over();
+            if let Some(log) = &self.access_log {
+                log.flush();
+            }
             for (state, waker) in self.connections.borrow().values() {
                 if state.sweep(now) {
                     waker.wake_by_ref();
@@ -292,6 +315,14 @@ impl Worker {
                 self.pool.sweep();
             }
         }
+    }
+}
+
+fn date_line() -> String {
+    match DateTimePrinter::new().timestamp_to_rfc9110_string(&Timestamp::now()) {
+        Ok(date) => format!("date: {date}\r\n"),
+        // The clock is thousands of years off.
+        Err(_) => String::new(),
     }
 }
 

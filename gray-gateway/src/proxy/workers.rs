@@ -10,19 +10,20 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use futures_util::FutureExt;
 use tokio::{
-    net::TcpStream,
     runtime::{Builder, LocalOptions, LocalRuntime},
     sync::{oneshot, watch},
 };
-use tokio_rustls::TlsAcceptor;
 
-use super::{ProxyOptions, TlsListener, listen, stats::Stats, worker::Worker};
+use super::{
+    ProxyOptions, TlsListener,
+    accept::{self, Listeners, Peers, Stopping},
+    access_log, listen,
+    stats::Stats,
+    worker::Worker,
+};
 use crate::snapshot::Snapshot;
 
-/// Rest after a failed accept: out of file descriptors, most likely.
-const ACCEPT_REST: Duration = Duration::from_millis(50);
 /// What a worker may take beyond the drain to take itself apart.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -33,19 +34,15 @@ pub struct Workers {
     local_tls: Option<SocketAddr>,
     stop: watch::Sender<Option<Instant>>,
     ended: Vec<oneshot::Receiver<usize>>,
-}
-
-/// One worker's listening sockets.
-struct Listeners<L> {
-    plain: L,
-    tls: Option<(L, TlsAcceptor)>,
+    /// Told when the access log is written.
+    logged: Option<oneshot::Receiver<()>>,
 }
 
 /// Binds the ports and starts the workers.
 ///
 /// # Errors
-/// When a port cannot be bound (the error holds a [`ListenError`](super::ListenError)), or a thread or its runtime
-/// cannot be created.
+/// When a port cannot be bound (the error holds a [`ListenError`](super::ListenError)), the access log cannot be opened
+/// (an [`AccessLogError`](super::AccessLogError)), or a thread or its runtime cannot be created.
 pub fn start(options: ProxyOptions, snapshot: Arc<ArcSwap<Snapshot>>, stats: &Stats) -> io::Result<Workers> {
     let count = options.workers.max(1);
     if stats.workers() < count {
@@ -64,14 +61,24 @@ pub fn start(options: ProxyOptions, snapshot: Arc<ArcSwap<Snapshot>>, stats: &St
         tls_listeners = bound.into_iter();
         acceptor = Some(tls.acceptor());
     }
+    let (mut access_logs, mut logged) = (Vec::new().into_iter(), None);
+    if let Some(options) = &options.access_log {
+        let (halves, write) = access_log::open(options, count, stats)?;
+        let (end, has_ended) = oneshot::channel();
+        thread::Builder::new().name("access-log".into()).spawn(move || {
+            write();
+            let _told = end.send(());
+        })?;
+        (access_logs, logged) = (halves.into_iter(), Some(has_ended));
+    }
     let (stop, stopping) = watch::channel(None);
     let (report, reports) = mpsc::channel();
     let mut ended = Vec::new();
-    for (index, plain) in listeners.into_iter().enumerate() {
+    for (index, (plain, peers)) in listeners.into_iter().zip(Peers::new(count, stats)).enumerate() {
         let listeners = Listeners { plain, tls: tls_listeners.next().zip(acceptor.clone()) };
         let (end, has_ended) = oneshot::channel();
         let (limits, snapshot, stats) = (options.limits.clone(), Arc::clone(&snapshot), stats.clone());
-        let records = options.records.clone();
+        let (records, access_log) = (options.records.clone(), access_logs.next());
         let (upstream_tls, stopping, report) = (Arc::clone(&options.upstream_tls), stopping.clone(), report.clone());
         thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
             let ready = runtime(listeners);
@@ -82,11 +89,14 @@ pub fn start(options: ProxyOptions, snapshot: Arc<ArcSwap<Snapshot>>, stats: &St
             // Nobody listens when `start` failed on another worker; then we end by `stopping`.
             let _told = report.send(outcome);
             if let Some((runtime, listeners)) = ready {
-                let worker = Rc::new(Worker::new(limits, upstream_tls, snapshot, stats, index, records));
-                let cut_off = runtime.block_on(run(worker, listeners, stopping));
+                let worker = Rc::new(Worker::new(limits, upstream_tls, snapshot, stats, index, records, access_log));
+                let cut_off = runtime.block_on(run(Rc::clone(&worker), listeners, peers, stopping));
                 // Takes every task along, and with it the rest of the connections.
                 drop(runtime);
                 let _told = end.send(cut_off);
+                if let Some(log) = &worker.access_log {
+                    log.finish();
+                }
             }
         })?;
         ended.push(has_ended);
@@ -99,7 +109,7 @@ pub fn start(options: ProxyOptions, snapshot: Arc<ArcSwap<Snapshot>>, stats: &St
     if let Some(address) = local_tls {
         tracing::info!(%address, "listening for TLS");
     }
-    Ok(Workers { local, local_tls, stop, ended })
+    Ok(Workers { local, local_tls, stop, ended, logged })
 }
 
 impl Workers {
@@ -127,6 +137,11 @@ impl Workers {
                 Ok(Err(_)) | Err(_) => tracing::error!("a worker did not end properly"),
             }
         }
+        if let Some(logged) = self.logged
+            && tokio::time::timeout(GRACE, logged).await.is_err()
+        {
+            tracing::error!("the access log takes too long to write: its last lines are lost");
+        }
         cut_off
     }
 }
@@ -135,66 +150,25 @@ fn runtime(listeners: Listeners<TcpListener>) -> io::Result<(LocalRuntime, Liste
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let listeners = {
         let _inside = runtime.enter();
-        let Listeners { plain, tls } = listeners;
-        let tls = tls.map(|(listener, acceptor)| Ok::<_, io::Error>((from_std(listener)?, acceptor))).transpose()?;
-        Listeners { plain: from_std(plain)?, tls }
+        listeners.into_tokio()?
     };
     Ok((runtime, listeners))
-}
-
-fn from_std(listener: TcpListener) -> io::Result<tokio::net::TcpListener> {
-    tokio::net::TcpListener::from_std(listener)
 }
 
 /// One worker's life; returns how many connections were still open at its end.
 async fn run(
     worker: Rc<Worker>,
     listeners: Listeners<tokio::net::TcpListener>,
-    stopping: watch::Receiver<Option<Instant>>,
+    peers: Peers,
+    stopping: Stopping,
 ) -> usize {
     let sweeper = Rc::clone(&worker);
     tokio::task::spawn_local(async move { sweeper.sweep().await });
-    let Listeners { plain, tls } = listeners;
-    let plain = accept(plain, &worker, stopping.clone(), |socket, peer| worker.accept(socket, peer));
-    match tls {
-        None => plain.await,
-        Some((tls, acceptor)) => {
-            let serve = |socket, peer| worker.accept_tls(socket, peer, &acceptor);
-            tokio::join!(plain, accept(tls, &worker, stopping.clone(), serve));
-        }
-    }
+    accept::run(&worker, listeners, peers, stopping.clone()).await;
     worker.drain();
     // No deadline: the handle was dropped.
     let deadline = stopping.borrow().unwrap_or_else(Instant::now);
     let _in_time = tokio::time::timeout_at(deadline.into(), worker.closed()).await;
     worker.hand_over();
     worker.open()
-}
-
-/// Accepts until told to stop.
-async fn accept(
-    listener: tokio::net::TcpListener,
-    worker: &Worker,
-    mut stopping: watch::Receiver<Option<Instant>>,
-    serve: impl Fn(TcpStream, SocketAddr),
-) {
-    loop {
-        tokio::select! {
-            biased;
-            _ = stopping.changed() => break,
-            accepted = listener.accept() => match accepted {
-                Ok((socket, peer)) => serve(socket, peer),
-                Err(error) => {
-                    if worker.may_warn("accept") {
-                        tracing::warn!(%error, "cannot accept connections; trying on");
-                    }
-                    tokio::time::sleep(ACCEPT_REST).await;
-                }
-            },
-        }
-    }
-    // What the kernel has accepted on our behalf belongs to us still.
-    while let Some(Ok((socket, peer))) = listener.accept().now_or_never() {
-        serve(socket, peer);
-    }
 }

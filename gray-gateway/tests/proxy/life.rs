@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gray_gateway::proxy::{ProxyOptions, Stats, start};
+use gray_gateway::proxy::{AccessLogFormat, AccessLogOptions, ProxyOptions, Stats, start};
 use tokio::{io::AsyncWriteExt, net::TcpStream, sync::Notify};
 
 use crate::{
@@ -28,6 +28,24 @@ async fn every_worker_needs_its_counters() {
     let options = ProxyOptions { workers: 3, ..ProxyOptions::new("127.0.0.1:0".parse().expect("address")) };
     let error = start(options, Arc::clone(&gateway.shared), &Stats::new(2)).expect_err("too few");
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+}
+
+#[tokio::test]
+async fn an_access_log_that_cannot_be_opened_is_an_error() {
+    let gateway = Setup::new(&[]).start();
+    let directory = tempfile::tempdir().expect("directory");
+    let log = |path| Some(AccessLogOptions { path, format: AccessLogFormat::Json });
+    let options = ProxyOptions { workers: 1, ..ProxyOptions::new("127.0.0.1:0".parse().expect("address")) };
+    let start = |options| start(options, Arc::clone(&gateway.shared), &Stats::new(1));
+
+    let taken = ProxyOptions { access_log: log(directory.path().to_owned()), ..options.clone() };
+    let error = start(taken).expect_err("a directory").to_string();
+    assert!(error.contains(&*directory.path().to_string_lossy()), "{error}");
+
+    let path = directory.path().join("access.log");
+    let workers = start(ProxyOptions { access_log: log(path.clone()), ..options }).expect("started");
+    assert!(path.exists());
+    soon(workers.shutdown(Duration::ZERO)).await;
 }
 
 /// A backend that tells when it was asked and answers when it is told.

@@ -9,6 +9,7 @@ mod http1;
 mod lane_targets;
 mod lanes;
 mod life;
+mod spread;
 mod support;
 mod tls;
 mod upstream;

@@ -57,6 +57,7 @@ pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) tls: Option<Arc<ServerTls>>,
     pub(crate) upstream_tls: Arc<UpstreamTls>,
+    pub(crate) workers: usize,
 }
 
 impl Setup {
@@ -86,7 +87,7 @@ impl Setup {
             services,
             ..Snapshot::empty()
         };
-        Self { snapshot, limits: Limits::default(), tls: None, upstream_tls: Arc::default() }
+        Self { snapshot, limits: Limits::default(), tls: None, upstream_tls: Arc::default(), workers: 2 }
     }
 
     /// Other rules: the value of the key `gray`.
@@ -114,11 +115,11 @@ impl Setup {
 
     pub(crate) fn start(self) -> Gateway {
         let shared = Arc::new(ArcSwap::from_pointee(self.snapshot));
-        let stats = Stats::new(2);
+        let stats = Stats::new(self.workers);
         let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let tls = self.tls.map(|tls| TlsListener { bind, tls });
         let options = ProxyOptions {
-            workers: 2,
+            workers: self.workers,
             limits: self.limits,
             tls,
             upstream_tls: self.upstream_tls,

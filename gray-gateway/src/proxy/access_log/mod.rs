@@ -1,0 +1,171 @@
+//! The access log: one line per request, written off the request path.
+//!
+//! Each worker formats lines into a buffer of its own and hands full ones, and what is older than a tick, over a bounded
+//! channel to one writer thread, which gives the buffers back. Nobody waits for a disk: what finds the channel full is
+//! dropped and counted.
+//!
+//! | module | what |
+//! |---|---|
+//! | `entry` | what is logged of a request |
+//! | `line` | how it looks |
+//! | `writer` | the thread, rotation, disks that are full |
+
+mod entry;
+mod line;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::{
+    cell::RefCell,
+    io,
+    path::PathBuf,
+    sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+};
+
+use self::writer::{Output, Writer};
+pub use self::{
+    entry::{End, Entry},
+    line::{AccessLogFormat, LineWriter},
+};
+use super::stats::Stats;
+
+/// A buffer of this many bytes is full.
+const BUFFER: usize = 32 * 1024;
+/// Room beyond that for the line that fills it.
+const LINE: usize = 1024;
+/// Full buffers per worker on their way to the writer: 1 MiB, which bridges a stall of a few hundred milliseconds at
+/// 10,000 requests per second.
+const IN_TRANSIT: usize = 32;
+/// Empty buffers on their way back per worker; more are freed.
+const SPARE: usize = 4;
+
+/// Where the access log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessLogOptions {
+    /// The file, which is created or appended to; `-` is standard output.
+    pub path: PathBuf,
+    /// How lines look.
+    pub format: AccessLogFormat,
+}
+
+/// The access log cannot be opened: what is inside the error of [`start`](super::start) in that case.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot open {} for the access log: {cause}", path.display())]
+pub struct AccessLogError {
+    /// The file.
+    pub path: PathBuf,
+    cause: String,
+}
+
+/// Lines on their way to the writer.
+struct Batch {
+    bytes: Vec<u8>,
+    lines: u64,
+    worker: usize,
+}
+
+/// One worker's half.
+pub(super) struct AccessLog {
+    pending: RefCell<Pending>,
+    index: usize,
+    stats: Stats,
+    full: SyncSender<Batch>,
+    empty: Receiver<Vec<u8>>,
+}
+
+struct Pending {
+    writer: LineWriter,
+    bytes: Vec<u8>,
+    lines: u64,
+}
+
+/// Opens the log: one half for each worker, and what has to run on a thread of its own until all of them are dropped.
+///
+/// # Errors
+/// When the file cannot be opened; the error holds an [`AccessLogError`].
+pub(super) fn open(
+    options: &AccessLogOptions,
+    workers: usize,
+    stats: &Stats,
+) -> io::Result<(Vec<AccessLog>, impl FnOnce() + Send + use<>)> {
+    let output = Output::open(&options.path).map_err(|error| {
+        let (kind, cause) = (error.kind(), error.to_string());
+        io::Error::new(kind, AccessLogError { path: options.path.clone(), cause })
+    })?;
+    let (halves, writer) = connect(output, options.format, workers, stats);
+    Ok((halves, || writer.run()))
+}
+
+fn connect(output: Output, format: AccessLogFormat, workers: usize, stats: &Stats) -> (Vec<AccessLog>, Writer) {
+    let (full, batches) = sync_channel(IN_TRANSIT * workers);
+    let (halves, empties) = (0..workers)
+        .map(|index| {
+            let (give_back, empty) = sync_channel(SPARE);
+            let pending = Pending { writer: LineWriter::new(format), bytes: buffer(), lines: 0 };
+            let (stats, full) = (stats.clone(), full.clone());
+            (AccessLog { pending: RefCell::new(pending), index, stats, full, empty }, give_back)
+        })
+        .unzip();
+    (halves, Writer::new(output, batches, empties, stats.clone()))
+}
+
+fn buffer() -> Vec<u8> {
+    Vec::with_capacity(BUFFER + LINE)
+}
+
+impl AccessLog {
+    /// Logs a request; a full buffer is handed over.
+    pub(super) fn log(&self, entry: &Entry<'_>) {
+        let mut pending = self.pending.borrow_mut();
+        let Pending { writer, bytes, lines } = &mut *pending;
+        writer.write(entry, bytes);
+        *lines += 1;
+        if bytes.len() >= BUFFER {
+            self.hand_over(&mut pending);
+        }
+    }
+
+    /// Hands over what there is; the sweeper calls it at every tick.
+    pub(super) fn flush(&self) {
+        let mut pending = self.pending.borrow_mut();
+        if pending.lines > 0 {
+            self.hand_over(&mut pending);
+        }
+    }
+
+    /// Whether everything was handed over.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pending.borrow().lines == 0
+    }
+
+    /// The last flush, when nothing is served any more: waits until there is room.
+    pub(super) fn finish(&self) {
+        let batch = self.take(&mut self.pending.borrow_mut());
+        if batch.lines > 0
+            && let Err(unsent) = self.full.send(batch)
+        {
+            self.dropped(unsent.0.lines);
+        }
+    }
+
+    fn hand_over(&self, pending: &mut Pending) {
+        if let Err(TrySendError::Full(mut batch) | TrySendError::Disconnected(mut batch)) =
+            self.full.try_send(self.take(pending))
+        {
+            self.dropped(batch.lines);
+            batch.bytes.clear();
+            pending.bytes = batch.bytes;
+        }
+    }
+
+    fn take(&self, pending: &mut Pending) -> Batch {
+        let empty = self.empty.try_recv().unwrap_or_else(|_none| buffer());
+        let bytes = std::mem::replace(&mut pending.bytes, empty);
+        Batch { bytes, lines: std::mem::take(&mut pending.lines), worker: self.index }
+    }
+
+    fn dropped(&self, lines: u64) {
+        self.stats.worker(self.index).log_dropped.add_many(lines);
+    }
+}
