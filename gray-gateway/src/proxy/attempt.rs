@@ -9,6 +9,8 @@ use std::{
 };
 
 use super::{
+    access_log,
+    after::After,
     buffer::Received,
     connection::{Connection, End},
     pool::Bucket,
@@ -170,7 +172,9 @@ impl Connection {
         mut download: Transfer,
         framing: Framing,
         bucket: &Bucket,
+        after: &mut After<'_>,
     ) -> End {
+        let head = download.head_len();
         let relayed = poll_fn(|cx| {
             let uploaded = self.poll_upload(cx, &mut upstream, &mut upload);
             if uploaded.is_err() {
@@ -181,6 +185,14 @@ impl Connection {
         })
         .await;
         let buffers = &self.worker.buffers;
+        after.note(|log| {
+            (log.sent, log.received) = (download.sent.saturating_sub(head), upload.taken);
+            log.end = match relayed {
+                Ok(()) => access_log::End::Complete,
+                Err(None | Some(Broken::Sink(_))) => access_log::End::ClientGone,
+                Err(Some(_)) => access_log::End::UpstreamBroken,
+            };
+        });
         if let Err(error) = relayed {
             match error {
                 Some(Broken::Sink(error)) => tracing::debug!(%error, "client gone"),

@@ -36,7 +36,7 @@ impl HeadBench {
     pub fn run(&mut self, bytes: &[u8]) -> Option<&[u8]> {
         self.out.clear();
         let reader = Reader { worker: &self.worker, forwarded: &self.forwarded };
-        match reader.read(bytes, &self.held, &mut self.out) {
+        match reader.read(bytes, &self.held, &mut self.out, &mut None) {
             Reading::Request(_, Ok(_)) => Some(&self.out),
             _ => None,
         }

@@ -5,10 +5,11 @@
 
 use std::{io, path::Path, rc::Rc, sync::Arc};
 
-use gray_common::{Endpoint, balance::InFlight};
+use gray_common::Endpoint;
 use http::{Request as HttpRequest, StatusCode, request::Parts};
 
 use super::{
+    after::After,
     attempt::{Patience, SendError, Upstream},
     clock::ticks,
     connection::{Connection, End},
@@ -19,35 +20,19 @@ use super::{
     reply::write_all,
     request::{Envelope, Reader, Reading, Request},
     response::{Framing, status_line},
-    state::{GaveUp, State},
+    state::GaveUp,
     transfer::{Broken, Transfer},
     upstream::Dial,
-    worker::Worker,
 };
 use crate::route;
-
-/// The after step. It lives as long as the response and is dropped with it, so a request that was cancelled, or whose
-/// client went away, is counted and cleaned up like any other.
-pub(super) struct After {
-    worker: Rc<Worker>,
-    state: Rc<State>,
-    pub(super) in_flight: Option<InFlight>,
-}
-
-impl Drop for After {
-    fn drop(&mut self) {
-        self.worker.stats().ended.add();
-        self.state.responded();
-    }
-}
 
 /// What a response's bytes are.
 enum Answer {
     Partial,
     /// 1xx, of this length, and what the client gets to see of it.
     Interim(usize, Option<Vec<u8>>),
-    /// The response itself, its head of this length.
-    Final(usize, Framing),
+    /// The response itself, its head of this length; its status.
+    Final(usize, u16, Framing),
 }
 
 impl Connection {
@@ -57,7 +42,8 @@ impl Connection {
         let snapshot = worker.snapshot();
         let mut out = worker.buffers.lend_out();
         let reader = Reader { worker: &worker, forwarded: &self.forwarded };
-        let (envelope, request) = match reader.read(self.received.bytes(), &snapshot, &mut out) {
+        let mut log = None;
+        let (envelope, request) = match reader.read(self.received.bytes(), &snapshot, &mut out, &mut log) {
             Reading::Partial => {
                 worker.buffers.take_back_out(out);
                 return End::Partial;
@@ -65,7 +51,7 @@ impl Connection {
             Reading::Unreadable(failure) => (Envelope::UNREADABLE, Err(failure)),
             Reading::Request(envelope, request) => (envelope, request),
         };
-        let mut after = self.begin();
+        let mut after = After::new(&worker, &self.state, log);
         self.received.consume(envelope.head_len);
         let failure = match request {
             Ok(request) => match self.exchange(&snapshot, &envelope, request, out, &mut after).await {
@@ -81,14 +67,7 @@ impl Connection {
         }
         tracing::debug!(?failure, "answered by the gateway");
         self.state.busy();
-        self.reply(&envelope, failure.response()).await
-    }
-
-    /// From here on the request is counted.
-    fn begin(&self) -> After {
-        self.state.busy();
-        self.worker.stats().began.add();
-        After { worker: Rc::clone(&self.worker), state: Rc::clone(&self.state), in_flight: None }
+        self.reply(&envelope, failure.response(), &mut after).await
     }
 
     async fn exchange<'s>(
@@ -97,7 +76,7 @@ impl Connection {
         envelope: &Envelope,
         mut request: Request<'s>,
         out: Vec<u8>,
-        after: &mut After,
+        after: &mut After<'s>,
     ) -> Result<End, Failure<'s>> {
         let (service, fixed) = match &request.target.upstream {
             route::Upstream::Service(service) => (&**service, None),
@@ -114,7 +93,7 @@ impl Connection {
                 if let Some(cookie) = crate::dye::tell(&snapshot.rules, &request.decision, request.told.as_deref()) {
                     response.headers_mut().append(http::header::SET_COOKIE, cookie);
                 }
-                return Ok(self.reply(envelope, response).await);
+                return Ok(self.reply(envelope, response, after).await);
             }
         };
         let mut upload = Transfer::new(out, envelope.body, matches!(envelope.body, Decoder::Chunked(_)));
@@ -130,18 +109,20 @@ impl Connection {
                 Dial { address: endpoint.address(), host: &instance.host, port: instance.port }
             }));
             let Some(dial) = dial else { return Err(Failure::Internal { route: &request.route.id }) };
+            after.note(|log| log.called(authority));
             let bucket = self.worker.pool.bucket(request.target.scheme, authority);
             let error = match self.attempt(&bucket, dial, self.patience(&request, envelope), &mut upload).await {
                 Ok(mut upstream) => {
                     let version = endpoint.and_then(|endpoint| endpoint.version());
                     let instance = (service, version);
                     match self.answer(snapshot, (envelope, &request), &mut upstream, &mut upload, instance).await {
-                        Ok((framing, download)) => {
+                        Ok((status, framing, download)) => {
+                            after.note(|log| log.answered(status));
                             if let Some(load) = load {
                                 load.responded();
                                 after.in_flight = Some(load);
                             }
-                            let end = self.relay(upstream, upload, download, framing, &bucket).await;
+                            let end = self.relay(upstream, upload, download, framing, &bucket, after).await;
                             return Ok(end);
                         }
                         Err(error) => error,
@@ -186,7 +167,7 @@ impl Connection {
         upstream: &mut Upstream,
         upload: &mut Transfer,
         instance: (&'s str, Option<&str>),
-    ) -> Result<(Framing, Transfer), SendError> {
+    ) -> Result<(u16, Framing, Transfer), SendError> {
         let mut out = self.worker.buffers.lend_out();
         loop {
             match self.read_answer(snapshot, (envelope, request), upstream, instance, &mut out)? {
@@ -200,7 +181,7 @@ impl Connection {
                         self.await_bytes(upstream, upload).await?;
                     }
                 }
-                Answer::Final(length, framing) => {
+                Answer::Final(length, status, framing) => {
                     self.state.busy();
                     upstream.received.consume(length);
                     let mut download = Transfer::new(out, framing.body, framing.in_chunks);
@@ -208,7 +189,7 @@ impl Connection {
                         let gathered = download.gather(&mut upstream.received);
                         gathered.map_err(|error| SendError::Broken(io::Error::other(error)))?;
                     }
-                    return Ok((framing, download));
+                    return Ok((status, framing, download));
                 }
             }
         }
@@ -240,7 +221,7 @@ impl Connection {
                 if let Ok(status) = StatusCode::from_u16(response.status) {
                     self.worker.stats().responded(status);
                 }
-                Ok(Answer::Final(length, framing))
+                Ok(Answer::Final(length, response.status, framing))
             }
         }
     }

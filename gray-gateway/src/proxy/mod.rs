@@ -13,6 +13,7 @@
 //! | `check`, `path` | what is refused before anything else looks at it |
 //! | `forwarded` | where it came from |
 //! | `exchange`, `attempt` | the part that waits: instances, one after the other |
+//! | `after` | what happens at the end, whatever happened before |
 //! | `transfer` | bodies |
 //! | `response` | what of the answer the client gets |
 //! | `tunnel` | websockets |
@@ -26,6 +27,7 @@
 
 mod accept;
 mod access_log;
+mod after;
 mod attempt;
 mod bench;
 mod buffer;

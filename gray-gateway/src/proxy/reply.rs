@@ -14,6 +14,8 @@ use tokio::io::AsyncWrite;
 use tower_http::services::fs::ServeFileSystemResponseBody as FileBody;
 
 use super::{
+    access_log,
+    after::After,
     connection::{Connection, End},
     http1::Decoder,
     request::{Envelope, line},
@@ -42,7 +44,12 @@ impl Content {
 
 impl Connection {
     /// Sends an answer of our own; what of the request's body is not there yet ends the connection.
-    pub(super) async fn reply(&mut self, envelope: &Envelope, response: Response<Content>) -> End {
+    pub(super) async fn reply(
+        &mut self,
+        envelope: &Envelope,
+        response: Response<Content>,
+        after: &mut After<'_>,
+    ) -> End {
         let (head, content) = response.into_parts();
         self.worker.stats().responded(head.status);
         let complete = self.skip_body(envelope.body);
@@ -68,7 +75,12 @@ impl Connection {
         out.extend_from_slice(b"\r\n");
 
         let content = (!bodiless && !envelope.is_head).then_some(content);
+        after.note(|log| log.status = Some(head.status.as_u16()));
+        let length_sent = if content.is_some() { length } else { None };
         let sent = self.send(out, content, length).await;
+        if sent.is_ok() {
+            after.note(|log| (log.sent, log.end) = (length_sent.unwrap_or(0), access_log::End::Complete));
+        }
         match sent {
             Err(error) => {
                 tracing::debug!(%error, "answer broken off");

@@ -11,6 +11,7 @@ use gray_common::{
 use http::{HeaderName, HeaderValue, Method, uri::PathAndQuery};
 
 use super::{
+    after::Draft,
     check,
     error::Failure,
     forwarded::{self, Asked, Forwarded},
@@ -104,15 +105,30 @@ pub(super) struct Reader<'c> {
 
 impl Reader<'_> {
     /// Reads the request at the beginning of the bytes and writes what is to be sent for it to `out`.
-    pub(super) fn read<'s>(self, bytes: &[u8], snapshot: &'s Held, out: &mut Vec<u8>) -> Reading<'s> {
+    pub(super) fn read<'s>(
+        self,
+        bytes: &[u8],
+        snapshot: &'s Held,
+        out: &mut Vec<u8>,
+        log: &mut Option<Draft<'s>>,
+    ) -> Reading<'s> {
         let limits = &self.worker.limits;
         let mut room = room();
-        let request = match read_request(bytes, &mut room, limits.max_headers) {
+        let request = read_request(bytes, &mut room, limits.max_headers);
+        if matches!(request, Err(ParseError::Partial)) && bytes.len() < limits.max_head_bytes {
+            return Reading::Partial;
+        }
+        if self.worker.access_log.is_some() {
+            *log = Some(Draft::new(self.forwarded.peer(), self.worker.buffers.lend_out()));
+        }
+        let request = match request {
             Ok(request) => request,
-            Err(ParseError::Partial) if bytes.len() < limits.max_head_bytes => return Reading::Partial,
             Err(ParseError::Partial | ParseError::TooMany) => return Reading::Unreadable(Failure::HeadTooLarge),
             Err(ParseError::Malformed(reason)) => return Reading::Unreadable(Failure::BadRequest(reason)),
         };
+        if let Some(log) = log {
+            log.read(&request);
+        }
         if request.head.bytes.len() > limits.max_head_bytes {
             return Reading::Unreadable(Failure::HeadTooLarge);
         }
@@ -132,7 +148,7 @@ impl Reader<'_> {
             is_head: request.method == Method::HEAD,
             expects_continue: checked.expects_continue,
         };
-        Reading::Request(envelope, self.prepare(snapshot, &request, &checked, &asked, out))
+        Reading::Request(envelope, self.prepare(snapshot, &request, &checked, &asked, out, log))
     }
 
     fn prepare<'s>(
@@ -142,6 +158,7 @@ impl Reader<'_> {
         checked: &check::Checked<'_>,
         asked: &Asked,
         out: &mut Vec<u8>,
+        log: &mut Option<Draft<'s>>,
     ) -> Result<Request<'s>, Failure<'s>> {
         let RequestHead { head, method, target, .. } = request;
         let check::Checked { path, query, .. } = *checked;
@@ -178,10 +195,17 @@ impl Reader<'_> {
             find_cookie(fields.all("cookie"), name).and_then(|value| std::str::from_utf8(value).ok()).map(Box::from)
         });
 
+        if let Some(log) = log {
+            log.route = Some(&route.id);
+            log.decided(client_ip, &decision);
+        }
         let destination = route.target(decision.lane.name());
         let mut choice = None;
         let authority = match &destination.upstream {
             Upstream::Service(service) => {
+                if let Some(log) = log {
+                    log.service = Some(service);
+                }
                 let chosen = self.choose(snapshot, route, service, &decision, client_ip)?;
                 choice = Some(chosen);
                 chosen.endpoint.authority()

@@ -46,6 +46,9 @@ pub(super) struct Transfer {
     in_chunks: bool,
     /// Bytes written so far.
     pub(super) sent: u64,
+    /// Bytes of the body taken so far, framing included.
+    pub(super) taken: u64,
+    head_len: u64,
     /// What is there of the body is no whole piece.
     starved: bool,
     /// Everything was handed over.
@@ -57,7 +60,19 @@ pub(super) struct Transfer {
 impl Transfer {
     /// A message whose head is in `out`.
     pub(super) fn new(out: Vec<u8>, decoder: Decoder, in_chunks: bool) -> Self {
-        Self { out, written: 0, decoder, in_chunks, sent: 0, starved: false, flushed: false, is_whole: true }
+        let head_len = out.len() as u64;
+        Self {
+            out,
+            written: 0,
+            decoder,
+            in_chunks,
+            sent: 0,
+            taken: 0,
+            head_len,
+            starved: false,
+            flushed: false,
+            is_whole: true,
+        }
     }
 
     /// Puts what there is of the body behind the head, so that they go together.
@@ -67,8 +82,14 @@ impl Transfer {
         }
         let taken = self.decoder.decode(received.bytes(), &mut self.out, self.in_chunks, ENOUGH)?;
         self.starved = taken < received.len();
+        self.taken += taken as u64;
         received.consume(taken);
         Ok(())
+    }
+
+    /// Length of the head.
+    pub(super) fn head_len(&self) -> u64 {
+        self.head_len
     }
 
     /// Whether everything was read and written.
@@ -134,6 +155,7 @@ impl Transfer {
                     let count = self.wrote(count)?;
                     self.written = 0;
                     received.consume(count);
+                    self.taken += count as u64;
                     self.decoder = Decoder::Length(left - count as u64);
                 }
                 _ => self.gather(received)?,

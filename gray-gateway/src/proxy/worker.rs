@@ -215,7 +215,6 @@ impl Worker {
     }
 
     /// Logs a request, if requests are logged.
-    #[expect(dead_code, reason = "the request path that calls it is on its way")]
     pub(super) fn log(&self, entry: &Entry<'_>) {
         if let Some(log) = &self.access_log {
             log.log(entry);

@@ -1,5 +1,6 @@
 //! The data plane on real sockets: what a client sends, what a backend gets, byte by byte.
 
+mod access_log;
 mod bodies;
 mod certificates;
 mod edge;

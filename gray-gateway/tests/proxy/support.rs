@@ -15,7 +15,7 @@ use arc_swap::ArcSwap;
 use gray_common::{Instance, InstanceSet, document::Documents, rule::IpSet, settings::check};
 use gray_gateway::{
     control::GatewayConfig,
-    proxy::{Limits, ProxyOptions, Stats, TlsListener, Workers, start},
+    proxy::{AccessLogOptions, Limits, ProxyOptions, Stats, TlsListener, Workers, start},
     snapshot::{ServiceSnapshot, Snapshot},
     tls::{ServerTls, UpstreamTls},
 };
@@ -58,6 +58,7 @@ pub(crate) struct Setup {
     pub(crate) tls: Option<Arc<ServerTls>>,
     pub(crate) upstream_tls: Arc<UpstreamTls>,
     pub(crate) workers: usize,
+    pub(crate) access_log: Option<AccessLogOptions>,
 }
 
 impl Setup {
@@ -87,7 +88,14 @@ impl Setup {
             services,
             ..Snapshot::empty()
         };
-        Self { snapshot, limits: Limits::default(), tls: None, upstream_tls: Arc::default(), workers: 2 }
+        Self {
+            snapshot,
+            limits: Limits::default(),
+            tls: None,
+            upstream_tls: Arc::default(),
+            workers: 2,
+            access_log: None,
+        }
     }
 
     /// Other rules: the value of the key `gray`.
@@ -123,6 +131,7 @@ impl Setup {
             limits: self.limits,
             tls,
             upstream_tls: self.upstream_tls,
+            access_log: self.access_log,
             ..ProxyOptions::new(bind)
         };
         let workers = start(options, Arc::clone(&shared), &stats).expect("started");
