@@ -4,7 +4,7 @@
 //! that has begun finishes with the one it began with.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::Arc,
 };
@@ -28,7 +28,7 @@ use crate::{
     findings::Findings,
     geo::CityData,
     route::RouteTable,
-    snapshot::{ServiceSnapshot, Snapshot},
+    snapshot::{ServiceSnapshot, Services, Snapshot},
     tally::Tallies,
 };
 
@@ -192,7 +192,7 @@ impl ControlLoop {
             };
             (service.clone(), snapshot)
         });
-        let services: HashMap<_, _> = services.collect();
+        let services: Services = services.collect();
         Snapshot {
             revision,
             rules: Arc::clone(&config.rules),

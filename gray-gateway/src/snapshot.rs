@@ -36,7 +36,7 @@ pub struct Snapshot {
     /// Where requests go.
     pub routes: Arc<RouteTable>,
     /// The instances of every service that a route or a lane names.
-    pub services: HashMap<Box<str>, ServiceSnapshot>,
+    pub services: Services,
     /// City data, if some was loaded.
     pub city: Option<Arc<CityData>>,
     /// Which facts are kept of requests, to be replayed.
@@ -56,7 +56,7 @@ impl Snapshot {
             caller: HeaderValue::from_static(SERVICE),
             trusted_hops: IpSet::default(),
             routes: Arc::new(RouteTable::default()),
-            services: HashMap::new(),
+            services: Services::default(),
             city: None,
             plan: Arc::default(),
             findings: Arc::default(),
@@ -68,6 +68,9 @@ impl Snapshot {
         self.revision == 0 && self.routes.routes().is_empty()
     }
 }
+
+/// Services by name, looked up for every request.
+pub type Services = HashMap<Box<str>, ServiceSnapshot, foldhash::fast::RandomState>;
 
 /// One service as the request path sees it.
 #[derive(Clone, Debug, Default)]

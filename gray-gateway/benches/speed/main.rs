@@ -4,7 +4,6 @@
 mod harness;
 
 use std::{
-    collections::HashMap,
     fmt::Write as _,
     hint::black_box,
     sync::Arc,
@@ -16,7 +15,7 @@ use gray_gateway::{
     control::GatewayConfig,
     proxy::{AccessLogFormat, End, Entry, HeadBench, LineWriter},
     route::{RequestHead, RouteTable},
-    snapshot::{ServiceSnapshot, Snapshot},
+    snapshot::{ServiceSnapshot, Services, Snapshot},
 };
 use http::{HeaderMap, Method, Version};
 
@@ -44,7 +43,7 @@ fn snapshot() -> Snapshot {
     let (config, _) = check(&[("bench.yaml", text)], read).unwrap_or_else(|problems| panic!("{problems}"));
     let instance = |port, version: &str| Instance::new("127.0.0.1", port).with_version(version);
     let set = Arc::new(InstanceSet::new(&[instance(1, "V1"), instance(2, "V2")], None));
-    let services = HashMap::from([("app".into(), ServiceSnapshot { set, ..ServiceSnapshot::default() })]);
+    let services = Services::from_iter([("app".into(), ServiceSnapshot { set, ..ServiceSnapshot::default() })]);
     Snapshot { rules: config.rules, routes: config.routes, services, ..Snapshot::empty() }
 }
 

@@ -100,24 +100,24 @@ fn target<'b>(
     if target.bytes().any(|byte| matches!(byte, 0..=b' ' | 0x7f | b'#' | b'<' | b'>')) {
         return Err("the request target contains what it must not");
     }
-    let relative = match target.split_once("://") {
-        _ if target.starts_with('/') => target,
-        None if target == "*" && request.method == Method::OPTIONS => target,
-        None => return Err("the request target is no path"),
-        Some((scheme, rest)) => {
-            let web = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
-            let end = rest.find(['/', '?']).unwrap_or(rest.len());
-            let (authority, relative) = rest.split_at(end);
-            if !web || !host.is_some_and(|host| host.eq_ignore_ascii_case(authority.as_bytes())) {
-                return Err("the request target names another host than Host");
-            }
-            relative
-        }
-    };
+    let is_path = target.starts_with('/') || (target == "*" && request.method == Method::OPTIONS);
+    let relative = if is_path { target } else { without_host(target, host)? };
     let (path, query) = relative.split_once('?').map_or((relative, None), |(path, query)| (path, Some(query)));
     let path = if path.is_empty() { "/" } else { path };
     path::check(path)?;
     Ok((path, query))
+}
+
+/// What of an absolute-form target is left behind its host, which has to be the one asked for.
+fn without_host<'b>(target: &'b str, host: Option<&[u8]>) -> Result<&'b str, &'static str> {
+    let (scheme, rest) = target.split_once("://").ok_or("the request target is no path")?;
+    let web = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    let (authority, relative) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    if web && host.is_some_and(|host| host.eq_ignore_ascii_case(authority.as_bytes())) {
+        Ok(relative)
+    } else {
+        Err("the request target names another host than Host")
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! A gateway, backends that record raw bytes, and a client that sends them.
 
 use std::{
-    collections::HashMap,
     future::Future,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
@@ -16,7 +15,7 @@ use gray_common::{Instance, InstanceSet, document::Documents, rule::IpSet, setti
 use gray_gateway::{
     control::GatewayConfig,
     proxy::{AccessLogOptions, Limits, ProxyOptions, Stats, TlsListener, Workers, start},
-    snapshot::{ServiceSnapshot, Snapshot},
+    snapshot::{ServiceSnapshot, Services, Snapshot},
     tls::{ServerTls, UpstreamTls},
 };
 use tokio::{
@@ -79,7 +78,7 @@ impl Setup {
         let read = |documents: &Documents| GatewayConfig::read(documents, "kerwin.tool.gray");
         let (config, problems) = check(&[("test.yaml", text)], read).unwrap_or_else(|problems| panic!("{problems}"));
         assert!(problems.is_empty(), "{problems}");
-        let mut services = HashMap::new();
+        let mut services = Services::default();
         services.insert("app".into(), service(instances));
         let snapshot = Snapshot {
             rules: config.rules,
