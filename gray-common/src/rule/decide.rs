@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::{
     Condition, Facts, Rule, RuleSet, Share, ShareKey, Subject, Switch, Value,
-    index::{Ask, Found, Place, WORD},
+    index::{Ask, Found, Index, Place, WORD},
 };
 use crate::{lane::Lane, tag::GrayStatus};
 
@@ -119,11 +119,16 @@ impl<'r, F: Facts> Asked<'r, F> {
 impl RuleSet {
     /// Decides. Pure: the same facts and rules always give the same decision. A missing fact never matches.
     pub fn decide<F: Facts>(&self, facts: &F) -> Decision<'_> {
-        if let Some(reason) = self.reason_without_rules() {
-            return self.by_default(reason);
+        match (self.reason_without_rules(), &self.index) {
+            (Some(reason), _) => self.by_default(reason),
+            (None, None) => self.judge(facts, &mut Unwatched),
+            (None, Some(index)) => self.look_up(index, facts),
         }
+    }
+
+    fn look_up<F: Facts>(&self, index: &Index, facts: &F) -> Decision<'_> {
         let (mut asked, mut found) = (Asked::new(facts), Found::default());
-        for (number, word) in self.index.words().iter().enumerate() {
+        for (number, word) in index.words().iter().enumerate() {
             let (mut left, mut steps, mut shares) = (word.always, word.steps.iter().peekable(), &[][..]);
             loop {
                 // The next rule to be judged, or WORD. Before that, all that may let an earlier one in have their say.
@@ -133,7 +138,7 @@ impl RuleSet {
                 } else if let Some(step) = steps.next_if(|step| step.place <= place) {
                     match &step.ask {
                         Ask::Guard(guard) => {
-                            left |= found.rules(&self.index, *guard, number, |source| asked.get(self, source));
+                            left |= found.rules(index, *guard, number, |source| asked.get(self, source));
                         }
                         Ask::Shares(all) => shares = all,
                     }
