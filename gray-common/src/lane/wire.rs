@@ -39,6 +39,8 @@ pub(super) fn encode(lane: &Lane, revision: &str, traced: bool) -> Result<Header
 pub struct LaneTag {
     value: HeaderValue,
     traced: bool,
+    /// Where the choices begin, in bytes.
+    choices: usize,
 }
 
 impl LaneTag {
@@ -59,7 +61,8 @@ impl LaneTag {
             }
             last = service;
         }
-        (last == "*").then(|| Self { value: value.clone(), traced: flags == TRACED })
+        let choices = revision.len() + lane.len() + flags.len() + 3;
+        (last == "*").then(|| Self { value: value.clone(), traced: flags == TRACED, choices })
     }
 
     /// The header value.
@@ -96,7 +99,7 @@ impl LaneTag {
         let of = |part: &'_ str, name: &str| -> bool {
             part.len() > name.len() && part.starts_with(name) && part.as_bytes()[name.len()] == b'='
         };
-        let mut parts = self.text().split(';').skip(3);
+        let mut parts = self.text().get(self.choices..).unwrap_or_default().split(';');
         let found = parts.find(|part| of(part, service) || of(part, "*")).unwrap_or_default();
         let choice = found.split_once('=').map_or("", |(_, choice)| choice);
         choice.split('|').filter_map(Selector::parse)

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::{
     Condition, Facts, Rule, RuleSet, Share, ShareKey, Subject, Switch, Value,
-    index::{Ask, Found, Place, WORD},
+    index::{Ask, Found, Index, Place, WORD},
 };
 use crate::{lane::Lane, tag::GrayStatus};
 
@@ -119,11 +119,16 @@ impl<'r, F: Facts> Asked<'r, F> {
 impl RuleSet {
     /// Decides. Pure: the same facts and rules always give the same decision. A missing fact never matches.
     pub fn decide<F: Facts>(&self, facts: &F) -> Decision<'_> {
-        if let Some(reason) = self.reason_without_rules() {
-            return self.by_default(reason);
+        match (self.reason_without_rules(), &self.index) {
+            (Some(reason), _) => self.by_default(reason),
+            (None, None) => self.judge(facts, &mut Unwatched),
+            (None, Some(index)) => self.look_up(index, facts),
         }
+    }
+
+    fn look_up<F: Facts>(&self, index: &Index, facts: &F) -> Decision<'_> {
         let (mut asked, mut found) = (Asked::new(facts), Found::default());
-        for (number, word) in self.index.words().iter().enumerate() {
+        for (number, word) in index.words().iter().enumerate() {
             let (mut left, mut steps, mut shares) = (word.always, word.steps.iter().peekable(), &[][..]);
             loop {
                 // The next rule to be judged, or WORD. Before that, all that may let an earlier one in have their say.
@@ -133,7 +138,7 @@ impl RuleSet {
                 } else if let Some(step) = steps.next_if(|step| step.place <= place) {
                     match &step.ask {
                         Ask::Guard(guard) => {
-                            left |= found.rules(&self.index, *guard, number, |source| asked.get(self, source));
+                            left |= found.rules(index, *guard, number, |source| asked.get(self, source));
                         }
                         Ask::Shares(all) => shares = all,
                     }
@@ -141,7 +146,11 @@ impl RuleSet {
                     break;
                 } else {
                     left &= left - 1;
-                    if let Some(decision) = self.by_rule(number * WORD + place as usize, &mut asked, &mut Unwatched) {
+                    let place = number * WORD + place as usize;
+                    let reason = self.matches(&self.rules[place], &mut asked, &mut Unwatched);
+                    if let Some(reason) = reason
+                        && let Some(decision) = self.on_lane(place, reason, &mut asked, &mut Unwatched)
+                    {
                         return decision;
                     }
                 }
@@ -174,8 +183,16 @@ impl RuleSet {
             return self.by_default(reason);
         }
         let mut asked = Asked::new(facts);
-        let decision = (0..self.rules.len()).find_map(|place| self.by_rule(place, &mut asked, watch));
-        decision.unwrap_or_else(|| self.by_default(Reason::Default))
+        for (place, rule) in self.rules.iter().enumerate() {
+            watch.rule(rule);
+            let reason = self.matches(rule, &mut asked, watch);
+            let decision = reason.and_then(|reason| self.on_lane(place, reason, &mut asked, watch));
+            watch.end(decision.as_ref().map(|decision| decision.reason));
+            if let Some(decision) = decision {
+                return decision;
+            }
+        }
+        self.by_default(Reason::Default)
     }
 
     fn reason_without_rules(&self) -> Option<Reason> {
@@ -186,23 +203,13 @@ impl RuleSet {
         }
     }
 
-    /// Judges one rule.
-    fn by_rule<'s, F: Facts>(
-        &'s self,
-        place: usize,
-        asked: &mut Asked<'_, F>,
-        watch: &mut impl Watch,
-    ) -> Option<Decision<'s>> {
-        let rule = &self.rules[place];
-        watch.rule(rule);
-        let timed = rule.since.is_some() || rule.until.is_some();
-        let reason = if timed && !rule.is_current(asked.now()) { None } else { self.matches(rule, asked, watch) };
-        let decision = reason.and_then(|reason| self.on_lane(place, reason, asked, watch));
-        watch.end(decision.as_ref().map(|decision| decision.reason));
-        decision
-    }
-
+    // Inlined, because nearly all the time of a decision is spent on rules that do not match.
+    #[inline(always)]
     fn matches<F: Facts>(&self, rule: &Rule, asked: &mut Asked<'_, F>, watch: &mut impl Watch) -> Option<Reason> {
+        let timed = rule.since.is_some() || rule.until.is_some();
+        if timed && !rule.is_current(asked.now()) {
+            return None;
+        }
         let reason = if rule.any.is_empty() {
             Reason::Share
         } else {

@@ -133,7 +133,8 @@ pub struct RuleSet {
     sources: Vec<Source>,
     lanes: Vec<LaneEntry>,
     rules: Vec<Rule>,
-    index: Index,
+    /// None when there are only few rules.
+    index: Option<Index>,
     default: usize,
     switch: Switch,
     cookie: Option<Box<str>>,

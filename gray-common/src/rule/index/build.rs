@@ -40,9 +40,9 @@ struct Draft<'r> {
 }
 
 impl Index {
-    /// Of these rules.
-    pub(in super::super) fn new(sources: &[Source], rules: &[Rule]) -> Self {
-        Self::with_room(sources, rules, MAX_HITS)
+    /// Of these rules; `None` when there are so few that it would not pay.
+    pub(in super::super) fn new(sources: &[Source], rules: &[Rule]) -> Option<Self> {
+        (rules.len() > FEW).then(|| Self::with_room(sources, rules, MAX_HITS))
     }
 
     pub(super) fn with_room(sources: &[Source], rules: &[Rule], room: usize) -> Self {
@@ -53,8 +53,7 @@ impl Index {
         for (rule_place, rule) in rules.iter().enumerate() {
             let word = &mut words[rule_place / WORD];
             let place = (rule_place % WORD) as u32;
-            let entrance = if rules.len() > FEW { entrance(sources, rule) } else { Entrance::Always };
-            let guards = match entrance {
+            let guards = match entrance(sources, rule) {
                 Entrance::Guards(guards) => guards,
                 Entrance::Share(share) => {
                     word.share(Place { place, share: *share });

@@ -228,15 +228,15 @@ proptest! {
 fn left(set: &RuleSet, user: &str) -> usize {
     let headers: HeaderMap = [(HeaderName::from_static("a"), user.parse().expect("value"))].into_iter().collect();
     let facts = RequestFacts { client_ip: Some([10, 0, 0, 1].into()), random: u64::MAX, ..RequestFacts::new(&headers) };
-    let mut found = Found::default();
-    let words = set.index.words().iter().enumerate().map(|(number, word)| {
+    let (mut found, index) = (Found::default(), set.index.as_ref().expect("more than a few rules"));
+    let words = index.words().iter().enumerate().map(|(number, word)| {
         let guards = word.steps.iter().filter_map(|step| match step.ask {
             Ask::Guard(guard) => Some(guard),
             Ask::Shares(_) => None,
         });
         guards.fold(word.always, |left, guard| {
-            let value = set.sources()[set.index.guard(guard).source].get(&facts);
-            left | found.rules(&set.index, guard, number, |_| value.as_ref())
+            let value = set.sources()[index.guard(guard).source].get(&facts);
+            left | found.rules(index, guard, number, |_| value.as_ref())
         })
     });
     words.map(u64::count_ones).sum::<u32>() as usize
