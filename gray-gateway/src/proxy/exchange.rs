@@ -129,7 +129,7 @@ impl Connection {
                 Dial { address: endpoint.address(), host: &instance.host, port: instance.port }
             }));
             let Some(dial) = dial else { return Err(Failure::Internal { route: &request.route.id }) };
-            let bucket = self.worker.pool.bucket(request.target.scheme, authority);
+            let bucket = self.worker.pool.bucket(request.target.scheme, request.route.protocol, authority);
             let error = match self.attempt(&bucket, dial, self.patience(&request, envelope), &mut upload).await {
                 Ok(mut upstream) => {
                     let version = endpoint.and_then(|endpoint| endpoint.version());

@@ -1,14 +1,16 @@
-//! One connection's byte stream, plain or TLS.
+//! One connection's byte stream: plain, TLS, or one that HTTP/2 is made of.
 
 use std::{
-    io,
+    convert::Infallible,
+    io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll, Waker},
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
     net::TcpStream,
+    sync::oneshot,
 };
 use tokio_rustls::TlsStream;
 
@@ -19,6 +21,22 @@ pub(super) enum Socket {
     Tcp(TcpStream),
     /// After a handshake.
     Tls(Box<TlsStream<TcpStream>>),
+    /// To one HTTP/2 stream at a time, by way of `http2`.
+    Pipe(Box<PipeSocket>),
+}
+
+/// One end of a pipe within the worker.
+#[derive(Debug)]
+pub(super) struct PipeSocket {
+    stream: DuplexStream,
+    /// Dropped with it, for the other end to see at once, whatever it waits for.
+    _alive: oneshot::Sender<Infallible>,
+}
+
+impl PipeSocket {
+    pub(super) fn new(stream: DuplexStream, alive: oneshot::Sender<Infallible>) -> Self {
+        Self { stream, _alive: alive }
+    }
 }
 
 impl Socket {
@@ -36,6 +54,7 @@ impl AsyncRead for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Pipe(pipe) => Pin::new(&mut pipe.stream).poll_read(cx, buffer),
         }
     }
 }
@@ -45,6 +64,27 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Pipe(pipe) => Pin::new(&mut pipe.stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Pipe(pipe) => Pin::new(&mut pipe.stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+            Self::Pipe(pipe) => pipe.stream.is_write_vectored(),
         }
     }
 
@@ -52,6 +92,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Pipe(pipe) => Pin::new(&mut pipe.stream).poll_flush(cx),
         }
     }
 
@@ -59,6 +100,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Pipe(pipe) => Pin::new(&mut pipe.stream).poll_shutdown(cx),
         }
     }
 }
