@@ -88,11 +88,12 @@ impl Pool {
 
     /// Drops connections that are closed or too old, and authorities without any.
     pub(super) fn sweep(&self) {
-        let now = self.clock.now();
+        let (now, deadline) = (self.clock.now(), self.clock.deadline(self.idle_ticks));
         for buckets in self.buckets() {
             buckets.borrow_mut().retain(|_, bucket| {
                 bucket.idle.borrow_mut().retain_mut(|idle| now < idle.until && idle.socket.is_quiet());
-                Rc::strong_count(bucket) > 1 || !bucket.idle.borrow().is_empty()
+                let is_linked = bucket.http2.as_ref().is_some_and(|http2| !http2.sweep(now, deadline));
+                is_linked || Rc::strong_count(bucket) > 1 || !bucket.idle.borrow().is_empty()
             });
         }
     }

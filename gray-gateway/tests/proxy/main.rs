@@ -5,6 +5,7 @@ mod certificates;
 mod edge;
 mod files;
 mod gray;
+mod h2;
 mod lane_targets;
 mod lanes;
 mod life;

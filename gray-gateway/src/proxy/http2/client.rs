@@ -7,7 +7,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    rc::{Rc, Weak},
+    rc::Rc,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -50,7 +50,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// The HTTP/2 connections to one authority: one, unless the instance takes fewer streams than there are requests.
 pub(in crate::proxy) struct Http2 {
     tls: Option<Arc<UpstreamTls>>,
-    links: RefCell<Vec<Weak<Link>>>,
+    links: RefCell<Vec<Rc<Link>>>,
     /// Held by who connects; others wait for the outcome.
     connecting: Mutex<()>,
 }
@@ -65,22 +65,28 @@ struct Peer {
 
 type Driven = Connection<TokioIo<Socket>, Upload, Local>;
 
-/// One connection. It is closed when no pipe is left.
+/// One connection.
 struct Link {
     sender: RefCell<SendRequest<Upload>>,
-    connection: Rc<RefCell<Driven>>,
+    /// Until its end: what is left of it would keep requests that nobody sends any more.
+    connection: Rc<RefCell<Option<Driven>>>,
     /// Ends with the connection.
     open: watch::Receiver<()>,
     /// The instance takes no more streams on it.
     is_retired: Cell<bool>,
     pipes: Cell<usize>,
+    /// When it is closed for want of pipes.
+    until: Cell<u64>,
 }
 
 impl Link {
+    fn is_usable(&self) -> bool {
+        !self.is_retired.get() && !self.sender.borrow().is_closed()
+    }
+
     fn has_room(&self) -> bool {
-        // Polled to its end, a connection is not asked again.
-        let is_usable = !self.is_retired.get() && self.open.has_changed().is_ok() && !self.sender.borrow().is_closed();
-        is_usable && self.pipes.get() < self.connection.borrow().current_max_send_streams().max(1)
+        let connection = self.connection.borrow();
+        connection.as_ref().is_some_and(|driven| self.pipes.get() < driven.current_max_send_streams().max(1))
     }
 }
 
@@ -132,8 +138,21 @@ impl Http2 {
     /// A connection that takes another stream.
     fn open(&self) -> Option<Hold> {
         let mut links = self.links.borrow_mut();
-        links.retain(|link| link.strong_count() > 0);
-        links.iter().filter_map(Weak::upgrade).find(|link| link.has_room()).map(Hold::new)
+        links.retain(|link| link.is_usable());
+        links.iter().find(|link| link.has_room()).map(|link| Hold::new(Rc::clone(link)))
+    }
+
+    /// Closes connections that nobody has used for long, which those without pipes from now on are at `deadline`. True when
+    /// there are none.
+    pub(in crate::proxy) fn sweep(&self, now: u64, deadline: u64) -> bool {
+        let mut links = self.links.borrow_mut();
+        links.retain(|link| {
+            if link.pipes.get() > 0 || link.until.get() == u64::MAX {
+                link.until.set(deadline);
+            }
+            link.is_usable() && now < link.until.get()
+        });
+        links.is_empty()
     }
 
     async fn connect(&self, peer: &Peer) -> io::Result<Hold> {
@@ -150,19 +169,27 @@ impl Http2 {
             .handshake(TokioIo::new(socket))
             .await
             .map_err(io::Error::other)?;
-        let connection = Rc::new(RefCell::new(connection));
+        let connection = Rc::new(RefCell::new(Some(connection)));
         let (alive, open) = watch::channel(());
         let (driven, host, port) = (Rc::clone(&connection), peer.host.clone(), peer.port);
         tokio::task::spawn_local(async move {
-            let ended = poll_fn(|cx| Pin::new(&mut *driven.borrow_mut()).poll(cx)).await;
+            let ended = poll_fn(|cx| {
+                let mut driven = driven.borrow_mut();
+                let ended = driven.as_mut().map_or(Poll::Ready(Ok(())), |connection| Pin::new(connection).poll(cx));
+                if ended.is_ready() {
+                    *driven = None;
+                }
+                ended
+            })
+            .await;
             drop(alive);
             if let Err(error) = ended {
                 tracing::debug!(%host, port, %error, "HTTP/2 connection to an instance ended");
             }
         });
-        let (sender, is_retired) = (sender.into(), Cell::default());
-        let link = Rc::new(Link { sender, connection, open, is_retired, pipes: Cell::default() });
-        self.links.borrow_mut().push(Rc::downgrade(&link));
+        let (sender, is_retired, pipes, until) = (sender.into(), Cell::default(), Cell::default(), u64::MAX.into());
+        let link = Rc::new(Link { sender, connection, open, is_retired, pipes, until });
+        self.links.borrow_mut().push(Rc::clone(&link));
         Ok(Hold::new(link))
     }
 }
