@@ -137,8 +137,7 @@ impl Shared {
         let target = Target { scheme, upstream };
         let Metadata { connect_timeout, response_timeout, protocol, files } = metadata;
         let (id, use404) = (id.into(), self.use404);
-        let route =
-            Route { id, target, lanes, use404, filters, connect_timeout, response_timeout, protocol, files };
+        let route = Route { id, target, lanes, use404, filters, connect_timeout, response_timeout, protocol, files };
         (enabled && !predicates.is_empty()).then_some(Draft { order, route, predicates })
     }
 

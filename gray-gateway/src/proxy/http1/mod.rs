@@ -9,5 +9,7 @@ mod name;
 
 pub(super) use body::{Decoder, FramingError};
 pub(super) use chunked::{Chunked, Piece};
-pub(super) use head::{Fields, Head, ParseError, RequestHead, ResponseHead, Skipped, read_request, read_response, room};
+pub(super) use head::{
+    Fields, Head, ParseError, RequestHead, ResponseHead, Skipped, read_request, read_response, room,
+};
 pub(super) use name::Name;

@@ -92,7 +92,11 @@ impl Reader {
     }
 
     /// Waits for a request's head; `None` at the end of the pipe.
-    pub(super) fn poll_request(&mut self, cx: &mut Context<'_>, scheme: Scheme) -> Poll<io::Result<Option<Request<()>>>> {
+    pub(super) fn poll_request(
+        &mut self,
+        cx: &mut Context<'_>,
+        scheme: Scheme,
+    ) -> Poll<io::Result<Option<Request<()>>>> {
         loop {
             let mut room = http1::room();
             match http1::read_request(&self.bytes, &mut room, usize::MAX) {
@@ -190,7 +194,8 @@ impl Reader {
 
     /// Takes the end of the body in with its last part, if it is there, so that one frame says both.
     fn settle(&mut self) {
-        while let Decoder::Chunked(chunked @ (Chunked::Size | Chunked::DataEnd | Chunked::Trailers)) = &mut self.decoder {
+        while let Decoder::Chunked(chunked @ (Chunked::Size | Chunked::DataEnd | Chunked::Trailers)) = &mut self.decoder
+        {
             match chunked.next(&self.bytes) {
                 Ok(Piece::Skip(count)) => self.bytes.advance(count),
                 Ok(Piece::End(count, lines)) => {

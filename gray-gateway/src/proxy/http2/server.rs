@@ -130,7 +130,10 @@ impl Drop for Active {
 }
 
 impl Streams {
-    fn serve(self: &Rc<Self>, request: Request<Incoming>) -> impl Future<Output = io::Result<Response<Download>>> + use<> {
+    fn serve(
+        self: &Rc<Self>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = io::Result<Response<Download>>> + use<> {
         exchange(Active::new(self), request)
     }
 

@@ -253,3 +253,6 @@ pub(super) fn read_trailers(lines: &[u8]) -> Option<HeaderMap> {
     }
     Some(trailers)
 }
+
+#[cfg(test)]
+mod tests;

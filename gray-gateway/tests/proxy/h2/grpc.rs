@@ -78,7 +78,8 @@ async fn a_length_does_not_cost_the_trailers() {
         let (feed, body) = fed();
         feed.send(Ok(hyper::body::Frame::data(whole.to_bytes()))).expect("sent");
         feed.send(trailers(&[("grpc-status", if check { "0" } else { "3" })])).expect("sent");
-        let response = Response::builder().header("content-type", "application/grpc+proto").header("content-length", "4");
+        let response =
+            Response::builder().header("content-type", "application/grpc+proto").header("content-length", "4");
         response.body(body).expect("a response")
     })
     .await;

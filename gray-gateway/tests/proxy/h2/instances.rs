@@ -32,7 +32,8 @@ async fn http1_in_and_http2_out() {
         let sent = body.collect().await.expect("a whole body");
         let end = sent.trailers().map(|fields| format!("{:?}", fields["x-check"])).unwrap_or_default();
         let status = if head.method == "DELETE" { 204 } else { 200 };
-        let body = if head.method == "HEAD" { super::empty() } else { full([&sent.to_bytes(), end.as_bytes()].concat()) };
+        let body =
+            if head.method == "HEAD" { super::empty() } else { full([&sent.to_bytes(), end.as_bytes()].concat()) };
         let response = Response::builder().status(status).header("x-version", format!("{:?}", head.version));
         let response = if head.method == "HEAD" { response.header("content-length", "77") } else { response };
         response.body(if status == 204 { super::empty() } else { body }).expect("a response")
@@ -51,7 +52,11 @@ async fn http1_in_and_http2_out() {
 
     for (request, status, body) in [
         ("POST /api/x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", 200, "hello"),
-        ("POST /api/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Check: 1\r\n\r\n", 200, "hello\"1\""),
+        (
+            "POST /api/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Check: 1\r\n\r\n",
+            200,
+            "hello\"1\"",
+        ),
         ("DELETE /api/x HTTP/1.1\r\nHost: a\r\n\r\n", 204, ""),
     ] {
         client.send(request).await;

@@ -58,7 +58,8 @@ pub(crate) fn data(bytes: &'static str) -> Result<Frame<Bytes>, std::io::Error> 
 }
 
 pub(crate) fn trailers(fields: &[(&'static str, &'static str)]) -> Result<Frame<Bytes>, std::io::Error> {
-    let line = |(name, value): &(&'static str, &'static str)| (name.parse().expect("name"), value.parse().expect("value"));
+    let line =
+        |(name, value): &(&'static str, &'static str)| (name.parse().expect("name"), value.parse().expect("value"));
     Ok(Frame::trailers(fields.iter().map(line).collect()))
 }
 
@@ -179,7 +180,11 @@ impl H2Backend {
         .await
     }
 
-    pub(crate) async fn wrapped<W, V, S, F, R>(wrap: W, set: impl Fn(&mut Builder<TokioExecutor>) + Send + 'static, answer: F) -> Self
+    pub(crate) async fn wrapped<W, V, S, F, R>(
+        wrap: W,
+        set: impl Fn(&mut Builder<TokioExecutor>) + Send + 'static,
+        answer: F,
+    ) -> Self
     where
         W: Fn(TcpStream) -> V + Send + Sync + 'static,
         V: Future<Output = Option<S>> + Send + 'static,
@@ -227,5 +232,4 @@ impl H2Backend {
 }
 
 /// One route `/api/**` to instances of `app` that speak HTTP/2.
-pub(crate) const TO_H2: &str =
-    "[{ id: app, uri: 'lb://app', predicates: ['Path=/api/**'], filters: ['StripPrefix=1'], metadata: { protocol: h2 } }]";
+pub(crate) const TO_H2: &str = "[{ id: app, uri: 'lb://app', predicates: ['Path=/api/**'], filters: ['StripPrefix=1'], metadata: { protocol: h2 } }]";
