@@ -364,3 +364,6 @@ where
 fn misfit(how: &str) -> Unwritten {
     Unwritten::Source(format!("the body is {how} than its head says").into())
 }
+
+#[cfg(test)]
+mod tests;

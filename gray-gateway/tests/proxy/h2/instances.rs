@@ -198,6 +198,37 @@ async fn a_closed_connection_is_replaced() {
 }
 
 #[tokio::test]
+async fn an_instance_may_send_its_clients_away() {
+    let gate = Arc::new(Semaphore::new(0));
+    let wait = Arc::clone(&gate);
+    let backend = H2Backend::serving(move |head, _| {
+        let wait = Arc::clone(&wait);
+        async move {
+            if head.method == "PUT" {
+                wait.acquire().await.expect("open").forget();
+            }
+            Response::new(full("done"))
+        }
+    })
+    .await;
+    let gateway = Setup::with_routes(TO_H2, &[backend.instance("V1")]).start();
+    let mut client = gateway.h2().await;
+    let mut sender = client.sender.clone();
+    let waiting = spawn(async move { sender.send_request(ask("PUT", &[], full("x"))).await });
+    until("it is there", || backend.seen.lock().expect("lock").len() == 1).await;
+    backend.end.notify_waiters();
+    // It may take a while to arrive. No request is lost over it, and none is sent twice.
+    let mut asked = 1;
+    while backend.connections() < 2 {
+        assert_eq!(client.send(ask("POST", &[], full("x"))).await.status(), 200);
+        asked += 1;
+        assert_eq!(backend.seen.lock().expect("lock").len(), asked);
+    }
+    gate.add_permits(1);
+    assert_eq!(soon(waiting).await.expect("joined").expect("a response").status(), 200);
+}
+
+#[tokio::test]
 async fn a_response_has_its_time_limit() {
     let (backend, waiting, _never) = held(10).await;
     let gateway = Setup::with_routes(TO_H2, &[backend.instance("V1")])

@@ -8,6 +8,7 @@ use std::{
     convert::Infallible,
     future::Future,
     net::SocketAddr,
+    pin::pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -28,7 +29,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::mpsc,
+    sync::{Notify, mpsc},
     task::JoinHandle,
 };
 
@@ -159,6 +160,8 @@ pub(crate) struct H2Backend {
     pub(crate) address: SocketAddr,
     pub(crate) seen: Arc<Mutex<Vec<Arc<Parts>>>>,
     pub(crate) connections: Arc<AtomicUsize>,
+    /// Ends the connections that there are, politely.
+    pub(crate) end: Arc<Notify>,
 }
 
 impl H2Backend {
@@ -194,12 +197,13 @@ impl H2Backend {
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
         let address = listener.local_addr().expect("bound");
-        let backend = Self { address, seen: Arc::default(), connections: Arc::default() };
+        let backend = Self { address, seen: Arc::default(), connections: Arc::default(), end: Arc::default() };
         let this = backend.clone();
         spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 this.connections.fetch_add(1, SeqCst);
                 let (wrapping, answer, seen) = (wrap(socket), answer.clone(), Arc::clone(&this.seen));
+                let end = Arc::clone(&this.end);
                 let mut builder = Builder::new(TokioExecutor::new());
                 set(&mut builder);
                 spawn(async move {
@@ -211,7 +215,14 @@ impl H2Backend {
                         let answering = answer(head, body);
                         async { Ok::<_, Infallible>(answering.await) }
                     });
-                    let _ended = builder.serve_connection(TokioIo::new(stream), service).await;
+                    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
+                    let _ended = tokio::select! {
+                        ended = serving.as_mut() => ended,
+                        () = end.notified() => {
+                            serving.as_mut().graceful_shutdown();
+                            serving.await
+                        }
+                    };
                 });
             }
         });
