@@ -145,7 +145,8 @@ pub(super) fn write_response(
     };
     let chunked = framing == Framing::Chunked;
     for (name, value) in fields {
-        if !is_framing(name.as_str()) && !(chunked && *name == header::CONTENT_LENGTH) {
+        let skip = is_framing(name.as_str()) || (chunked && *name == header::CONTENT_LENGTH);
+        if !skip {
             line(out, name, value);
         }
     }
