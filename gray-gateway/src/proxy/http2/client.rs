@@ -218,8 +218,8 @@ impl Stream {
                 Ok(Some(request)) => request,
                 Ok(None) => return,
                 Err(error) => {
-                    tracing::warn!(host = %self.peer.host, %error, "request that cannot be sent as HTTP/2");
-                    return;
+                    tracing::debug!(host = %self.peer.host, %error, "request that cannot be sent as HTTP/2");
+                    return pipe.refuse();
                 }
             };
             let turn = reader.borrow().turn;

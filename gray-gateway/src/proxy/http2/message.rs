@@ -37,6 +37,8 @@ const READ_SMALL: usize = 2 * 1024;
 /// Room for a part of a large one: what a frame holds at most, as a rule.
 const READ_LARGE: usize = 16 * 1024;
 
+const REFUSAL: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
 /// Tells when the engine has let go of its end.
 pub(super) type Gone = oneshot::Receiver<Infallible>;
 
@@ -65,6 +67,12 @@ impl Pipe {
     /// Whether it can be used again: nothing has arrived, not even its end.
     pub(super) fn is_quiet(&self) -> bool {
         self.poll_fill(&mut Context::from_waker(Waker::noop()), &mut BytesMut::with_capacity(1)).is_pending()
+    }
+
+    /// Answers what cannot be translated.
+    pub(super) fn refuse(&self) {
+        // There is room: nothing else was said.
+        let _written = self.poll_write(&mut Context::from_waker(Waker::noop()), REFUSAL);
     }
 
     /// Says nothing more, whatever was begun: the engine sees the end.

@@ -80,7 +80,7 @@ pub(in crate::proxy) async fn serve(client: Connection) {
                     served.as_mut().graceful_shutdown();
                     streams.is_ending.set(true);
                     if streams.active.get() == 0 {
-                        state.closing();
+                        state.ending();
                     }
                 }
             }
@@ -121,10 +121,11 @@ impl Drop for Active {
     fn drop(&mut self) {
         let Self(streams) = self;
         streams.active.set(streams.active.get() - 1);
-        match (streams.active.get(), streams.is_ending.get()) {
-            (0, true) => streams.state.closing(),
-            (0, false) => streams.state.responded(),
-            _ => {}
+        if streams.active.get() == 0 {
+            streams.state.responded();
+            if streams.is_ending.get() {
+                streams.state.ending();
+            }
         }
     }
 }

@@ -276,11 +276,11 @@ async fn a_shutdown_finishes_streams_and_ends_idle_connections() {
     let asking = spawn(async move { sender.send_request(get(&[])).await });
     soon(asked.notified()).await;
     let stopped = spawn(gateway.workers.shutdown(Duration::from_secs(10)));
-    assert!(idle.is_closed().await);
+    assert!(idle.ended().await);
     go_on.notify_one();
     let response = soon(asking).await.expect("joined").expect("a response");
     assert_eq!(super::Whole::of(response).await.text(), "done");
-    assert!(client.is_closed().await);
+    assert!(client.ended().await);
     assert_eq!(soon(stopped).await.expect("joined"), 0);
     assert_eq!(gateway.stats.snapshot().connections, 0);
 }
@@ -296,7 +296,7 @@ async fn connections_without_streams_end_in_time() {
     let asking = spawn(async move { sender.send_request(get(&[])).await });
     soon(asked.notified()).await;
     // It ends by the limit; a busy one does not, and then it does.
-    assert!(gateway.h2().await.is_closed().await);
+    assert!(gateway.h2().await.ended().await);
     // A client that takes no notice is left.
     let mut silent = soon(TcpStream::connect(gateway.address)).await.expect("connected");
     soon(silent.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")).await.expect("sent");
@@ -307,7 +307,7 @@ async fn connections_without_streams_end_in_time() {
     assert_eq!(soon(asking).await.expect("joined").expect("a response").status(), 200);
     go_on.notify_one();
     assert_eq!(busy.send(get(&[])).await.text(), "done");
-    assert!(busy.is_closed().await);
+    assert!(busy.ended().await);
 }
 
 #[tokio::test]

@@ -66,6 +66,9 @@ async fn http1_in_and_http2_out() {
     client.send("HEAD /api/x HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let head = client.head().await.expect("a head");
     assert_eq!((head.status, head.header("content-length")), (200, Some("77")));
+    // No :path can be this.
+    client.send("GET /api/` HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(client.response().await.status, 400);
     client.send("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(client.response().await.status, 404);
     assert_eq!(backend.connections(), 1);

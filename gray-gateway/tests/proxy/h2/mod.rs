@@ -125,8 +125,8 @@ impl H2Client {
         Whole::of(self.begin(request).await).await
     }
 
-    /// Whether the gateway ends the connection.
-    pub(crate) async fn is_closed(self) -> bool {
+    /// Waits for the gateway to end the connection.
+    pub(crate) async fn ended(self) -> bool {
         // By an error or without one.
         let _ended = soon(self.connection).await.expect("joined");
         self.sender.is_closed()
