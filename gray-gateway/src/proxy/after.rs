@@ -30,7 +30,7 @@ pub(super) struct After<'s> {
 pub(super) struct Draft<'s> {
     began: Instant,
     client: IpAddr,
-    version: Version,
+    pub(super) version: Version,
     /// Copies of what the request said: method, target and id, then the lane's name, with where each of them ends.
     text: Vec<u8>,
     ends: [usize; 3],

@@ -76,7 +76,7 @@ impl Connection {
             let is_new = pooled.is_none();
             let socket = match pooled {
                 Some(socket) => socket,
-                None => connect(dial, bucket.tls(), patience.connect).await.map_err(SendError::Unsent)?,
+                None => connect(dial, bucket, patience.connect).await.map_err(SendError::Unsent)?,
             };
             let mut upstream = Upstream { socket, received: Received::default() };
             if patience.expects_continue && upload.sent == 0 && !upload.is_read() && self.received.is_empty() {

@@ -1,4 +1,4 @@
-//! One client connection over HTTP/1: its requests, one after the other.
+//! One client connection over HTTP/1: its requests, one after the other. What turns out to be HTTP/2 is handed over.
 
 use std::{
     future::{Future, poll_fn},
@@ -12,6 +12,7 @@ use tokio::io::AsyncWrite;
 use super::{
     buffer::Received,
     forwarded::Forwarded,
+    http2::{self, Preface},
     socket::Socket,
     state::{Phase, State, Watch},
     worker::Worker,
@@ -30,6 +31,8 @@ pub(super) struct Connection {
     pub(super) received: Received,
     /// Length of what was found to be the beginning of a head.
     pub(super) partial: usize,
+    /// Whether the client may still turn out to speak HTTP/2.
+    may_be_http2: bool,
 }
 
 /// How a request ended for its connection.
@@ -49,7 +52,8 @@ pub(super) enum End {
 
 impl Connection {
     pub(super) fn new(worker: Rc<Worker>, state: Rc<State>, forwarded: Forwarded, socket: Socket) -> Self {
-        Self { worker, state, forwarded, socket, received: Received::default(), partial: 0 }
+        let may_be_http2 = !matches!(socket, Socket::Pipe(_));
+        Self { worker, state, forwarded, socket, received: Received::default(), partial: 0, may_be_http2 }
     }
 
     /// Serves the connection to its end.
@@ -60,6 +64,16 @@ impl Connection {
                 return;
             }
             self.state.received();
+            if self.may_be_http2 {
+                match Preface::of(self.received.bytes()) {
+                    Preface::Whole => return Box::pin(http2::serve(self)).await,
+                    Preface::Begun => {
+                        self.partial = self.received.len();
+                        continue;
+                    }
+                    Preface::Absent => self.may_be_http2 = false,
+                }
+            }
             if self.is_hopeless() {
                 self.partial = self.received.len();
                 continue;

@@ -6,7 +6,7 @@
 use std::{io, path::Path, rc::Rc, sync::Arc};
 
 use gray_common::Endpoint;
-use http::{Request as HttpRequest, StatusCode, request::Parts};
+use http::{Request as HttpRequest, StatusCode, Version, request::Parts};
 
 use super::{
     after::After,
@@ -20,6 +20,7 @@ use super::{
     reply::write_all,
     request::{Envelope, Reader, Reading, Request},
     response::{Framing, status_line},
+    socket::Socket,
     state::GaveUp,
     transfer::{Broken, Transfer},
     upstream::Dial,
@@ -51,6 +52,11 @@ impl Connection {
             Reading::Unreadable(failure) => (Envelope::UNREADABLE, Err(failure)),
             Reading::Request(envelope, request) => (envelope, request),
         };
+        if let Some(log) = &mut log
+            && matches!(self.socket, Socket::Pipe(_))
+        {
+            log.version = Version::HTTP_2;
+        }
         let mut after = After::new(&worker, &self.state, log);
         self.received.consume(envelope.head_len);
         let failure = match request {
@@ -110,7 +116,7 @@ impl Connection {
             }));
             let Some(dial) = dial else { return Err(Failure::Internal { route: &request.route.id }) };
             after.note(|log| log.called(authority));
-            let bucket = self.worker.pool.bucket(request.target.scheme, authority);
+            let bucket = self.worker.pool.bucket(request.target.scheme, request.route.protocol, authority);
             let error = match self.attempt(&bucket, dial, self.patience(&request, envelope), &mut upload).await {
                 Ok(mut upstream) => {
                     let version = endpoint.and_then(|endpoint| endpoint.version());

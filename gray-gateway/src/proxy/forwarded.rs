@@ -25,6 +25,7 @@ pub(super) fn is_set(name: &str) -> bool {
 }
 
 /// What one connection's requests are forwarded with.
+#[derive(Clone)]
 pub(super) struct Forwarded {
     peer: SocketAddr,
     scheme: Scheme,

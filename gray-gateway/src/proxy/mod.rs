@@ -19,6 +19,7 @@
 //! | `tunnel` | websockets |
 //! | `upstream`, `pool` | connections to instances |
 //! | `http1` | HTTP/1 as bytes |
+//! | `http2` | HTTP/2, made of and into that at the rim |
 //! | `socket`, `buffer` | streams and memory |
 //! | `files` | answers out of a directory |
 //! | `error`, `reply` | answers of our own |
@@ -40,6 +41,7 @@ mod files;
 mod forwarded;
 mod held;
 mod http1;
+mod http2;
 mod listen;
 mod path;
 mod pool;

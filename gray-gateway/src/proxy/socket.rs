@@ -1,15 +1,17 @@
-//! One connection's byte stream, plain or TLS.
+//! One connection's byte stream: plain, TLS, or one that HTTP/2 is made of.
 
 use std::{
+    convert::Infallible,
     future::{Future, poll_fn},
-    io,
+    io::{self, IoSlice},
     pin::{Pin, pin},
     task::{Context, Poll, Waker},
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
     net::TcpStream,
+    sync::oneshot,
     task::unconstrained,
 };
 use tokio_rustls::TlsStream;
@@ -21,6 +23,22 @@ pub(super) enum Socket {
     Tcp(TcpStream),
     /// After a handshake.
     Tls(Box<TlsStream<TcpStream>>),
+    /// To one HTTP/2 stream at a time, by way of `http2`.
+    Pipe(Box<PipeSocket>),
+}
+
+/// One end of a pipe within the worker.
+#[derive(Debug)]
+pub(super) struct PipeSocket {
+    stream: DuplexStream,
+    /// Dropped with it, for the other end to see at once, whatever it waits for.
+    _alive: oneshot::Sender<Infallible>,
+}
+
+impl PipeSocket {
+    pub(super) fn new(stream: DuplexStream, alive: oneshot::Sender<Infallible>) -> Self {
+        Self { stream, _alive: alive }
+    }
 }
 
 impl Socket {
@@ -32,10 +50,10 @@ impl Socket {
             Self::Tcp(stream) => {
                 stream.try_read(&mut byte).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
             }
-            Self::Tls(stream) => {
+            Self::Tls(_) | Self::Pipe(_) => {
                 let mut buffer = ReadBuf::new(&mut byte);
                 // A task that has done much would be told to wait, which says nothing about the stream.
-                let read = unconstrained(poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut buffer)));
+                let read = unconstrained(poll_fn(|cx| Pin::new(&mut *self).poll_read(cx, &mut buffer)));
                 pin!(read).poll(&mut Context::from_waker(Waker::noop())).is_pending()
             }
         }
@@ -47,6 +65,7 @@ impl AsyncRead for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Pipe(pipe) => Pin::new(&mut pipe.stream).poll_read(cx, buffer),
         }
     }
 }
@@ -56,6 +75,27 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Pipe(pipe) => Pin::new(&mut pipe.stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Pipe(pipe) => Pin::new(&mut pipe.stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+            Self::Pipe(pipe) => pipe.stream.is_write_vectored(),
         }
     }
 
@@ -63,6 +103,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Pipe(pipe) => Pin::new(&mut pipe.stream).poll_flush(cx),
         }
     }
 
@@ -70,6 +111,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Pipe(pipe) => Pin::new(&mut pipe.stream).poll_shutdown(cx),
         }
     }
 }

@@ -107,6 +107,13 @@ impl State {
         self.enter(Phase::Closing, self.clock.deadline(LINGER_TICKS));
     }
 
+    /// The connection is to end, and has no request left. What was answered last may still be on its way to a client that
+    /// reads slowly.
+    pub(super) fn ending(&self) {
+        let responded = self.deadline.get().saturating_sub(self.idle_ticks);
+        self.enter(Phase::Closing, self.clock.deadline(LINGER_TICKS).max(responded.saturating_add(self.head_ticks)));
+    }
+
     /// Why the wait for a response is over, if it is.
     pub(super) fn gave_up(&self) -> Option<GaveUp> {
         if !self.expired.get() {

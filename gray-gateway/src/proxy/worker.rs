@@ -138,6 +138,12 @@ impl Worker {
         });
     }
 
+    /// The same for what HTTP/2 makes of its streams; its connection is counted already.
+    pub(super) fn accept_pipe(self: &Rc<Self>, socket: Socket, forwarded: Forwarded) {
+        let connection = self.connection(socket, forwarded, self.state());
+        tokio::task::spawn_local(connection.run());
+    }
+
     /// From here on the connection is counted.
     fn welcome(self: &Rc<Self>, socket: &TcpStream) -> Option<(Rc<State>, Open)> {
         if let Err(error) = socket.set_nodelay(true) {
@@ -148,8 +154,12 @@ impl Worker {
         if self.open.get() == 0 {
             self.clock.advance();
         }
+        Some((self.state(), Open::new(Rc::clone(self))))
+    }
+
+    fn state(&self) -> Rc<State> {
         let (head, idle) = (ticks(self.limits.head_timeout), ticks(self.limits.idle_timeout));
-        Some((Rc::new(State::new(Rc::clone(&self.clock), head, idle)), Open::new(Rc::clone(self))))
+        Rc::new(State::new(Rc::clone(&self.clock), head, idle))
     }
 
     fn connection(self: &Rc<Self>, socket: Socket, forwarded: Forwarded, state: Rc<State>) -> Connection {

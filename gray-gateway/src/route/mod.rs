@@ -41,7 +41,10 @@ use http::{HeaderMap, Method};
 
 pub use self::{files::FileOptions, filter::Filters};
 use self::{predicate::Predicate, trie::Trie};
-use crate::{header::Lookup, scheme::Scheme};
+use crate::{
+    header::Lookup,
+    scheme::{Protocol, Scheme},
+};
 
 /// All routes of one configuration revision, in their order, ready to be searched.
 #[derive(Default)]
@@ -150,6 +153,8 @@ pub struct Route {
     /// Longest wait for the head of the response: `metadata.response-timeout` (negative: none), else
     /// `httpclient.response-timeout`.
     pub response_timeout: Option<Duration>,
+    /// What instances are spoken to: `metadata.protocol`.
+    pub protocol: Protocol,
     /// How files are answered, when a directory answers.
     pub files: FileOptions,
 }

@@ -13,7 +13,7 @@ use super::{
     text::{quoted, suggestion},
     weight,
 };
-use crate::scheme::Scheme;
+use crate::scheme::{Protocol, Scheme};
 
 const OLD: &str = "spring.cloud.gateway";
 /// Where newer releases keep the same settings.
@@ -40,6 +40,7 @@ struct Shared {
 struct Metadata {
     connect_timeout: Option<Duration>,
     response_timeout: Option<Duration>,
+    protocol: Protocol,
     files: FileOptions,
 }
 
@@ -123,7 +124,7 @@ impl Shared {
         let is_directory = |target: &Target| matches!(target.upstream, Upstream::Directory(_));
         let has_directory = matches!(&upstream, Some((_, Upstream::Directory(_))))
             || lanes.iter().any(|(_, target)| is_directory(target));
-        let Metadata { connect_timeout, response_timeout, files } = self.metadata(&metadata, has_directory);
+        let metadata = self.metadata(&metadata, has_directory);
         let order = section.parsed("order").unwrap_or(0);
         let enabled = section.bool("enabled").unwrap_or(true);
         section.reject_unknown();
@@ -134,18 +135,20 @@ impl Shared {
         let mut filters = Filters::default();
         filters.extend(interleaved(&self.filters, own));
         let target = Target { scheme, upstream };
-        let use404 = self.use404;
-        let route = Route { id: id.into(), target, lanes, use404, filters, connect_timeout, response_timeout, files };
+        let Metadata { connect_timeout, response_timeout, protocol, files } = metadata;
+        let (id, use404) = (id.into(), self.use404);
+        let route = Route { id, target, lanes, use404, filters, connect_timeout, response_timeout, protocol, files };
         (enabled && !predicates.is_empty()).then_some(Draft { order, route, predicates })
     }
 
     /// A route's own limits in milliseconds (a negative response timeout lifts the common one), and how it answers
-    /// files.
+    /// files; which HTTP instances are spoken to.
     fn metadata(&self, metadata: &Section<'_>, has_directory: bool) -> Metadata {
-        const KNOWN: [&str; 5] = ["connect-timeout", "response-timeout", "fallback", "max-age", "lanes"];
+        const KNOWN: [&str; 6] = ["connect-timeout", "response-timeout", "protocol", "fallback", "max-age", "lanes"];
         let mut read = Metadata {
             connect_timeout: self.connect_timeout,
             response_timeout: self.response_timeout,
+            protocol: Protocol::default(),
             files: FileOptions::default(),
         };
         for (key, value) in metadata.keys() {
@@ -168,6 +171,10 @@ impl Shared {
                         read.response_timeout = u64::try_from(millis).ok().map(Duration::from_millis);
                     }
                 }
+                "protocol" => match protocol(text) {
+                    Ok(protocol) => read.protocol = protocol,
+                    Err(reason) => value.error(reason),
+                },
                 "lanes" => {}
                 "fallback" | "maxage" if !has_directory => {
                     value.warn("has no effect: it is for a directory (a uri such as file:///srv/web/v1)");
@@ -198,6 +205,15 @@ fn interleaved(common: &[Filter], own: Vec<Filter>) -> Vec<Filter> {
     }
     merged.extend(own);
     merged
+}
+
+/// `metadata.protocol`
+fn protocol(text: &str) -> Result<Protocol, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "http1" => Ok(Protocol::Http1),
+        "h2" => Ok(Protocol::Http2),
+        _ => Err(format!("expected http1 or h2, what the instances speak, found {}", quoted(text))),
+    }
 }
 
 fn positive(section: &Section<'_>, key: &str) -> Option<Duration> {

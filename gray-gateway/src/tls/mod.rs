@@ -10,9 +10,6 @@ mod upstream;
 
 pub use self::{file::TlsError, follow::follow, server::ServerTls, upstream::UpstreamTls};
 
-/// The one protocol spoken, as ALPN calls it.
-const ALPN: &[u8] = b"http/1.1";
-
 /// Ring, named: a process-wide default would depend on what other crates have installed.
 fn provider() -> std::sync::Arc<rustls::crypto::CryptoProvider> {
     rustls::crypto::ring::default_provider().into()

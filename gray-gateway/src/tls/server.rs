@@ -18,10 +18,10 @@ use rustls::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    ALPN,
     file::{PemFile, TlsError, fingerprint},
     provider,
 };
+use crate::scheme::Protocol;
 
 /// A certificate, its key, and the files they come from.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl ServerTls {
             .map_err(unusable)?
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = [Protocol::Http2, Protocol::Http1].map(|protocol| protocol.alpn().to_vec()).into();
         // Sessions live in the clients' tickets: a table of ours would be full after 256 of them.
         config.ticketer = Ticketer::new().map_err(unusable)?;
         Ok(Self { files, seen: AtomicU64::new(seen), current, config: Arc::new(config) })

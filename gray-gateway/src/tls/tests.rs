@@ -10,6 +10,7 @@ use tokio_rustls::TlsAcceptor;
 
 use self::certificates::{Ca, Pair};
 use super::{ServerTls, TlsError, UpstreamTls, follow::Complaint};
+use crate::scheme::Protocol;
 
 #[path = "../../tests/proxy/certificates.rs"]
 mod certificates;
@@ -105,7 +106,7 @@ where
     let serving = async move { server(listener.accept().await.expect("accepted").0).await };
     let tls = UpstreamTls::with_ca(&trusted.file()).expect("good");
     let socket = TcpStream::connect(address).await.expect("connected");
-    let (outcome, ()) = tokio::join!(tls.connect(host, socket), serving);
+    let (outcome, ()) = tokio::join!(tls.connect(host, Protocol::Http1, socket), serving);
     outcome.err().map(|error| error.to_string()).unwrap_or_default()
 }
 

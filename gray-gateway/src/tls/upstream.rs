@@ -10,15 +10,15 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use rustls::{CertificateError, ClientConfig, Error, RootCertStore, pki_types::ServerName};
+use rustls::{AlertDescription, CertificateError, ClientConfig, Error, RootCertStore, pki_types::ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
-    ALPN,
     file::{PemFile, TlsError, fingerprint},
     provider,
 };
+use crate::scheme::Protocol;
 
 /// The trusted roots: Mozilla's, as compiled in, and those of a file.
 #[derive(Debug, Default)]
@@ -27,7 +27,14 @@ pub struct UpstreamTls {
     /// Of the contents in use.
     seen: AtomicU64,
     /// Built when it is first needed, unless there is a file to be checked.
-    config: ArcSwapOption<ClientConfig>,
+    config: ArcSwapOption<Configs>,
+}
+
+/// For each protocol.
+#[derive(Debug)]
+struct Configs {
+    http1: Arc<ClientConfig>,
+    http2: Arc<ClientConfig>,
 }
 
 impl UpstreamTls {
@@ -59,8 +66,8 @@ impl UpstreamTls {
                 |error: Error| file.wrong(format!("certificate number {number} in it cannot be read: {error}"));
             roots.add(certificate).map_err(unusable)?;
         }
-        let config = config(roots).map_err(|error| file.wrong(error.to_string()))?;
-        self.config.store(Some(Arc::new(config)));
+        let configs = Configs::new(roots).map_err(|error| file.wrong(error.to_string()))?;
+        self.config.store(Some(Arc::new(configs)));
         self.seen.store(seen, Relaxed);
         Ok(true)
     }
@@ -74,35 +81,55 @@ impl UpstreamTls {
     ///
     /// # Errors
     /// In words for the log.
-    pub(crate) async fn connect(&self, host: &str, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn connect(
+        &self,
+        host: &str,
+        protocol: Protocol,
+        socket: TcpStream,
+    ) -> io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| {
             io::Error::new(io::ErrorKind::InvalidInput, "no certificate can be for a host of this name")
         })?;
-        let connector = TlsConnector::from(self.config().map_err(io::Error::other)?);
-        connector.connect(name, socket).await.map_err(|error| explain(&error, host))
+        let configs = self.configs().map_err(io::Error::other)?;
+        let connector = TlsConnector::from(match protocol {
+            Protocol::Http1 => Arc::clone(&configs.http1),
+            Protocol::Http2 => Arc::clone(&configs.http2),
+        });
+        let stream = connector.connect(name, socket).await.map_err(|error| explain(&error, host))?;
+        // To say nothing means HTTP/1.1.
+        if protocol == Protocol::Http2 && stream.get_ref().1.alpn_protocol() != Some(protocol.alpn()) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, NO_HTTP2));
+        }
+        Ok(stream)
     }
 
-    fn config(&self) -> Result<Arc<ClientConfig>, Error> {
-        if let Some(config) = self.config.load_full() {
-            return Ok(config);
+    fn configs(&self) -> Result<Arc<Configs>, Error> {
+        if let Some(configs) = self.config.load_full() {
+            return Ok(configs);
         }
-        let config = Arc::new(config(mozilla())?);
-        self.config.store(Some(Arc::clone(&config)));
-        Ok(config)
+        let configs = Arc::new(Configs::new(mozilla())?);
+        self.config.store(Some(Arc::clone(&configs)));
+        Ok(configs)
     }
 }
+
+const NO_HTTP2: &str = "it does not speak HTTP/2 over TLS (ALPN h2), as the route's metadata.protocol wants";
 
 fn mozilla() -> RootCertStore {
     RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
 }
 
-fn config(roots: RootCertStore) -> Result<ClientConfig, Error> {
-    let mut config = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    Ok(config)
+impl Configs {
+    fn new(roots: RootCertStore) -> Result<Self, Error> {
+        let mut http1 = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut http2 = http1.clone();
+        http1.alpn_protocols = vec![Protocol::Http1.alpn().to_vec()];
+        http2.alpn_protocols = vec![Protocol::Http2.alpn().to_vec()];
+        Ok(Self { http1: Arc::new(http1), http2: Arc::new(http2) })
+    }
 }
 
 /// Says in plain words why there was no handshake.
@@ -111,6 +138,9 @@ fn explain(error: &io::Error, host: &str) -> io::Error {
     let text = match cause {
         Some(Error::InvalidCertificate(certificate)) => refused(certificate, host),
         Some(Error::InvalidMessage(_)) => "it does not speak TLS; is the route meant for http:// or lb://?".to_owned(),
+        Some(Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => {
+            "it speaks another HTTP over TLS (ALPN) than the route's metadata.protocol".to_owned()
+        }
         Some(cause) => format!("no TLS handshake: {cause}"),
         None if error.kind() == io::ErrorKind::UnexpectedEof => "it hung up during the TLS handshake".to_owned(),
         None => format!("no TLS handshake: {error}"),

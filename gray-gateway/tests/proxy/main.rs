@@ -6,6 +6,7 @@ mod certificates;
 mod edge;
 mod files;
 mod gray;
+mod h2;
 mod http1;
 mod lane_targets;
 mod lanes;

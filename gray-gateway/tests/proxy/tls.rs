@@ -27,7 +27,7 @@ use crate::{
     wire::read_head,
 };
 
-type Secured = Client<TlsStream<TcpStream>>;
+pub(crate) type Secured = Client<TlsStream<TcpStream>>;
 
 const GET: &str = "GET /api/x HTTP/1.1\r\nHost: shop:7443\r\n\r\n";
 
@@ -51,12 +51,12 @@ impl Setup {
 }
 
 /// Puts the pair into files and loads them.
-fn server(ca: &Ca, pair: &Pair) -> Arc<ServerTls> {
+pub(crate) fn server(ca: &Ca, pair: &Pair) -> Arc<ServerTls> {
     let (certificate, key) = (ca.write("cert.pem", &pair.certificate), ca.write("key.pem", &pair.key));
     Arc::new(ServerTls::load(&certificate, &key).expect("a pair"))
 }
 
-fn calling(ca: &Ca, alpn: &[&[u8]]) -> TlsConnector {
+pub(crate) fn calling(ca: &Ca, alpn: &[&[u8]]) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(ca.file()).expect("certificate")).expect("a CA");
     let mut config = ClientConfig::builder_with_provider(default_provider().into())
@@ -69,15 +69,15 @@ fn calling(ca: &Ca, alpn: &[&[u8]]) -> TlsConnector {
 }
 
 impl Gateway {
-    async fn tcp_for_tls(&self) -> TcpStream {
+    pub(crate) async fn tcp_for_tls(&self) -> TcpStream {
         let address = self.workers.local_tls_addr().expect("a listener for TLS");
         soon(TcpStream::connect(address)).await.expect("connected")
     }
 
-    async fn secured(&self, ca: &Ca) -> Secured {
+    pub(crate) async fn secured(&self, ca: &Ca) -> Secured {
         let socket = self.tcp_for_tls().await;
         let name = ServerName::try_from("localhost").expect("name");
-        let socket = soon(calling(ca, &[b"h2", b"http/1.1"]).connect(name, socket)).await.expect("handshake");
+        let socket = soon(calling(ca, &[b"http/1.1"]).connect(name, socket)).await.expect("handshake");
         assert_eq!(socket.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
         Client { socket, buffer: Vec::new() }
     }
@@ -174,7 +174,7 @@ async fn a_client_that_speaks_something_else_is_refused() {
     let tls = server(&ca, &ca.sign(&["localhost"]));
     let gateway = Setup::new(&[backend.instance("V1")]).serving_with(&tls).start();
     let name = ServerName::try_from("localhost").expect("name");
-    let error = soon(calling(&ca, &[b"h2"]).connect(name, gateway.tcp_for_tls().await)).await.expect_err("h2 only");
+    let error = soon(calling(&ca, &[b"h3"]).connect(name, gateway.tcp_for_tls().await)).await.expect_err("h3 only");
     assert!(error.to_string().contains("NoApplicationProtocol"), "{error}");
 
     // HTTP without TLS gets an alert (21) and no answer.

@@ -2,9 +2,7 @@
 
 use std::io::Write;
 
-use super::chunked::{Chunked, copy_trailers};
-
-pub(crate) use super::chunked::Piece;
+use super::chunked::{Chunked, Piece, copy_trailers};
 
 /// What is wrong with a body's framing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

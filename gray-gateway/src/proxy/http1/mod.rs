@@ -8,5 +8,8 @@ mod head;
 mod name;
 
 pub(super) use body::{Decoder, FramingError};
-pub(super) use head::{Fields, ParseError, RequestHead, ResponseHead, Skipped, read_request, read_response, room};
+pub(super) use chunked::{Chunked, Piece};
+pub(super) use head::{
+    Fields, Head, ParseError, RequestHead, ResponseHead, Skipped, read_request, read_response, room,
+};
 pub(super) use name::Name;

@@ -175,6 +175,11 @@ fn routes() {
             4,
             &["milliseconds", "`5s`"],
         ),
+        (
+            "{ id: a, uri: 'lb://s', predicates: [Path=/**],\n    metadata: { protocol: http2 } }",
+            4,
+            &["metadata.protocol", "http1 or h2", "`http2`"],
+        ),
     ] {
         check(&format!("spring.cloud.gateway:\n  routes:\n  - {route}\n"), "Error", line, parts);
     }

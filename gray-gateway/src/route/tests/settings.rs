@@ -6,7 +6,7 @@ use super::{
     super::{FileOptions, Target, Upstream},
     Request, read, table, taken,
 };
-use crate::scheme::Scheme;
+use crate::scheme::{Protocol, Scheme};
 
 const SHIPPED: &str = include_str!("../../../../deploy/nacos/gateway-app.yaml");
 
@@ -120,6 +120,18 @@ fn time_limits() {
     let limits: Vec<_> = table.routes().iter().map(|route| (route.connect_timeout, route.response_timeout)).collect();
     let millis = |millis| Some(Duration::from_millis(millis));
     assert_eq!(limits, [(millis(1000), millis(5000)), (millis(200), millis(300)), (millis(1000), None)]);
+}
+
+#[test]
+fn what_instances_are_spoken_to() {
+    let table = table(
+        "spring.cloud.gateway.routes:
+- { id: usual, uri: 'lb://s', predicates: [Path=/**] }
+- { id: same, uri: 'lb://s', predicates: [Path=/**], metadata: { protocol: http1 } }
+- { id: grpc, uri: 'lb:https://s', predicates: [Path=/**], metadata: { protocol: H2 } }",
+    );
+    let protocols: Vec<_> = table.routes().iter().map(|route| route.protocol).collect();
+    assert_eq!(protocols, [Protocol::Http1, Protocol::Http1, Protocol::Http2]);
 }
 
 #[test]

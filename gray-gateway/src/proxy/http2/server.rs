@@ -1,0 +1,275 @@
+//! A client's HTTP/2 connection: its streams, each a request of the engine.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::{Future, poll_fn},
+    io::{self, IoSlice},
+    pin::{Pin, pin},
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body::{Body, Frame};
+use hyper::{body::Incoming, server::conn::http2::Builder, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    task::AbortHandle,
+};
+
+use super::{
+    super::{Limits, connection::Connection, forwarded::Forwarded, state::State, worker::Worker},
+    Local,
+    message::{Pipe, Reader, Unwritten, Writer},
+    translate::{self, Answer},
+};
+
+/// Requests of one client at the same time.
+const MAX_STREAMS: u32 = 128;
+/// What a client may send of one body before an instance takes it.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// The same for all bodies of a client.
+const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
+/// What may wait of one response for the client.
+const MAX_WAITING: usize = 128 * 1024;
+/// Pipes kept for the next streams of a connection.
+const MAX_IDLE: usize = 32;
+
+fn builder(limits: &Limits) -> Builder<Local> {
+    let mut builder = Builder::new(Local);
+    builder
+        .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(MAX_WAITING)
+        .max_header_list_size(u32::try_from(limits.max_head_bytes).unwrap_or(u32::MAX))
+        // The engine has one.
+        .auto_date_header(false);
+    builder
+}
+
+/// Serves a connection whose first bytes were the preface of HTTP/2, to its end.
+///
+/// Without streams it is closed after the idle timeout; when the worker drains, what has begun is finished.
+pub(in crate::proxy) async fn serve(client: Connection) {
+    let (worker, state) = (Rc::clone(&client.worker), Rc::clone(&client.state));
+    let streams = Rc::new(Streams {
+        worker: Rc::clone(&worker),
+        state: Rc::clone(&state),
+        forwarded: client.forwarded.clone(),
+        active: Cell::new(0),
+        is_ending: Cell::new(false),
+        idle: RefCell::default(),
+    });
+    let serving = Rc::clone(&streams);
+    let service = service_fn(move |request| serving.serve(request));
+    let mut served = pin!(builder(&worker.limits).serve_connection(TokioIo::new(Rewound(client)), service));
+    state.responded();
+    let ended = poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(ended) = served.as_mut().poll(cx) {
+                return Poll::Ready(Some(ended));
+            }
+            match (streams.is_ending.get(), state.is_overdue()) {
+                (true, true) => return Poll::Ready(None),
+                (true, false) => return Poll::Pending,
+                (false, false) if !worker.is_draining() => return Poll::Pending,
+                (false, _) => {
+                    served.as_mut().graceful_shutdown();
+                    streams.is_ending.set(true);
+                    if streams.active.get() == 0 {
+                        state.ending();
+                    }
+                }
+            }
+        }
+    })
+    .await;
+    match ended {
+        Some(Ok(())) => {}
+        Some(Err(error)) => tracing::debug!(%error, "HTTP/2 connection ended"),
+        None => tracing::debug!("HTTP/2 connection cut off: the client did not end it"),
+    }
+}
+
+/// What the streams of a connection share.
+struct Streams {
+    worker: Rc<Worker>,
+    state: Rc<State>,
+    forwarded: Forwarded,
+    active: Cell<usize>,
+    /// No more streams are taken.
+    is_ending: Cell<bool>,
+    /// Pipes that wait for the next stream: kept-alive connections to the engine.
+    idle: RefCell<Vec<Pipe>>,
+}
+
+/// A stream that is being served.
+struct Active(Rc<Streams>);
+
+impl Active {
+    fn new(streams: &Rc<Streams>) -> Self {
+        streams.active.set(streams.active.get() + 1);
+        streams.state.busy();
+        Self(Rc::clone(streams))
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        let Self(streams) = self;
+        streams.active.set(streams.active.get() - 1);
+        if streams.active.get() == 0 {
+            streams.state.responded();
+            if streams.is_ending.get() {
+                streams.state.ending();
+            }
+        }
+    }
+}
+
+impl Streams {
+    fn serve(
+        self: &Rc<Self>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = io::Result<Response<Download>>> + use<> {
+        exchange(Active::new(self), request)
+    }
+
+    /// A pipe to the engine.
+    fn pipe(&self) -> Pipe {
+        while let Some(pipe) = self.idle.borrow_mut().pop() {
+            if pipe.is_quiet() {
+                return pipe;
+            }
+        }
+        let (pipe, _gone, socket) = Pipe::new();
+        self.worker.accept_pipe(socket, self.forwarded.clone());
+        pipe
+    }
+}
+
+/// One request and its response.
+async fn exchange(active: Active, request: Request<Incoming>) -> io::Result<Response<Download>> {
+    let Active(streams) = &active;
+    let (head, body) = request.into_parts();
+    let mut out = Vec::with_capacity(1024);
+    let framing = translate::write_request(&head, !body.is_end_stream(), &mut out);
+    let framing = framing.ok_or_else(|| io::Error::other("no line can hold this request"))?;
+    let is_head = head.method == Method::HEAD;
+    drop(head);
+    let pipe = streams.pipe();
+    let mut reader = Reader::new(pipe.clone());
+    let mut writer = Some(Writer::new(pipe, out, framing, body, true));
+    let mut is_cut = false;
+    let Answer { response, keep_alive, .. } = poll_fn(|cx| {
+        if let Some(Poll::Ready(written)) = writer.as_mut().map(|writer| writer.poll(cx)) {
+            writer = None;
+            match written {
+                Ok(()) => {}
+                Err(Unwritten::Source(error)) => return Poll::Ready(Err(io::Error::other(error))),
+                // The response may say why.
+                Err(Unwritten::Sink(_)) => is_cut = true,
+            }
+        }
+        reader.poll_answer(cx, is_head)
+    })
+    .await?;
+    // The response has begun before the end of the request: from now on they go their own ways.
+    let upload = writer.map(|writer| tokio::task::spawn_local(upload(writer)).abort_handle());
+    let reusable = keep_alive && !is_cut && upload.is_none();
+    Ok(response.map(|()| Download { reader: Some(reader), reusable, upload, active }))
+}
+
+async fn upload(mut writer: Writer<Incoming>) {
+    if let Err(error) = poll_fn(|cx| writer.poll(cx)).await {
+        tracing::debug!(%error, "request not sent to its end");
+        writer.break_off();
+    }
+}
+
+/// A response on its way to the client; dropped with it, however it ends.
+struct Download {
+    reader: Option<Reader>,
+    reusable: bool,
+    /// The rest of the request.
+    upload: Option<AbortHandle>,
+    active: Active,
+}
+
+impl Body for Download {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        self.reader.as_mut().map_or(Poll::Ready(None), |reader| reader.poll_frame(cx))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.reader.as_ref().is_none_or(Reader::is_done)
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        if let Some(upload) = &self.upload {
+            // Nobody waits for what becomes of it.
+            upload.abort();
+        }
+        let Active(streams) = &self.active;
+        let pipe = self.reader.take().and_then(Reader::into_pipe).filter(|_| self.reusable);
+        let mut idle = streams.idle.borrow_mut();
+        if let Some(pipe) = pipe
+            && idle.len() < MAX_IDLE
+        {
+            idle.push(pipe);
+        }
+    }
+}
+
+/// A client's bytes from the beginning, with those that were looked at already.
+struct Rewound(Connection);
+
+impl AsyncRead for Rewound {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Connection { worker, socket, received, .. } = &mut self.get_mut().0;
+        if received.is_empty() {
+            return Pin::new(socket).poll_read(cx, buffer);
+        }
+        let count = received.len().min(buffer.remaining());
+        buffer.put_slice(&received.bytes()[..count]);
+        received.consume(count);
+        if received.is_empty() {
+            received.release(&worker.buffers);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Rewound {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().0.socket).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().0.socket).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.socket.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0.socket).poll_shutdown(cx)
+    }
+}
