@@ -6,16 +6,13 @@ mod harness;
 use std::{
     fmt::Write as _,
     hint::black_box,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
-use gray_common::{Instance, InstanceSet, document::Documents, settings::check};
+use gray_common::document::Documents;
 use gray_gateway::{
-    control::GatewayConfig,
     proxy::{AccessLogFormat, End, Entry, HeadBench, LineWriter},
     route::{RequestHead, RouteTable},
-    snapshot::{ServiceSnapshot, Services, Snapshot},
 };
 use http::{HeaderMap, Method, Version};
 
@@ -32,20 +29,6 @@ const REQUEST: &str = "GET /api/order/N0001?full=1 HTTP/1.1\r\n\
     Cookie: session=0123456789abcdef; theme=dark\r\n\
     X-User: U9999\r\n\
     X-Request-Id: 6f1c2d\r\n\r\n";
-
-/// A gateway with one route, to two versions of one service.
-fn snapshot() -> Snapshot {
-    let text = "spring.cloud.gateway.routes: \
-        [{ id: app, uri: 'lb://app', predicates: ['Path=/api/**'], filters: ['StripPrefix=1'] }]\n\
-        kerwin.tool.gray: { load: true, version: { prodVersion: V1, grayVersion: V2 }, \
-        gateway: { enabled: true, grayHeadKey: gray, grayHeadValue: gray-996 } }\n";
-    let read = |documents: &Documents| GatewayConfig::read(documents, "kerwin.tool.gray");
-    let (config, _) = check(&[("bench.yaml", text)], read).unwrap_or_else(|problems| panic!("{problems}"));
-    let instance = |port, version: &str| Instance::new("127.0.0.1", port).with_version(version);
-    let set = Arc::new(InstanceSet::new(&[instance(1, "V1"), instance(2, "V2")], None));
-    let services = Services::from_iter([("app".into(), ServiceSnapshot { set, ..ServiceSnapshot::default() })]);
-    Snapshot { rules: config.rules, routes: config.routes, services, ..Snapshot::empty() }
-}
 
 /// What is logged of a request.
 fn logged() -> Entry<'static> {
@@ -85,7 +68,7 @@ fn table(count: usize) -> RouteTable {
 fn main() {
     let mut cases = Cases::default();
     cases.add("request/bytes-to-bytes", || {
-        let mut bench = HeadBench::new(snapshot());
+        let mut bench = HeadBench::new();
         move || assert!(black_box(bench.run(black_box(REQUEST.as_bytes()))).is_some())
     });
     for (name, format) in [("text", AccessLogFormat::Text), ("json", AccessLogFormat::Json)] {

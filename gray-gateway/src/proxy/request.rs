@@ -87,6 +87,7 @@ pub(super) struct Choice<'s> {
 }
 
 /// What the bytes are.
+#[expect(clippy::large_enum_variant, reason = "nearly always the large one, on the stack")]
 pub(super) enum Reading<'s> {
     /// The beginning of a request.
     Partial,
