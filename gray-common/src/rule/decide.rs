@@ -210,14 +210,7 @@ impl RuleSet {
         if timed && !rule.is_current(asked.now()) {
             return None;
         }
-        let reason = if rule.any.is_empty() {
-            Reason::Share
-        } else {
-            Reason::Block(rule.any.iter().position(|block| {
-                watch.block();
-                block.iter().all(|condition| self.holds(condition, asked, watch))
-            })?)
-        };
+        let reason = if rule.any.is_empty() { Reason::Share } else { Reason::Block(self.block(rule, asked, watch)?) };
         match &rule.share {
             Some(share) => self.is_within(share, asked, watch).then_some(reason),
             // A rule without blocks and without a share would match everybody; nobody means that.
@@ -225,6 +218,22 @@ impl RuleSet {
         }
     }
 
+    /// The first block that matches.
+    #[inline(always)]
+    fn block<F: Facts>(&self, rule: &Rule, asked: &mut Asked<'_, F>, watch: &mut impl Watch) -> Option<usize> {
+        'blocks: for (place, block) in rule.any.iter().enumerate() {
+            watch.block();
+            for condition in block {
+                if !self.holds(condition, asked, watch) {
+                    continue 'blocks;
+                }
+            }
+            return Some(place);
+        }
+        None
+    }
+
+    #[inline]
     fn holds<F: Facts>(&self, condition: &Condition, asked: &mut Asked<'_, F>, watch: &mut impl Watch) -> bool {
         match &condition.subject {
             Subject::Fact { source, test } => {
