@@ -129,6 +129,7 @@ impl Args {
     /// The proxies asked for, in their order.
     pub(crate) fn peers(&self) -> Vec<Peer> {
         let wanted = |peer: &Peer| match peer {
+            _ if self.workloads().iter().all(|workload| workload.own_peers().is_some()) => false,
             Peer::Jvm => self.jvm || self.peers.contains(peer),
             _ => self.peers.is_empty() || self.peers.contains(peer),
         };

@@ -77,7 +77,7 @@ async fn starts(site: &Site) -> Result<(Spread, f64)> {
             std::thread::sleep(POLL);
         }
         millis.push(began.elapsed().as_secs_f64() * 1e3);
-        ensure!(get(local(admin), "/metrics", false).await?.status().is_success(), "no metrics");
+        start::ready(local(admin), "/metrics", &mut program).await?;
         idle.push(proc::rss_kib(&program.tree()) as f64 / 1024.0);
     }
     let spread = |values: Vec<f64>| Spread::of(values).ok_or_else(|| anyhow::anyhow!("nothing was started"));

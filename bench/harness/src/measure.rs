@@ -79,6 +79,7 @@ pub(crate) async fn measure(
     let alone = parts.len() == 1;
     let lines = |log| lines_after(log, logged).map(|lines| lines as f64 / requests as f64);
     let logged = log.map(lines).transpose()?;
+    ensure!(logged.is_none_or(|logged| logged > 0.0), "the access log has not one line about {requests} requests");
     peer.check()?;
     Ok(Sample {
         peer: peer.peer,

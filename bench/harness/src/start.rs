@@ -84,6 +84,8 @@ pub(crate) async fn backend(site: &Site, all_loopback: bool) -> Result<(SocketAd
 /// Starts a proxy in front of the backend, waits until it answers, and looks at what it forwards.
 pub(crate) async fn peer(site: &Site, peer: Peer, backend: SocketAddr) -> Result<Running> {
     let dir = site.dir.join(peer.name());
+    // Of the load before; an access log is large.
+    drop(fs::remove_dir_all(&dir));
     fs::create_dir_all(&dir)?;
     if let Peer::Chain = peer {
         return chain::gray(site, &dir, &["V1"]).await;
