@@ -93,3 +93,21 @@ fn documents(site: &Site, dir: &Path) -> Result<PathBuf> {
     }
     Ok(config)
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_plain_services_have_the_libraries_of_the_real_ones() {
+        let ours = include_str!("../../Cargo.lock");
+        let products = include_str!("../../../Cargo.lock");
+        let version = |lock: &str, name: &str| {
+            // Of several the newest stands last.
+            let (_, rest) = lock.rsplit_once(&format!("name = \"{name}\"\nversion = \""))?;
+            Some(rest.split('"').next()?.to_owned())
+        };
+        for name in ["axum", "hyper", "hyper-util", "reqwest", "serde_json", "tokio"] {
+            let wanted = version(products, name);
+            assert!(wanted.is_some() && version(ours, name) == wanted, "{name}: cargo update -p {name} in bench/");
+        }
+    }
+}
