@@ -70,7 +70,7 @@ pub(crate) async fn profile(site: &Site, args: &ProfileArgs) -> Result<()> {
     Ok(())
 }
 
-/// Stacks under load, folded: `outermost;...;innermost count` each.
+/// Stacks under load, folded: `outermost;...;innermost nanoseconds` each.
 async fn stacks(site: &Site, running: &Running, pid: u32, seconds: u32) -> Result<String> {
     let data = site.dir.join("perf.data");
     // The load begins before the first sample and ends after the last.
@@ -110,6 +110,7 @@ fn write_svg(folded: &str, file: &Path) -> Result<()> {
     }
     let mut options = flamegraph::Options::default();
     options.title = "gateway, 100 rules, small GET".to_owned();
+    options.count_name = "ns".to_owned();
     options.subtitle = Some("kernel functions end in _[k]; widths are CPU time".to_owned());
     // What is narrower cannot be read anyway.
     options.min_width = 0.2;
@@ -165,26 +166,27 @@ fn counted(text: &str) -> Vec<(String, u64)> {
     calls
 }
 
-/// Where the samples are: kernel or not, and in which functions themselves.
+/// Where the time goes: kernel or not, and in which functions themselves.
 fn dominant(folded: &str) -> String {
     let (mut all, mut kernel, mut of) = (0, 0, BTreeMap::<&str, u64>::new());
     for line in folded.lines() {
-        let Some((stack, count)) = line.rsplit_once(' ') else { continue };
-        let Ok(count) = count.parse::<u64>() else { continue };
+        let Some((stack, nanos)) = line.rsplit_once(' ') else { continue };
+        let Ok(nanos) = nanos.parse::<u64>() else { continue };
         let function = stack.rsplit(';').next().unwrap_or(stack);
-        all += count;
-        kernel += if function.ends_with("_[k]") { count } else { 0 };
-        *of.entry(function).or_default() += count;
+        all += nanos;
+        kernel += if function.ends_with("_[k]") { nanos } else { 0 };
+        *of.entry(function).or_default() += nanos;
     }
-    let percent = |count: u64| 100.0 * count as f64 / all.max(1) as f64;
+    let percent = |nanos: u64| 100.0 * nanos as f64 / all.max(1) as f64;
     let mut text = format!(
-        "\n{all} samples, {:.1} % of them in the kernel\n\n| function itself | % |\n|---|---:|\n",
+        "\n{:.2} s of CPU time, {:.1} % of it in the kernel\n\n| function itself | % |\n|---|---:|\n",
+        all as f64 / 1e9,
         percent(kernel)
     );
     let mut of: Vec<_> = of.into_iter().collect();
-    of.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    for (function, count) in of.into_iter().take(NAMED) {
-        text.push_str(&format!("| `{function}` | {:.1} |\n", percent(count)));
+    of.sort_by_key(|(_, nanos)| std::cmp::Reverse(*nanos));
+    for (function, nanos) in of.into_iter().take(NAMED) {
+        text.push_str(&format!("| `{function}` | {:.1} |\n", percent(nanos)));
     }
     text
 }
@@ -206,8 +208,8 @@ mod tests {
 
     #[test]
     fn the_innermost_function_has_the_sample() {
-        let text = dominant("gateway;main;read_[k] 30\ngateway;main 60\ngateway;other;main 10\n");
-        assert!(text.contains("100 samples, 30.0 % of them in the kernel"), "{text}");
+        let text = dominant("gateway;main;read_[k] 300000000\ngateway;main 600000000\ngateway;other;main 100000000\n");
+        assert!(text.contains("1.00 s of CPU time, 30.0 % of it in the kernel"), "{text}");
         assert!(text.contains("| `main` | 70.0 |"), "{text}");
     }
 }

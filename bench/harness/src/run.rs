@@ -121,8 +121,8 @@ async fn rounds(
                 Ok(sample) => keep(sample, rate, &mut found.samples),
                 Err(error) => {
                     let printed = peer.tails();
-                    let error = error.context(format!("round {}; it printed {printed:?}", round + 1));
-                    found.failed(workload, name, &error);
+                    found.failed(workload, name, &error.context(format!("round {}", round + 1)));
+                    say(&format!("  it printed:\n{printed}"));
                     // Stops it.
                     *slot = None;
                 }
