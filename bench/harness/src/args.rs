@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum as _};
 
-use crate::{peer::Peer, process::TiedArgs, profile::ProfileArgs, workload::Workload};
+use crate::{peer::Peer, process::TiedArgs, profile::ProfileArgs, rate::RateArgs, workload::Workload};
 
 /// Measures the gateway beside other proxies on this machine.
 ///
@@ -42,7 +42,7 @@ pub(crate) struct Args {
     #[arg(long)]
     jvm: bool,
 
-    /// Latency at a fixed rate as well: small GETs, half as many as nginx does at most (needs oha)
+    /// Latency at a fixed rate as well: small GETs, half as many as nginx does at most
     #[arg(long)]
     fixed_rate: bool,
 
@@ -87,6 +87,9 @@ pub(crate) enum Command {
     Footprint,
     /// What the gateway with 100 rules does under small GETs: system calls per request, and a flame graph
     Profile(ProfileArgs),
+    /// See [`RateArgs`].
+    #[command(hide = true)]
+    Rate(RateArgs),
     /// See [`TiedArgs`].
     #[command(hide = true)]
     Tied(TiedArgs),

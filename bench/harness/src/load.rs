@@ -1,4 +1,4 @@
-//! The programs that make the load: wrk and, over HTTP/2, h2load as fast as it goes; oha at a rate.
+//! The programs that make the load: wrk and, over HTTP/2, h2load as fast as it goes; ourselves at a rate.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -8,12 +8,12 @@ use std::{
     process::Stdio,
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::{
     process::tied,
+    rate::percentiles,
     start::{Running, Site},
     workload::Workload,
 };
@@ -35,7 +35,7 @@ pub(crate) struct Latency {
 }
 
 #[derive(Debug, Deserialize)]
-struct WrkResult {
+struct Printed {
     requests: u64,
     micros: u64,
     p50: f64,
@@ -70,9 +70,13 @@ async fn wrk(bench: &Path, address: SocketAddr, workload: Workload, seconds: u32
     args.extend(["--timeout".into(), "10s".into(), "-s".into(), bench.join("load/wrk.lua").into()]);
     args.extend([format!("http://{address}{}", ask.path).into(), "--".into()]);
     args.extend([ask.method.into(), kind.into(), size.to_string().into(), u8::from(ask.close).to_string().into()]);
-    let output = output("wrk".as_ref(), &args).await?;
-    let line = output.lines().find_map(|line| line.strip_prefix("RESULT ")).context("wrk printed no result")?;
-    let result: WrkResult = serde_json::from_str(line)?;
+    result(&output("wrk".as_ref(), &args).await?)
+}
+
+/// What load/wrk.lua and [`rate`](crate::rate) print.
+fn result(printed: &str) -> Result<Load> {
+    let line = printed.lines().find_map(|line| line.strip_prefix("RESULT ")).context("no result was printed")?;
+    let result: Printed = serde_json::from_str(line)?;
     ensure!(result.unexpected == 0, "{} answers had another status than 2xx or 3xx", result.unexpected);
     ensure!(result.failed == 0, "{} requests failed (connect, read, write, time)", result.failed);
     ensure!(result.requests > 0, "not one request was answered");
@@ -107,9 +111,8 @@ async fn h2load(dir: &Path, address: SocketAddr, workload: Workload, seconds: u3
         })
         .collect();
     micros.sort_unstable();
-    let at = |share: f64| micros.get((micros.len() as f64 * share) as usize).map(|micros| *micros as f64 / 1e3);
-    let latency = at(0.5).zip(at(0.99)).zip(at(0.999)).map(|((p50, p99), p999)| Latency { p50, p99, p999 });
-    let latency = latency.context("h2load wrote no times of requests")?;
+    let [p50, p99, p999] = percentiles(&micros).context("h2load wrote no times of requests")?;
+    let latency = Latency { p50: p50 / 1e3, p99: p99 / 1e3, p999: p999 / 1e3 };
     Ok(Load { requests, per_second: requests as f64 / f64::from(seconds), latency })
 }
 
@@ -126,15 +129,6 @@ fn h2load_counts(printed: &str) -> Option<(u64, u64)> {
     Some((good, bad + number(requests, " failed")?))
 }
 
-/// Where oha is: on the path, or where bench/run installs it.
-pub(crate) fn find_oha(bench: &Path) -> Result<PathBuf> {
-    let installed = bench.join("../target/bench-tools/bin/oha");
-    if installed.is_file() {
-        return Ok(installed);
-    }
-    find("oha").context("oha is missing: cargo install oha --locked --root target/bench-tools")
-}
-
 /// A program on the path.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
@@ -143,41 +137,19 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     dirs.map(|dir| dir.join(program)).find(|file| file.is_file())
 }
 
-/// A fixed rate; latency counts from when a request was due, not from when it could be sent.
+/// Small GETs at a rate; see [`rate`](crate::rate).
 ///
 /// # Errors
-/// Also when a request failed, was answered with another status than 200, or the rate was not reached.
-pub(crate) async fn oha(oha: &Path, address: SocketAddr, workload: Workload, seconds: u32, rate: u32) -> Result<Load> {
-    let ask = workload.ask();
-    let mut args: Vec<OsString> = ["--no-tui", "--disable-compression", "--latency-correction"].map(Into::into).into();
-    args.extend(["--output-format", "json", "-m", ask.method, "-H", "userNo: U0001"].map(Into::into));
-    args.extend(
-        [format!("-c{}", workload.connections()), format!("-q{rate}"), format!("-z{seconds}s")].map(Into::into),
-    );
-    if let Some((kind, _)) = ask.body {
-        args.extend(["-T".into(), kind.into(), "-d".into(), String::from_utf8(ask.sent())?.into()]);
-    }
-    args.push(format!("http://{address}{}", ask.path).into());
-    let result: Value = serde_json::from_str(&output(oha.as_os_str(), &args).await?).context("oha printed no JSON")?;
-    let number = |pointer: &str| result.pointer(pointer).and_then(Value::as_f64);
-    let counts = result.pointer("/statusCodeDistribution").and_then(Value::as_object).context("no statuses")?;
-    ensure!(counts.keys().all(|status| status == "200"), "statuses {counts:?}");
-    let errors = result.pointer("/errorDistribution").and_then(Value::as_object);
-    // What was in flight when the time was up is no failure.
-    let failed: Vec<_> = errors.into_iter().flatten().filter(|(text, _)| !text.contains("deadline")).collect();
-    ensure!(failed.is_empty(), "requests failed: {failed:?}");
-    let requests = counts.get("200").and_then(Value::as_u64).context("not one request was answered")?;
-    let percentile = |name: &str| {
-        number(&format!("/latencyPercentiles/{name}"))
-            .map(|seconds| seconds * 1e3)
-            .context("oha printed no percentiles")
-    };
-    let latency = Latency { p50: percentile("p50")?, p99: percentile("p99")?, p999: percentile("p99.9")? };
-    let per_second = requests as f64 / f64::from(seconds);
-    if per_second < f64::from(rate) * 0.9 {
-        bail!("only {per_second:.0} of {rate} requests per second went through: the machine is too busy");
-    }
-    Ok(Load { requests, per_second, latency })
+/// Also when the rate was not reached.
+pub(crate) async fn at_rate(address: SocketAddr, workload: Workload, seconds: u32, rate: u32) -> Result<Load> {
+    let own = std::env::current_exe()?;
+    let numbers = [rate, seconds, u32::try_from(workload.connections())?];
+    let args: Vec<OsString> = ["rate".to_owned(), address.to_string()]
+        .into_iter()
+        .chain(numbers.map(|number| number.to_string()))
+        .map(Into::into)
+        .collect();
+    result(&output(own.as_os_str(), &args).await?)
 }
 
 /// What a program prints; it ends with us.

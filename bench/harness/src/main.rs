@@ -12,6 +12,7 @@ mod peer;
 mod proc;
 mod process;
 mod profile;
+mod rate;
 mod report;
 mod run;
 mod sample;
@@ -46,8 +47,10 @@ const FILES_WANTED: u64 = 12_000;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    if let Some(Command::Tied(tied)) = &args.command {
-        return exit(process::become_program(tied));
+    match &args.command {
+        Some(Command::Tied(tied)) => return exit(process::become_program(tied)),
+        Some(Command::Rate(wanted)) => return exit(rate::run(wanted)),
+        _ => {}
     }
     let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
     let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
@@ -82,9 +85,6 @@ async fn measure(args: &Args) -> Result<()> {
     }
     if workloads.contains(&Workload::Idle) {
         ensure!(files >= FILES_WANTED, "a process may open {files} files here, idle needs {FILES_WANTED}: ulimit -n");
-    }
-    if args.fixed_rate() {
-        load::find_oha(&args.bench_dir)?;
     }
     let dir = tempfile::Builder::new().prefix("gray-bench-").tempdir()?;
     // The workers of nginx are another user when we are root.

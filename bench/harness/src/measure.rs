@@ -25,13 +25,6 @@ use crate::{
 /// How often the metrics are read of whoever is watched as a Prometheus would, only more often.
 const SCRAPE_EVERY: Duration = Duration::from_secs(1);
 
-/// A fixed rate of requests per second, and who makes it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rate<'a> {
-    pub(crate) oha: &'a Path,
-    pub(crate) rate: u32,
-}
-
 /// One load on one peer; answers are looked at meanwhile.
 pub(crate) async fn measure(
     site: &Site,
@@ -39,7 +32,7 @@ pub(crate) async fn measure(
     workload: Workload,
     round: u32,
     seconds: u32,
-    rate: Option<Rate<'_>>,
+    rate: Option<u32>,
 ) -> Result<Sample> {
     peer.check()?;
     let address = if workload.ask().http2 { peer.http2 } else { peer.address };
@@ -51,7 +44,7 @@ pub(crate) async fn measure(
     let load = async {
         match rate {
             None => load::flood(site, peer, workload, seconds).await,
-            Some(Rate { oha, rate }) => load::oha(oha, address, workload, seconds, rate).await,
+            Some(rate) => load::at_rate(address, workload, seconds, rate).await,
         }
     };
     let watched = peer.metrics.filter(|_| peer.peer == Peer::GatewayFull);

@@ -8,7 +8,7 @@ use crate::{
     args::Args,
     client::Sampler,
     load,
-    measure::{Rate, measure},
+    measure::measure,
     peer::{Http2, Peer},
     process::Program,
     sample::{Fixed, Sample},
@@ -66,9 +66,7 @@ pub(crate) async fn workload(site: &Site, args: &Args, peers: &[Peer], workload:
             }
         };
         say(&format!("  at {rate} requests per second:"));
-        let oha = load::find_oha(&site.bench)?;
-        rounds(site, args, workload, Some(Rate { oha: &oha, rate }), &mut backend_program, &mut running, &mut found)
-            .await?;
+        rounds(site, args, workload, Some(rate), &mut backend_program, &mut running, &mut found).await?;
     }
     Ok(found)
 }
@@ -103,7 +101,7 @@ async fn rounds(
     site: &Site,
     args: &Args,
     workload: Workload,
-    rate: Option<Rate<'_>>,
+    rate: Option<u32>,
     backend: &mut Program,
     running: &mut [Option<Running>],
     found: &mut Found,
@@ -136,9 +134,9 @@ async fn rounds(
 }
 
 /// A load at a fixed rate belongs to the sample of the same round.
-fn keep(sample: Sample, rate: Option<Rate<'_>>, samples: &mut Vec<Sample>) {
+fn keep(sample: Sample, rate: Option<u32>, samples: &mut Vec<Sample>) {
     let (round, name) = (sample.round + 1, sample.peer.name());
-    let Some(Rate { rate, .. }) = rate else {
+    let Some(rate) = rate else {
         let (per_second, cpu) = (sample.per_second, sample.cpu_micros);
         say(&format!("  round {round} {name:14} {per_second:>8.0} req/s {cpu:>7.1} us CPU/request"));
         samples.push(sample);
