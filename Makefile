@@ -1,6 +1,6 @@
 # The menu. Each entry is one line into scripts/ or cargo.
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-unit bench bench-guard bench-jvm fuzz lint fmt docs
+.PHONY: help demo up down test test-unit bench bench-cases bench-guard bench-jvm profile fuzz lint fmt docs
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -20,8 +20,14 @@ test: ## all tests, end to end on a real Nacos; sets up what is missing
 test-unit: ## the tests that need no Docker
 	cargo test --locked --workspace --exclude e2e-tests
 
-bench: ## the benchmarks, and the gateway beside other proxies
+bench: ## the gateway beside other proxies, its start-up and memory; about 25 minutes
 	@scripts/bench.sh
+
+bench-cases: ## decisions, picks, headers: the time of single functions
+	cargo bench --locked --workspace --exclude e2e-tests
+
+profile: ## system calls per request and a flame graph of the gateway; needs perf and strace
+	@bench/run profile
 
 fuzz: ## looks for inputs that break parsers, FUZZ_SECONDS (60) for each target
 	@scripts/fuzz.sh

@@ -1,37 +1,11 @@
 #!/usr/bin/env bash
-# The plain figures of docs/benchmarks.md: start to listening, idle memory, program size, lines of code.
-# Needs: Rust, a Linux with /proc. Builds the release profile. RUNS: how many starts (20).
+# The plain figures of docs/benchmarks.md: start to listening, memory, program size, lines of code.
+# Needs: Rust, a Linux with /proc. Builds the release profile.
 . "$(dirname "$0")/lib.sh"
 
-RUNS=${RUNS:-20}
-PORT=${PORT:-27000}
-cargo build --release --locked -p gray-gateway -p order-app -p user-app -p grayctl
+bench/run footprint
 bin=$TARGET/release
-work=$(mktemp -d)
-pid=
-trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null || true; rm -rf "$work"' EXIT
-
-now_us() { echo $((${EPOCHREALTIME/./})); }
-listening() { (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; }
-
-times=()
-for _ in $(seq "$RUNS"); do
-  start=$(now_us)
-  GRAY_LOG=off "$bin/gray-gateway" --port "$PORT" --admin-port $((PORT + 1)) --drain-wait-ms 0 \
-    --registry-dir "$work" --config-dir deploy/nacos &
-  pid=$!
-  until listening; do [ $(($(now_us) - start)) -lt 5000000 ] || die "the gateway does not listen"; done
-  times+=($(($(now_us) - start)))
-  if [ "${#times[@]}" -eq "$RUNS" ]; then
-    in_time 5 curl -sf "http://127.0.0.1:$((PORT + 1))/metrics"
-    rss=$(awk '/^VmRSS/ {print $2}' "/proc/$pid/status")
-  fi
-  kill "$pid"
-  wait "$pid" || true
-  pid=
-done
-printf '%s\n' "${times[@]}" | sort -n | awk '{t[NR] = $1} END {printf "start to listening: median %.1f ms, max %.1f ms (%d starts)\n", t[int((NR + 1) / 2)] / 1000, t[NR] / 1000, NR}'
-printf 'idle memory of the gateway: %.1f MB\n' "$(awk "BEGIN {print $rss / 1024}")"
+cargo build --release --locked -p grayctl
 for program in gray-gateway order-app user-app grayctl; do
   printf 'size of %s: %.1f MB\n' "$program" "$(awk "BEGIN {print $(stat -c %s "$bin/$program") / 1e6}")"
 done

@@ -19,7 +19,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// Connections that the kernel accepts on our behalf.
 const BACKLOG: i32 = 4096;
 
-/// Answers `/small`, `/bytes/N`, `/sink` and `/echo` on 127.0.0.1.
+/// Answers `/small`, `/bytes/N`, `/sink` and `/echo` on 127.0.0.1, or on every loopback address.
 #[derive(Debug, Parser)]
 struct Args {
     /// Port to listen on
@@ -28,11 +28,16 @@ struct Args {
     /// Threads, each with its own connections
     #[arg(long, default_value_t = 2)]
     workers: usize,
+    /// Answer on 127.0.0.0/8, not on 127.0.0.1 alone
+    #[arg(long)]
+    all_loopback: bool,
 }
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
+    // No socket listens on a network; who is not of this machine is turned away.
+    let ip = if args.all_loopback { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+    let address = SocketAddr::from((ip, args.port));
     let listeners: Vec<_> = (0..args.workers.max(1)).map(|_| listen(address)).collect::<Result<_>>()?;
     let threads: Vec<_> = listeners.into_iter().map(|listener| thread::spawn(move || serve(listener))).collect();
     for thread in threads {
@@ -59,7 +64,10 @@ fn serve(listener: TcpListener) -> Result<()> {
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         loop {
-            let (socket, _) = listener.accept().await?;
+            let (socket, client) = listener.accept().await?;
+            if !client.ip().is_loopback() {
+                continue;
+            }
             socket.set_nodelay(true)?;
             let service = service_fn(async |request| Ok::<_, Infallible>(answer::to(request).await));
             let connection = http1::Builder::new().serve_connection(TokioIo::new(socket), service);

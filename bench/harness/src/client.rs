@@ -5,8 +5,11 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::{Request, Response, client::conn::http1::SendRequest};
-use hyper_util::rt::TokioIo;
+use hyper::{
+    Request, Response, Version,
+    client::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 
 use crate::workload::{Ask, Expect};
@@ -18,31 +21,58 @@ const SAMPLE_EVERY: Duration = Duration::from_millis(50);
 
 /// One connection.
 #[derive(Debug)]
-struct Client {
-    sender: SendRequest<Full<Bytes>>,
+enum Client {
+    Http1(http1::SendRequest<Full<Bytes>>),
+    Http2(http2::SendRequest<Full<Bytes>>),
 }
 
 impl Client {
-    async fn connect(address: SocketAddr) -> Result<Self> {
+    async fn connect(address: SocketAddr, http2: bool) -> Result<Self> {
         let socket = TcpStream::connect(address).await?;
         socket.set_nodelay(true)?;
-        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await?;
-        // How it ends is seen by whoever waits for an answer.
+        let socket = TokioIo::new(socket);
+        // How a connection ends is seen by whoever waits for an answer.
+        if http2 {
+            let (sender, connection) = http2::handshake(TokioExecutor::new(), socket).await?;
+            tokio::spawn(async move { drop(connection.await) });
+            return Ok(Self::Http2(sender));
+        }
+        let (sender, connection) = http1::handshake(socket).await?;
         tokio::spawn(async move { drop(connection.await) });
-        Ok(Self { sender })
+        Ok(Self::Http1(sender))
+    }
+
+    fn is_ready(&self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.is_ready(),
+            Self::Http2(sender) => sender.is_ready(),
+        }
     }
 
     async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>> {
-        let response = self.sender.send_request(request).await?;
+        let response = match self {
+            Self::Http1(sender) => sender.send_request(request).await?,
+            Self::Http2(sender) => sender.send_request(request).await?,
+        };
         let (head, body) = response.into_parts();
         Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
     }
 }
 
+/// A request without its headers; HTTP/2 wants the authority in the target, HTTP/1.1 in a header.
+fn begin(method: &str, address: SocketAddr, path: &str, http2: bool) -> hyper::http::request::Builder {
+    let builder = Request::builder().method(method);
+    if http2 {
+        builder.version(Version::HTTP_2).uri(format!("http://{address}{path}"))
+    } else {
+        builder.uri(path).header("host", address.to_string())
+    }
+}
+
 /// One GET on a connection of its own.
-pub(crate) async fn get(address: SocketAddr, path: &str) -> Result<Response<Bytes>> {
-    let request = Request::get(path).header("host", address.to_string()).body(Full::default())?;
-    let answer = async { Client::connect(address).await?.send(request).await };
+pub(crate) async fn get(address: SocketAddr, path: &str, http2: bool) -> Result<Response<Bytes>> {
+    let request = begin("GET", address, path, http2).body(Full::default())?;
+    let answer = async { Client::connect(address, http2).await?.send(request).await };
     tokio::time::timeout(LIMIT, answer).await.context("no answer")?
 }
 
@@ -88,8 +118,8 @@ impl Sampler {
     }
 
     async fn answer(&mut self) -> Result<Response<Bytes>> {
-        let mut request = Request::builder().method(self.ask.method).uri(self.ask.path);
-        request = request.header("host", self.address.to_string()).header("userNo", "U0001");
+        let http2 = self.ask.http2;
+        let mut request = begin(self.ask.method, self.address, self.ask.path, http2).header("userNo", "U0001");
         if let Some((kind, _)) = self.ask.body {
             request = request.header("content-type", kind);
         }
@@ -97,9 +127,9 @@ impl Sampler {
             request = request.header("connection", "close");
         }
         let request = request.body(Full::new(self.body.clone()))?;
-        let mut client = match self.client.take().filter(|client| client.sender.is_ready()) {
+        let mut client = match self.client.take().filter(Client::is_ready) {
             Some(client) => client,
-            None => Client::connect(self.address).await?,
+            None => Client::connect(self.address, http2).await?,
         };
         let response = client.send(request).await?;
         if !self.ask.close {

@@ -20,7 +20,9 @@ use tokio::{
 /// Between two requests of one connection.
 const EVERY: Duration = Duration::from_secs(10);
 /// How the answer to `/small` ends.
-const END: &[u8] = b"\"fail\":false}";
+pub(crate) const END: &[u8] = b"\"fail\":false}";
+/// How every answer begins.
+pub(crate) const OK: &[u8] = b"HTTP/1.1 200 ";
 /// Opened at once; fewer than any backlog.
 const BATCH: u32 = 100;
 
@@ -91,6 +93,6 @@ async fn ask(socket: &mut TcpStream, request: &str) -> Result<()> {
         }
         ensure!(answer.len() < 16 * 1024, "an answer that does not end");
     }
-    ensure!(answer.starts_with(b"HTTP/1.1 200 "), "answered {:?}", String::from_utf8_lossy(&answer));
+    ensure!(answer.starts_with(OK), "answered {:?}", String::from_utf8_lossy(&answer));
     Ok(())
 }

@@ -1,28 +1,35 @@
 //! bench/run: measures the gateway beside other proxies, interleaved in rounds. `--help` says how.
 
 mod args;
+mod chain;
 mod client;
 mod documents;
+mod footprint;
 mod idle;
 mod load;
+mod measure;
 mod peer;
 mod proc;
 mod process;
+mod profile;
+mod rate;
 mod report;
 mod run;
 mod sample;
 mod start;
 mod stats;
+mod targets;
+mod versions;
 mod workload;
 
-use std::{fs, os::unix::fs::PermissionsExt as _, process::ExitCode};
+use std::{fs, os::unix::fs::PermissionsExt as _, process::ExitCode, time::Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    args::{Args, Hidden},
+    args::{Args, Command},
     peer::Peer,
     report::Report,
     run::say,
@@ -40,8 +47,10 @@ const FILES_WANTED: u64 = 12_000;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    if let Some(Hidden::Tied(tied)) = &args.command {
-        return exit(process::become_program(tied));
+    match &args.command {
+        Some(Command::Tied(tied)) => return exit(process::become_program(tied)),
+        Some(Command::Rate(wanted)) => return exit(rate::run(wanted)),
+        _ => {}
     }
     let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
     let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
@@ -66,14 +75,16 @@ fn exit(outcome: Result<()>) -> ExitCode {
 }
 
 async fn measure(args: &Args) -> Result<()> {
-    ensure!(load::find("wrk").is_some(), "wrk is missing (Debian: apt-get install wrk nginx haproxy)");
     let workloads = args.workloads();
     let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20);
+    if !workloads.is_empty() || matches!(args.command, Some(Command::Profile(_))) {
+        ensure!(
+            load::find("wrk").is_some(),
+            "wrk is missing (Debian: apt-get install wrk nginx haproxy nghttp2-client)"
+        );
+    }
     if workloads.contains(&Workload::Idle) {
         ensure!(files >= FILES_WANTED, "a process may open {files} files here, idle needs {FILES_WANTED}: ulimit -n");
-    }
-    if args.fixed_rate() {
-        load::find_oha(&args.bench_dir)?;
     }
     let dir = tempfile::Builder::new().prefix("gray-bench-").tempdir()?;
     // The workers of nginx are another user when we are root.
@@ -82,26 +93,60 @@ async fn measure(args: &Args) -> Result<()> {
     let programs = fs::canonicalize(&args.programs)
         .with_context(|| format!("{} is missing: build the gateway, or give --programs", args.programs.display()))?;
     let site = Site { dir: dir.path().to_owned(), programs, bench, workers: args.workers(), files };
+    if let Some(Command::Profile(wanted)) = &args.command {
+        return profile::profile(&site, wanted).await;
+    }
     let (peers, left_out) = available(args, &site)?;
-
-    let mut report = Report {
+    let report = Report {
         date: jiff::Timestamp::now().strftime("%Y-%m-%d").to_string(),
         command: args.shown(),
-        versions: peer::versions(&site.bench, args.built_here),
+        versions: versions::versions(&site.bench, args.built_here),
         workers: args.workers(),
         load_before: proc::load_average(),
         left_out,
+        failures: Vec::new(),
+        targets: Vec::new(),
+        footprint: None,
         outcomes: Vec::new(),
     };
-    for workload in workloads {
-        let samples = run::workload(&site, args, &peers, workload).await?;
-        report.outcomes.push(Outcome::new(workload, samples));
-    }
-    let out = args.out(&report.date);
-    report.write_json(&out)?;
+    let report = all(args, &site, &peers, report).await?;
     print(&if args.markdown { report.markdown() } else { report.plain() });
-    say(&format!("\nevery single measurement: {}", out.display()));
+    ensure!(report.failures.is_empty(), "not everything was measured: {}", report.failures.join("; "));
     dir.close().context("cannot remove the temporary directory")
+}
+
+/// Measures all that was asked for. What fails is written down, and the rest goes on.
+async fn all(args: &Args, site: &Site, peers: &[Peer], mut report: Report) -> Result<Report> {
+    let (out, began) = (args.out(&report.date), Instant::now());
+    let missing_h2load = load::find("h2load").is_none();
+    if args.footprint() {
+        match footprint::measure(site).await {
+            Ok(footprint) => report.footprint = Some(footprint),
+            Err(error) => report.failures.push(format!("footprint: {error:#}")),
+        }
+    }
+    for workload in args.workloads() {
+        if workload == Workload::H2 && missing_h2load {
+            report.left_out.push("h2 (h2load is not installed; Debian: nghttp2-client)".to_owned());
+            continue;
+        }
+        match run::workload(site, args, peers, workload).await {
+            Ok(found) => {
+                report.left_out.extend(found.left_out);
+                report.failures.extend(found.failures);
+                report.outcomes.push(Outcome::new(workload, found.samples));
+            }
+            Err(error) => report.failures.push(format!("{}: {error:#}", workload.name())),
+        }
+        // What is done is done, should something stop us later.
+        report.targets = targets::targets(&report.outcomes, report.footprint.as_ref());
+        report.write(&out)?;
+    }
+    report.targets = targets::targets(&report.outcomes, report.footprint.as_ref());
+    report.write(&out)?;
+    let minutes = began.elapsed().as_secs_f64() / 60.0;
+    say(&format!("{minutes:.1} minutes; every single measurement: {}; the tables beside it (.md)\n", out.display()));
+    Ok(report)
 }
 
 /// Who can take part, and who cannot, with the reason.

@@ -1,14 +1,43 @@
 //! What /proc says about processes: who belongs to whom, CPU time, memory.
 
-use std::fs;
+use std::{collections::BTreeMap, fs};
 
 use anyhow::{Context as _, Result};
 
 /// The fields of /proc/PID/stat behind the name, which may itself hold spaces and parentheses.
 fn stat(pid: u32) -> Option<Vec<String>> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    fields(&format!("/proc/{pid}/stat"))
+}
+
+fn fields(file: &str) -> Option<Vec<String>> {
+    let text = fs::read_to_string(file).ok()?;
     let (_, rest) = text.rsplit_once(')')?;
     Some(rest.split_whitespace().map(str::to_owned).collect())
+}
+
+/// CPU time of each thread of these processes so far, by thread id, in microseconds.
+pub(crate) fn thread_micros(pids: &[u32]) -> BTreeMap<u32, u64> {
+    let mut threads = BTreeMap::new();
+    for pid in pids {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        for id in tasks.filter_map(|task| task.file_name().to_str()?.parse().ok()) {
+            let Some(fields) = fields(&format!("/proc/{pid}/task/{id}/stat")) else { continue };
+            let field = |index: usize| fields.get(index).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+            threads.insert(id, (field(11) + field(12)) * per_tick());
+        }
+    }
+    threads
+}
+
+/// The CPU time of the busiest worker by that of an average one: 1 when all do the same, `workers` when one does it
+/// all. The workers are the busiest threads; `None` with one worker, or before anything was done.
+pub(crate) fn busiest(before: &BTreeMap<u32, u64>, after: &BTreeMap<u32, u64>, workers: usize) -> Option<f64> {
+    let spent = |(id, micros): (&u32, &u64)| micros.saturating_sub(before.get(id).copied().unwrap_or(0));
+    let mut spent: Vec<u64> = after.iter().map(spent).collect();
+    spent.sort_unstable_by(|left, right| right.cmp(left));
+    spent.truncate(workers);
+    let (most, all) = (*spent.first()?, spent.iter().sum::<u64>());
+    (workers > 1 && all > 0).then(|| most as f64 * workers as f64 / all as f64)
 }
 
 /// A process and all that descend from it.
@@ -94,6 +123,16 @@ mod tests {
         assert!(cpu_micros(&[own]).is_ok());
         assert!(cpu_micros(&[u32::MAX]).is_err());
         assert!(our_micros() <= machine_micros());
+    }
+
+    #[test]
+    fn the_busiest_of_two_workers() {
+        let threads = |one, two, other| BTreeMap::from([(1, one), (2, two), (3, other)]);
+        let before = threads(1000, 0, 500);
+        assert_eq!(busiest(&before, &threads(1300, 100, 510), 2), Some(1.5));
+        assert_eq!(busiest(&before, &threads(1100, 100, 510), 2), Some(1.0));
+        assert_eq!(busiest(&before, &before, 2), None);
+        assert!(thread_micros(&[std::process::id()]).len() > 1, "tests have threads");
     }
 
     #[test]

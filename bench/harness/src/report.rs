@@ -6,8 +6,10 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::{
+    footprint::Footprint,
     sample::{Outcome, Summary},
     stats::Spread,
+    targets::Target,
 };
 
 /// A whole run.
@@ -21,6 +23,10 @@ pub(crate) struct Report {
     pub(crate) load_before: f64,
     /// What was not measured, and why.
     pub(crate) left_out: Vec<String>,
+    /// What went wrong.
+    pub(crate) failures: Vec<String>,
+    pub(crate) targets: Vec<Target>,
+    pub(crate) footprint: Option<Footprint>,
     pub(crate) outcomes: Vec<Outcome>,
 }
 
@@ -33,11 +39,14 @@ const HEAD: [&str; 11] = [
     "p99 ms",
     "p99.9 ms",
     "RSS MiB",
+    "busiest worker",
     "CPU: gateway/it",
-    "req/s",
-    "target",
+    "req/s: gateway/it",
 ];
-const FIXED_HEAD: [&str; 7] = ["", "CPU us/req", "min-max", "p50 ms", "p99 ms", "p99.9 ms", "CPU: gateway/it"];
+const FIXED_HEAD: [&str; 8] =
+    ["", "CPU us/req", "min-max", "p50 ms", "p99 ms", "p99.9 ms", "CPU: gateway/it", "p99: gateway/it"];
+const TARGET_HEAD: [&str; 6] = ["load", "what", "target", "median", "min-max", ""];
+const FOOTPRINT_HEAD: [&str; 3] = ["", "median", "min-max"];
 
 /// Cores that may be busy with something else before figures are called provisional.
 const QUIET: f64 = 0.1;
@@ -59,10 +68,11 @@ impl Report {
             let widths: Vec<usize> = (0..head.len()).map(width).collect();
             add(&mut text, format_args!("\n{title}\n"));
             for line in &lines {
-                for (column, (cell, width)) in line.iter().zip(&widths).enumerate() {
-                    match column {
-                        0 => add(&mut text, format_args!("  {cell:<width$}")),
-                        _ => add(&mut text, format_args!("  {cell:>width$}")),
+                for (cell, width) in line.iter().zip(&widths) {
+                    if cell.chars().all(|letter| letter.is_ascii_digit() || letter == '.' || letter == '-') {
+                        add(&mut text, format_args!("  {cell:>width$}"));
+                    } else {
+                        add(&mut text, format_args!("  {cell:<width$}"));
                     }
                 }
                 text.truncate(text.trim_end_matches(' ').len());
@@ -76,8 +86,8 @@ impl Report {
     pub(crate) fn markdown(&self) -> String {
         let mut text = self.preface("  \n");
         for (title, head, rows) in self.tables() {
-            add(&mut text, format_args!("\n**{title}**\n\n| {} |\n|---|", head.join(" | ")));
-            text.push_str(&"---:|".repeat(head.len().saturating_sub(1)));
+            add(&mut text, format_args!("\n**{title}**\n\n| {} |\n|", head.join(" | ")));
+            text.push_str(&"---|".repeat(head.len()));
             text.push('\n');
             for row in rows {
                 add(&mut text, format_args!("| {} |\n", row.join(" | ")));
@@ -86,13 +96,15 @@ impl Report {
         text
     }
 
-    /// Everything, with each single measurement.
-    pub(crate) fn write_json(&self, file: &Path) -> Result<()> {
+    /// Everything, with each single measurement, and the Markdown beside it.
+    pub(crate) fn write(&self, file: &Path) -> Result<()> {
         if let Some(dir) = file.parent() {
             std::fs::create_dir_all(dir)?;
         }
         let text = serde_json::to_string_pretty(self)? + "\n";
-        std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+        std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        let beside = file.with_extension("md");
+        std::fs::write(&beside, self.markdown()).with_context(|| format!("cannot write {}", beside.display()))
     }
 
     fn preface(&self, end: &str) -> String {
@@ -110,25 +122,54 @@ impl Report {
                 ),
             );
         }
-        for left_out in &self.left_out {
-            add(&mut text, format_args!("Left out: {left_out}.{end}"));
+        for (said, lines) in [("FAILED", &self.failures), ("Left out", &self.left_out)] {
+            for line in lines {
+                add(&mut text, format_args!("{said}: {line}.{end}"));
+            }
+        }
+        let logged = self.outcomes.iter().filter_map(|outcome| outcome.logged);
+        if let Some(logged) = Spread::of(logged.map(|logged| logged.min)) {
+            add(
+                &mut text,
+                format_args!("Access log: at least {:.1} % of the requests written.{end}", logged.min * 100.0),
+            );
         }
         text
     }
 
     fn tables(&self) -> Vec<Table> {
         let mut tables = Vec::new();
+        if !self.targets.is_empty() {
+            let rows = self.targets.iter().map(target_row).collect();
+            tables.push(("Targets".to_owned(), TARGET_HEAD.to_vec(), rows));
+        }
         for outcome in &self.outcomes {
             let title = format!("{}: {}", outcome.workload.name(), outcome.title);
-            tables.push((title, HEAD.to_vec(), outcome.peers.iter().flat_map(rows).collect()));
+            let rows: Vec<_> = outcome.peers.iter().flat_map(rows).collect();
+            tables.push((title, HEAD.to_vec(), rows));
             let rate = outcome.peers.iter().find_map(|peer| Some(peer.fixed.as_ref()?.rate));
             if let Some(rate) = rate {
                 let title = format!("{}: the same at {rate} requests per second", outcome.workload.name());
                 tables.push((title, FIXED_HEAD.to_vec(), outcome.peers.iter().filter_map(fixed_row).collect()));
             }
         }
+        if let Some(footprint) = &self.footprint {
+            tables.push(("footprint".to_owned(), FOOTPRINT_HEAD.to_vec(), footprint_rows(footprint)));
+        }
         tables
     }
+}
+
+fn target_row(target: &Target) -> Vec<String> {
+    let sign = if target.at_least { ">=" } else { "<=" };
+    vec![
+        target.work.clone(),
+        target.what.clone(),
+        format!("{sign} {}", target.limit),
+        format!("{:.2}", target.measured.median),
+        format!("{:.2}-{:.2}", target.measured.min, target.measured.max),
+        if target.met { "met" } else { "missed" }.to_owned(),
+    ]
 }
 
 /// A row of the peer, and one for each of its programs where there are several.
@@ -142,9 +183,9 @@ fn rows(peer: &Summary) -> Vec<Vec<String>> {
         format!("{:.2}", peer.p99_millis.median),
         format!("{:.2}", peer.p999_millis.median),
         format!("{:.1}", peer.rss_mib.median),
+        ratio(peer.busiest.as_ref()),
         ratio(peer.cpu_ratio.as_ref()),
         ratio(peer.rate_ratio.as_ref()),
-        target(peer),
     ]];
     for (part, cpu) in &peer.parts {
         let mut row = vec![format!("- {part}"), String::new(), format!("{:.1}", cpu.median), range(cpu)];
@@ -164,7 +205,23 @@ fn fixed_row(peer: &Summary) -> Option<Vec<String>> {
         format!("{:.2}", fixed.p99_millis.median),
         format!("{:.2}", fixed.p999_millis.median),
         ratio(fixed.cpu_ratio.as_ref()),
+        ratio(fixed.p99_ratio.as_ref()),
     ])
+}
+
+fn footprint_rows(footprint: &Footprint) -> Vec<Vec<String>> {
+    let memory = |what: &str, mib: f64| vec![what.to_owned(), format!("{mib:.1}"), String::new()];
+    let start = &footprint.start_millis;
+    let mut rows = vec![
+        vec!["gateway: start to listening, ms".to_owned(), format!("{:.1}", start.median), range(start)],
+        memory("gateway: idle, MiB (the most of its starts)", footprint.idle_mib),
+        memory("gateway: 10,000 idle connections, MiB", footprint.connections_mib),
+        memory("the demo's five processes, MiB", footprint.demo_total_mib()),
+    ];
+    for (part, mib) in &footprint.demo_mib {
+        rows.push(memory(&format!("- {part}{}", if part == "gateway" { "" } else { ", two" }), *mib));
+    }
+    rows
 }
 
 fn range(spread: &Spread) -> String {
@@ -173,14 +230,6 @@ fn range(spread: &Spread) -> String {
 
 fn ratio(spread: Option<&Spread>) -> String {
     spread.map_or_else(String::new, |spread| format!("{:.2}", spread.median))
-}
-
-fn target(peer: &Summary) -> String {
-    match (peer.target, peer.cpu_ratio) {
-        (Some(target), Some(ratio)) if ratio.median <= target => format!("<= {target:.2} met"),
-        (Some(target), Some(_)) => format!("<= {target:.2} missed"),
-        _ => String::new(),
-    }
 }
 
 fn add(text: &mut String, what: std::fmt::Arguments<'_>) {
@@ -194,11 +243,17 @@ mod tests {
     use crate::{
         peer::{Peer, REFERENCE},
         sample::tests::sample,
+        targets::targets,
         workload::Workload,
     };
 
     fn report() -> Report {
         let samples = vec![sample(Peer::Nginx, 0, 10.0), sample(REFERENCE, 0, 9.7)];
+        let outcomes = vec![Outcome::new(Workload::Small, samples)];
+        let spread = Spread { min: 4.0, median: 5.0, max: 6.0 };
+        let demo_mib = [("gateway", 10.0), ("order-app", 17.0), ("user-app", 15.0)];
+        let demo_mib = demo_mib.map(|(part, mib)| (part.to_owned(), mib)).into();
+        let footprint = Footprint { start_millis: spread, idle_mib: 9.0, connections_mib: 90.0, demo_mib };
         Report {
             date: "2026-01-01".to_owned(),
             command: "bench/run --quick".to_owned(),
@@ -206,22 +261,32 @@ mod tests {
             workers: 2,
             load_before: 3.0,
             left_out: vec!["pingora".to_owned()],
-            outcomes: vec![Outcome::new(Workload::Small, samples)],
+            failures: vec!["small, axum: a wrong answer".to_owned()],
+            targets: targets(&outcomes, Some(&footprint)),
+            footprint: Some(footprint),
+            outcomes,
         }
     }
 
     #[test]
     fn tables_say_ratio_and_target() {
         let text = report().plain();
-        assert!(text.contains("0.97") && text.contains("<= 0.95 missed"), "{text}");
+        let line = |part: &str| text.lines().find(|line| line.contains(part)).unwrap_or_default();
+        assert!(line("gateway / nginx, CPU").ends_with("0.97-0.97  missed"), "{text}");
+        assert!(line("the demo's five").contains("42.00-42.00  met"), "{text}");
         assert!(text.contains("Provisional") && text.contains("Left out: pingora."), "{text}");
+        assert!(text.contains("FAILED: small, axum: a wrong answer."), "{text}");
     }
 
     #[test]
     fn markdown_rows_have_as_many_cells_as_their_head() {
         let text = report().markdown();
-        let bars = |line: &str| line.matches('|').count();
-        let counts: Vec<_> = text.lines().filter(|line| line.starts_with('|')).map(bars).collect();
-        assert_eq!(counts, [12, 12, 12, 12, 8, 8, 8, 8], "{text}");
+        let mut bars = None;
+        for line in text.lines() {
+            let count = line.matches('|').count();
+            assert!(count == 0 || bars.is_none_or(|bars| bars == count), "{line}\n{text}");
+            bars = (count > 0).then_some(count);
+        }
+        assert_eq!(text.matches("**").count(), 8, "{text}");
     }
 }

@@ -1,16 +1,16 @@
 //! The rounds: every peer is loaded once in each, one after the other.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 
 use crate::{
     args::Args,
-    client::{Sampler, get},
-    idle::IdleConnections,
-    load::{self, Load},
-    peer::Peer,
-    proc,
+    client::Sampler,
+    load,
+    measure::measure,
+    peer::{Http2, Peer},
+    process::Program,
     sample::{Fixed, Sample},
     start::{self, Running, Site},
     stats::Spread,
@@ -20,171 +20,145 @@ use crate::{
 /// What a JVM gets before it counts.
 const JVM_WARM_UP_SECONDS: u32 = 60;
 
-/// Measures one kind of load on all peers; tells what it does as it goes.
-pub(crate) async fn workload(site: &Site, args: &Args, peers: &[Peer], workload: Workload) -> Result<Vec<Sample>> {
-    say(&format!("{}: {}", workload.name(), workload.title()));
-    let (backend, mut backend_program) = start::backend(site).await?;
-    let mut running = Vec::new();
-    for peer in if workload == Workload::Chain { &[Peer::Chain] } else { peers } {
-        let started = start::peer(site, *peer, backend).await;
-        running.push(started.with_context(|| format!("cannot start {}", peer.name()))?);
-    }
-    for peer in &mut running {
-        let seconds = if peer.peer == Peer::Jvm { JVM_WARM_UP_SECONDS } else { 1 };
-        let warm_up = Sampler::new(peer.address, workload.ask()).ask_once().await;
-        warm_up.with_context(|| format!("{} answers wrongly", peer.peer.name()))?;
-        load::wrk(&site.bench, peer.address, workload, seconds).await.with_context(|| peer.peer.name().to_owned())?;
-    }
-    let mut samples = Vec::new();
-    for round in 0..args.rounds() {
-        for index in order(round, running.len()) {
-            let Some(peer) = running.get_mut(index) else { continue };
-            let sample = measure(site, peer, workload, round, args.seconds(), None).await;
-            let sample = sample.with_context(|| failure(workload, round, peer))?;
-            say(&format!(
-                "  round {} {:20} {:>8.0} req/s {:>7.1} us CPU/request",
-                round + 1,
-                peer.peer.name(),
-                sample.per_second,
-                sample.cpu_micros
-            ));
-            samples.push(sample);
-            backend_program.check()?;
-        }
-    }
-    if args.fixed_rate() && workload.has_fixed_rate() {
-        fixed_rate(site, args, &mut running, workload, &mut samples).await?;
-    }
-    Ok(samples)
+/// What one kind of load found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) samples: Vec<Sample>,
+    /// Who cannot take part in this kind of load, and why.
+    pub(crate) left_out: Vec<String>,
+    /// What went wrong; whoever it happened to has no samples.
+    pub(crate) failures: Vec<String>,
 }
 
-/// Half of what nginx does at most, for everybody.
-async fn fixed_rate(
+impl Found {
+    fn failed(&mut self, workload: Workload, peer: Peer, error: &anyhow::Error) {
+        let text = format!("{}, {}: {error:#}", workload.name(), peer.name());
+        say(&format!("  FAILED {text}"));
+        self.failures.push(text);
+        self.samples.retain(|sample| sample.peer != peer);
+    }
+}
+
+/// Measures one kind of load on all peers; tells what it does as it goes. A peer that fails is stopped, and the others
+/// go on.
+///
+/// # Errors
+/// When the backend fails: then there is nothing to measure.
+pub(crate) async fn workload(site: &Site, args: &Args, peers: &[Peer], workload: Workload) -> Result<Found> {
+    say(&format!("{}: {}", workload.name(), workload.title()));
+    let (backend, mut backend_program) = start::backend(site, workload == Workload::Growth).await?;
+    let mut found = Found::default();
+    let mut running: Vec<Option<Running>> = Vec::new();
+    for peer in workload.own_peers().unwrap_or(peers) {
+        match begin(site, *peer, backend, workload).await {
+            Ok(Ok(started)) => running.push(Some(started)),
+            Ok(Err(reason)) => found.left_out.push(format!("{} from {} ({reason})", peer.name(), workload.name())),
+            Err(error) => found.failed(workload, *peer, &error),
+        }
+    }
+    rounds(site, args, workload, None, &mut backend_program, &mut running, &mut found).await?;
+    if args.fixed_rate() && workload.has_fixed_rate() {
+        let rate = match (args.rate, half_of_nginx(&found.samples)) {
+            (Some(rate), _) | (None, Some(rate)) => rate,
+            (None, None) => {
+                found.left_out.push("the fixed rate (half of nginx's is not known without nginx: give --rate)".into());
+                return Ok(found);
+            }
+        };
+        say(&format!("  at {rate} requests per second:"));
+        rounds(site, args, workload, Some(rate), &mut backend_program, &mut running, &mut found).await?;
+    }
+    Ok(found)
+}
+
+/// Starts a peer, looks at what it forwards and answers, and warms it up; the reason when it cannot take part.
+async fn begin(
+    site: &Site,
+    peer: Peer,
+    backend: std::net::SocketAddr,
+    workload: Workload,
+) -> Result<Result<Running, &'static str>> {
+    let http2 = workload.ask().http2;
+    if let (true, Http2::No(reason)) = (http2, peer.http2()) {
+        return Ok(Err(reason));
+    }
+    let running = start::peer(site, peer, backend).await.context("cannot be started")?;
+    if http2 {
+        match start::preflight(&running, true).await {
+            Err(_) if peer.http2() == Http2::Ask => return Ok(Err("it does not take HTTP/2 without TLS")),
+            outcome => outcome.context("HTTP/2")?,
+        }
+    }
+    let address = if http2 { running.http2 } else { running.address };
+    Sampler::new(address, workload.ask()).ask_once().await?;
+    let seconds = if peer == Peer::Jvm { JVM_WARM_UP_SECONDS } else { 1 };
+    load::flood(site, &running, workload, seconds).await.context("at the warm-up")?;
+    Ok(Ok(running))
+}
+
+/// All rounds of one kind of load, as fast as it goes or at a rate.
+async fn rounds(
     site: &Site,
     args: &Args,
-    running: &mut [Running],
     workload: Workload,
-    samples: &mut [Sample],
+    rate: Option<u32>,
+    backend: &mut Program,
+    running: &mut [Option<Running>],
+    found: &mut Found,
 ) -> Result<()> {
-    let of_nginx = samples.iter().filter(|sample| sample.peer == Peer::Nginx).map(|sample| sample.per_second);
-    let rate = match (args.rate, Spread::of(of_nginx)) {
-        (Some(rate), _) => rate,
-        (None, Some(peak)) => (peak.median / 2.0) as u32,
-        (None, None) => bail!("half of nginx's rate is not known without nginx: give --rate"),
-    };
-    let oha = load::find_oha(&site.bench)?;
-    say(&format!("  at {rate} requests per second:"));
     for round in 0..args.rounds() {
         for index in order(round, running.len()) {
-            let Some(peer) = running.get_mut(index) else { continue };
-            let seconds = args.seconds();
-            let found = measure(site, peer, workload, round, seconds, Some((&oha, rate))).await;
-            let found = found.with_context(|| failure(workload, round, peer))?;
-            let (p50, p99) = (found.latency.p50, found.latency.p99);
-            say(&format!("  round {} {:20} p50 {p50:.2} ms p99 {p99:.2} ms", round + 1, peer.peer.name()));
-            let fixed = Fixed { rate, cpu_micros: found.cpu_micros, latency: found.latency };
-            let same = |sample: &&mut Sample| sample.peer == peer.peer && sample.round == round;
-            if let Some(sample) = samples.iter_mut().find(same) {
-                sample.fixed = Some(fixed);
+            let Some(slot) = running.get_mut(index) else { continue };
+            let Some(peer) = slot else { continue };
+            let name = peer.peer;
+            let limit = Duration::from_secs(u64::from(args.seconds()) + 60);
+            let sample = measure(site, peer, workload, round, args.seconds(), rate);
+            let sample = tokio::time::timeout(limit, sample).await.context("took a minute too long").flatten();
+            backend.check()?;
+            match sample {
+                Ok(sample) => keep(sample, rate, &mut found.samples),
+                Err(error) => {
+                    let printed = peer.tails();
+                    found.failed(workload, name, &error.context(format!("round {}", round + 1)));
+                    say(&format!("  it printed:\n{printed}"));
+                    // Stops it.
+                    *slot = None;
+                }
             }
         }
+    }
+    if running.iter().all(Option::is_none) {
+        bail!("nobody is left to measure");
     }
     Ok(())
 }
 
-/// One load on one peer; answers are looked at meanwhile.
-async fn measure(
-    site: &Site,
-    peer: &mut Running,
-    workload: Workload,
-    round: u32,
-    seconds: u32,
-    rate: Option<(&std::path::Path, u32)>,
-) -> Result<Sample> {
-    peer.check()?;
-    let mut idle = IdleConnections::open(peer.address, workload.idle_connections()).await?;
-    let mut sampler = Sampler::new(peer.address, workload.ask());
-    let others = Others::begin();
-    let before = cpu(peer)?;
-    let load = async {
-        match rate {
-            None => load::wrk(&site.bench, peer.address, workload, seconds).await,
-            Some((oha, rate)) => load::oha(oha, peer.address, workload, seconds, rate).await,
-        }
+/// A load at a fixed rate belongs to the sample of the same round.
+fn keep(sample: Sample, rate: Option<u32>, samples: &mut Vec<Sample>) {
+    let (round, name) = (sample.round + 1, sample.peer.name());
+    let Some(rate) = rate else {
+        let (per_second, cpu) = (sample.per_second, sample.cpu_micros);
+        say(&format!("  round {round} {name:14} {per_second:>8.0} req/s {cpu:>7.1} us CPU/request"));
+        samples.push(sample);
+        return;
     };
-    let Load { requests, per_second, latency } = tokio::select! {
-        load = load => load?,
-        sampled = sampler.run() => { sampled?; bail!("the sampler ended"); }
-        failure = idle.failure() => return Err(failure),
-    };
-    if let Some(metrics) = peer.metrics {
-        let answer = get(metrics, "/metrics").await?;
-        let text = String::from_utf8_lossy(answer.body());
-        ensure!(text.contains("gray_gateway_rule_requests_total"), "the gateway's metrics do not count rules");
-    }
-    let after = cpu(peer)?;
-    let others_cores = others.cores();
-    // With all its connections still open.
-    let rss_mib = peer.parts.iter().map(|(_, pids)| proc::rss_kib(pids)).sum::<u64>() as f64 / 1024.0;
-    ensure!(sampler.asked() > 0, "no answer was looked at");
-    let requests = requests + sampler.asked() + idle.asked();
-    let per_request = |micros: u64| micros as f64 / requests as f64;
-    let parts: BTreeMap<_, _> = before
-        .iter()
-        .zip(&after)
-        .map(|((part, before), (_, after))| (*part, per_request(after.saturating_sub(*before))))
-        .collect();
-    peer.check()?;
-    Ok(Sample {
-        peer: peer.peer,
-        round,
-        requests,
-        looked_at: sampler.asked() + idle.asked(),
-        per_second,
-        cpu_micros: parts.values().sum(),
-        parts,
-        latency,
-        rss_mib,
-        others_cores,
-        fixed: None,
-    })
-}
-
-/// What the rest of the machine does meanwhile.
-struct Others {
-    since: Instant,
-    machine: u64,
-    ours: u64,
-}
-
-impl Others {
-    fn begin() -> Self {
-        Self { since: Instant::now(), machine: proc::machine_micros(), ours: proc::our_micros() }
-    }
-
-    /// How many cores were busy with other things since then.
-    fn cores(&self) -> f64 {
-        let machine = proc::machine_micros().saturating_sub(self.machine);
-        let ours = proc::our_micros().saturating_sub(self.ours);
-        machine.saturating_sub(ours) as f64 / 1e6 / self.since.elapsed().as_secs_f64()
+    let latency = sample.latency;
+    say(&format!("  round {round} {name:14} p50 {:.2} ms p99 {:.2} ms", latency.p50, latency.p99));
+    let same = |other: &&mut Sample| other.peer == sample.peer && other.round == sample.round;
+    if let Some(other) = samples.iter_mut().find(same) {
+        other.fixed = Some(Fixed { rate, cpu_micros: sample.cpu_micros, latency });
     }
 }
 
-/// CPU time so far, by program.
-fn cpu(peer: &Running) -> Result<Vec<(&'static str, u64)>> {
-    peer.parts.iter().map(|(part, pids)| Ok((*part, proc::cpu_micros(pids)?))).collect()
+fn half_of_nginx(samples: &[Sample]) -> Option<u32> {
+    let peaks = samples.iter().filter(|sample| sample.peer == Peer::Nginx).map(|sample| sample.per_second);
+    Some((Spread::of(peaks)?.median / 2.0) as u32)
 }
 
 /// Another one begins in every round.
 fn order(round: u32, count: usize) -> impl Iterator<Item = usize> {
     let first = round as usize;
     (0..count).map(move |index| (first + index) % count)
-}
-
-fn failure(workload: Workload, round: u32, peer: &Running) -> String {
-    let printed = peer.tails();
-    let printed = if printed.is_empty() { String::new() } else { format!("; it printed:\n{printed}") };
-    format!("{}, round {}, {}{printed}", workload.name(), round + 1, peer.peer.name())
 }
 
 /// Progress goes to standard error; standard output is for the tables.
@@ -195,10 +169,20 @@ pub(crate) fn say(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sample::tests::sample;
 
     #[test]
     fn every_peer_once_per_round_and_another_one_first() {
         let orders: Vec<Vec<usize>> = (0..3).map(|round| order(round, 3).collect()).collect();
         assert_eq!(orders, [[0, 1, 2], [1, 2, 0], [2, 0, 1]]);
+    }
+
+    #[test]
+    fn who_fails_has_no_samples_and_the_others_keep_theirs() {
+        let samples = vec![sample(Peer::Nginx, 0, 1.0), sample(Peer::Axum, 0, 1.0), sample(Peer::Axum, 1, 1.0)];
+        let mut found = Found { samples, ..Found::default() };
+        found.failed(Workload::Small, Peer::Axum, &anyhow::anyhow!("a wrong answer"));
+        assert_eq!(found.failures, ["small, axum: a wrong answer"]);
+        assert!(found.samples.len() == 1 && half_of_nginx(&found.samples) == Some(500_000));
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     load::Latency,
-    peer::{Peer, REFERENCE},
+    peer::Peer,
     stats::{Spread, ratios},
     workload::Workload,
 };
@@ -28,6 +28,12 @@ pub(crate) struct Sample {
     pub(crate) parts: BTreeMap<&'static str, f64>,
     pub(crate) latency: Latency,
     pub(crate) rss_mib: f64,
+    /// The CPU time of the busiest worker by that of an average one; not of chains.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) busiest: Option<f64>,
+    /// Lines in the access log per request, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) logged: Option<f64>,
     /// Cores that were busy with other things meanwhile.
     pub(crate) others_cores: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,11 +59,11 @@ pub(crate) struct Summary {
     pub(crate) p99_millis: Spread,
     pub(crate) p999_millis: Spread,
     pub(crate) rss_mib: Spread,
-    /// The gateway's CPU per request by this peer's, pair by pair.
+    pub(crate) busiest: Option<Spread>,
+    /// CPU per request of the one that this is compared with by this peer's own, pair by pair.
     pub(crate) cpu_ratio: Option<Spread>,
-    /// The gateway's requests per second by this peer's, pair by pair.
+    /// The same of requests per second.
     pub(crate) rate_ratio: Option<Spread>,
-    pub(crate) target: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) fixed: Option<FixedSummary>,
 }
@@ -72,6 +78,8 @@ pub(crate) struct FixedSummary {
     pub(crate) p999_millis: Spread,
     /// The gateway's CPU per request by this peer's, pair by pair.
     pub(crate) cpu_ratio: Option<Spread>,
+    /// The gateway's 99th percentile by this peer's, pair by pair.
+    pub(crate) p99_ratio: Option<Spread>,
 }
 
 /// One kind of load on all peers.
@@ -82,6 +90,13 @@ pub(crate) struct Outcome {
     /// Cores that were busy with other things.
     pub(crate) others_cores: Option<Spread>,
     pub(crate) peers: Vec<Summary>,
+    /// CPU that the starter costs per hop, in microseconds: half of what order-app and user-app need more than the
+    /// same without gray-common.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) starter_micros: Option<Spread>,
+    /// Lines in the access log per request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) logged: Option<Spread>,
     pub(crate) samples: Vec<Sample>,
 }
 
@@ -90,10 +105,20 @@ impl Outcome {
         let mut order: Vec<Peer> = samples.iter().map(|sample| sample.peer).collect();
         order.sort_unstable();
         order.dedup();
-        let peers = order.into_iter().filter_map(|peer| summary(workload, &samples, peer)).collect();
+        let peers = order.into_iter().filter_map(|peer| summary(&samples, peer)).collect();
         let others_cores = Spread::of(samples.iter().map(|sample| sample.others_cores));
-        Self { workload, title: workload.title(), others_cores, peers, samples }
+        let starter_micros = starter(&of(&samples, Peer::Chain), &of(&samples, Peer::PlainChain));
+        let logged = Spread::of(samples.iter().filter_map(|sample| sample.logged));
+        Self { workload, title: workload.title(), others_cores, peers, starter_micros, logged, samples }
     }
+}
+
+/// What one hop needs more with gray-common, round by round.
+fn starter(with: &[&Sample], without: &[&Sample]) -> Option<Spread> {
+    let services = |sample: &Sample| -> f64 {
+        sample.parts.iter().filter(|(part, _)| **part != "gateway").map(|(_, micros)| micros).sum()
+    };
+    Spread::of(with.iter().zip(without).map(|(with, without)| (services(with) - services(without)) / 2.0))
 }
 
 /// The samples of one peer, by round.
@@ -107,13 +132,11 @@ fn values(samples: &[&Sample], value: impl Fn(&Sample) -> f64) -> Vec<f64> {
     samples.iter().map(|sample| value(sample)).collect()
 }
 
-fn summary(workload: Workload, samples: &[Sample], peer: Peer) -> Option<Summary> {
+fn summary(samples: &[Sample], peer: Peer) -> Option<Summary> {
     let theirs = of(samples, peer);
-    let ours = of(samples, REFERENCE);
+    let ours = peer.compared().map(|other| of(samples, other)).unwrap_or_default();
     let spread = |value: fn(&Sample) -> f64| Spread::of(values(&theirs, value));
-    let ratio = |value: fn(&Sample) -> f64| {
-        (peer != REFERENCE).then(|| ratios(&values(&ours, value), &values(&theirs, value))).flatten()
-    };
+    let ratio = |value: fn(&Sample) -> f64| ratios(&values(&ours, value), &values(&theirs, value));
     let names: Vec<&'static str> = theirs.first()?.parts.keys().copied().collect();
     let part = |name: &'static str| {
         let of_part = theirs.iter().filter_map(|sample| sample.parts.get(name).copied());
@@ -128,34 +151,36 @@ fn summary(workload: Workload, samples: &[Sample], peer: Peer) -> Option<Summary
         p99_millis: spread(|sample| sample.latency.p99)?,
         p999_millis: spread(|sample| sample.latency.p999)?,
         rss_mib: spread(|sample| sample.rss_mib)?,
+        busiest: Spread::of(theirs.iter().filter_map(|sample| sample.busiest)),
         cpu_ratio: ratio(|sample| sample.cpu_micros),
         rate_ratio: ratio(|sample| sample.per_second),
-        target: peer.target().filter(|_| workload == Workload::Small),
-        fixed: fixed(&theirs, &ours, peer),
+        fixed: fixed(&theirs, &ours),
     })
 }
 
-fn fixed(theirs: &[&Sample], ours: &[&Sample], peer: Peer) -> Option<FixedSummary> {
+fn fixed(theirs: &[&Sample], ours: &[&Sample]) -> Option<FixedSummary> {
     let rate = theirs.first()?.fixed?.rate;
     // One without it is not finite, and does not count.
     let of = |samples: &[&Sample], value: fn(&Fixed) -> f64| {
         values(samples, |sample| sample.fixed.as_ref().map_or(f64::NAN, value))
     };
     let spread = |value: fn(&Fixed) -> f64| Spread::of(of(theirs, value));
-    let cpu = |samples: &[&Sample]| of(samples, |fixed| fixed.cpu_micros);
+    let ratio = |value: fn(&Fixed) -> f64| ratios(&of(ours, value), &of(theirs, value));
     Some(FixedSummary {
         rate,
         cpu_micros: spread(|fixed| fixed.cpu_micros)?,
         p50_millis: spread(|fixed| fixed.latency.p50)?,
         p99_millis: spread(|fixed| fixed.latency.p99)?,
         p999_millis: spread(|fixed| fixed.latency.p999)?,
-        cpu_ratio: (peer != REFERENCE).then(|| ratios(&cpu(ours), &cpu(theirs))).flatten(),
+        cpu_ratio: ratio(|fixed| fixed.cpu_micros),
+        p99_ratio: ratio(|fixed| fixed.latency.p99),
     })
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::peer::REFERENCE;
 
     /// A sample with the given CPU time per request.
     pub(crate) fn sample(peer: Peer, round: u32, cpu_micros: f64) -> Sample {
@@ -170,6 +195,8 @@ pub(crate) mod tests {
             parts: BTreeMap::from([("proxy", cpu_micros)]),
             latency,
             rss_mib: 8.0,
+            busiest: Some(1.2),
+            logged: None,
             others_cores: 1.5,
             fixed: Some(Fixed { rate: 500, cpu_micros, latency }),
         }
@@ -186,14 +213,17 @@ pub(crate) mod tests {
         let outcome = Outcome::new(Workload::Small, samples);
         let nginx = &outcome.peers[0];
         assert_eq!(nginx.cpu_ratio.expect("a ratio"), Spread { min: 0.9, median: 0.9, max: 0.9 });
-        assert_eq!(nginx.target, Some(0.95));
         assert!(outcome.peers[1].cpu_ratio.is_none(), "not beside itself");
         assert_eq!(nginx.fixed.as_ref().and_then(|fixed| fixed.cpu_ratio).map(|ratio| ratio.max), Some(0.9));
     }
 
     #[test]
-    fn targets_are_about_small_requests() {
-        let samples = vec![sample(Peer::Nginx, 0, 10.0), sample(REFERENCE, 0, 9.0)];
-        assert_eq!(Outcome::new(Workload::Upload, samples).peers[0].target, None);
+    fn the_starter_costs_half_of_the_difference_of_two_services() {
+        let chain = |peer, gateway, order, user| Sample {
+            parts: BTreeMap::from([("gateway", gateway), ("order-app", order), ("user-app", user)]),
+            ..sample(peer, 0, 1.0)
+        };
+        let samples = vec![chain(Peer::Chain, 9.0, 24.0, 13.0), chain(Peer::PlainChain, 5.0, 20.0, 12.0)];
+        assert_eq!(Outcome::new(Workload::Chain, samples).starter_micros.map(|spread| spread.median), Some(2.5));
     }
 }

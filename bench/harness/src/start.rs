@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
+    chain,
     client::get,
     documents,
     peer::{ACCESS_LOG_FLAG, JAR, Peer},
@@ -40,11 +41,15 @@ pub(crate) struct Site {
 pub(crate) struct Running {
     pub(crate) peer: Peer,
     pub(crate) address: SocketAddr,
+    /// Where it takes HTTP/2.
+    pub(crate) http2: SocketAddr,
     /// Where its metrics are, when they are to be read during the load.
     pub(crate) metrics: Option<SocketAddr>,
+    /// What it writes a line per request to.
+    pub(crate) access_log: Option<PathBuf>,
     /// Its processes, by program.
     pub(crate) parts: Vec<(&'static str, Vec<u32>)>,
-    programs: Vec<Program>,
+    pub(crate) programs: Vec<Program>,
 }
 
 impl Running {
@@ -57,13 +62,19 @@ impl Running {
     pub(crate) fn tails(&self) -> String {
         self.programs.iter().map(Program::tail).collect::<Vec<_>>().join("\n")
     }
+
+    /// All its processes.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        self.parts.iter().flat_map(|(_, pids)| pids).copied().collect()
+    }
 }
 
-/// Starts the backend and waits until it answers.
-pub(crate) async fn backend(site: &Site) -> Result<(SocketAddr, Program)> {
+/// Starts the backend and waits until it answers. With `all_loopback` it answers on 127.0.0.0/8.
+pub(crate) async fn backend(site: &Site, all_loopback: bool) -> Result<(SocketAddr, Program)> {
     let [port] = free_ports()?;
     let own = std::env::current_exe()?;
-    let args = ["--port".to_owned(), port.to_string(), "--workers".to_owned(), site.workers.to_string()];
+    let mut args = vec![format!("--port={port}"), format!("--workers={}", site.workers)];
+    args.extend(all_loopback.then(|| "--all-loopback".to_owned()));
     let mut program = Program::start("backend", own.with_file_name("bench-backend").as_os_str(), &args, &site.dir)?;
     let address = local(port);
     ready(address, "/small", &mut program).await?;
@@ -73,57 +84,65 @@ pub(crate) async fn backend(site: &Site) -> Result<(SocketAddr, Program)> {
 /// Starts a proxy in front of the backend, waits until it answers, and looks at what it forwards.
 pub(crate) async fn peer(site: &Site, peer: Peer, backend: SocketAddr) -> Result<Running> {
     let dir = site.dir.join(peer.name());
+    // Of the load before; an access log is large.
+    drop(fs::remove_dir_all(&dir));
     fs::create_dir_all(&dir)?;
-    let [port, admin] = free_ports()?;
-    let fill = |text: &str| fill(text, site, &dir, port, backend);
+    if let Peer::Chain = peer {
+        return chain::gray(site, &dir, &["V1"]).await;
+    }
+    if let Peer::PlainChain = peer {
+        return chain::plain(site, &dir).await;
+    }
+    let [port, http2, admin] = free_ports()?;
     let own = std::env::current_exe()?;
     let plain = || -> Vec<OsString> {
         let args = [format!("--port={port}"), format!("--backend={backend}"), format!("--workers={}", site.workers)];
         args.map(OsString::from).into()
     };
-    let mut metrics = None;
+    let file = |name: &str| template(site, &dir, name, [port, http2], backend);
+    let haproxy = |conf: PathBuf| ("haproxy".into(), vec!["-db".into(), "-q".into(), "-f".into(), conf.into()]);
     let (program, args): (OsString, Vec<OsString>) = match peer {
         Peer::Nginx => {
-            let conf = template(site, &dir, "nginx.conf", fill)?;
+            let conf = file("nginx.conf")?;
             ("nginx".into(), vec!["-p".into(), dir.clone().into(), "-c".into(), conf.into()])
         }
-        Peer::HaproxyHttp => {
-            let conf = template(site, &dir, "haproxy-http.conf", fill)?;
-            ("haproxy".into(), vec!["-db".into(), "-q".into(), "-f".into(), conf.into()])
-        }
-        Peer::HaproxyTcp => {
-            let conf = template(site, &dir, "haproxy-tcp.conf", fill)?;
-            ("haproxy".into(), vec!["-db".into(), "-q".into(), "-f".into(), conf.into()])
-        }
+        Peer::HaproxyHttp => haproxy(file("haproxy-http.conf")?),
+        Peer::HaproxyTcp => haproxy(file("haproxy-tcp.conf")?),
         Peer::Pingora => (own.with_file_name("pingora-proxy").into(), plain()),
         Peer::Axum => (own.with_file_name("axum-proxy").into(), plain()),
         Peer::Jvm => ("java".into(), jvm(site, port, backend)),
-        Peer::GatewayOff | Peer::GatewayRules | Peer::GatewayAccessLog => {
-            let text = fs::read_to_string(site.bench.join("documents/gateway-app.yaml"))?;
-            let load = if peer == Peer::GatewayOff { "false" } else { "true" };
-            fs::write(dir.join("gateway-app.yaml"), fill(&text).replace("{{load}}", load))?;
+        // All that is left has a size: it is the gateway.
+        _ => {
+            let size = peer.size().with_context(|| format!("{} cannot be started alone", peer.name()))?;
+            let load = peer != Peer::GatewayOff;
+            fs::write(dir.join("gateway-app.yaml"), documents::gateway(load, size, backend))?;
+            fs::write(dir.join("gray-rules.yaml"), documents::rules(size))?;
             let mut args = gateway(site, &dir, port, admin);
-            if peer != Peer::GatewayOff {
-                fs::write(dir.join("gray-rules.yaml"), documents::rules())?;
-                metrics = Some(local(admin));
-            }
-            if peer == Peer::GatewayAccessLog {
+            if peer == Peer::GatewayFull {
                 args.extend([ACCESS_LOG_FLAG.into(), dir.join("access.log").into()]);
             }
             (site.programs.join("gray-gateway").into(), args)
         }
-        Peer::Chain => return chain(site, &dir).await,
     };
     let mut program = Program::start(peer.name(), &program, &args, &site.dir)?;
     let address = local(port);
     ready(address, "/echo", &mut program).await?;
-    let mut running = Running { peer, address, metrics, parts: Vec::new(), programs: vec![program] };
-    preflight(&running).await.with_context(|| format!("{} does not forward what all must forward", peer.name()))?;
+    let mut running = Running {
+        peer,
+        address,
+        http2: if matches!(peer, Peer::Nginx | Peer::HaproxyHttp) { local(http2) } else { address },
+        metrics: matches!(peer, Peer::GatewayRules | Peer::GatewayFull).then(|| local(admin)),
+        access_log: (peer == Peer::GatewayFull).then(|| dir.join("access.log")),
+        parts: Vec::new(),
+        programs: vec![program],
+    };
+    preflight(&running, false).await?;
     running.parts = vec![("proxy", running.programs.iter().flat_map(Program::tree).collect())];
     Ok(running)
 }
 
-fn gateway(site: &Site, config: &Path, port: u16, admin: u16) -> Vec<OsString> {
+/// The gateway's arguments.
+pub(crate) fn gateway(site: &Site, config: &Path, port: u16, admin: u16) -> Vec<OsString> {
     let mut args: Vec<OsString> = vec!["--bind".into(), "127.0.0.1".into(), "--config-dir".into(), config.into()];
     args.extend([format!("--port={port}"), format!("--admin-port={admin}")].map(Into::into));
     args.extend(
@@ -140,45 +159,12 @@ fn jvm(site: &Site, port: u16, backend: SocketAddr) -> Vec<OsString> {
     args
 }
 
-/// The demo's chain: one instance each, in a directory as registry.
-async fn chain(site: &Site, dir: &Path) -> Result<Running> {
-    let registry = dir.join("registry");
-    let config = dir.join("config");
-    fs::create_dir_all(&registry)?;
-    fs::create_dir_all(&config)?;
-    for file in fs::read_dir(site.bench.join("../deploy/nacos"))? {
-        let file = file?;
-        fs::copy(file.path(), config.join(file.file_name()))?;
-    }
-    let [port, admin, order, user] = free_ports()?;
-    let mut programs = Vec::new();
-    for (name, port) in [("user-app", user), ("order-app", order), ("gray-gateway", port)] {
-        let mut args = match name {
-            "gray-gateway" => gateway(site, &config, port, admin),
-            _ => vec![
-                format!("--port={port}").into(),
-                "--bind=127.0.0.1".into(),
-                "--config-dir".into(),
-                config.clone().into(),
-            ],
-        };
-        args.extend(["--registry-dir".into(), registry.clone().into(), "--advertise=127.0.0.1".into()]);
-        programs.push(Program::start(name, site.programs.join(name).as_os_str(), &args, &site.dir)?);
-    }
-    let address = local(port);
-    if let Some(gateway) = programs.last_mut() {
-        ready(address, "/order-api/order/N0001", gateway).await?;
-    }
-    let parts = ["user-app", "order-app", "gateway"].into_iter().zip(programs.iter().map(Program::tree)).collect();
-    Ok(Running { peer: Peer::Chain, address, metrics: None, parts, programs })
-}
-
 /// Waits for an answer of 200.
-async fn ready(address: SocketAddr, path: &str, program: &mut Program) -> Result<()> {
+pub(crate) async fn ready(address: SocketAddr, path: &str, program: &mut Program) -> Result<()> {
     let until = Instant::now() + READY;
     loop {
         program.check()?;
-        match get(address, path).await {
+        match get(address, path, false).await {
             Ok(answer) if answer.status().as_u16() == 200 => return Ok(()),
             outcome if Instant::now() > until => {
                 let got = outcome.map(|answer| answer.status());
@@ -190,16 +176,17 @@ async fn ready(address: SocketAddr, path: &str, program: &mut Program) -> Result
 }
 
 /// Looks at the headers that reach the backend.
-async fn preflight(running: &Running) -> Result<()> {
+pub(crate) async fn preflight(running: &Running, http2: bool) -> Result<()> {
     if !running.peer.knows_http() {
         return Ok(());
     }
-    let answer = get(running.address, "/echo").await?;
+    let address = if http2 { running.http2 } else { running.address };
+    let answer = get(address, "/echo", http2).await?;
     let text = String::from_utf8_lossy(answer.body()).into_owned();
+    ensure!(answer.status().is_success(), "/echo was answered with {}: {text}", answer.status());
     let value = |name: &str| {
         text.lines().filter_map(|line| line.split_once(": ")).find(|(key, _)| *key == name).map(|(_, value)| value)
     };
-    let address = running.address;
     let (host, port) = (address.to_string(), address.port().to_string());
     let wanted = [("x-forwarded-for", "127.0.0.1"), ("x-forwarded-proto", "http"), ("x-forwarded-port", &port)];
     for (name, expect) in wanted {
@@ -214,31 +201,30 @@ async fn preflight(running: &Running) -> Result<()> {
 }
 
 /// Writes a peer's configuration file.
-fn template(site: &Site, dir: &Path, name: &str, fill: impl Fn(&str) -> String) -> Result<PathBuf> {
+fn template(site: &Site, dir: &Path, name: &str, ports: [u16; 2], backend: SocketAddr) -> Result<PathBuf> {
     let from = site.bench.join("peers").join(name);
     let text = fs::read_to_string(&from).with_context(|| format!("cannot read {}", from.display()))?;
     let file = dir.join(name);
-    fs::write(&file, fill(&text))?;
-    Ok(file)
-}
-
-fn fill(text: &str, site: &Site, dir: &Path, port: u16, backend: SocketAddr) -> String {
     // Two files per connection, and some for everything else.
     let connections = site.files.saturating_sub(500) / 2;
-    text.replace("{{dir}}", &dir.display().to_string())
-        .replace("{{port}}", &port.to_string())
+    let text = text
+        .replace("{{dir}}", &dir.display().to_string())
+        .replace("{{port}}", &ports[0].to_string())
+        .replace("{{h2_port}}", &ports[1].to_string())
         .replace("{{backend}}", &backend.to_string())
         .replace("{{workers}}", &site.workers.to_string())
         .replace("{{files}}", &site.files.to_string())
-        .replace("{{connections}}", &connections.to_string())
+        .replace("{{connections}}", &connections.to_string());
+    fs::write(&file, text)?;
+    Ok(file)
 }
 
-fn local(port: u16) -> SocketAddr {
+pub(crate) fn local(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
 /// Ports that nobody listens on, all different.
-fn free_ports<const N: usize>() -> Result<[u16; N]> {
+pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N]> {
     let listeners: Vec<_> =
         (0..N).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<std::io::Result<_>>()?;
     let mut ports = [0; N];

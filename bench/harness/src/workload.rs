@@ -3,6 +3,8 @@
 use clap::ValueEnum;
 use serde::Serialize;
 
+use crate::peer::{GROWTH, Peer};
+
 const MIB: usize = 1024 * 1024;
 
 /// A kind of load.
@@ -21,8 +23,12 @@ pub(crate) enum Workload {
     Idle,
     /// A new connection per request
     Connect,
-    /// The demo's chain: gateway, order-app, user-app; without peers
+    /// Small GETs over HTTP/2 without TLS
+    H2,
+    /// The demo's chain: gateway, order-app, user-app; beside it the same services without gray-common
     Chain,
+    /// Small GETs on the gateway with 10 and 10,000 instances and routes, 1 to 1,000 rules
+    Growth,
 }
 
 /// What is asked and what must come back.
@@ -34,6 +40,8 @@ pub(crate) struct Ask {
     pub(crate) body: Option<(&'static str, usize)>,
     /// One connection per request.
     pub(crate) close: bool,
+    /// HTTP/2 without TLS, with prior knowledge.
+    pub(crate) http2: bool,
     /// Whether the answer comes from our backend, and says so.
     pub(crate) versioned: bool,
     pub(crate) expect: Expect,
@@ -60,7 +68,9 @@ impl Workload {
             Self::Upload => "upload",
             Self::Idle => "idle",
             Self::Connect => "connect",
+            Self::H2 => "h2",
             Self::Chain => "chain",
+            Self::Growth => "growth",
         }
     }
 
@@ -73,7 +83,9 @@ impl Workload {
             Self::Upload => "1 MiB upload, 16 connections",
             Self::Idle => "5,000 connections with a request each every 10 s, and 100 busy ones",
             Self::Connect => "small GET, a new connection per request, 32 at a time",
-            Self::Chain => "chain gateway, order-app, user-app; 32 connections",
+            Self::H2 => "small GET over HTTP/2 without TLS, 8 connections with 32 streams each",
+            Self::Chain => "gateway, order-app, user-app; 32 connections; ratios: gray-common / without",
+            Self::Growth => "small GET, keep-alive, 32 connections, as the gateway grows; ratios: grown / it",
         }
     }
 
@@ -82,7 +94,22 @@ impl Workload {
         match self {
             Self::Download | Self::Upload => 16,
             Self::Idle => 100,
+            Self::H2 => 8,
             _ => 32,
+        }
+    }
+
+    /// Requests in flight on each connection.
+    pub(crate) fn streams(self) -> usize {
+        if self == Self::H2 { 32 } else { 1 }
+    }
+
+    /// Who takes part, when it is not the proxies.
+    pub(crate) fn own_peers(self) -> Option<&'static [Peer]> {
+        match self {
+            Self::Chain => Some(&[Peer::Chain, Peer::PlainChain]),
+            Self::Growth => Some(&GROWTH),
+            _ => None,
         }
     }
 
@@ -93,7 +120,7 @@ impl Workload {
 
     /// Whether a fixed rate says something here.
     pub(crate) fn has_fixed_rate(self) -> bool {
-        matches!(self, Self::Small | Self::Post)
+        self == Self::Small
     }
 
     pub(crate) fn ask(self) -> Ask {
@@ -102,11 +129,13 @@ impl Workload {
             path: "/small",
             body: None,
             close: false,
+            http2: false,
             versioned: true,
             expect: Expect::Holds("\"metaVersion\":\"V1\""),
         };
         match self {
-            Self::Small | Self::Idle => small,
+            Self::Small | Self::Idle | Self::Growth => small,
+            Self::H2 => Ask { http2: true, ..small },
             Self::Connect => Ask { close: true, ..small },
             Self::Chain => Ask { path: "/order-api/order/N0001", versioned: false, ..small },
             Self::Post => Ask {

@@ -9,7 +9,7 @@ use axum::{
     body::Body,
     extract::{ConnectInfo, Request, State},
     http::{
-        HeaderMap, HeaderValue, StatusCode, Uri,
+        HeaderMap, HeaderValue, StatusCode, Uri, Version,
         header::{CONNECTION, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
         uri::{Authority, Scheme},
     },
@@ -70,17 +70,20 @@ async fn forward(
     mut request: Request,
 ) -> Response {
     let mut uri = std::mem::take(request.uri_mut()).into_parts();
+    // HTTP/2 has the host in the target.
+    let host = uri.authority.as_ref().and_then(|authority| HeaderValue::try_from(authority.as_str()).ok());
     uri.scheme = Some(Scheme::HTTP);
     uri.authority = Some(proxy.backend.clone());
     let Ok(uri) = Uri::from_parts(uri) else { return StatusCode::BAD_REQUEST.into_response() };
     *request.uri_mut() = uri;
+    *request.version_mut() = Version::HTTP_11;
     let headers = request.headers_mut();
     remove_hop_by_hop(headers);
     if let Ok(ip) = HeaderValue::try_from(peer.ip().to_string()) {
         headers.insert("x-forwarded-for", ip);
     }
     // The client sets the backend's own.
-    if let Some(host) = headers.remove(HOST) {
+    if let Some(host) = headers.remove(HOST).or(host) {
         headers.insert("x-forwarded-host", host);
     }
     headers.insert("x-forwarded-proto", HeaderValue::from_static("http"));

@@ -75,6 +75,10 @@ fn main() -> Result<()> {
     server.bootstrap();
     let proxy = Proxy { backend: args.backend, host: args.backend.to_string(), port: args.port.to_string() };
     let mut service = http_proxy_service(&server.configuration, proxy);
+    if let Some(proxy) = service.app_logic_mut() {
+        // HTTP/2 without TLS too, for clients that begin with it.
+        proxy.server_options.get_or_insert_default().h2c = true;
+    }
     service.add_tcp(&SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)).to_string());
     server.add_service(service);
     server.run_forever()
