@@ -289,7 +289,9 @@ async fn a_shutdown_finishes_streams_and_ends_idle_connections() {
 async fn connections_without_streams_end_in_time() {
     let (backend, asked, go_on) = gated("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone").await;
     let gateway = Setup::new(&[backend.instance("V1")])
-        .limited(|limits| limits.idle_timeout = Duration::from_millis(300))
+        .limited(|limits| {
+            (limits.idle_timeout, limits.head_timeout) = (Duration::from_millis(300), Duration::from_secs(1));
+        })
         .start();
     let mut busy = gateway.h2().await;
     let mut sender = busy.sender.clone();
