@@ -286,10 +286,39 @@ async fn a_shutdown_finishes_streams_and_ends_idle_connections() {
 }
 
 #[tokio::test]
+async fn no_request_that_began_is_lost_to_a_shutdown() {
+    let backend = Backend::named("v1").await;
+    let gateway = Setup::new(&[backend.instance("V1")]).start();
+    let client = gateway.h2().await;
+    let asking = (0..20).map(|_| {
+        let mut sender = client.sender.clone();
+        spawn(async move {
+            let mut answered = 0;
+            while let Ok(response) = sender.send_request(get(&[])).await {
+                let body = response.into_body().collect().await.expect("a whole body");
+                assert_eq!(body.to_bytes(), "v1");
+                answered += 1;
+            }
+            answered
+        })
+    });
+    let asking: Vec<_> = asking.collect();
+    until("requests flow", || backend.seen().len() > 200).await;
+    assert_eq!(soon(gateway.workers.shutdown(Duration::from_secs(10))).await, 0);
+    let mut answered = 0;
+    for asked in asking {
+        answered += soon(asked).await.expect("joined");
+    }
+    assert_eq!(answered, backend.seen().len());
+}
+
+#[tokio::test]
 async fn connections_without_streams_end_in_time() {
     let (backend, asked, go_on) = gated("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone").await;
     let gateway = Setup::new(&[backend.instance("V1")])
-        .limited(|limits| limits.idle_timeout = Duration::from_millis(300))
+        .limited(|limits| {
+            (limits.idle_timeout, limits.head_timeout) = (Duration::from_millis(300), Duration::from_secs(1));
+        })
         .start();
     let mut busy = gateway.h2().await;
     let mut sender = busy.sender.clone();
