@@ -6,7 +6,7 @@
 use std::{io, path::Path, rc::Rc, sync::Arc};
 
 use gray_common::Endpoint;
-use http::{Request as HttpRequest, StatusCode, Version, request::Parts};
+use http::{Request as HttpRequest, Response, StatusCode, Version, header, request::Parts};
 
 use super::{
     after::After,
@@ -17,7 +17,7 @@ use super::{
     files,
     held::Held,
     http1::{Decoder, ParseError, ResponseHead, Skipped, read_request, read_response, room},
-    reply::write_all,
+    reply::{Content, write_all},
     request::{Envelope, Reader, Reading, Request},
     response::{Framing, status_line},
     socket::Socket,
@@ -25,7 +25,7 @@ use super::{
     transfer::{Broken, Transfer},
     upstream::Dial,
 };
-use crate::route;
+use crate::{dye, route};
 
 /// What a response's bytes are.
 enum Answer {
@@ -90,16 +90,9 @@ impl Connection {
                 (&**authority, Some(Dial { address: None, host, port: *port }))
             }
             route::Upstream::Directory(root) => {
-                let answered = self.files(root, &request, &out).await;
+                let answered = self.files(snapshot, root, &request, &out).await;
                 self.worker.buffers.take_back_out(out);
-                let mut response = answered?;
-                for (name, value) in request.route.filters.added_to_response() {
-                    response.headers_mut().append(name, value.clone());
-                }
-                if let Some(cookie) = crate::dye::tell(&snapshot.rules, &request.decision, request.told.as_deref()) {
-                    response.headers_mut().append(http::header::SET_COOKIE, cookie);
-                }
-                return Ok(self.reply(envelope, response, after).await);
+                return Ok(self.reply(envelope, answered?, after).await);
             }
         };
         let mut upload = Transfer::new(out, envelope.body, matches!(envelope.body, Decoder::Chunked(_)));
@@ -260,20 +253,28 @@ impl Connection {
     /// Answers with a file of this directory.
     async fn files<'s>(
         &self,
+        snapshot: &Held,
         root: &Arc<Path>,
         request: &Request<'s>,
         written: &[u8],
-    ) -> Result<http::Response<super::reply::Content>, Failure<'s>> {
+    ) -> Result<Response<Content>, Failure<'s>> {
         let route = request.route;
         let internal = || Failure::Internal { route: &route.id };
         let head = parts(written).ok_or_else(internal)?;
         let original = request.original.as_deref().and_then(|target| target.parse().ok());
-        files::serve(root, &route.files, head, original).await.map_err(|error| {
+        let mut response = files::serve(root, &route.files, head, original).await.map_err(|error| {
             if self.worker.may_warn(&route.id) {
                 tracing::warn!(route = &*route.id, directory = %root.display(), %error, "cannot serve files");
             }
             internal()
-        })
+        })?;
+        for (name, value) in route.filters.added_to_response() {
+            response.headers_mut().append(name, value.clone());
+        }
+        if let Some(cookie) = dye::tell(&snapshot.rules, &request.decision, request.told.as_deref()) {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
+        Ok(response)
     }
 }
 

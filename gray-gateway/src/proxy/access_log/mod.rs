@@ -34,9 +34,9 @@ use super::stats::Stats;
 const BUFFER: usize = 32 * 1024;
 /// Room beyond that for the line that fills it.
 const LINE: usize = 1024;
-/// Full buffers per worker on their way to the writer: 1 MiB, which bridges a stall of a few hundred milliseconds at
-/// 10,000 requests per second.
-const IN_TRANSIT: usize = 32;
+/// Full buffers per worker on their way to the writer: 4 MiB, which bridges a stall of half a second at 30,000 requests
+/// per second.
+const IN_TRANSIT: usize = 128;
 /// Empty buffers on their way back per worker; more are freed.
 const SPARE: usize = 4;
 
