@@ -5,7 +5,7 @@
 //! Java demo become such a list ([`RuleSet::from_settings`]).
 //!
 //! Every fact is looked up once per request at most, whatever the number of rules that ask for it, and rules that cannot
-//! match are not even looked at ([`index`]); deciding allocates nothing, unless a fact has to be decoded or a lane to be
+//! match are not even looked at (`index`); deciding allocates nothing, unless a fact has to be decoded or a lane to be
 //! filled in.
 
 mod decide;
