@@ -21,7 +21,8 @@ pub(crate) enum Name {
     Upgrade,
     /// `Expect`
     Expect,
-    /// Others that end at this hop: `Keep-Alive`, `Proxy-Connection`, `Proxy-Authorization`.
+    /// Others that end at this hop: `Keep-Alive`, `Proxy-Connection`, `Proxy-Authorization`; and what could pass for one of
+    /// them, or for a length.
     Hop,
     /// `gray` and its kin, in any spelling that a backend could take for it.
     Ours,
@@ -45,9 +46,12 @@ impl Name {
             (Some(b't'), 2) if is("te") => Self::Te,
             (Some(b'u'), 7) if is("upgrade") => Self::Upgrade,
             (Some(b'e'), 6) if is("expect") => Self::Expect,
-            (Some(b'k'), 10) if is("keep-alive") => Self::Hop,
-            (Some(b'p'), 16) if is("proxy-connection") => Self::Hop,
-            (Some(b'p'), 19) if is("proxy-authorization") => Self::Hop,
+            // The same with `_` or `.`: a backend that takes these for `-` must not read another length than we did.
+            (Some(b'c'), 14) if is_spelling(bytes, b"content-length") => Self::Hop,
+            (Some(b't'), 17) if is_spelling(bytes, b"transfer-encoding") => Self::Hop,
+            (Some(b'k'), 10) if is_spelling(bytes, b"keep-alive") => Self::Hop,
+            (Some(b'p'), 16) if is_spelling(bytes, b"proxy-connection") => Self::Hop,
+            (Some(b'p'), 19) if is_spelling(bytes, b"proxy-authorization") => Self::Hop,
             (Some(b'f'), 9) if is("forwarded") => Self::Origin,
             (Some(b'x'), 9) if is("x-real-ip") => Self::Origin,
             (Some(b'x'), 13..) if bytes[..12].eq_ignore_ascii_case(b"x-forwarded-") => {
@@ -70,10 +74,18 @@ fn folded(name: &[u8]) -> bool {
     name.iter().any(|byte| matches!(byte, b'_' | b'.'))
 }
 
+fn plain(byte: &u8) -> u8 {
+    if matches!(byte, b'_' | b'.') { b'-' } else { byte.to_ascii_lowercase() }
+}
+
+/// Whether a backend that folds `_` and `.` into `-` could take the name for this one.
+fn is_spelling(name: &[u8], known: &[u8]) -> bool {
+    name.iter().map(plain).eq(known.iter().copied())
+}
+
 /// Whether a backend that folds `_` and `.` into `-` could take the name for one that says where a request came from.
 fn is_origin_spelling(name: &[u8]) -> bool {
-    let plain = |byte: &u8| if matches!(byte, b'_' | b'.') { b'-' } else { byte.to_ascii_lowercase() };
-    folded(name) && (name.iter().map(plain).take(12).eq(*b"x-forwarded-") || name.iter().map(plain).eq(*b"x-real-ip"))
+    folded(name) && (name.iter().map(plain).take(12).eq(*b"x-forwarded-") || is_spelling(name, b"x-real-ip"))
 }
 
 #[cfg(test)]
@@ -93,6 +105,10 @@ mod tests {
             ("Keep-Alive", Name::Hop),
             ("Proxy-Connection", Name::Hop),
             ("proxy-authorization", Name::Hop),
+            ("Keep.Alive", Name::Hop),
+            ("Content_Length", Name::Hop),
+            ("Transfer.Encoding", Name::Hop),
+            ("content-lengths", Name::Other),
             ("Forwarded", Name::Origin),
             ("X-Real-IP", Name::Origin),
             ("X-Forwarded-For", Name::Origin),
