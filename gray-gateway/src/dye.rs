@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, Method};
 
 use crate::{
     geo::{self, CityData},
-    header::Lookup,
+    header::{Lookup, write_line},
 };
 
 /// What decisions look like on the wire, ready to be written.
@@ -28,11 +28,7 @@ pub struct Mark {
 
 /// Writes a decision as header lines. The request must have no others under these names.
 pub fn dye(out: &mut Vec<u8>, decision: &Decision<'_>, mark: &Mark) {
-    let mut line = |name: &HeaderName, value: &HeaderValue| {
-        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            out.extend_from_slice(part);
-        }
-    };
+    let mut line = |name: &HeaderName, value: &HeaderValue| write_line(out, name, value);
     line(&GRAY_HEADER, &decision.tag().header_value());
     if let Some(lane) = &mark.lane {
         line(&LANE_HEADER, lane);

@@ -38,7 +38,7 @@ pub(super) struct Patience {
     pub(super) connect: Duration,
     pub(super) response_ticks: u64,
     /// Whether the request may be sent twice.
-    pub(super) is_idempotent: bool,
+    pub(super) is_repeatable: bool,
     /// Whether the client waits for a word before it sends the body.
     pub(super) expects_continue: bool,
 }
@@ -93,7 +93,7 @@ impl Connection {
                 if is_new {
                     return Err(SendError::Unsent(error));
                 }
-            } else if !is_new && patience.is_idempotent && upload.rewind() {
+            } else if !is_new && patience.is_repeatable && upload.rewind() {
                 // It was closed for want of work, most likely, before it saw the request.
                 wants_new = true;
             } else {
@@ -204,7 +204,7 @@ impl Connection {
             return End::Gone;
         }
         if framing.switched {
-            tunnel::join(self, upstream).await;
+            tunnel::join(self, upstream, after).await;
             return End::Gone;
         }
         let (uploaded, is_quiet) = (upload.is_done(), upstream.received.is_empty());

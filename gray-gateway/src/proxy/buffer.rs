@@ -104,7 +104,7 @@ impl Received {
         if !self.make_room(buffers, limit, large) {
             return Poll::Ready(Ok(0));
         }
-        let room = self.bytes.len().min(self.start + limit.max(1));
+        let room = self.bytes.len().min(self.start.saturating_add(limit));
         let mut buffer = ReadBuf::new(&mut self.bytes[self.end..room]);
         let read = Pin::new(socket).poll_read(cx, &mut buffer);
         let count = buffer.filled().len();

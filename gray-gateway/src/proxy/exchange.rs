@@ -5,7 +5,7 @@
 
 use std::{io, path::Path, rc::Rc, sync::Arc};
 
-use gray_common::Endpoint;
+use gray_common::{Endpoint, tag::PATH_HEADER};
 use http::{Request as HttpRequest, Response, StatusCode, Version, header, request::Parts};
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
     error::Failure,
     files,
     held::Held,
-    http1::{Decoder, ParseError, ResponseHead, Skipped, read_request, read_response, room},
+    http1::{Decoder, Name, ParseError, ResponseHead, Skipped, read_request, read_response, room},
     reply::{Content, write_all},
     request::{Envelope, Reader, Reading, Request},
     response::{Framing, status_line},
@@ -153,7 +153,7 @@ impl Connection {
         Patience {
             connect: request.route.connect_timeout.unwrap_or(limits.connect_timeout),
             response_ticks: ticks(request.route.response_timeout.unwrap_or(limits.response_timeout)),
-            is_idempotent: request.is_idempotent,
+            is_repeatable: request.is_repeatable,
             expects_continue: envelope.expects_continue,
         }
     }
@@ -291,9 +291,15 @@ fn parts(written: &[u8]) -> Option<Parts> {
 
 /// What the client gets of an interim response.
 fn interim(response: &ResponseHead<'_, '_>) -> Vec<u8> {
-    let mut out = Vec::new();
+    let (mut out, mut skipped) = (Vec::new(), Skipped::default());
+    for (place, field) in response.head.fields.iter().enumerate() {
+        if Name::of(field.name) != Name::Other || field.name.eq_ignore_ascii_case(PATH_HEADER.as_str()) {
+            skipped.add(place);
+        }
+    }
+    response.head.skip_named(&mut skipped, Name::is_essential);
     status_line(&mut out, response.status, response.reason);
-    response.head.copy_lines(Skipped::default(), &mut out);
+    response.head.copy_lines(skipped, &mut out);
     out.extend_from_slice(b"\r\n");
     out
 }

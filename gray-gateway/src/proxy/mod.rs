@@ -118,7 +118,7 @@ pub struct TlsListener {
 /// What a client, an upstream or a connection may use at most. Times are kept to within 0.2 s.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Header lines per request; more is answered 431.
+    /// Header lines per request, at most 128; more is answered 431.
     pub max_headers: usize,
     /// Bytes of request line and headers, at least 8 KiB; more is answered 431.
     pub max_head_bytes: usize,

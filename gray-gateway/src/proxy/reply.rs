@@ -18,10 +18,11 @@ use super::{
     after::After,
     connection::{Connection, End},
     http1::Decoder,
-    request::{Envelope, line},
+    request::Envelope,
     response::{connection_line, status_line},
     socket::Socket,
 };
+use crate::header::write_line;
 
 /// The body of an answer of our own.
 pub(super) enum Content {
@@ -59,7 +60,7 @@ impl Connection {
         let mut out = self.worker.buffers.lend_out();
         status_line(&mut out, head.status.as_u16(), head.status.canonical_reason().unwrap_or_default());
         for (name, value) in head.headers.iter().filter(|(name, _)| *name != header::CONNECTION) {
-            line(&mut out, name, value);
+            write_line(&mut out, name, value);
         }
         let length = content.len(&head.headers);
         let bodiless = head.status.is_informational() || matches!(head.status.as_u16(), 204 | 304);

@@ -8,7 +8,7 @@ use gray_common::{
     balance::{Selection, Strategy, select},
     rule::{Decision, find_cookie},
 };
-use http::{HeaderName, HeaderValue, Method, uri::PathAndQuery};
+use http::{Method, uri::PathAndQuery};
 
 use super::{
     after::Draft,
@@ -24,6 +24,7 @@ use super::{
 use crate::{
     client_address::client_address,
     dye::ClientFacts,
+    header::write_line,
     route::{self, Route, Target, Upstream},
     snapshot::ServiceSnapshot,
 };
@@ -68,8 +69,8 @@ pub(super) struct Request<'s> {
     pub(super) told: Option<Box<str>>,
     /// Whether the connection is to become a websocket.
     pub(super) upgrade: bool,
-    /// Whether it may be sent twice (RFC 9110, 9.2.2).
-    pub(super) is_idempotent: bool,
+    /// Whether it may be sent twice (RFC 9110, 9.2.2): it is safe, and has no body.
+    pub(super) is_repeatable: bool,
     /// Where in the written bytes the value of `Host` is; `None` when it stays what the client sent.
     pub(super) host_at: Option<Range<usize>>,
     /// Who is to answer, if it is a service.
@@ -218,7 +219,7 @@ impl Reader<'_> {
         let writing = Writing { request, checked, asked, route, path: &rewritten, authority };
         let host_at = writing.write(self.forwarded, snapshot, &decision, out);
         let original = matches!(destination.upstream, Upstream::Directory(_)).then(|| Box::from(*target));
-        let is_idempotent = *method == Method::GET || *method == Method::HEAD || *method == Method::OPTIONS;
+        let is_repeatable = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method) && checked.body.is_done();
         let upgrade = checked.upgrade;
         Ok(Request {
             route,
@@ -227,7 +228,7 @@ impl Reader<'_> {
             client: client_ip,
             told,
             upgrade,
-            is_idempotent,
+            is_repeatable,
             host_at,
             choice,
             original,
@@ -318,7 +319,7 @@ impl Writing<'_, '_> {
         request.head.copy_lines(self.skipped(keeps_host, trusted), out);
         for (name, value) in route.filters.added() {
             if Name::of(name.as_str()) != Name::Ours && !forwarded::is_set(name.as_str()) {
-                line(out, name, value);
+                write_line(out, name, value);
             }
         }
         let prefix = route.filters.stripped_prefix(checked.path);
@@ -344,8 +345,14 @@ impl Writing<'_, '_> {
                 Name::Other | Name::ContentLength | Name::TransferEncoding => false,
                 Name::Host => !keeps_host,
                 Name::Origin => !trusted || forwarded::is_set(field.name),
-                Name::Expect => checked.expects_continue,
-                Name::Connection | Name::Te | Name::Upgrade | Name::Hop | Name::Ours | Name::OriginSpelling => true,
+                // It can only be 100-continue, and that is between the client and us.
+                Name::Expect
+                | Name::Connection
+                | Name::Te
+                | Name::Upgrade
+                | Name::Hop
+                | Name::Ours
+                | Name::OriginSpelling => true,
             };
             if skip || route.filters.removes(field.name) {
                 skipped.add(place);
@@ -355,13 +362,6 @@ impl Writing<'_, '_> {
             request.head.skip_named(&mut skipped, Name::is_essential);
         }
         skipped
-    }
-}
-
-/// Appends a header line.
-pub(super) fn line(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
-    for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-        out.extend_from_slice(part);
     }
 }
 

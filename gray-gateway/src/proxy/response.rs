@@ -8,9 +8,9 @@ use super::{
     error::Failure,
     held::Held,
     http1::{Decoder, Name, ResponseHead, Skipped},
-    request::{Envelope, Request, UPGRADE, line},
+    request::{Envelope, Request, UPGRADE},
 };
-use crate::dye;
+use crate::{dye, header::write_line};
 
 /// How a response goes on behind its head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl Connection {
             out.extend_from_slice(b"transfer-encoding: chunked\r\n");
         }
         for (name, value) in request.route.filters.added_to_response() {
-            line(out, name, value);
+            write_line(out, name, value);
         }
         if request.decision.traced && !seen.traced {
             let (service, version) = instance;
@@ -105,7 +105,7 @@ impl Connection {
             }
         }
         if let Some(cookie) = dye::tell(&snapshot.rules, &request.decision, request.told.as_deref()) {
-            line(out, &header::SET_COOKIE, &cookie);
+            write_line(out, &header::SET_COOKIE, &cookie);
         }
         if framing.switched {
             out.extend_from_slice(UPGRADE);

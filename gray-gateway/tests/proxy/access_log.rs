@@ -4,9 +4,12 @@ use std::{fs, time::Duration};
 
 use gray_gateway::proxy::{AccessLogFormat, AccessLogOptions};
 use serde_json::Value;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Backend, Setup, soon, until};
+use crate::{
+    support::{Backend, Setup, soon, until},
+    wire::read_head,
+};
 
 #[tokio::test]
 async fn every_request_leaves_a_line() {
@@ -63,4 +66,34 @@ async fn every_request_leaves_a_line() {
     assert_eq!((&half["status"], &half["end"]), (&200.into(), &"upstream-broken".into()), "{half}");
     let unreadable = line("\"status\":400");
     assert_eq!((&unreadable["method"], &unreadable["target"]), (&"-".into(), &"-".into()), "{unreadable}");
+}
+
+#[tokio::test]
+async fn a_websocket_is_logged_with_what_has_passed() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("access.log");
+    let backend = Backend::raw(|mut socket| async move {
+        read_head(&mut socket, &mut Vec::new()).await.expect("a request");
+        let switch = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+        socket.write_all(switch).await.expect("sent");
+        let (mut read, mut write) = socket.split();
+        let _ended = tokio::io::copy(&mut read, &mut write).await;
+    })
+    .await;
+    let mut setup = Setup::new(&[backend.instance("V1")]);
+    setup.access_log = Some(AccessLogOptions { path: path.clone(), format: AccessLogFormat::Json });
+    let gateway = setup.start();
+    let mut client = gateway.client().await;
+    client.send("GET /api/ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").await;
+    assert_eq!(client.head().await.expect("head").status, 101);
+    client.send("hello").await;
+    soon(client.socket.shutdown()).await.expect("closed");
+    let mut echo = std::mem::take(&mut client.buffer);
+    soon(client.socket.read_to_end(&mut echo)).await.expect("echo");
+    assert_eq!(echo, b"hello");
+    until("it is over", || gateway.stats.snapshot().in_flight == 0).await;
+    assert_eq!(soon(gateway.workers.shutdown(Duration::from_secs(5))).await, 0);
+    let line: Value = serde_json::from_str(&fs::read_to_string(&path).expect("a log")).expect("one line");
+    let expect = (&101.into(), &5.into(), &5.into(), &"complete".into());
+    assert_eq!((&line["status"], &line["sent_bytes"], &line["received_bytes"], &line["end"]), expect, "{line}");
 }

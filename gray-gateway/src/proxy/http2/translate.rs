@@ -11,10 +11,9 @@ use http::{
 
 use super::super::{
     http1::{Decoder, Head, Name, RequestHead, ResponseHead},
-    request::line,
     response::status_line,
 };
-use crate::scheme::Scheme;
+use crate::{header::write_line, scheme::Scheme};
 
 /// Trailers that are passed on at most.
 const MAX_TRAILERS: usize = 64;
@@ -78,7 +77,7 @@ pub(super) fn write_request(head: &request::Parts, has_body: bool, out: &mut Vec
         out.extend_from_slice(part.as_bytes());
     }
     if let Some(authority) = authority {
-        line(out, &header::HOST, &HeaderValue::from_str(authority).ok()?);
+        write_line(out, &header::HOST, &HeaderValue::from_str(authority).ok()?);
     }
     let fields = &head.headers;
     let chunked = has_body && needs_trailers(fields);
@@ -93,7 +92,7 @@ pub(super) fn write_request(head: &request::Parts, has_body: bool, out: &mut Vec
             _ => is_framing(name.as_str()) || *name == header::COOKIE,
         };
         if !skip {
-            line(out, name, value);
+            write_line(out, name, value);
         }
     }
     // RFC 9113, 8.2.3: a cookie may come in pieces.
@@ -147,7 +146,7 @@ pub(super) fn write_response(
     for (name, value) in fields {
         let skip = is_framing(name.as_str()) || (chunked && *name == header::CONTENT_LENGTH);
         if !skip {
-            line(out, name, value);
+            write_line(out, name, value);
         }
     }
     if chunked {
@@ -231,7 +230,7 @@ pub(super) fn write_chunk_size(size: usize, out: &mut Vec<u8>) {
 pub(super) fn write_end(trailers: Option<&HeaderMap>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"0\r\n");
     for (name, value) in trailers.into_iter().flatten() {
-        line(out, name, value);
+        write_line(out, name, value);
     }
     out.extend_from_slice(b"\r\n");
 }
