@@ -87,7 +87,7 @@ impl ReleaseContext {
         service: &str,
         policy: &'c VersionPolicy,
         own: Option<&'c str>,
-    ) -> impl Iterator<Item = Selector<&'c str>> {
+    ) -> impl Iterator<Item = Selector<&'c str>> + Clone {
         let lane = self.lane.as_ref().map(|lane| lane.choice(service));
         let tag = self.lane.is_none().then(|| policy.choice(self.tag, own));
         lane.into_iter().flatten().chain(tag.into_iter().flatten())

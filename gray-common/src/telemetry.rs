@@ -10,6 +10,10 @@ pub const FALLBACK_TOTAL: &str = "gray_fallback_total";
 /// Counter, label [`SERVICE`]: connects of our client that failed; each was tried again on another instance if there
 /// was one.
 pub const CLIENT_CONNECT_FAILURES_TOTAL: &str = "gray_client_connect_failures_total";
+/// Counter, label [`SERVICE`]: calls of our client that were sent again, because the connection broke.
+pub const CLIENT_RETRIES_TOTAL: &str = "gray_client_retries_total";
+/// Counter, labels [`SERVICE`] and `reason` (`unreachable`, `failures`): instances that our client has left out for a while.
+pub const CLIENT_EJECTIONS_TOTAL: &str = "gray_client_ejections_total";
 /// Counter, label [`SERVICE`]: calls that found no instance.
 pub const CLIENT_NO_INSTANCE_TOTAL: &str = "gray_client_no_instance_total";
 /// Counter, labels `from`, `to`, `fit`: requests that a service got, by caller (`order-app@V1`), and whether this instance
@@ -43,6 +47,8 @@ pub fn describe_metrics() {
     describe_counter!(EDGE_REQUESTS_TOTAL, Count, "Requests by caller, and whether this instance was meant for them");
     describe_counter!(BAD_SIGNATURE_TOTAL, Count, "Requests whose tag was not signed as it has to be");
     describe_counter!(CLIENT_CONNECT_FAILURES_TOTAL, Count, "Connects to instances of the called service that failed");
+    describe_counter!(CLIENT_RETRIES_TOTAL, Count, "Calls sent again because the connection broke");
+    describe_counter!(CLIENT_EJECTIONS_TOTAL, Count, "Instances of the called service that were left out for a while");
     describe_counter!(CLIENT_NO_INSTANCE_TOTAL, Count, "Calls that found no instance of the called service");
     describe_counter!(SERVICE_REQUESTS_TOTAL, Count, "Requests answered, by status class");
     describe_gauge!(SERVICE_IN_FLIGHT, Count, "Requests whose answer has not begun");

@@ -8,7 +8,7 @@ use std::{
 use allocation_counter::measure;
 use gray_common::{
     Instance, InstanceSet,
-    balance::{Draw, Strategy, key_of, select},
+    balance::{Draw, OutlierPolicy, Strategy, choose, key_of},
     document::Documents,
     follow::ServiceFollower,
     lane::Choice,
@@ -75,15 +75,15 @@ fn a_decision_allocates_nothing() {
 #[test]
 fn a_pick_allocates_nothing() {
     let (set, choice) = (InstanceSet::new(&instances(10_000), None), Choice::version("V1"));
+    let policy = OutlierPolicy::default();
     for strategy in Strategy::ALL {
         set.prepare(strategy);
         let counted = measure(|| {
             for turn in 0..100 {
                 let key = Some(key_of(IpAddr::from([10, 1, 2, turn as u8])));
                 let draw = Draw { turn, random: (turn as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15), now_ms: 0, key };
-                let subset = select(&set, choice.iter()).subset().expect("instances");
-                let endpoint = strategy.pick(subset, draw).expect("not empty");
-                drop(endpoint.load().begin());
+                let chosen = choose(&set, choice.iter(), strategy, draw, &policy, &[]).expect("instances");
+                drop(chosen.endpoint.load().begin());
             }
         });
         assert_eq!(counted.count_total, 0, "{strategy}: {counted:?}");

@@ -201,6 +201,7 @@ impl ControlLoop {
             caller: HeaderValue::try_from(self.caller.to_string())
                 .unwrap_or_else(|_| HeaderValue::from_static(SERVICE)),
             trusted_hops: config.gray.gateway.trusted_hops.clone(),
+            outliers: config.gray.mesh.outliers,
             routes: Arc::clone(&config.routes),
             services,
             city: self.city.data.clone(),

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use gray_common::{
     InstanceSet,
-    balance::Strategy,
+    balance::{OutlierPolicy, Strategy},
     rule::{FactPlan, Finding, IpSet, RuleSet},
     settings::Signing,
 };
@@ -33,6 +33,8 @@ pub struct Snapshot {
     pub caller: HeaderValue,
     /// Peers whose `X-Forwarded-For` and `X-Real-IP` count.
     pub trusted_hops: IpSet,
+    /// Which instances are left out for a while.
+    pub outliers: OutlierPolicy,
     /// Where requests go.
     pub routes: Arc<RouteTable>,
     /// The instances of every service that a route or a lane names.
@@ -55,6 +57,7 @@ impl Snapshot {
             signing: None,
             caller: HeaderValue::from_static(SERVICE),
             trusted_hops: IpSet::default(),
+            outliers: OutlierPolicy::default(),
             routes: Arc::new(RouteTable::default()),
             services: Services::default(),
             city: None,

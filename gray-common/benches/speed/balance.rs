@@ -4,7 +4,7 @@ use std::{hint::black_box, sync::Arc};
 
 use gray_common::{
     Instance, InstanceSet,
-    balance::{Draw, Strategy, select},
+    balance::{Draw, OutlierPolicy, Strategy, choose},
     lane::Choice,
 };
 
@@ -31,8 +31,8 @@ pub(crate) fn cases(cases: &mut Cases) {
                 move || {
                     turn += 1;
                     let draw = Draw { turn, random: random.u64(..), now_ms: 0, key: Some(random.u64(..)) };
-                    let subset = select(&set, black_box(&choice).iter()).subset().expect("instances");
-                    black_box(strategy.pick(subset, draw));
+                    let policy = OutlierPolicy::default();
+                    black_box(choose(&set, black_box(&choice).iter(), strategy, draw, &policy, &[]));
                 }
             });
         }

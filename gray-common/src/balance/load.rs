@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::outlier::{Change, Health, Outcome, OutlierPolicy, Reason};
+
 /// Weight of the newest sample in the moving average, as 1/8 (TCP's smoothed RTT, RFC 6298, uses the same).
 const EWMA_SHIFT: u64 = 3;
 
@@ -19,6 +21,7 @@ pub struct Load {
     in_flight: AtomicUsize,
     ewma_us: AtomicU64,
     since_ms: u64,
+    health: Health,
 }
 
 impl Load {
@@ -56,6 +59,36 @@ impl Load {
         self.ewma_us.store(new.max(1), Relaxed);
     }
 
+    /// Whether it takes part: requests and checks have found nothing that speaks against it.
+    pub fn is_in(&self) -> bool {
+        self.health.is_in()
+    }
+
+    /// Why it does not take part, and when it is tried next, on the clock of [`Draw::now_ms`](super::Draw).
+    pub fn ejection(&self) -> Option<(Reason, u64)> {
+        self.health.ejection()
+    }
+
+    /// Whether the caller is the one to try an endpoint that is out.
+    pub(super) fn claim_trial(&self, now_ms: u64, policy: &OutlierPolicy) -> bool {
+        self.health.claim_trial(now_ms, policy)
+    }
+
+    /// Takes in how a request went; `is_trial` as [`Chosen`](super::Chosen) has it. Says what that has changed.
+    pub fn report(&self, outcome: Outcome, is_trial: bool, policy: &OutlierPolicy, now_ms: u64) -> Option<Change> {
+        self.health.report(outcome, is_trial, policy, now_ms)
+    }
+
+    /// Takes in what an active health check says; it overrules what requests have seen. Says what that has changed.
+    pub fn checked(&self, is_well: bool, now_ms: u64) -> Option<Change> {
+        self.health.checked(is_well, now_ms)
+    }
+
+    /// No check is made any more, so what it said last is no reason to leave the endpoint out.
+    pub fn unchecked(&self, now_ms: u64) -> Option<Change> {
+        self.health.unchecked(now_ms)
+    }
+
     /// Expected cost of one more request: average response time times the queue it would join.
     pub(super) fn cost(&self) -> u64 {
         self.ewma_us().saturating_mul(self.in_flight() as u64 + 1)
@@ -70,9 +103,11 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    /// Records the time since the request began (call when the response head arrives).
-    pub fn responded(&self) {
-        self.load.observe(self.began.elapsed());
+    /// Records the time since the request began (call when the response head arrives), and returns it.
+    pub fn responded(&self) -> Duration {
+        let elapsed = self.began.elapsed();
+        self.load.observe(elapsed);
+        elapsed
     }
 
     /// When the request began.

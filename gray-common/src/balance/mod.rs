@@ -1,16 +1,23 @@
-//! Balancing as a pure function: a [`Selection`] names the subset, a [`Strategy`] picks one endpoint of it.
+//! Balancing as a pure function: [`choose`] goes through the selectors, a [`Strategy`] picks one endpoint of those that
+//! are selected, an [`OutlierPolicy`] says who is left out for now.
 //!
 //! Nothing here reads a clock or a random source; the caller draws both ([`Draw`]), so that every pick can be
 //! repeated in a test.
 
+mod budget;
+mod choose;
 mod load;
+mod outlier;
+mod policy;
 mod ring;
-mod select;
 mod strategy;
 mod weights;
 
+pub use budget::RetryBudget;
+pub use choose::{Chosen, choose};
 pub use load::{InFlight, Load};
+pub use outlier::{Change, Outcome, OutlierPolicy, Reason};
+pub use policy::{Fallback, VersionPolicy};
 pub use ring::key_of;
-pub use select::{Fallback, Selection, VersionPolicy, select};
 pub use strategy::{Draw, Strategy, UnknownStrategy};
 pub(crate) use {ring::Ring, weights::Weights};

@@ -1,7 +1,9 @@
 //! The gray-aware HTTP client: select the instances that may answer, pick one, inject the tag, send.
 //!
-//! A failed connect is tried again on another instance of the same subset, whatever the method: nothing was sent.
-//! Once bytes were sent nothing is repeated. Redirects are not followed (they could leave the chain), proxies of the
+//! A failed connect is tried again on another instance of the same kind, whatever the method: nothing was sent. When a
+//! connection breaks after that, an idempotent request with a small body goes once more elsewhere, as long as the
+//! [budget](crate::balance::RetryBudget) lasts. Who cannot be reached, or fails again and again, is left out for a while
+//! ([`OutlierPolicy`](crate::balance::OutlierPolicy)). Redirects are not followed (they could leave the chain), proxies of the
 //! environment are not used (instances are dialled directly).
 //!
 //! ```no_run
@@ -28,13 +30,15 @@ pub use view::{ServiceView, ViewSnapshot};
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, AtomicUsize},
     },
     time::{Duration, Instant},
 };
 
 use http::{HeaderValue, Method};
+
+use crate::{balance::RetryBudget, clock::uptime_ms};
 
 /// How often a call is tried in all, when connects fail.
 const MAX_ATTEMPTS: usize = 3;
@@ -55,6 +59,9 @@ struct Inner {
     timeout: Duration,
     max_body: usize,
     turn: AtomicUsize,
+    calls: AtomicU64,
+    /// Asked only when something has failed.
+    budget: Mutex<RetryBudget>,
     fallback_log: FallbackLog,
 }
 
@@ -167,6 +174,8 @@ impl GrayClientBuilder {
                 timeout: self.timeout,
                 max_body: self.max_body,
                 turn: AtomicUsize::new(0),
+                calls: AtomicU64::new(0),
+                budget: Mutex::new(RetryBudget::new(1.0, 0, uptime_ms())),
                 fallback_log: FallbackLog::new(),
             }),
         })

@@ -68,6 +68,12 @@ impl RequestBuilder {
         self
     }
 
+    /// Whether it may be sent twice (RFC 9110, 9.2.2), and is small enough to be worth it.
+    pub(super) fn is_repeatable(&self) -> bool {
+        const MAX_BODY: usize = 64 * 1024;
+        self.method.is_idempotent() && self.body.as_ref().is_none_or(|body| body.len() <= MAX_BODY)
+    }
+
     /// Sends it, and waits for the head of the answer.
     pub async fn send(self) -> Result<Response, ClientError> {
         super::send::send(self).await
@@ -82,10 +88,15 @@ pub struct Response {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) deadline: Instant,
     pub(super) limit: Duration,
-    pub(super) _in_flight: InFlight,
+    pub(super) in_flight: InFlight,
 }
 
 impl Response {
+    /// Since the request was sent.
+    pub(super) fn took_ms(&self) -> u64 {
+        u64::try_from(self.in_flight.began().elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// The status.
     pub fn status(&self) -> StatusCode {
         self.inner.status()

@@ -1,8 +1,9 @@
-//! The way of one call: select, pick, inject, send; again elsewhere when the connect fails.
+//! The way of one call: choose, inject, send; again elsewhere when the connect fails, or the connection breaks and the
+//! request may be sent twice.
 
 use std::{
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -14,10 +15,10 @@ use tokio::time::Instant;
 
 use super::{ClientError, FallbackLog, GrayClient, MAX_ATTEMPTS, RequestBuilder, Response};
 use crate::{
-    balance::{Draw, Selection, select},
+    balance::{Change, Chosen, Draw, Outcome, choose},
     clock::uptime_ms,
     context::ReleaseContext,
-    instance::{Endpoint, Subset},
+    instance::Endpoint,
     lane::Selector,
     tag::{CALLER_HEADER, PATH_HEADER},
     telemetry,
@@ -33,18 +34,15 @@ pub(super) async fn send(request: RequestBuilder) -> Result<Response, ClientErro
     let deadline = Instant::now() + request.timeout;
     // A guard must not be held across an await: it would pin the old snapshot for as long as the call takes.
     let snapshot = Arc::clone(&client.inner.view.load());
-    let subset = client.select(&snapshot, &context)?;
-    let draw = Draw {
-        turn: client.inner.turn.fetch_add(1, Relaxed),
-        random: fastrand::u64(..),
-        now_ms: if subset.is_warming() { uptime_ms() } else { 0 },
-        key: None,
-    };
+    client.inner.calls.fetch_add(1, Relaxed);
     let mut tried: Vec<Arc<Endpoint>> = Vec::new();
-    let mut last = None;
+    let (mut last, mut repeated) = (None, None);
     while tried.len() < MAX_ATTEMPTS {
-        let Some(endpoint) = snapshot.strategy.pick_untried(subset, draw, &tried).cloned() else { break };
-        match client.attempt(&request, &context, &endpoint, deadline).await {
+        let Some(chosen) = client.choose(&snapshot, &context, &tried)? else { break };
+        let endpoint = Arc::clone(chosen.endpoint);
+        let attempt = client.attempt(&request, &context, &endpoint, deadline).await;
+        client.report(&snapshot, &endpoint, chosen.is_trial, &attempt);
+        match attempt {
             Err(Attempt::Connect(error)) => {
                 tracing::debug!(service = client.service(), instance = endpoint.authority(), %error, "connect failed");
                 metrics::counter!(telemetry::CLIENT_CONNECT_FAILURES_TOTAL, telemetry::SERVICE => client.service().to_owned())
@@ -52,47 +50,101 @@ pub(super) async fn send(request: RequestBuilder) -> Result<Response, ClientErro
                 last = Some(error);
                 tried.push(endpoint);
             }
-            Err(Attempt::Final(error)) => return Err(error),
+            Err(Attempt::Broken(error)) if request.is_repeatable() && client.may_repeat() => {
+                tracing::debug!(service = client.service(), instance = endpoint.authority(), %error, "sent again");
+                metrics::counter!(telemetry::CLIENT_RETRIES_TOTAL, telemetry::SERVICE => client.service().to_owned())
+                    .increment(1);
+                tried.push(endpoint);
+                repeated = Some(error);
+            }
+            Err(Attempt::Broken(error) | Attempt::Final(error)) => return Err(error),
             Ok(response) => {
                 client.note_path(&context, &response);
                 return Ok(response);
             }
         }
     }
-    match last {
-        Some(source) => Err(ClientError::Connect {
+    match (last, repeated) {
+        (_, Some(error)) => Err(error),
+        (Some(source), None) => Err(ClientError::Connect {
             service: client.service().to_owned(),
             tried: tried.iter().map(|endpoint| endpoint.authority()).collect::<Vec<_>>().join(", "),
             source,
         }),
-        None => Err(client.no_instance(None)),
+        (None, None) => Err(client.no_instance(None)),
     }
 }
 
 enum Attempt {
     /// Nothing was sent: another instance may be tried.
     Connect(reqwest::Error),
+    /// The connection broke: the request may have been executed.
+    Broken(ClientError),
     Final(ClientError),
 }
 
 impl GrayClient {
-    fn select<'s>(
+    /// Whom to ask next; `None` when everybody was tried.
+    fn choose<'s>(
         &self,
         snapshot: &'s super::ViewSnapshot,
         context: &ReleaseContext,
-    ) -> Result<&'s Subset, ClientError> {
+        tried: &[Arc<Endpoint>],
+    ) -> Result<Option<Chosen<'s>>, ClientError> {
         if !snapshot.known {
             return Err(ClientError::NotReady { service: self.service().to_owned() });
         }
         let choice = || context.choice(self.service(), &snapshot.policy, self.inner.own_version.as_deref());
-        match select(&snapshot.instances, choice()) {
-            Selection::Hit(subset) => Ok(subset),
-            Selection::Fallback(subset) => {
-                self.count_fallback(choice());
-                Ok(subset)
+        let draw = Draw {
+            turn: self.inner.turn.fetch_add(1, Relaxed),
+            random: fastrand::u64(..),
+            now_ms: uptime_ms(),
+            key: None,
+        };
+        let chosen = choose(&snapshot.instances, choice(), snapshot.strategy, draw, &snapshot.outliers, tried);
+        match chosen {
+            Some(chosen) if chosen.is_fallback => self.count_fallback(choice()),
+            None if tried.is_empty() => {
+                return Err(self.no_instance(choice().next().filter(|selector| *selector != Selector::ANY)));
             }
-            Selection::None => Err(self.no_instance(choice().next().filter(|selector| *selector != Selector::ANY))),
+            _ => {}
         }
+        Ok(chosen)
+    }
+
+    /// Lets the endpoint's health know how it went.
+    fn report(
+        &self,
+        snapshot: &super::ViewSnapshot,
+        endpoint: &Endpoint,
+        is_trial: bool,
+        attempt: &Result<Response, Attempt>,
+    ) {
+        let policy = &snapshot.outliers;
+        let outcome = match attempt {
+            Ok(response) if response.status().is_server_error() => Outcome::Failed,
+            Ok(response) if policy.slow_ms > 0 && response.took_ms() > policy.slow_ms => Outcome::Failed,
+            Ok(_) => Outcome::Good,
+            Err(Attempt::Connect(_)) => Outcome::Unreachable,
+            Err(Attempt::Broken(_) | Attempt::Final(ClientError::Timeout { .. })) => Outcome::Failed,
+            Err(Attempt::Final(_)) => return,
+        };
+        let (service, instance) = (self.service(), endpoint.authority());
+        match endpoint.load().report(outcome, is_trial, policy, uptime_ms()) {
+            Some(Change::Ejected(reason)) => {
+                metrics::counter!(telemetry::CLIENT_EJECTIONS_TOTAL, telemetry::SERVICE => service.to_owned(), "reason" => reason.as_str())
+                    .increment(1);
+                tracing::warn!(service, instance, "left out for now: {reason}");
+            }
+            Some(Change::Readmitted) => tracing::info!(service, instance, "takes part again"),
+            None => {}
+        }
+    }
+
+    /// Whether there is room in the budget to send something twice.
+    fn may_repeat(&self) -> bool {
+        let mut budget = self.inner.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        budget.withdraw(self.inner.calls.load(Relaxed), uptime_ms())
     }
 
     /// Keeps what the called service says of the way it took; of a service that says nothing, what we know ourselves.
@@ -129,11 +181,14 @@ impl GrayClient {
             Ok(inner) => {
                 in_flight.responded();
                 let (client, endpoint) = (self.clone(), Arc::clone(endpoint));
-                Ok(Response { client, inner, endpoint, deadline, limit: request.timeout, _in_flight: in_flight })
+                Ok(Response { client, inner, endpoint, deadline, limit: request.timeout, in_flight })
             }
             Err(error) if error.is_builder() => Err(self.no_url(request, endpoint)),
             Err(error) if error.is_connect() => Err(Attempt::Connect(error.without_url())),
-            Err(error) => Err(Attempt::Final(self.failed(endpoint, request.timeout, deadline, error))),
+            Err(error) => Err(match self.failed(endpoint, request.timeout, deadline, error) {
+                error @ ClientError::Transport { .. } => Attempt::Broken(error),
+                error => Attempt::Final(error),
+            }),
         }
     }
 

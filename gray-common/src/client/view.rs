@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use crate::{
-    balance::{Strategy, VersionPolicy},
+    balance::{OutlierPolicy, Strategy, VersionPolicy},
     follow::ServiceFollower,
     instance::{Instance, InstanceSet},
     registry::Registry,
@@ -37,6 +37,8 @@ pub struct ViewSnapshot {
     pub policy: VersionPolicy,
     /// How one of the selected instances is picked.
     pub strategy: Strategy,
+    /// Who is left out for a while.
+    pub outliers: OutlierPolicy,
 }
 
 #[derive(Debug)]
@@ -87,7 +89,8 @@ impl ServiceView {
     /// A view that never changes: a fixed list of instances, or a test.
     pub fn fixed(service: &str, instances: &[Instance], policy: VersionPolicy, strategy: Strategy) -> Self {
         let instances = Arc::new(InstanceSet::new(instances, None));
-        let snapshot = ViewSnapshot { known: true, instances, policy, strategy };
+        let outliers = OutlierPolicy::default();
+        let snapshot = ViewSnapshot { known: true, instances, policy, strategy, outliers };
         Self {
             service: service.into(),
             current: Arc::new(ArcSwap::from_pointee(snapshot)),
@@ -125,6 +128,7 @@ fn next(
         instances: Arc::clone(follower.set()),
         policy: settings.policy.clone(),
         strategy: settings.strategy(service),
+        outliers: settings.mesh.outliers,
     }
 }
 

@@ -69,7 +69,7 @@ fn user(port: u16, version: &str) -> Instance {
 
 fn ports(snapshot: &ViewSnapshot, choice: &str) -> Option<Vec<u16>> {
     let choice: Choice = choice.parse().expect("a choice");
-    let subset = crate::balance::select(&snapshot.instances, choice.iter()).subset()?;
+    let subset = choice.iter().find_map(|selector| snapshot.instances.select(selector))?;
     Some(subset.endpoints().iter().map(|endpoint| endpoint.instance().port).collect())
 }
 

@@ -161,7 +161,7 @@ impl Choice {
     }
 
     /// The selectors, borrowed, best first.
-    pub fn iter(&self) -> impl Iterator<Item = Selector<&str>> {
+    pub fn iter(&self) -> impl Iterator<Item = Selector<&str>> + Clone {
         self.0.iter().map(Selector::as_ref)
     }
 

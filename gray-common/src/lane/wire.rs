@@ -95,7 +95,7 @@ impl LaneTag {
     }
 
     /// The selectors for one service, best first.
-    pub fn choice(&self, service: &str) -> impl Iterator<Item = Selector<&str>> {
+    pub fn choice(&self, service: &str) -> impl Iterator<Item = Selector<&str>> + Clone {
         let of = |part: &'_ str, name: &str| -> bool {
             part.len() > name.len() && part.starts_with(name) && part.as_bytes()[name.len()] == b'='
         };

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
 use http::{HeaderName, header};
 
 use crate::{
+    balance::OutlierPolicy,
     document::Section,
     instance::Instance,
     lane::{SigningKey, is_token},
@@ -13,7 +14,7 @@ use crate::{
     settings::read::addresses,
 };
 
-/// `propagate`, `namespaces`, `drain`, `slowStart`, `edges` and `signing`.
+/// `propagate`, `namespaces`, `drain`, `slowStart`, `edges`, `outlier` and `signing`.
 #[derive(Clone, Debug, Default)]
 pub struct Mesh {
     /// Headers of a request that every call made for it carries as well.
@@ -22,6 +23,8 @@ pub struct Mesh {
     pub namespaces: Vec<Space>,
     /// Who gets no requests, or few at first.
     pub admission: AdmissionRules,
+    /// Who is left out for a while.
+    pub outliers: OutlierPolicy,
     /// Whether tags are signed; `None` = they are not.
     pub signing: Option<Signing>,
 }
@@ -114,6 +117,7 @@ impl Mesh {
                 slow_start: gray.duration("slowStart").unwrap_or_default(),
                 edges: edges(gray),
             },
+            outliers: outliers(&gray.section("outlier")),
             signing: signing(&gray.section("signing")),
         }
     }
@@ -206,6 +210,24 @@ fn edges(gray: &Section<'_>) -> Vec<Edge> {
         edges.push(Edge { from, version, to, allow });
     }
     edges
+}
+
+fn outliers(section: &Section<'_>) -> OutlierPolicy {
+    let default = OutlierPolicy::default();
+    let millis = |key: &str, default| {
+        section.duration(key).map_or(default, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+    };
+    let panic_percent = section.parsed("panicPercent").unwrap_or(default.panic_percent);
+    if panic_percent > 100 {
+        section.error("panicPercent", "expected a percentage, 0 to 100");
+    }
+    OutlierPolicy {
+        consecutive_failures: section.parsed("consecutiveFailures").unwrap_or(default.consecutive_failures),
+        slow_ms: millis("slowResponse", default.slow_ms),
+        eject_ms: millis("ejectFor", default.eject_ms),
+        max_eject_ms: millis("maxEjectFor", default.max_eject_ms),
+        panic_percent,
+    }
 }
 
 fn signing(section: &Section<'_>) -> Option<Signing> {

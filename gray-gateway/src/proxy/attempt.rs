@@ -37,10 +37,17 @@ pub(super) struct Upstream {
 pub(super) struct Patience {
     pub(super) connect: Duration,
     pub(super) response_ticks: u64,
-    /// Whether the request may be sent twice.
-    pub(super) is_repeatable: bool,
     /// Whether the client waits for a word before it sends the body.
     pub(super) expects_continue: bool,
+}
+
+/// Which connections are taken.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Reuse {
+    /// Only a new one will do.
+    pub(super) wants_new: bool,
+    /// The last one that was used had been used before.
+    pub(super) was_pooled: bool,
 }
 
 /// Why there is no response.
@@ -50,6 +57,8 @@ pub(super) enum SendError {
     Unsent(io::Error),
     /// Something may have been sent.
     Broken(io::Error),
+    /// What came is no response.
+    Malformed(&'static str),
     /// There is one, which cannot be passed on.
     Unusable,
     /// It took too long.
@@ -62,18 +71,18 @@ pub(super) enum SendError {
 
 impl Connection {
     /// Sends the request and waits for the first bytes of the response. A pooled connection that turns out to be
-    /// closed is replaced as long as that can do no harm.
+    /// closed is replaced as long as nothing was sent; `reuse` says how.
     pub(super) async fn attempt(
         &mut self,
         bucket: &Rc<Bucket>,
         dial: Dial<'_>,
         patience: Patience,
+        reuse: &mut Reuse,
         upload: &mut Transfer,
     ) -> Result<Upstream, SendError> {
-        let mut wants_new = false;
         loop {
-            let pooled = if wants_new { None } else { bucket.checkout() };
-            let is_new = pooled.is_none();
+            let pooled = if reuse.wants_new { None } else { bucket.checkout() };
+            reuse.was_pooled = pooled.is_some();
             let socket = match pooled {
                 Some(socket) => socket,
                 None => connect(dial, bucket, patience.connect).await.map_err(SendError::Unsent)?,
@@ -89,15 +98,11 @@ impl Connection {
                 Ok(()) => return Ok(upstream),
                 Err(error) => return Err(error),
             };
-            if upload.sent == 0 {
-                if is_new {
-                    return Err(SendError::Unsent(error));
-                }
-            } else if !is_new && patience.is_repeatable && upload.rewind() {
-                // It was closed for want of work, most likely, before it saw the request.
-                wants_new = true;
-            } else {
+            if upload.sent > 0 {
                 return Err(SendError::Broken(error));
+            }
+            if !reuse.was_pooled {
+                return Err(SendError::Unsent(error));
             }
         }
     }
@@ -168,7 +173,7 @@ impl Connection {
     pub(super) async fn relay(
         &mut self,
         mut upstream: Upstream,
-        mut upload: Transfer,
+        upload: &mut Transfer,
         mut download: Transfer,
         framing: Framing,
         bucket: &Bucket,
@@ -176,7 +181,7 @@ impl Connection {
     ) -> End {
         let head = download.head_len();
         let relayed = poll_fn(|cx| {
-            let uploaded = self.poll_upload(cx, &mut upstream, &mut upload);
+            let uploaded = self.poll_upload(cx, &mut upstream, upload);
             if uploaded.is_err() {
                 return Poll::Ready(Err(None));
             }
@@ -209,7 +214,7 @@ impl Connection {
         }
         let (uploaded, is_quiet) = (upload.is_done(), upstream.received.is_empty());
         upstream.received.release(buffers);
-        buffers.take_back_out(upload.out);
+        buffers.take_back_out(std::mem::take(&mut upload.out));
         buffers.take_back_out(download.out);
         if uploaded && is_quiet && framing.reusable {
             bucket.checkin(upstream.socket);

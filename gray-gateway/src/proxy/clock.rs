@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use gray_common::clock::uptime_ms;
+
 /// Resolution of all deadlines on client connections and pools.
 pub(super) const TICK: Duration = Duration::from_millis(100);
 
@@ -13,11 +15,12 @@ pub(super) const TICK: Duration = Duration::from_millis(100);
 pub(super) struct Clock {
     began: Instant,
     now: Cell<u64>,
+    uptime_ms: Cell<u64>,
 }
 
 impl Clock {
     pub(super) fn new() -> Self {
-        Self { began: Instant::now(), now: Cell::new(0) }
+        Self { began: Instant::now(), now: Cell::new(0), uptime_ms: Cell::new(uptime_ms()) }
     }
 
     /// The tick as of the last [`advance`](Self::advance).
@@ -25,10 +28,16 @@ impl Clock {
         self.now.get()
     }
 
+    /// The clock that all workers share, in milliseconds, as of the last [`advance`](Self::advance).
+    pub(super) fn uptime_ms(&self) -> u64 {
+        self.uptime_ms.get()
+    }
+
     /// Reads the real clock.
     pub(super) fn advance(&self) -> u64 {
         let now = ticks(self.began.elapsed());
         self.now.set(now);
+        self.uptime_ms.set(uptime_ms());
         now
     }
 

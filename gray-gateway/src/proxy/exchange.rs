@@ -3,14 +3,19 @@
 //! [`Connection::request`] is begin, exchange, error; [`After`] cleans up at the end of the response, whatever
 //! happened before.
 
-use std::{io, path::Path, rc::Rc, sync::Arc};
+use std::{path::Path, rc::Rc, sync::Arc};
 
-use gray_common::{Endpoint, tag::PATH_HEADER};
+use gray_common::{
+    Endpoint,
+    balance::{Chosen, InFlight, Outcome},
+    tag::PATH_HEADER,
+};
 use http::{Request as HttpRequest, Response, StatusCode, Version, header, request::Parts};
 
 use super::{
     after::After,
-    attempt::{Patience, SendError, Upstream},
+    attempt::{Patience, Reuse, SendError, Upstream},
+    choose,
     clock::ticks,
     connection::{Connection, End},
     error::Failure,
@@ -44,7 +49,7 @@ impl Connection {
         let mut out = worker.buffers.lend_out();
         let reader = Reader { worker: &worker, forwarded: &self.forwarded };
         let mut log = None;
-        let (envelope, request) = match reader.read(self.received.bytes(), &snapshot, &mut out, &mut log) {
+        let (mut envelope, request) = match reader.read(self.received.bytes(), &snapshot, &mut out, &mut log) {
             Reading::Partial => {
                 worker.buffers.take_back_out(out);
                 return End::Partial;
@@ -60,7 +65,7 @@ impl Connection {
         let mut after = After::new(&worker, &self.state, log);
         self.received.consume(envelope.head_len);
         let failure = match request {
-            Ok(request) => match self.exchange(&snapshot, &envelope, request, out, &mut after).await {
+            Ok(request) => match self.exchange(&snapshot, &mut envelope, request, out, &mut after).await {
                 Ok(end) => return end,
                 Err(failure) => failure,
             },
@@ -79,8 +84,8 @@ impl Connection {
     async fn exchange<'s>(
         &mut self,
         snapshot: &'s Held,
-        envelope: &Envelope,
-        mut request: Request<'s>,
+        envelope: &mut Envelope,
+        request: Request<'s>,
         out: Vec<u8>,
         after: &mut After<'s>,
     ) -> Result<End, Failure<'s>> {
@@ -95,12 +100,31 @@ impl Connection {
                 return Ok(self.reply(envelope, answered?, after).await);
             }
         };
-        let mut upload = Transfer::new(out, envelope.body, matches!(envelope.body, Decoder::Chunked(_)));
+        let in_chunks = matches!(envelope.body, Decoder::Chunked(_));
+        let mut upload = Transfer::new(out, envelope.body, in_chunks).kept(request.is_repeatable);
         upload.gather(&mut self.received).map_err(|error| Failure::BadRequest(error.0))?;
+        let to = (service, fixed);
+        let ended = self.call(snapshot, envelope, request, to, &mut upload, after).await;
+        // What was taken of the body is not there any more, whoever answers.
+        envelope.body = upload.rest();
+        ended
+    }
 
+    /// Sends the request to one instance after the other until there is a response, and passes that on.
+    async fn call<'s>(
+        &mut self,
+        snapshot: &'s Held,
+        envelope: &Envelope,
+        mut request: Request<'s>,
+        (service, fixed): (&'s str, Option<Dial<'s>>),
+        upload: &mut Transfer,
+        after: &mut After<'s>,
+    ) -> Result<End, Failure<'s>> {
         let mut tried: Vec<Arc<Endpoint>> = Vec::new();
+        let mut reuse = Reuse::default();
         loop {
-            let endpoint = request.choice.map(|choice| choice.endpoint);
+            let chosen = request.chosen;
+            let endpoint = chosen.map(|chosen| chosen.endpoint);
             let load = endpoint.map(|endpoint| endpoint.load().begin());
             let authority = endpoint.map_or(service, |endpoint| endpoint.authority());
             let dial = fixed.or(endpoint.map(|endpoint| {
@@ -110,42 +134,65 @@ impl Connection {
             let Some(dial) = dial else { return Err(Failure::Internal { route: &request.route.id }) };
             after.note(|log| log.called(authority));
             let bucket = self.worker.pool.bucket(request.target.scheme, request.route.protocol, authority);
-            let error = match self.attempt(&bucket, dial, self.patience(&request, envelope), &mut upload).await {
+            let patience = self.patience(&request, envelope);
+            let error = match self.attempt(&bucket, dial, patience, &mut reuse, upload).await {
                 Ok(mut upstream) => {
-                    let version = endpoint.and_then(|endpoint| endpoint.version());
-                    let instance = (service, version);
-                    match self.answer(snapshot, (envelope, &request), &mut upstream, &mut upload, instance).await {
+                    let instance = (service, endpoint.and_then(|endpoint| endpoint.version()));
+                    match self.answer(snapshot, (envelope, &request), &mut upstream, upload, instance).await {
                         Ok((status, framing, download)) => {
+                            self.report_answer(snapshot, service, chosen, load.as_ref(), status);
                             after.note(|log| log.answered(status));
-                            if let Some(load) = load {
-                                load.responded();
-                                after.in_flight = Some(load);
-                            }
-                            let end = self.relay(upstream, upload, download, framing, &bucket, after).await;
-                            return Ok(end);
+                            after.in_flight = load;
+                            return Ok(self.relay(upstream, upload, download, framing, &bucket, after).await);
                         }
                         Err(error) => error,
                     }
                 }
                 Err(error) => error,
             };
-            let SendError::Unsent(_) = error else { return self.give_up(service, authority, error) };
+            if let (Some(chosen), Some(outcome)) = (chosen, choose::outcome(&error)) {
+                self.worker.report(snapshot, service, (chosen.endpoint, chosen.is_trial), outcome);
+            }
+            let (is_unsent, is_broken) = (matches!(error, SendError::Unsent(_)), matches!(error, SendError::Broken(_)));
             let failure = self.give_up(service, authority, error);
-            let (Some(choice), Some(endpoint)) = (&mut request.choice, endpoint) else { return failure };
-            tried.push(Arc::clone(endpoint));
-            if tried.len() >= self.worker.limits.connect_attempts {
+            let may_go_on = is_unsent || (is_broken && request.is_repeatable && upload.is_whole());
+            if !may_go_on || tried.len() + 1 >= self.worker.limits.connect_attempts {
                 return failure;
             }
-            let draw = self.worker.draw(choice.strategy, choice.subset, request.client);
-            let Some(next) = choice.strategy.pick_untried(choice.subset, draw, &tried) else { return failure };
-            choice.endpoint = next;
-            self.worker.stats().retries.add();
-            if let Some(place) = &mut request.host_at {
-                let host = next.authority();
-                upload.out.splice(place.clone(), host.bytes());
-                place.end = place.start + host.len();
+            tried.extend(endpoint.map(Arc::clone));
+            let next = self.worker.choose(snapshot, service, &request.decision, request.client, &tried);
+            // The only one there is may have closed a connection for want of work, before it saw the request.
+            let once_more = is_broken && reuse.was_pooled;
+            if (next.is_none() && !once_more) || (is_broken && !self.worker.may_repeat(snapshot, service)) {
+                return failure;
             }
+            reuse.wants_new = next.is_none();
+            if let Some(next) = next {
+                if is_unsent {
+                    self.worker.stats().retries.add();
+                }
+                request.chosen = Some(next);
+            }
+            let name = request.chosen.map(|chosen| chosen.endpoint.authority());
+            upload.restart(request.host_at.as_mut().zip(name));
         }
+    }
+
+    /// Takes in how an instance has answered.
+    fn report_answer(
+        &self,
+        snapshot: &Held,
+        service: &str,
+        chosen: Option<Chosen<'_>>,
+        load: Option<&InFlight>,
+        status: u16,
+    ) {
+        let (Some(chosen), Some(load)) = (chosen, load) else { return };
+        let took = load.responded();
+        let slow_ms = snapshot.outliers.slow_ms;
+        let is_slow = slow_ms > 0 && took.as_millis() > u128::from(slow_ms);
+        let outcome = if status >= 500 || is_slow { Outcome::Failed } else { Outcome::Good };
+        self.worker.report(snapshot, service, (chosen.endpoint, chosen.is_trial), outcome);
     }
 
     fn patience(&self, request: &Request<'_>, envelope: &Envelope) -> Patience {
@@ -153,7 +200,6 @@ impl Connection {
         Patience {
             connect: request.route.connect_timeout.unwrap_or(limits.connect_timeout),
             response_ticks: ticks(request.route.response_timeout.unwrap_or(limits.response_timeout)),
-            is_repeatable: request.is_repeatable,
             expects_continue: envelope.expects_continue,
         }
     }
@@ -186,7 +232,7 @@ impl Connection {
                     let mut download = Transfer::new(out, framing.body, framing.in_chunks);
                     if !framing.switched {
                         let gathered = download.gather(&mut upstream.received);
-                        gathered.map_err(|error| SendError::Broken(io::Error::other(error)))?;
+                        gathered.map_err(|error| SendError::Malformed(error.0))?;
                     }
                     return Ok((status, framing, download));
                 }
@@ -206,8 +252,8 @@ impl Connection {
         let response = match read_response(upstream.received.bytes(), &mut room) {
             Ok(response) => response,
             Err(ParseError::Partial) => return Ok(Answer::Partial),
-            Err(ParseError::TooMany) => return Err(SendError::Broken(io::Error::other("too many header lines"))),
-            Err(ParseError::Malformed(reason)) => return Err(SendError::Broken(io::Error::other(reason))),
+            Err(ParseError::TooMany) => return Err(SendError::Malformed("too many header lines")),
+            Err(ParseError::Malformed(reason)) => return Err(SendError::Malformed(reason)),
         };
         let length = response.head.bytes.len();
         match response.status {
@@ -238,6 +284,12 @@ impl Connection {
             SendError::Broken(error) => {
                 if self.worker.may_warn(authority) {
                     tracing::warn!(service, instance = authority, %error, "broken off before the response");
+                }
+                Failure::BadGateway { service }
+            }
+            SendError::Malformed(reason) => {
+                if self.worker.may_warn(authority) {
+                    tracing::warn!(service, instance = authority, reason, "not a response that can be passed on");
                 }
                 Failure::BadGateway { service }
             }

@@ -13,6 +13,7 @@
 //! | `check`, `path` | what is refused before anything else looks at it |
 //! | `forwarded` | where it came from |
 //! | `exchange`, `attempt` | the part that waits: instances, one after the other |
+//! | `choose` | which instance, and what is made of how it went |
 //! | `after` | what happens at the end, whatever happened before |
 //! | `transfer` | bodies |
 //! | `response` | what of the answer the client gets |
@@ -33,6 +34,7 @@ mod attempt;
 mod bench;
 mod buffer;
 mod check;
+mod choose;
 mod clock;
 mod connection;
 mod error;

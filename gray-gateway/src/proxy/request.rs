@@ -1,11 +1,10 @@
 //! A request, from its bytes to the bytes that are sent on: read, checked, routed, decided, balanced, written anew.
 //! No step waits for anything.
 
-use std::{borrow::Cow, cell::OnceCell, net::IpAddr, ops::Range, sync::Arc};
+use std::{borrow::Cow, cell::OnceCell, net::IpAddr, ops::Range};
 
 use gray_common::{
-    Endpoint, Subset,
-    balance::{Selection, Strategy, select},
+    balance::Chosen,
     rule::{Decision, find_cookie},
 };
 use http::{Method, uri::PathAndQuery};
@@ -18,7 +17,6 @@ use super::{
     held::Held,
     http1::{Decoder, Name, ParseError, RequestHead, Skipped, read_request, room},
     path,
-    stats::Pick,
     worker::Worker,
 };
 use crate::{
@@ -26,7 +24,6 @@ use crate::{
     dye::ClientFacts,
     header::write_line,
     route::{self, Route, Target, Upstream},
-    snapshot::ServiceSnapshot,
 };
 
 /// What there is to know of a request before anybody looks at what it is about.
@@ -69,22 +66,14 @@ pub(super) struct Request<'s> {
     pub(super) told: Option<Box<str>>,
     /// Whether the connection is to become a websocket.
     pub(super) upgrade: bool,
-    /// Whether it may be sent twice (RFC 9110, 9.2.2): it is safe, and has no body.
+    /// Whether it may be sent twice: its method is idempotent (RFC 9110, 9.2.2).
     pub(super) is_repeatable: bool,
     /// Where in the written bytes the value of `Host` is; `None` when it stays what the client sent.
     pub(super) host_at: Option<Range<usize>>,
-    /// Who is to answer, if it is a service.
-    pub(super) choice: Option<Choice<'s>>,
+    /// Who is asked first, if a service is to answer.
+    pub(super) chosen: Option<Chosen<'s>>,
     /// The target as the client wrote it: for answers out of a directory.
     pub(super) original: Option<Box<str>>,
-}
-
-/// The instances that may answer, and the one that is asked first.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Choice<'s> {
-    pub(super) subset: &'s Subset,
-    pub(super) strategy: Strategy,
-    pub(super) endpoint: &'s Arc<Endpoint>,
 }
 
 /// What the bytes are.
@@ -202,15 +191,16 @@ impl Reader<'_> {
             log.decided(client_ip, &decision);
         }
         let destination = route.target(decision.lane.name());
-        let mut choice = None;
+        let mut chosen = None;
         let authority = match &destination.upstream {
             Upstream::Service(service) => {
                 if let Some(log) = log {
                     log.service = Some(service);
                 }
-                let chosen = self.choose(snapshot, route, service, &decision, client_ip)?;
-                choice = Some(chosen);
-                chosen.endpoint.authority()
+                let first = self.worker.choose(snapshot, service, &decision, client_ip, &[]);
+                let first = first.ok_or(Failure::NoInstance { service, hidden: route.use404 })?;
+                chosen = Some(first);
+                first.endpoint.authority()
             }
             Upstream::Fixed { authority, .. } => authority,
             Upstream::Directory(_) => asked.host().unwrap_or_default(),
@@ -219,7 +209,7 @@ impl Reader<'_> {
         let writing = Writing { request, checked, asked, route, path: &rewritten, authority };
         let host_at = writing.write(self.forwarded, snapshot, &decision, out);
         let original = matches!(destination.upstream, Upstream::Directory(_)).then(|| Box::from(*target));
-        let is_repeatable = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method) && checked.body.is_done();
+        let is_repeatable = method.is_idempotent();
         let upgrade = checked.upgrade;
         Ok(Request {
             route,
@@ -230,48 +220,9 @@ impl Reader<'_> {
             upgrade,
             is_repeatable,
             host_at,
-            choice,
+            chosen,
             original,
         })
-    }
-
-    /// Picks an instance.
-    fn choose<'s>(
-        &self,
-        snapshot: &'s Held,
-        route: &Route,
-        service: &'s str,
-        decision: &Decision<'_>,
-        client: IpAddr,
-    ) -> Result<Choice<'s>, Failure<'s>> {
-        let nobody = || Failure::NoInstance { service, hidden: route.use404 };
-        let known = snapshot.services.get(service).ok_or_else(nobody)?;
-        let subset = self.subset(known, decision, service).ok_or_else(nobody)?;
-        let strategy = known.strategy;
-        let endpoint = strategy.pick(subset, self.worker.draw(strategy, subset, client)).ok_or_else(nobody)?;
-        Ok(Choice { subset, strategy, endpoint })
-    }
-
-    fn subset<'s>(&self, known: &'s ServiceSnapshot, decision: &Decision<'_>, service: &str) -> Option<&'s Subset> {
-        let selection = select(&known.set, decision.lane.choice(service).iter());
-        let pick = match selection {
-            Selection::Hit(_) => Pick::Hit,
-            Selection::Fallback(_) => {
-                self.worker.stats().fallbacks.add();
-                if self.worker.may_warn(service) {
-                    let lane = decision.lane.name();
-                    tracing::warn!(
-                        service,
-                        lane,
-                        "no instance of the kind that is wanted: the lane's fallback answers"
-                    );
-                }
-                Pick::Fallback
-            }
-            Selection::None => Pick::None,
-        };
-        self.worker.picked(known, pick);
-        selection.subset()
     }
 }
 

@@ -26,6 +26,10 @@ pub(super) struct WorkerStats {
     pub(super) no_route: Counter,
     pub(super) connect_failures: Counter,
     pub(super) retries: Counter,
+    pub(super) repeats: Counter,
+    pub(super) repeats_refused: Counter,
+    pub(super) shed: Counter,
+    pub(super) ejections: [Counter; 3],
     pub(super) began: Counter,
     pub(super) ended: Counter,
     pub(super) connections: Counter,
@@ -40,6 +44,11 @@ pub(super) struct WorkerStats {
 pub(super) struct Counter(AtomicU64);
 
 impl Counter {
+    /// As of a moment ago, for other threads.
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
     pub(super) fn add(&self) {
         self.add_many(1);
     }
@@ -84,6 +93,11 @@ impl<const N: usize> Tally<N> {
 
     pub(super) fn add(&self, worker: usize, which: usize) {
         self.workers[worker % self.workers.len()].0[which].add();
+    }
+
+    /// Adds up one worker's counters.
+    pub(super) fn sum_of(&self, worker: usize) -> u64 {
+        self.workers[worker % self.workers.len()].0.iter().map(Counter::get).fold(0, u64::wrapping_add)
     }
 
     /// Adds up the workers' counters.
@@ -136,6 +150,14 @@ pub struct StatsSnapshot {
     pub connect_failures: u64,
     /// Requests that went on to another instance after such a failure.
     pub retries: u64,
+    /// Requests that were sent again after something of them had been sent.
+    pub repeats: u64,
+    /// Requests that were not, because the retry budget was spent.
+    pub repeats_refused: u64,
+    /// Requests that were turned away because too many were in flight.
+    pub shed: u64,
+    /// Instances that were left out for a while, by [`Reason`](gray_common::balance::Reason).
+    pub ejections: [u64; 3],
     /// Requests in flight: begun, and the response's last byte not yet handed over.
     pub in_flight: u64,
     /// Open client connections.
@@ -191,6 +213,10 @@ impl Stats {
             no_route: sum(&|w| &w.no_route),
             connect_failures: sum(&|w| &w.connect_failures),
             retries: sum(&|w| &w.retries),
+            repeats: sum(&|w| &w.repeats),
+            repeats_refused: sum(&|w| &w.repeats_refused),
+            shed: sum(&|w| &w.shed),
+            ejections: std::array::from_fn(|reason| sum(&|w| &w.ejections[reason])),
             recorded: sum(&|w| &w.recorded),
             unrecorded: sum(&|w| &w.unrecorded),
             log_dropped: sum(&|w| &w.log_dropped),

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    ops::Range,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -20,6 +21,8 @@ const ENOUGH: usize = 32 * 1024;
 const LONG: u64 = 16 * 1024;
 /// What may wait in a buffer for bytes.
 const MAX_WAITING: usize = 64 * 1024;
+/// A body that is kept to be sent again is not longer.
+const MAX_KEPT: u64 = 64 * 1024;
 
 /// Why a transfer cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +58,8 @@ pub(super) struct Transfer {
     flushed: bool,
     /// `out` is all that there ever was to write.
     is_whole: bool,
+    /// As long as that is possible, everything stays in `out`.
+    keeps: bool,
 }
 
 impl Transfer {
@@ -72,7 +77,13 @@ impl Transfer {
             starved: false,
             flushed: false,
             is_whole: true,
+            keeps: false,
         }
+    }
+
+    /// The same, kept as long as it is short so that it can be sent again.
+    pub(super) fn kept(self, keeps: bool) -> Self {
+        Self { keeps, ..self }
     }
 
     /// Puts what there is of the body behind the head, so that they go together.
@@ -80,7 +91,8 @@ impl Transfer {
         if received.is_empty() || self.decoder.is_done() {
             return Ok(());
         }
-        let taken = self.decoder.decode(received.bytes(), &mut self.out, self.in_chunks, ENOUGH)?;
+        let enough = if self.keeps { self.out.len() + ENOUGH } else { ENOUGH };
+        let taken = self.decoder.decode(received.bytes(), &mut self.out, self.in_chunks, enough)?;
         self.starved = taken < received.len();
         self.taken += taken as u64;
         received.consume(taken);
@@ -102,13 +114,24 @@ impl Transfer {
         self.decoder.is_done()
     }
 
-    /// Starts over, to somebody else; false when a part of it is gone already.
-    pub(super) fn rewind(&mut self) -> bool {
-        let can = self.is_whole && self.decoder.is_done();
-        if can {
-            (self.written, self.sent, self.flushed) = (0, 0, false);
+    /// What of the body was not read yet.
+    pub(super) fn rest(&self) -> Decoder {
+        self.decoder
+    }
+
+    /// Whether nothing of it is gone, so that it can start over.
+    pub(super) fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    /// Starts over, to somebody else whose name stands at this place of the head; only while it is whole.
+    pub(super) fn restart(&mut self, name: Option<(&mut Range<usize>, &str)>) {
+        (self.written, self.sent, self.flushed) = (0, 0, false);
+        if let Some((place, name)) = name {
+            self.head_len = self.head_len - place.len() as u64 + name.len() as u64;
+            self.out.splice(place.clone(), name.bytes());
+            place.end = place.start + name.len();
         }
-        can
     }
 
     /// Goes on as far as possible. Cancel safe: the next call goes on from there.
@@ -130,9 +153,11 @@ impl Transfer {
                 self.flushed = true;
                 return Poll::Ready(Ok(()));
             }
-            self.out.clear();
-            self.written = 0;
-            self.is_whole = false;
+            if !self.keeps || self.out.len() as u64 >= self.head_len + MAX_KEPT {
+                self.out.clear();
+                self.written = 0;
+                (self.is_whole, self.keeps) = (false, false);
+            }
             if received.is_empty() || self.starved {
                 // What TLS holds back goes out while we wait.
                 if let Poll::Ready(flushed) = Pin::new(&mut *to).poll_flush(cx) {
@@ -149,7 +174,7 @@ impl Transfer {
             }
             match self.decoder {
                 // As it is, from one buffer.
-                Decoder::Length(left) if !self.in_chunks => {
+                Decoder::Length(left) if !self.in_chunks && !self.keeps => {
                     let here = usize::try_from(left).unwrap_or(usize::MAX).min(received.len());
                     let count = ready!(Pin::new(&mut *to).poll_write(cx, &received.bytes()[..here]));
                     let count = self.wrote(count)?;

@@ -3,7 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     rc::Rc,
     sync::Arc,
     task::Waker,
@@ -11,9 +11,7 @@ use std::{
 
 use arc_swap::{ArcSwap, Cache};
 use gray_common::{
-    Subset,
-    balance::{Draw, Strategy, key_of},
-    clock::uptime_ms,
+    balance::RetryBudget,
     rule::{Decision, Facts},
 };
 use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
@@ -32,14 +30,9 @@ use super::{
     sample::{HandedOver, Sampler},
     socket::Socket,
     state::State,
-    stats::{Pick, Stats, WorkerStats},
+    stats::{Stats, WorkerStats},
 };
-use crate::{
-    record::RecordSender,
-    scheme::Scheme,
-    snapshot::{ServiceSnapshot, Snapshot},
-    tls::UpstreamTls,
-};
+use crate::{record::RecordSender, scheme::Scheme, snapshot::Snapshot, tls::UpstreamTls};
 
 /// Ticks between two looks at the idle upstream connections.
 const POOL_SWEEP_TICKS: u64 = 10;
@@ -73,6 +66,8 @@ pub(super) struct Worker {
     /// Told when the first connection opens and when the last one closes.
     changed: Notify,
     warned: RefCell<HashMap<Box<str>, u64>>,
+    /// By service or authority; looked at only when something has failed.
+    pub(super) budgets: RefCell<HashMap<Box<str>, RetryBudget>>,
     sampler: Sampler,
 }
 
@@ -107,6 +102,7 @@ impl Worker {
             draining: Cell::new(false),
             changed: Notify::new(),
             warned: RefCell::default(),
+            budgets: RefCell::default(),
             sampler: Sampler::new(records),
         }
     }
@@ -196,13 +192,6 @@ impl Worker {
         }
     }
 
-    /// Counts how picking an instance went.
-    pub(super) fn picked(&self, service: &ServiceSnapshot, pick: Pick) {
-        if let Some(tally) = &service.tally {
-            tally.add(self.index, pick as usize);
-        }
-    }
-
     pub(super) fn stats(&self) -> &WorkerStats {
         self.stats.worker(self.index)
     }
@@ -231,13 +220,26 @@ impl Worker {
         }
     }
 
-    /// What a pick depends on; the address of the client, for a strategy that keeps clients where they are.
-    pub(super) fn draw(&self, strategy: Strategy, subset: &Subset, client: IpAddr) -> Draw {
+    /// Grows by one each time.
+    pub(super) fn next_turn(&self) -> usize {
         let turn = self.turn.get().wrapping_add(1);
         self.turn.set(turn);
-        let now_ms = if subset.is_warming() { uptime_ms() } else { 0 };
-        let key = (strategy == Strategy::Ring).then(|| key_of(client));
-        Draw { turn, random: fastrand::u64(..), now_ms, key }
+        turn
+    }
+
+    /// The clock that snapshots were built with, as of the last tick.
+    pub(super) fn uptime_ms(&self) -> u64 {
+        self.clock.uptime_ms()
+    }
+
+    /// Its place among the workers.
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// How many workers there are.
+    pub(super) fn workers(&self) -> usize {
+        self.stats.workers()
     }
 
     /// Whether a warning about this may be logged now: once a second.

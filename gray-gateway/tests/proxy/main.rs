@@ -2,6 +2,7 @@
 
 mod access_log;
 mod bodies;
+mod care;
 mod certificates;
 mod edge;
 mod files;

@@ -83,6 +83,7 @@ impl Setup {
         let snapshot = Snapshot {
             rules: config.rules,
             signing: config.gray.mesh.signing.clone(),
+            outliers: config.gray.mesh.outliers,
             routes: config.routes,
             services,
             ..Snapshot::empty()

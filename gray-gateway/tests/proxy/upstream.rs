@@ -19,13 +19,26 @@ async fn a_refused_connect_goes_to_another_instance_of_the_same_version_only() {
     let stats = gateway.stats.snapshot();
     assert!(stats.retries > 0 && stats.retries == stats.connect_failures, "{stats:?}");
 
-    // The only gray instance is dead: its request fails, and goes to nobody else.
-    let gateway = Setup::new(&[v1.instance("V1"), instance(dead, "V2")]).start();
-    let before = v1.seen().len();
-    let response = gateway.get("gray: gray-996\r\n").await;
-    assert_eq!(response.status, 502);
-    assert!(response.body.contains("app") && !response.body.contains("127.0.0.1"), "{}", response.body);
-    assert_eq!(v1.seen().len(), before);
+    // The only gray instance is dead: whoever the settings name stands in, and nobody where they name nobody.
+    for (fallback, status) in [("prod", 200), ("fail", 502)] {
+        let settings = format!(
+            "spring.cloud.gateway.routes: [{{ id: app, uri: 'lb://app', predicates: ['Path=/**'] }}]\n\
+             kerwin.tool.gray: {{ load: true, fallback: {fallback}, version: {{ prodVersion: V1, grayVersion: V2 }}, \
+             gateway: {{ enabled: true, grayHeadKey: gray, grayHeadValue: gray-996 }} }}\n"
+        );
+        let gateway = Setup::with_documents(&settings, &[v1.instance("V1"), instance(dead, "V2")]).start();
+        for _ in 0..3 {
+            let before = v1.seen().len();
+            let response = gateway.get("gray: gray-996\r\n").await;
+            assert_eq!(response.status, status);
+            assert_eq!(v1.seen().len() - before, usize::from(status == 200));
+            if status == 502 {
+                assert!(response.body.contains("app") && !response.body.contains("127.0.0.1"), "{}", response.body);
+            }
+        }
+        let stats = gateway.stats.snapshot();
+        assert_eq!((stats.fallbacks, stats.ejections[0]), (if status == 200 { 3 } else { 0 }, 1), "{stats:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,21 +1,9 @@
-//! Which instances may answer: tag and version policy in, subset out.
+//! Which versions may answer: tag and version policy in, selectors out.
 
 use crate::{
-    instance::{InstanceSet, Subset},
     lane::{Choice, Lane, Selector},
     tag::GrayStatus,
 };
-
-/// The first selector that selects anybody: the first of all is a hit, a later one a fallback.
-pub fn select<'s, 'c>(set: &'s InstanceSet, choice: impl IntoIterator<Item = Selector<&'c str>>) -> Selection<'s> {
-    let subsets = choice.into_iter().map(|selector| set.select(selector));
-    let found = subsets.enumerate().find_map(|(place, subset)| subset.map(|subset| (place, subset)));
-    match found {
-        Some((0, subset)) => Selection::Hit(subset),
-        Some((_, subset)) => Selection::Fallback(subset),
-        None => Selection::None,
-    }
-}
 
 /// What to do when no instance of the wanted version is alive. Applies to gray traffic only: a request that
 /// belongs to `prodVersion` never falls back, because that would put it on gray.
@@ -60,27 +48,6 @@ impl Default for VersionPolicy {
     }
 }
 
-/// The result of [`select`].
-#[derive(Clone, Copy, Debug)]
-pub enum Selection<'s> {
-    /// The wanted instances.
-    Hit(&'s Subset),
-    /// There were none; these stand in by the configured fallback. Log and count it.
-    Fallback(&'s Subset),
-    /// Nobody may answer.
-    None,
-}
-
-impl<'s> Selection<'s> {
-    /// The subset to pick from, if any.
-    pub fn subset(self) -> Option<&'s Subset> {
-        match self {
-            Self::Hit(subset) | Self::Fallback(subset) => Some(subset),
-            Self::None => None,
-        }
-    }
-}
-
 impl VersionPolicy {
     /// The version a request wants, `None` for "any". Without a tag a caller stays on its own version, as in the
     /// Java starter; without an own version it counts as ordinary traffic.
@@ -99,7 +66,7 @@ impl VersionPolicy {
         &'v self,
         tag: Option<GrayStatus>,
         own: Option<&'v str>,
-    ) -> impl Iterator<Item = Selector<&'v str>> + use<'v> {
+    ) -> impl Iterator<Item = Selector<&'v str>> + Clone + use<'v> {
         let (first, second) = match self.wanted(tag, own) {
             None => (Selector::ANY, None),
             Some(wanted) if wanted == self.prod => (Selector::version(wanted), None),
@@ -133,7 +100,7 @@ impl VersionPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::instance::Instance;
+    use crate::instance::{Instance, InstanceSet};
 
     fn set(versions: &[&str]) -> InstanceSet {
         let instances: Vec<_> =
@@ -141,14 +108,12 @@ mod tests {
         InstanceSet::new(&instances, None)
     }
 
-    fn show(selection: Selection<'_>) -> String {
-        let names =
-            |subset: &Subset| subset.endpoints().iter().filter_map(|e| e.version()).collect::<Vec<_>>().join(",");
-        match selection {
-            Selection::Hit(subset) => format!("hit {}", names(subset)),
-            Selection::Fallback(subset) => format!("fallback {}", names(subset)),
-            Selection::None => "none".into(),
-        }
+    /// The place of the first selector that selects anybody, and whom.
+    fn show<'c>(set: &InstanceSet, choice: impl Iterator<Item = Selector<&'c str>>) -> String {
+        let found = choice.enumerate().find_map(|(place, selector)| Some((place, set.select(selector)?)));
+        let Some((place, subset)) = found else { return "none".into() };
+        let names = subset.endpoints().iter().filter_map(|e| e.version()).collect::<Vec<_>>().join(",");
+        format!("{} {names}", if place == 0 { "hit" } else { "fallback" })
     }
 
     #[test]
@@ -176,7 +141,7 @@ mod tests {
         ];
         for (load, fallback, versions, tag, own, expect) in cases {
             let policy = VersionPolicy { load, fallback, ..VersionPolicy::default() };
-            let seen = show(select(&set(versions), policy.choice(tag, own)));
+            let seen = show(&set(versions), policy.choice(tag, own));
             assert_eq!(seen, expect, "load={load} {fallback:?} {versions:?} {tag:?} own={own:?}");
         }
     }
