@@ -12,16 +12,15 @@ use arc_swap::ArcSwap;
 use gray_common::{
     config_source::ConfigSource,
     control::ControlPlane,
-    registry::{Registry, ServiceState},
     service::{Registration, SHARED_DOCUMENT, ServiceError, StopSignals, check_config},
-    settings::{LiveSettings, SettingsState},
+    settings::LiveSettings,
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
     admin::{self, Access, Admin},
     args::{DEFAULT_PORT, DEFAULT_TLS_PORT, GatewayArgs, SERVICE},
-    control::{CitySource, ControlLoop, GatewayConfig},
+    control::{CitySource, ControlLoop, GatewayConfig, Warmth},
     handover::{Listening, Predecessor},
     life::Life,
     proxy::{self, AccessLogError, ListenError, ProxyOptions, Stats, TlsListener, is_at},
@@ -89,13 +88,12 @@ impl Application {
             ControlLoop::new(settings.subscribe(), Arc::clone(&registry), Arc::clone(&shared), city, &service.version)
                 .counting(stats.workers());
         let instance = service.instance(workers.local_addr().port());
-        let (warmed, is_warm) = watch::channel(false);
+        let warmth = control.warmth();
         let (opened, is_open) = watch::channel(false);
-        let (warm, open) = (warm(settings.subscribe(), Arc::clone(&registry)), is_open.clone());
+        let (warm, open) = (warmth.clone(), is_open.clone());
         let before = async move {
-            warm.await;
-            warmed.send_replace(true);
-            until(open).await;
+            until(warm, |warmth| *warmth >= Warmth::Warm).await;
+            until(open, |open| *open).await;
         };
         let registration = Registration::begin(Arc::clone(&registry), SERVICE, instance, before);
         let (stopping, is_stopping) = watch::channel(false);
@@ -129,14 +127,16 @@ impl Application {
         background.spawn(async move { match tls::follow(server_tls, upstream_tls).await {} });
         let admin_listener = TcpListener::from_std(admin_listener)?;
         background.spawn(async move {
-            until(is_open).await;
-            axum::serve(admin_listener, admin).with_graceful_shutdown(until(is_admin_closed)).await
+            until(is_open, |open| *open).await;
+            let closed = until(is_admin_closed, |closed| *closed);
+            axum::serve(admin_listener, admin).with_graceful_shutdown(closed).await
         });
         tracing::info!(address = %admin_address, "admin side listening");
         let mut life = Life {
             workers,
             registration,
-            warm: is_warm,
+            warmth,
+            registry: registry.health(),
             opened,
             stopping,
             admin_closed,
@@ -192,27 +192,9 @@ fn follow(config: Arc<dyn ConfigSource>, prefix: &str) -> LiveSettings<GatewayCo
     LiveSettings::follow(config, &DOCUMENTS, move |documents| GatewayConfig::read(documents, &prefix))
 }
 
-/// Through when the gateway can serve: it has routes, and has heard of the services they name.
-async fn warm(mut settings: watch::Receiver<SettingsState<GatewayConfig>>, registry: Arc<dyn Registry>) {
-    let has_routes = |state: &SettingsState<GatewayConfig>| {
-        state.current.as_ref().is_some_and(|config| !config.routes.routes().is_empty())
-    };
-    let Ok(config) = settings.wait_for(has_routes).await.map(|state| state.current.clone()) else {
-        // No settings can come any more; `/readyz` has the reason.
-        return std::future::pending().await;
-    };
-    let Some(config) = config else { return };
-    let in_settings = |service: &str| config.gray.static_instances.contains_key(service);
-    for service in config.routes.services().into_iter().filter(|service| !in_settings(service)) {
-        if registry.watch(&service).wait_for(ServiceState::is_some).await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
-}
-
-/// Returns when it was told.
-async fn until(mut told: watch::Receiver<bool>) {
-    if told.wait_for(|told| *told).await.is_err() {
+/// Returns when it is so.
+async fn until<T>(mut state: watch::Receiver<T>, is_so: impl FnMut(&T) -> bool) {
+    if state.wait_for(is_so).await.is_err() {
         // Nobody can tell any more.
         std::future::pending::<()>().await;
     }

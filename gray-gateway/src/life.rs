@@ -6,16 +6,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gray_common::service::{Registration, RegistrationState, StopSignals};
+use gray_common::{
+    registry::Health,
+    service::{Registration, RegistrationState, StopSignals},
+};
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 use crate::{
+    control::Warmth,
     handover::{Listening, Offer, Predecessor, Successor},
     proxy::Workers,
 };
 
 /// Limit of the deregistration; a stop must not hang on the registry.
 const DEREGISTER_LIMIT: Duration = Duration::from_secs(2);
+/// How long a gateway that could serve waits to hear the rest before it takes over.
+const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 /// How long a handover waits for the registry to have us; it may be away.
 const REGISTER_LIMIT: Duration = Duration::from_secs(5);
 /// How often a gateway that takes over says that it is not ready yet.
@@ -29,8 +35,10 @@ const UNUSED_LIMIT: Duration = Duration::from_secs(10);
 pub(crate) struct Life {
     pub(crate) workers: Workers,
     pub(crate) registration: Registration,
-    /// Whether settings and instances are known.
-    pub(crate) warm: watch::Receiver<bool>,
+    /// How much of settings and instances is known.
+    pub(crate) warmth: watch::Receiver<Warmth>,
+    /// Whether the registry answers.
+    pub(crate) registry: watch::Receiver<Health>,
     /// Told when the admin side is to be served, and the instance to be announced.
     pub(crate) opened: watch::Sender<bool>,
     /// Told when the gateway is stopping.
@@ -115,10 +123,17 @@ impl Life {
             version = predecessor.version,
             "taking over from a gateway that serves until this one is ready"
         );
-        let mut warm = self.warm.clone();
+        let (mut warmth, mut registry) = (self.warmth.clone(), self.registry.clone());
         let ready = async {
-            while timeout(REMIND, warm.wait_for(|warm| *warm)).await.is_err() {
+            while timeout(REMIND, warmth.wait_for(|warmth| *warmth >= Warmth::Warm)).await.is_err() {
                 tracing::warn!(process, "not ready yet: no settings with routes, or no word of a service they name");
+            }
+            let settled = async {
+                let _is_up = registry.wait_for(|health| *health == Health::Up).await.is_ok();
+                warmth.wait_for(|warmth| *warmth == Warmth::Settled).await.is_ok()
+            };
+            if timeout(SETTLE_LIMIT, settled).await.is_err() {
+                tracing::warn!(process, "not every registry or namespace has answered; taking over all the same");
             }
         };
         tokio::select! {
