@@ -2,9 +2,9 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{self, SocketAddr},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -12,17 +12,18 @@ use arc_swap::ArcSwap;
 use gray_common::{
     config_source::ConfigSource,
     control::ControlPlane,
-    registry::{Registry, ServiceState},
     service::{Registration, SHARED_DOCUMENT, ServiceError, StopSignals, check_config},
-    settings::{LiveSettings, SettingsState},
+    settings::LiveSettings,
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
     admin::{self, Access, Admin},
     args::{DEFAULT_PORT, DEFAULT_TLS_PORT, GatewayArgs, SERVICE},
-    control::{CitySource, ControlLoop, GatewayConfig},
-    proxy::{self, AccessLogError, ListenError, ProxyOptions, Stats, TlsListener, Workers},
+    control::{CitySource, ControlLoop, GatewayConfig, Warmth},
+    handover::{Listening, Predecessor},
+    life::Life,
+    proxy::{self, AccessLogError, ListenError, ProxyOptions, Stats, TlsListener, is_at},
     record::{self, RecordCollector},
     snapshot::Snapshot,
     tls,
@@ -34,27 +35,21 @@ const OWN_DOCUMENT: &str = "gateway-app.yaml";
 pub(crate) const RULES_DOCUMENT: &str = "gray-rules.yaml";
 /// What is read; later ones win.
 const DOCUMENTS: [&str; 3] = [SHARED_DOCUMENT, OWN_DOCUMENT, RULES_DOCUMENT];
-/// Limit of the deregistration; a stop must not hang on the registry.
-const DEREGISTER_LIMIT: Duration = Duration::from_secs(2);
 
-/// A gateway that listens already. It answers 503 until its configuration has arrived.
+/// A gateway that listens already. It answers 503 until its configuration has arrived; when it takes over from another
+/// (`--handover`), that one answers until then.
 #[derive(Debug)]
 pub struct Application {
-    workers: Workers,
-    registration: Registration,
-    stopping: watch::Sender<bool>,
     admin_address: SocketAddr,
-    background: JoinSet<io::Result<()>>,
-    drain_wait: Duration,
-    drain: Duration,
+    life: Life,
 }
 
 impl Application {
     /// Binds the ports, then connects the control plane in the background. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// A port in use, a certificate that cannot be used, an access log that cannot be opened, flags that contradict each other; never an unreachable
-    /// registry.
+    /// A port in use, a certificate that cannot be used, an access log that cannot be opened, flags that contradict each
+    /// other, a running gateway that refuses to pass its sockets on; never an unreachable registry.
     pub async fn build(args: &GatewayArgs) -> anyhow::Result<Self> {
         let service = &args.service;
         let (server_tls, upstream_tls) = args.tls.load()?;
@@ -70,11 +65,21 @@ impl Application {
         options.access_log = args.access_log.options();
         let stats = Stats::new(options.workers);
         let shared = Arc::new(ArcSwap::from_pointee(Snapshot::empty()));
-        let workers = proxy::start(options, Arc::clone(&shared), &stats).map_err(|error| start_error(bind, error))?;
+        let handed_over = match &args.handover {
+            Some(path) => Predecessor::ask(path).await?,
+            None => None,
+        };
+        let (predecessor, listening) = handed_over.unzip();
+        let Listening { proxy, admin } = listening.unwrap_or_default();
+        let sockets = proxy.or_bind(&options).map_err(|error| start_error(bind, error))?;
         let admin_bind = SocketAddr::new(args.admin_bind, args.admin_port);
-        let admin_listener = TcpListener::bind(admin_bind).await.map_err(|error| bind_error(admin_bind, error));
-        let admin_listener = admin_listener.context("the admin side (--admin-port, GRAY_ADMIN_PORT)")?;
+        let admin_listener = admin_listener(admin, admin_bind).await?;
         let admin_address = admin_listener.local_addr()?;
+        let duplicates =
+            || Ok::<_, io::Error>(Listening { proxy: sockets.try_clone()?, admin: vec![admin_listener.try_clone()?] });
+        let handover = args.handover.clone().map(|path| Ok::<_, io::Error>((path, duplicates()?))).transpose()?;
+        let workers = proxy::start_on(sockets, options, Arc::clone(&shared), &stats);
+        let workers = workers.map_err(|error| start_error(bind, error))?;
 
         let ControlPlane { registry, config } = service.control.connect(SERVICE)?;
         let settings = follow(Arc::clone(&config), &service.control.prefix);
@@ -83,9 +88,16 @@ impl Application {
             ControlLoop::new(settings.subscribe(), Arc::clone(&registry), Arc::clone(&shared), city, &service.version)
                 .counting(stats.workers());
         let instance = service.instance(workers.local_addr().port());
-        let warm = warm(settings.subscribe(), Arc::clone(&registry));
-        let registration = Registration::begin(Arc::clone(&registry), SERVICE, instance, warm);
+        let warmth = control.warmth();
+        let (opened, is_open) = watch::channel(false);
+        let (warm, open) = (warmth.clone(), is_open.clone());
+        let before = async move {
+            until(warm, |warmth| *warmth >= Warmth::Warm).await;
+            until(open, |open| *open).await;
+        };
+        let registration = Registration::begin(Arc::clone(&registry), SERVICE, instance, before);
         let (stopping, is_stopping) = watch::channel(false);
+        let (admin_closed, is_admin_closed) = watch::channel(false);
         let admin = admin::app(Admin {
             snapshot: shared,
             settings: settings.subscribe(),
@@ -113,27 +125,40 @@ impl Application {
             });
         }
         background.spawn(async move { match tls::follow(server_tls, upstream_tls).await {} });
-        background.spawn(async move { axum::serve(admin_listener, admin).await });
+        let admin_listener = TcpListener::from_std(admin_listener)?;
+        background.spawn(async move {
+            until(is_open, |open| *open).await;
+            let closed = until(is_admin_closed, |closed| *closed);
+            axum::serve(admin_listener, admin).with_graceful_shutdown(closed).await
+        });
         tracing::info!(address = %admin_address, "admin side listening");
-        Ok(Self {
+        let mut life = Life {
             workers,
             registration,
+            warmth,
+            registry: registry.health(),
+            opened,
             stopping,
-            admin_address,
+            admin_closed,
             background,
             drain_wait: Duration::from_millis(service.drain_wait_ms),
             drain: Duration::from_secs(service.drain_secs),
-        })
+            predecessor,
+            handover,
+            offer: None,
+        };
+        life.begin()?;
+        Ok(Self { admin_address, life })
     }
 
     /// Where clients come in.
     pub fn address(&self) -> SocketAddr {
-        self.workers.local_addr()
+        self.life.workers.local_addr()
     }
 
     /// Where clients come in by TLS, if they may.
     pub fn tls_address(&self) -> Option<SocketAddr> {
-        self.workers.local_tls_addr()
+        self.life.workers.local_tls_addr()
     }
 
     /// Where the admin side listens.
@@ -142,26 +167,10 @@ impl Application {
     }
 
     /// Serves until a signal, then leaves in order: `/readyz` 503, deregister, wait until others have heard of it, stop
-    /// accepting, finish what is in flight. A second signal cuts the wait short.
-    pub async fn run_until_stopped(self, mut signals: StopSignals) {
-        let signal = signals.next().await;
-        tracing::info!(signal, "stopping: deregistering");
-        self.stopping.send_replace(true);
-        let was_known = self.registration.end(DEREGISTER_LIMIT).await;
-        if was_known && !self.drain_wait.is_zero() {
-            tracing::info!(wait = ?self.drain_wait, "still accepting until callers have heard of it");
-            tokio::select! {
-                () = tokio::time::sleep(self.drain_wait) => {}
-                signal = signals.next() => tracing::info!(signal, "second signal: not waiting any longer"),
-            }
-        }
-        tracing::info!("no longer accepting; finishing what is in flight");
-        let began = Instant::now();
-        match self.workers.shutdown(self.drain).await {
-            0 => tracing::info!(took = ?began.elapsed(), "stopped"),
-            cut_off => tracing::warn!(cut_off, limit = ?self.drain, "time is up: connections were cut off"),
-        }
-        drop(self.background);
+    /// accepting, finish what is in flight. A second signal cuts the wait short. Or until a successor has taken over: then
+    /// it stops accepting at once and finishes what is in flight.
+    pub async fn run_until_stopped(self, signals: StopSignals) {
+        self.life.run(signals).await;
     }
 }
 
@@ -183,22 +192,21 @@ fn follow(config: Arc<dyn ConfigSource>, prefix: &str) -> LiveSettings<GatewayCo
     LiveSettings::follow(config, &DOCUMENTS, move |documents| GatewayConfig::read(documents, &prefix))
 }
 
-/// Through when the gateway can serve: it has routes, and has heard of the services they name.
-async fn warm(mut settings: watch::Receiver<SettingsState<GatewayConfig>>, registry: Arc<dyn Registry>) {
-    let has_routes = |state: &SettingsState<GatewayConfig>| {
-        state.current.as_ref().is_some_and(|config| !config.routes.routes().is_empty())
-    };
-    let Ok(config) = settings.wait_for(has_routes).await.map(|state| state.current.clone()) else {
-        // No settings can come any more; `/readyz` has the reason.
-        return std::future::pending().await;
-    };
-    let Some(config) = config else { return };
-    let in_settings = |service: &str| config.gray.static_instances.contains_key(service);
-    for service in config.routes.services().into_iter().filter(|service| !in_settings(service)) {
-        if registry.watch(&service).wait_for(ServiceState::is_some).await.is_err() {
-            std::future::pending::<()>().await;
-        }
+/// Returns when it is so.
+async fn until<T>(mut state: watch::Receiver<T>, is_so: impl FnMut(&T) -> bool) {
+    if state.wait_for(is_so).await.is_err() {
+        // Nobody can tell any more.
+        std::future::pending::<()>().await;
     }
+}
+
+/// One that was handed over, or a new one.
+async fn admin_listener(handed_over: Vec<net::TcpListener>, bind: SocketAddr) -> anyhow::Result<net::TcpListener> {
+    if let Some(listener) = handed_over.into_iter().find(|listener| is_at(listener, bind)) {
+        return Ok(listener);
+    }
+    let listener = TcpListener::bind(bind).await.map_err(|error| bind_error(bind, error));
+    Ok(listener.context("the admin side (--admin-port, GRAY_ADMIN_PORT)")?.into_std()?)
 }
 
 /// Says what it was: the access log, or which of the two ports.

@@ -65,6 +65,11 @@ pub struct GatewayArgs {
     #[arg(long, help_heading = "Gateway", env = "GRAY_WORKERS", value_name = "N")]
     pub workers: Option<std::num::NonZeroUsize>,
 
+    /// Unix socket for restarts in which no connection is refused: a gateway that starts takes the listening sockets over
+    /// from the one that has this path, and that one ends once the new one is ready
+    #[arg(long, help_heading = "Gateway", env = "GRAY_HANDOVER", value_name = "PATH")]
+    pub handover: Option<PathBuf>,
+
     /// Log of all requests.
     #[command(flatten)]
     pub access_log: AccessLogArgs,

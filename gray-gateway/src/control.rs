@@ -70,6 +70,18 @@ impl GatewayConfig {
     }
 }
 
+/// How much the published snapshot knows. Only grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Warmth {
+    /// Too little to serve.
+    #[default]
+    Cold,
+    /// Routes, and something of every service that they name.
+    Warm,
+    /// Everything about those and the services that lanes name: other namespaces have answered as well.
+    Settled,
+}
+
 /// Follows settings and services, and publishes snapshots until the task is dropped.
 #[derive(Debug)]
 pub struct ControlLoop {
@@ -84,6 +96,7 @@ pub struct ControlLoop {
     reported: u64,
     findings: Findings,
     plan: Arc<FactPlan>,
+    warmth: watch::Sender<Warmth>,
 }
 
 impl ControlLoop {
@@ -107,7 +120,13 @@ impl ControlLoop {
             reported: 0,
             findings: Findings::default(),
             plan: Arc::default(),
+            warmth: watch::Sender::default(),
         }
+    }
+
+    /// How much is known in what has been published.
+    pub fn warmth(&self) -> watch::Receiver<Warmth> {
+        self.warmth.subscribe()
     }
 
     /// With counters for so many workers.
@@ -130,11 +149,25 @@ impl ControlLoop {
                 }
                 let snapshot = self.build(&config, state.revision, findings);
                 self.shared.store(Arc::new(snapshot));
+                let warmth = self.judge(&config);
+                self.warmth.send_if_modified(|known| warmth > std::mem::replace(known, warmth.max(*known)));
             }
             tokio::select! {
                 changed = self.settings.changed() => if changed.is_err() { return },
                 () = self.changed.notified() => {}
             }
+        }
+    }
+
+    fn judge(&self, config: &GatewayConfig) -> Warmth {
+        let named = config.routes.services();
+        let is_known = |service: &str| self.followed.get(service).is_some_and(ServiceFollower::is_known);
+        if config.routes.routes().is_empty() || !named.iter().all(|service| is_known(service)) {
+            Warmth::Cold
+        } else if self.followed.values().all(ServiceFollower::is_settled) {
+            Warmth::Settled
+        } else {
+            Warmth::Warm
         }
     }
 

@@ -68,6 +68,19 @@ impl Registration {
         }
     }
 
+    /// Ends the attempts, and leaves the instance to another process that has announced the same address: it is not taken
+    /// back. What a registry knows by our connection (Nacos) goes when this process ends.
+    pub async fn leave_to_successor(mut self) {
+        self.task.abort();
+        drop((&mut self.task).await);
+        tracing::info!(service = &*self.service, instance = self.instance.authority(), "left to the successor");
+    }
+
+    /// What is announced.
+    pub fn instance(&self) -> &Instance {
+        &self.instance
+    }
+
     /// Ends the attempts and takes the instance back within `limit`. Says whether callers may have known of it.
     pub async fn end(mut self, limit: Duration) -> bool {
         self.task.abort();

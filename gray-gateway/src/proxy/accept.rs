@@ -11,17 +11,17 @@ use std::{
     net::{self, SocketAddr},
     rc::Rc,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::join_all};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{mpsc, watch},
+    sync::mpsc,
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{stats::Stats, worker::Worker};
+use super::{stage::Stages, stats::Stats, worker::Worker};
 
 /// A connection is handed over to a worker that has at least so many fewer.
 const MARGIN: u64 = 2;
@@ -35,25 +35,22 @@ const IN_TRANSIT: usize = 128;
 /// Rest after a failed accept: out of file descriptors, most likely.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
-/// Told when to stop, with the deadline.
-pub(super) type Stopping = watch::Receiver<Option<Instant>>;
-
-/// One worker's listening sockets.
+/// One worker's listening sockets: one of each kind, or more after a handover from a gateway with more workers.
 pub(super) struct Listeners<L> {
-    pub(super) plain: L,
-    pub(super) tls: Option<(L, TlsAcceptor)>,
+    pub(super) plain: Vec<L>,
+    pub(super) tls: Option<(Vec<L>, TlsAcceptor)>,
 }
 
 impl Listeners<net::TcpListener> {
     /// Within a runtime.
     pub(super) fn into_tokio(self) -> std::io::Result<Listeners<TcpListener>> {
-        let tls = self.tls.map(|(listener, acceptor)| Ok::<_, std::io::Error>((from_std(listener)?, acceptor)));
+        let tls = self.tls.map(|(listeners, acceptor)| Ok::<_, std::io::Error>((from_std(listeners)?, acceptor)));
         Ok(Listeners { plain: from_std(self.plain)?, tls: tls.transpose()? })
     }
 }
 
-fn from_std(listener: net::TcpListener) -> std::io::Result<TcpListener> {
-    TcpListener::from_std(listener)
+fn from_std(listeners: Vec<net::TcpListener>) -> std::io::Result<Vec<TcpListener>> {
+    listeners.into_iter().map(TcpListener::from_std).collect()
 }
 
 /// Which listener a connection came by.
@@ -131,25 +128,21 @@ impl<'a> Balance<'a> {
     }
 }
 
-/// Accepts, on all listeners and from other workers, until told to stop.
-pub(super) async fn run(worker: &Rc<Worker>, listeners: Listeners<TcpListener>, peers: Peers, stopping: Stopping) {
+/// Accepts, on all listeners and from other workers, from when it may until told to stop.
+pub(super) async fn run(worker: &Rc<Worker>, listeners: Listeners<TcpListener>, peers: Peers, mut stages: Stages) {
+    stages.open().await;
     let Peers { index, stats, inboxes, inbox } = peers;
     let balance = Balance::new(index, &stats, &inboxes);
-    let (plain, acceptor) = (listeners.plain, listeners.tls.as_ref().map(|(_, acceptor)| acceptor.clone()));
+    let acceptor = listeners.tls.as_ref().map(|(_, acceptor)| acceptor.clone());
     let serve = |by, socket, peer| match (by, &acceptor) {
         (By::Tls, Some(acceptor)) => worker.accept_tls(socket, peer, acceptor),
         _ => worker.accept(socket, peer),
     };
-    let tls = async {
-        if let Some((listener, _)) = listeners.tls {
-            accept(listener, By::Tls, &balance, worker, stopping.clone(), serve).await;
-        }
-    };
-    tokio::join!(
-        accept(plain, By::Plain, &balance, worker, stopping.clone(), serve),
-        tls,
-        take(inbox, stopping.clone(), serve),
-    );
+    let plain = listeners.plain.into_iter().map(|listener| (listener, By::Plain));
+    let tls = listeners.tls.into_iter().flat_map(|(listeners, _)| listeners).map(|listener| (listener, By::Tls));
+    let accepting =
+        plain.chain(tls).map(|(listener, by)| accept(listener, by, &balance, worker, stages.clone(), serve));
+    tokio::join!(join_all(accepting), take(inbox, stages.clone(), serve));
 }
 
 async fn accept(
@@ -157,13 +150,13 @@ async fn accept(
     by: By,
     balance: &Balance<'_>,
     worker: &Worker,
-    mut stopping: Stopping,
+    mut stages: Stages,
     serve: impl Fn(By, TcpStream, SocketAddr),
 ) {
     loop {
         tokio::select! {
             biased;
-            _ = stopping.changed() => break,
+            () = stages.closed() => break,
             accepted = listener.accept() => match accepted {
                 Ok((socket, peer)) => match balance.elsewhere(worker.now()) {
                     None => serve(by, socket, peer),
@@ -178,7 +171,8 @@ async fn accept(
             },
         }
     }
-    // What the kernel has accepted on our behalf belongs to us still; the runtime has to have asked it first.
+    // What the kernel has accepted on our behalf belongs to us still, unless the socket was handed over; the runtime has
+    // to have asked it first.
     tokio::task::yield_now().await;
     while let Some(Ok((socket, peer))) = listener.accept().now_or_never() {
         serve(by, socket, peer);
@@ -193,7 +187,7 @@ fn hand_over(place: mpsc::Permit<'_, Handed>, by: By, socket: TcpStream, peer: S
 }
 
 /// Takes over what other workers accepted.
-async fn take(mut inbox: mpsc::Receiver<Handed>, mut stopping: Stopping, serve: impl Fn(By, TcpStream, SocketAddr)) {
+async fn take(mut inbox: mpsc::Receiver<Handed>, mut stages: Stages, serve: impl Fn(By, TcpStream, SocketAddr)) {
     let serve = |Handed { socket, peer, by }| match TcpStream::from_std(socket) {
         Ok(socket) => serve(by, socket, peer),
         Err(error) => tracing::debug!(%peer, %error, "connection dropped"),
@@ -201,7 +195,7 @@ async fn take(mut inbox: mpsc::Receiver<Handed>, mut stopping: Stopping, serve: 
     loop {
         tokio::select! {
             biased;
-            _ = stopping.changed() => break,
+            () = stages.closed() => break,
             handed = inbox.recv() => match handed {
                 Some(handed) => serve(handed),
                 None => break,
@@ -219,7 +213,10 @@ async fn take(mut inbox: mpsc::Receiver<Handed>, mut stopping: Stopping, serve: 
 mod tests {
     use std::cell::RefCell;
 
+    use tokio::sync::watch;
+
     use super::*;
+    use crate::proxy::stage::Stage;
 
     async fn connection() -> (net::TcpStream, Handed) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
@@ -272,13 +269,13 @@ mod tests {
     #[tokio::test]
     async fn what_is_on_its_way_at_a_stop_is_taken() {
         let (sender, inbox) = mpsc::channel(IN_TRANSIT);
-        let (stop, stopping) = watch::channel(None);
+        let (stages, reached) = watch::channel(Stage::Serving);
         let (_client, handed) = connection().await;
         let expect = handed.peer;
         sender.try_send(handed).expect("room");
-        stop.send_replace(Some(Instant::now()));
+        stages.send_replace(Stage::Closed);
         let taken = RefCell::new(Vec::new());
-        take(inbox, stopping, |by, _socket, peer| taken.borrow_mut().push((by, peer))).await;
+        take(inbox, Stages::new(reached), |by, _socket, peer| taken.borrow_mut().push((by, peer))).await;
         assert_eq!(taken.into_inner(), [(By::Tls, expect)]);
         assert!(sender.try_reserve().is_err(), "nothing comes after that");
     }

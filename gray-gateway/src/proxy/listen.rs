@@ -1,4 +1,5 @@
-//! One listening socket per worker, all on one port; the kernel spreads the connections.
+//! One listening socket per worker, all on one port; the kernel spreads the connections. After a handover there may be
+//! more or fewer: then a worker has several, or some share one.
 
 use std::{
     io,
@@ -6,6 +7,8 @@ use std::{
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
+
+use super::ProxyOptions;
 
 /// Connections that the kernel accepts on our behalf before it refuses.
 const BACKLOG: i32 = 1024;
@@ -17,6 +20,67 @@ pub struct ListenError {
     /// The address.
     pub address: SocketAddr,
     cause: String,
+}
+
+/// The sockets that clients come in by.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    /// For requests as they are.
+    pub plain: Vec<TcpListener>,
+    /// For TLS; none without a certificate.
+    pub tls: Vec<TcpListener>,
+}
+
+impl Sockets {
+    /// Binds what the options ask for.
+    ///
+    /// # Errors
+    /// When a port cannot be bound; the error holds a [`ListenError`].
+    pub fn bind(options: &ProxyOptions) -> io::Result<Self> {
+        Self::default().or_bind(options)
+    }
+
+    /// The same sockets once more.
+    ///
+    /// # Errors
+    /// When there are no free file descriptors.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        let again = |listeners: &[TcpListener]| -> io::Result<Vec<_>> {
+            listeners.iter().map(TcpListener::try_clone).collect()
+        };
+        Ok(Self { plain: again(&self.plain)?, tls: again(&self.tls)? })
+    }
+
+    /// Keeps those, handed over by another process, that are at the addresses the options ask for; binds what is missing.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn or_bind(self, options: &ProxyOptions) -> io::Result<Self> {
+        let or_bind = |handed_over: Vec<TcpListener>, address| {
+            let fitting: Vec<_> = handed_over.into_iter().filter(|listener| is_at(listener, address)).collect();
+            if fitting.is_empty() { bind(address, options.workers.max(1), options.share_port) } else { Ok(fitting) }
+        };
+        let plain = or_bind(self.plain, options.bind)?;
+        let tls = options.tls.as_ref().map(|tls| or_bind(self.tls, tls.bind)).transpose()?;
+        Ok(Self { plain, tls: tls.unwrap_or_default() })
+    }
+}
+
+/// Whether somebody who asks for this address can do with that listener; port 0 asks for any.
+pub(crate) fn is_at(listener: &TcpListener, address: SocketAddr) -> bool {
+    let is_same = |is: SocketAddr| is.ip() == address.ip() && (address.port() == 0 || is.port() == address.port());
+    listener.local_addr().is_ok_and(is_same)
+}
+
+/// Each worker's share: all listeners have somebody who accepts from them, and every worker has at least one.
+pub(super) fn share_out(listeners: Vec<TcpListener>, workers: usize) -> io::Result<Vec<Vec<TcpListener>>> {
+    let missing = listeners.iter().cycle().take(workers.saturating_sub(listeners.len()).min(workers));
+    let again = missing.map(TcpListener::try_clone).collect::<io::Result<Vec<_>>>()?;
+    let mut shares: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+    for (place, listener) in listeners.into_iter().chain(again).enumerate() {
+        shares[place % workers].push(listener);
+    }
+    Ok(shares)
 }
 
 /// Binds `count` listeners to one address; port 0 becomes the same free port for all.
@@ -73,5 +137,34 @@ mod tests {
         assert!(bind(taken, 1, true).is_ok());
         drop(ours);
         assert!(bind(taken, 1, false).is_ok());
+    }
+
+    #[test]
+    fn every_listener_has_a_worker_and_every_worker_a_listener() {
+        for (listeners, workers, expect) in [
+            (2, 2, &[1, 1][..]),
+            (4, 2, &[2, 2]),
+            (5, 2, &[3, 2]),
+            (1, 3, &[1, 1, 1]),
+            (2, 3, &[1, 1, 1]),
+            (0, 2, &[0, 0]),
+        ] {
+            let bound = bind("127.0.0.1:0".parse().expect("address"), listeners.max(1), false).expect("free port");
+            let shares = share_out(bound.into_iter().take(listeners).collect(), workers).expect("shared out");
+            assert_eq!(shares.iter().map(Vec::len).collect::<Vec<_>>(), expect, "{listeners} for {workers}");
+        }
+    }
+
+    #[test]
+    fn what_was_handed_over_is_kept_where_it_is_at_the_right_address() {
+        let options = |bind: &str| ProxyOptions { workers: 1, ..ProxyOptions::new(bind.parse().expect("address")) };
+        let handed_over = Sockets::bind(&options("127.0.0.1:0")).expect("bound");
+        let address = handed_over.plain[0].local_addr().expect("bound");
+        let kept = handed_over.or_bind(&options("127.0.0.1:0")).expect("kept");
+        assert_eq!(kept.plain[0].local_addr().expect("bound"), address, "any port will do");
+        let kept = kept.or_bind(&options(&address.to_string())).expect("kept");
+        assert_eq!(kept.plain[0].local_addr().expect("bound"), address);
+        let other = kept.or_bind(&options("127.0.0.2:0")).expect("bound");
+        assert_ne!(other.plain[0].local_addr().expect("bound").ip(), address.ip());
     }
 }

@@ -4,7 +4,8 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `workers` | bind, start, drain |
+//! | `workers`, `stage` | start, drain |
+//! | `listen` | sockets: bound, or handed over |
 //! | `accept` | accept, hand over to a worker with fewer connections |
 //! | `worker` | what one thread owns |
 //! | `held` | its hold on the snapshot, how decisions look on the wire |
@@ -52,6 +53,7 @@ mod request;
 mod response;
 mod sample;
 mod socket;
+mod stage;
 mod state;
 mod stats;
 mod transfer;
@@ -67,9 +69,10 @@ pub use access_log::{AccessLogError, AccessLogFormat, AccessLogOptions};
 pub use access_log::{End, Entry, LineWriter};
 #[doc(hidden)]
 pub use bench::HeadBench;
-pub use listen::ListenError;
+pub(crate) use listen::is_at;
+pub use listen::{ListenError, Sockets};
 pub use stats::{Pick, Stats, StatsSnapshot, Tally};
-pub use workers::{Workers, start};
+pub use workers::{Workers, start, start_on};
 
 use crate::{
     record::RecordSender,

@@ -55,7 +55,7 @@ impl Connection {
         self.worker.stats().responded(head.status);
         let complete = self.skip_body(envelope.body);
         let is_last = head.headers.get(header::CONNECTION).is_some_and(|value| value == "close");
-        let mut keep_alive = envelope.keep_alive && complete && !is_last && !self.worker.is_draining();
+        let mut keep_alive = envelope.keep_alive && complete && !is_last && !self.worker.is_leaving();
 
         let mut out = self.worker.buffers.lend_out();
         status_line(&mut out, head.status.as_u16(), head.status.canonical_reason().unwrap_or_default());

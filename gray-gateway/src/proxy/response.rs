@@ -76,7 +76,7 @@ impl Connection {
             tracing::warn!(service = instance.0, status = response.status, "response that cannot be passed on");
             Failure::BadGateway { service: instance.0 }
         })?;
-        framing.keep_alive &= !self.worker.is_draining();
+        framing.keep_alive &= !self.worker.is_leaving();
         if seen.codings > 0 && !framing.in_chunks && !(envelope.is_head && envelope.is_11) {
             skipped.add(seen.coding_at);
         }

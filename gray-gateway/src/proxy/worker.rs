@@ -62,6 +62,7 @@ pub(super) struct Worker {
     next_connection: Cell<u64>,
     /// Connections and tunnels that are not over.
     open: Cell<usize>,
+    leaving: Cell<bool>,
     draining: Cell<bool>,
     /// Told when the first connection opens and when the last one closes.
     changed: Notify,
@@ -99,6 +100,7 @@ impl Worker {
             connections: RefCell::default(),
             next_connection: Cell::new(0),
             open: Cell::new(0),
+            leaving: Cell::new(false),
             draining: Cell::new(false),
             changed: Notify::new(),
             warned: RefCell::default(),
@@ -274,13 +276,30 @@ impl Worker {
         self.connections.borrow_mut().remove(&id);
     }
 
+    /// Whether every answer is the last one of its connection.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.get()
+    }
+
+    /// Whether connections without a request are closed.
     pub(super) fn is_draining(&self) -> bool {
         self.draining.get()
     }
 
-    /// Asks every connection to end after the request it is serving.
+    /// Asks every connection to end after the request that it is serving, or the next one.
+    pub(super) fn leave(&self) {
+        self.leaving.set(true);
+        self.wake_all();
+    }
+
+    /// Asks every connection to end after the request that it is serving.
     pub(super) fn drain(&self) {
+        self.leaving.set(true);
         self.draining.set(true);
+        self.wake_all();
+    }
+
+    fn wake_all(&self) {
         for (_, waker) in self.connections.borrow().values() {
             waker.wake_by_ref();
         }

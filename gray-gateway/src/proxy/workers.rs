@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener},
+    pin::pin,
     rc::Rc,
     sync::{Arc, mpsc},
     thread,
@@ -16,9 +17,11 @@ use tokio::{
 };
 
 use super::{
-    ProxyOptions, TlsListener,
-    accept::{self, Listeners, Peers, Stopping},
-    access_log, listen,
+    ProxyOptions,
+    accept::{self, Listeners, Peers},
+    access_log,
+    listen::{self, Sockets},
+    stage::{Stage, Stages},
     stats::Stats,
     worker::Worker,
 };
@@ -32,7 +35,7 @@ const GRACE: Duration = Duration::from_secs(2);
 pub struct Workers {
     local: SocketAddr,
     local_tls: Option<SocketAddr>,
-    stop: watch::Sender<Option<Instant>>,
+    stage: watch::Sender<Stage>,
     ended: Vec<oneshot::Receiver<usize>>,
     /// Told when the access log is written.
     logged: Option<oneshot::Receiver<()>>,
@@ -41,9 +44,25 @@ pub struct Workers {
 /// Binds the ports and starts the workers.
 ///
 /// # Errors
-/// When a port cannot be bound (the error holds a [`ListenError`](super::ListenError)), the access log cannot be opened
-/// (an [`AccessLogError`](super::AccessLogError)), or a thread or its runtime cannot be created.
+/// When a port cannot be bound (the error holds a [`ListenError`](super::ListenError)), and as [`start_on`].
 pub fn start(options: ProxyOptions, snapshot: Arc<ArcSwap<Snapshot>>, stats: &Stats) -> io::Result<Workers> {
+    let sockets = Sockets::bind(&options)?;
+    let workers = start_on(sockets, options, snapshot, stats)?;
+    workers.open();
+    Ok(workers)
+}
+
+/// Starts the workers on sockets that are there; they accept nothing before [`Workers::open`].
+///
+/// # Errors
+/// When the access log cannot be opened (the error holds an [`AccessLogError`](super::AccessLogError)), or a thread or its
+/// runtime cannot be created.
+pub fn start_on(
+    sockets: Sockets,
+    options: ProxyOptions,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    stats: &Stats,
+) -> io::Result<Workers> {
     let count = options.workers.max(1);
     if stats.workers() < count {
         return Err(io::Error::new(
@@ -51,16 +70,11 @@ pub fn start(options: ProxyOptions, snapshot: Arc<ArcSwap<Snapshot>>, stats: &St
             format!("counters for {} workers, but {count} to start", stats.workers()),
         ));
     }
-    let listeners = listen::bind(options.bind, count, options.share_port)?;
-    let local = listeners.first().map_or(Ok(options.bind), TcpListener::local_addr)?;
-    let mut tls_listeners = Vec::new().into_iter();
-    let (mut local_tls, mut acceptor) = (None, None);
-    if let Some(TlsListener { bind, tls }) = &options.tls {
-        let bound = listen::bind(*bind, count, options.share_port)?;
-        local_tls = bound.first().map(TcpListener::local_addr).transpose()?;
-        tls_listeners = bound.into_iter();
-        acceptor = Some(tls.acceptor());
-    }
+    let Sockets { plain, tls } = sockets;
+    let local = plain.first().map_or(Ok(options.bind), TcpListener::local_addr)?;
+    let local_tls = tls.first().map(TcpListener::local_addr).transpose()?;
+    let acceptor = options.tls.as_ref().map(|listener| listener.tls.acceptor());
+    let listeners = listen::share_out(plain, count)?.into_iter().zip(listen::share_out(tls, count)?);
     let (mut access_logs, mut logged) = (Vec::new().into_iter(), None);
     if let Some(options) = &options.access_log {
         let (halves, write) = access_log::open(options, count, stats)?;
@@ -71,26 +85,27 @@ pub fn start(options: ProxyOptions, snapshot: Arc<ArcSwap<Snapshot>>, stats: &St
         })?;
         (access_logs, logged) = (halves.into_iter(), Some(has_ended));
     }
-    let (stop, stopping) = watch::channel(None);
+    let (stage, stages) = watch::channel(Stage::Waiting);
+    let stages = Stages::new(stages);
     let (report, reports) = mpsc::channel();
     let mut ended = Vec::new();
-    for (index, (plain, peers)) in listeners.into_iter().zip(Peers::new(count, stats)).enumerate() {
-        let listeners = Listeners { plain, tls: tls_listeners.next().zip(acceptor.clone()) };
+    for (index, ((plain, tls), peers)) in listeners.zip(Peers::new(count, stats)).enumerate() {
+        let listeners = Listeners { plain, tls: acceptor.clone().map(|acceptor| (tls, acceptor)) };
         let (end, has_ended) = oneshot::channel();
         let (limits, snapshot, stats) = (options.limits.clone(), Arc::clone(&snapshot), stats.clone());
         let (records, access_log) = (options.records.clone(), access_logs.next());
-        let (upstream_tls, stopping, report) = (Arc::clone(&options.upstream_tls), stopping.clone(), report.clone());
+        let (upstream_tls, stages, report) = (Arc::clone(&options.upstream_tls), stages.clone(), report.clone());
         thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
             let ready = runtime(listeners);
             let (ready, outcome) = match ready {
                 Ok(parts) => (Some(parts), Ok(())),
                 Err(error) => (None, Err(error)),
             };
-            // Nobody listens when `start` failed on another worker; then we end by `stopping`.
+            // Nobody listens when `start` failed on another worker; then we end by `stages`.
             let _told = report.send(outcome);
             if let Some((runtime, listeners)) = ready {
                 let worker = Rc::new(Worker::new(limits, upstream_tls, snapshot, stats, index, records, access_log));
-                let cut_off = runtime.block_on(run(Rc::clone(&worker), listeners, peers, stopping));
+                let cut_off = runtime.block_on(run(Rc::clone(&worker), listeners, peers, stages));
                 // Takes every task along, and with it the rest of the connections.
                 drop(runtime);
                 let _told = end.send(cut_off);
@@ -109,7 +124,7 @@ pub fn start(options: ProxyOptions, snapshot: Arc<ArcSwap<Snapshot>>, stats: &St
     if let Some(address) = local_tls {
         tracing::info!(%address, "listening for TLS");
     }
-    Ok(Workers { local, local_tls, stop, ended, logged })
+    Ok(Workers { local, local_tls, stage, ended, logged })
 }
 
 impl Workers {
@@ -123,26 +138,58 @@ impl Workers {
         self.local_tls
     }
 
+    /// Begins to accept.
+    pub fn open(&self) {
+        self.stage.send_replace(Stage::Serving);
+    }
+
+    /// From now on answers ask clients to give up their connections (`Connection: close`, GOAWAY); new ones are accepted.
+    pub fn leave(&self) {
+        self.stage.send_replace(Stage::Leaving);
+    }
+
+    /// Accepts nothing more. Besides, as [`leave`](Self::leave): connections without a request stay open, since a request
+    /// may be on its way to them.
+    pub fn close(&self) {
+        self.stage.send_replace(Stage::Closed);
+    }
+
     /// Stops accepting, answers what has been asked with `Connection: close`, and ends after `drain` at the latest.
     /// Returns how many connections were cut off by that.
     pub async fn shutdown(self, drain: Duration) -> usize {
-        let now = Instant::now();
-        let deadline = now.checked_add(drain).unwrap_or(now);
-        self.stop.send_replace(Some(deadline));
-        let mut cut_off = 0;
-        for ended in self.ended {
-            let left = deadline.saturating_duration_since(Instant::now()) + GRACE;
-            match tokio::time::timeout(left, ended).await {
-                Ok(Ok(count)) => cut_off += count,
-                Ok(Err(_)) | Err(_) => tracing::error!("a worker did not end properly"),
+        self.shutdown_after(Duration::ZERO, drain).await
+    }
+
+    /// The same, but connections without a request are left open for `wait`, in case one is on its way to them; `drain`
+    /// begins after that.
+    pub async fn shutdown_after(mut self, wait: Duration, drain: Duration) -> usize {
+        self.close();
+        let ended = std::mem::take(&mut self.ended);
+        let mut all = pin!(async {
+            let mut cut_off = 0;
+            for ended in ended {
+                match ended.await {
+                    Ok(count) => cut_off += count,
+                    Err(_) => tracing::error!("a worker did not end properly"),
+                }
             }
+            cut_off
+        });
+        let mut cut_off = tokio::time::timeout(wait, &mut all).await.ok();
+        if cut_off.is_none() {
+            let now = Instant::now();
+            self.stage.send_replace(Stage::Draining(now.checked_add(drain).unwrap_or(now)));
+            cut_off = tokio::time::timeout(drain.saturating_add(GRACE), all).await.ok();
+        }
+        if cut_off.is_none() {
+            tracing::error!("a worker takes too long to end");
         }
         if let Some(logged) = self.logged
             && tokio::time::timeout(GRACE, logged).await.is_err()
         {
             tracing::error!("the access log takes too long to write: its last lines are lost");
         }
-        cut_off
+        cut_off.unwrap_or_default()
     }
 }
 
@@ -160,15 +207,21 @@ async fn run(
     worker: Rc<Worker>,
     listeners: Listeners<tokio::net::TcpListener>,
     peers: Peers,
-    stopping: Stopping,
+    mut stages: Stages,
 ) -> usize {
-    let sweeper = Rc::clone(&worker);
+    let (sweeper, leaver, mut leaving) = (Rc::clone(&worker), Rc::clone(&worker), stages.clone());
     tokio::task::spawn_local(async move { sweeper.sweep().await });
-    accept::run(&worker, listeners, peers, stopping.clone()).await;
+    tokio::task::spawn_local(async move {
+        leaving.leaving().await;
+        leaver.leave();
+    });
+    accept::run(&worker, listeners, peers, stages.clone()).await;
+    tokio::select! {
+        () = stages.draining() => {}
+        () = worker.closed() => {}
+    }
     worker.drain();
-    // No deadline: the handle was dropped.
-    let deadline = stopping.borrow().unwrap_or_else(Instant::now);
-    let _in_time = tokio::time::timeout_at(deadline.into(), worker.closed()).await;
+    let _in_time = tokio::time::timeout_at(stages.deadline().into(), worker.closed()).await;
     worker.hand_over();
     worker.open()
 }

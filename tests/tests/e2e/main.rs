@@ -8,6 +8,7 @@ mod containers;
 mod contract;
 mod demo;
 mod front;
+mod handover;
 mod lanes;
 mod lifecycle;
 mod live;
@@ -83,6 +84,8 @@ fn main() -> Result<ExitCode> {
             places::a_registry_and_static_instances_side_by_side,
             matchers::a_few_of_each_kind,
             matchers::claims_of_a_token_and_members_of_a_cookie,
+            handover::restarts_under_load_lose_nothing,
+            handover::a_successor_that_fails_changes_nothing,
             front::page_cookie_and_backend_agree,
             front::https_in_and_http_out,
             signing::a_forged_lane_is_refused_by_every_service,

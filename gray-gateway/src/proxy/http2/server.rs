@@ -75,7 +75,7 @@ pub(in crate::proxy) async fn serve(client: Connection) {
             match (streams.is_ending.get(), state.is_overdue()) {
                 (true, true) => return Poll::Ready(None),
                 (true, false) => return Poll::Pending,
-                (false, false) if !worker.is_draining() => return Poll::Pending,
+                (false, false) if !worker.is_leaving() => return Poll::Pending,
                 (false, _) => {
                     served.as_mut().graceful_shutdown();
                     streams.is_ending.set(true);

@@ -1,0 +1,221 @@
+//! A gateway's life once it is built: it takes over from another, serves, and leaves in order or to a successor.
+
+use std::{
+    io,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use gray_common::{
+    registry::Health,
+    service::{Registration, RegistrationState, StopSignals},
+};
+use tokio::{sync::watch, task::JoinSet, time::timeout};
+
+use crate::{
+    control::Warmth,
+    handover::{Listening, Offer, Predecessor, Successor},
+    proxy::Workers,
+};
+
+/// Limit of the deregistration; a stop must not hang on the registry.
+const DEREGISTER_LIMIT: Duration = Duration::from_secs(2);
+/// How long a gateway that could serve waits to hear the rest before it takes over.
+const SETTLE_LIMIT: Duration = Duration::from_secs(5);
+/// How long a handover waits for the registry to have us; it may be away.
+const REGISTER_LIMIT: Duration = Duration::from_secs(5);
+/// How often a gateway that takes over says that it is not ready yet.
+const REMIND: Duration = Duration::from_secs(30);
+/// How long connections without a request stay open after a handover, at least: their clients learn from the next answer
+/// that they should open another, and lose no request that is on its way.
+const UNUSED_LIMIT: Duration = Duration::from_secs(10);
+
+/// What a life consists of.
+#[derive(Debug)]
+pub(crate) struct Life {
+    pub(crate) workers: Workers,
+    pub(crate) registration: Registration,
+    /// How much of settings and instances is known.
+    pub(crate) warmth: watch::Receiver<Warmth>,
+    /// Whether the registry answers.
+    pub(crate) registry: watch::Receiver<Health>,
+    /// Told when the admin side is to be served, and the instance to be announced.
+    pub(crate) opened: watch::Sender<bool>,
+    /// Told when the gateway is stopping.
+    pub(crate) stopping: watch::Sender<bool>,
+    /// Told when the admin side is to accept no more.
+    pub(crate) admin_closed: watch::Sender<bool>,
+    /// What goes on beside, to the very end.
+    pub(crate) background: JoinSet<io::Result<()>>,
+    pub(crate) drain_wait: Duration,
+    pub(crate) drain: Duration,
+    /// Who accepts from our sockets still.
+    pub(crate) predecessor: Option<Predecessor>,
+    /// Where our sockets are offered, and duplicates of them.
+    pub(crate) handover: Option<(PathBuf, Listening)>,
+    pub(crate) offer: Option<Offer>,
+}
+
+/// What ends the long part.
+enum End {
+    Signal(&'static str),
+    Successor(Successor),
+}
+
+impl Life {
+    /// Accepts, unless there is a predecessor.
+    pub(crate) fn begin(&mut self) -> anyhow::Result<()> {
+        if self.predecessor.is_none() {
+            if let Some((path, listening)) = self.handover.take() {
+                self.offer = Some(Offer::open(&path, listening)?);
+            }
+            self.open();
+        }
+        Ok(())
+    }
+
+    /// Lives until a signal or a successor.
+    pub(crate) async fn run(mut self, mut signals: StopSignals) {
+        let end = tokio::select! {
+            signal = signals.next() => End::Signal(signal),
+            successor = self.serve() => End::Successor(successor),
+        };
+        match end {
+            End::Signal(signal) if self.predecessor.is_some() => {
+                tracing::info!(signal, "stopping before having taken over: the gateway that runs goes on");
+                self.registration.leave_to_successor().await;
+                self.workers.shutdown(self.drain).await;
+            }
+            End::Signal(signal) => self.leave(signal, signals).await,
+            End::Successor(successor) if successor.address == self.registration.instance().authority() => {
+                self.yield_to(successor, signals).await;
+            }
+            End::Successor(successor) => {
+                tracing::info!(process = successor.process, "the successor is known by another address: leaving ours");
+                self.admin_closed.send_replace(true);
+                told(successor).await;
+                self.leave("succeeded", signals).await;
+            }
+        }
+    }
+
+    async fn serve(&mut self) -> Successor {
+        if self.predecessor.is_some() {
+            self.take_over().await;
+        }
+        match &mut self.offer {
+            Some(offer) => offer.taken().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn open(&self) {
+        self.workers.open();
+        self.opened.send_replace(true);
+    }
+
+    /// Gets ready, then accepts, then tells the predecessor.
+    async fn take_over(&mut self) {
+        let Some(predecessor) = &self.predecessor else { return };
+        let process = predecessor.process;
+        tracing::info!(
+            process,
+            version = predecessor.version,
+            "taking over from a gateway that serves until this one is ready"
+        );
+        let (mut warmth, mut registry) = (self.warmth.clone(), self.registry.clone());
+        let ready = async {
+            while timeout(REMIND, warmth.wait_for(|warmth| *warmth >= Warmth::Warm)).await.is_err() {
+                tracing::warn!(process, "not ready yet: no settings with routes, or no word of a service they name");
+            }
+            let settled = async {
+                let _is_up = registry.wait_for(|health| *health == Health::Up).await.is_ok();
+                warmth.wait_for(|warmth| *warmth == Warmth::Settled).await.is_ok()
+            };
+            if timeout(SETTLE_LIMIT, settled).await.is_err() {
+                tracing::warn!(process, "not every registry or namespace has answered; taking over all the same");
+            }
+        };
+        tokio::select! {
+            () = ready => {}
+            () = predecessor.gone() => tracing::warn!(process, "the other gateway ended before this one was ready: accepting"),
+        }
+        self.open();
+        let mut registered = self.registration.state();
+        let is_known =
+            |state: &RegistrationState| matches!(state, RegistrationState::Registered | RegistrationState::NoRegistry);
+        let known = timeout(REGISTER_LIMIT, registered.wait_for(is_known)).await.is_ok();
+        if !known {
+            tracing::warn!("the registry does not have this gateway yet; taking over all the same");
+        }
+        match predecessor.ready(&self.registration.instance().authority()).await {
+            Ok(()) => tracing::info!(process, "taken over: the other gateway accepts no more"),
+            Err(error) => tracing::warn!(process, "the other gateway has not confirmed that it stops: {error}"),
+        }
+        self.predecessor = None;
+        if let Some((path, listening)) = self.handover.take() {
+            match Offer::open(&path, listening) {
+                Ok(offer) => self.offer = Some(offer),
+                Err(error) => tracing::error!("the next restart cannot take over from this one: {error}"),
+            }
+        }
+    }
+
+    /// `/readyz` 503, deregister, wait until others have heard of it, stop accepting, finish what is in flight. A second
+    /// signal cuts the wait short.
+    async fn leave(mut self, signal: &str, mut signals: StopSignals) {
+        tracing::info!(signal, "stopping: deregistering");
+        self.stopping.send_replace(true);
+        self.workers.leave();
+        let was_known = self.registration.end(DEREGISTER_LIMIT).await;
+        // After the deregistration: a successor that is getting ready registers when it finds us gone.
+        if let Some(offer) = self.offer {
+            offer.close().await;
+        }
+        if was_known && !self.drain_wait.is_zero() {
+            tracing::info!(wait = ?self.drain_wait, "still accepting until callers have heard of it");
+            tokio::select! {
+                () = tokio::time::sleep(self.drain_wait) => {}
+                signal = signals.next() => tracing::info!(signal, "second signal: not waiting any longer"),
+            }
+        }
+        tracing::info!("no longer accepting; finishing what is in flight");
+        let began = Instant::now();
+        report(self.workers.shutdown(self.drain).await, began, self.drain);
+        self.background.shutdown().await;
+    }
+
+    /// Stops accepting at once, and finishes what is in flight. The address is the successor's now.
+    async fn yield_to(self, successor: Successor, mut signals: StopSignals) {
+        let process = successor.process;
+        tracing::info!(process, "succeeded: no longer accepting; finishing what is in flight");
+        self.stopping.send_replace(true);
+        self.admin_closed.send_replace(true);
+        self.workers.close();
+        self.registration.leave_to_successor().await;
+        if let Some(offer) = self.offer {
+            offer.close().await;
+        }
+        told(successor).await;
+        let began = Instant::now();
+        tokio::select! {
+            cut_off = self.workers.shutdown_after(self.drain_wait.max(UNUSED_LIMIT), self.drain) => {
+                report(cut_off, began, self.drain);
+            }
+            signal = signals.next() => tracing::warn!(signal, "signal: cutting off what is in flight"),
+        }
+    }
+}
+
+async fn told(successor: Successor) {
+    if let Err(error) = successor.closed().await {
+        tracing::warn!("the successor cannot be told: {error}");
+    }
+}
+
+fn report(cut_off: usize, began: Instant, limit: Duration) {
+    match cut_off {
+        0 => tracing::info!(took = ?began.elapsed(), "stopped"),
+        cut_off => tracing::warn!(cut_off, ?limit, "time is up: connections were cut off"),
+    }
+}
