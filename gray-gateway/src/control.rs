@@ -226,6 +226,7 @@ impl ControlLoop {
             (service.clone(), snapshot)
         });
         let services: Services = services.collect();
+        let limits = tallies.limits(config.gray.gateway.max_in_flight, &config.routes);
         Snapshot {
             revision,
             rules: Arc::clone(&config.rules),
@@ -235,6 +236,7 @@ impl ControlLoop {
                 .unwrap_or_else(|_| HeaderValue::from_static(SERVICE)),
             trusted_hops: config.gray.gateway.trusted_hops.clone(),
             outliers: config.gray.mesh.outliers,
+            limits,
             routes: Arc::clone(&config.routes),
             services,
             city: self.city.data.clone(),

@@ -12,6 +12,7 @@ pub mod geo;
 pub mod handover;
 pub mod header;
 mod life;
+pub mod limit;
 pub mod proxy;
 pub mod record;
 pub mod route;

@@ -14,6 +14,7 @@ use http::HeaderValue;
 use crate::{
     args::SERVICE,
     geo::CityData,
+    limit::InFlightLimits,
     route::RouteTable,
     tally::{RuleTally, ServiceTally},
 };
@@ -35,6 +36,8 @@ pub struct Snapshot {
     pub trusted_hops: IpSet,
     /// Which instances are left out for a while.
     pub outliers: OutlierPolicy,
+    /// How many requests may be in flight.
+    pub limits: InFlightLimits,
     /// Where requests go.
     pub routes: Arc<RouteTable>,
     /// The instances of every service that a route or a lane names.
@@ -58,6 +61,7 @@ impl Snapshot {
             caller: HeaderValue::from_static(SERVICE),
             trusted_hops: IpSet::default(),
             outliers: OutlierPolicy::default(),
+            limits: InFlightLimits::default(),
             routes: Arc::new(RouteTable::default()),
             services: Services::default(),
             city: None,

@@ -1,10 +1,17 @@
 //! Counters by rule and by service, kept from one snapshot to the next.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::AtomicUsize},
+};
 
 use gray_common::rule::RuleSet;
 
-use crate::proxy::Tally;
+use crate::{
+    limit::{InFlightLimit, InFlightLimits},
+    proxy::Tally,
+    route::RouteTable,
+};
 
 /// Names that are counted one by one; more share one counter, so that no configuration can fill the memory.
 const MAX_NAMES: usize = 4096;
@@ -22,18 +29,31 @@ pub struct Tallies {
     workers: usize,
     rules: HashMap<Box<str>, RuleTally>,
     services: HashMap<Box<str>, ServiceTally>,
+    /// Requests in flight, by route; of all of them under no name.
+    in_flight: HashMap<Box<str>, Arc<AtomicUsize>>,
 }
 
 impl Tallies {
     /// None yet, for so many workers.
     pub fn new(workers: usize) -> Self {
-        Self { workers, rules: HashMap::new(), services: HashMap::new() }
+        Self { workers, rules: HashMap::new(), services: HashMap::new(), in_flight: HashMap::new() }
     }
 
     /// The counters of the rules, in their order, with that of the default last.
     pub fn rules(&mut self, rules: &RuleSet) -> Arc<[(Box<str>, RuleTally)]> {
         let names = rules.rules().iter().map(|rule| &*rule.name).chain(["default"]);
         names.map(|name| named(&mut self.rules, name, self.workers)).collect()
+    }
+
+    /// How many requests may be in flight: on all routes together, and on each of these.
+    pub fn limits(&mut self, all: Option<usize>, routes: &RouteTable) -> InFlightLimits {
+        let routes = routes.routes();
+        self.in_flight.retain(|id, _| id.is_empty() || routes.iter().any(|route| route.id == *id));
+        let mut limit = |id: &str, max: Option<usize>| {
+            max.map(|max| InFlightLimit::new(max, Arc::clone(self.in_flight.entry(id.into()).or_default())))
+        };
+        let all = limit("", all);
+        InFlightLimits { all, routes: routes.iter().map(|route| limit(&route.id, route.max_in_flight)).collect() }
     }
 
     /// The counter of a service.

@@ -171,6 +171,11 @@ impl InstanceSet {
         }
     }
 
+    /// Every candidate, of all namespaces.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.spaces.values().chain([&self.shared]).flat_map(|space| space.all.endpoints())
+    }
+
     /// The candidates of one version; `None` when there is none.
     pub fn version(&self, version: &str) -> Option<&Subset> {
         self.select(Selector::version(version))

@@ -77,6 +77,8 @@ pub struct GatewayGray {
     pub user_no_header: HeaderName,
     /// `trustedHops`: proxies in front of us whose `X-Real-IP` / `X-Forwarded-For` count. Default none.
     pub trusted_hops: IpSet,
+    /// `maxInFlight`: most requests in flight at the same time. Default: no limit.
+    pub max_in_flight: Option<usize>,
 }
 
 impl Default for GatewayGray {
@@ -89,6 +91,7 @@ impl Default for GatewayGray {
             user_no_list: Vec::new(),
             user_no_header: HeaderName::from_static("userno"),
             trusted_hops: IpSet::default(),
+            max_in_flight: None,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{extract::State, http::header, response::IntoResponse};
-use gray_common::{GrayStatus, rule::Severity};
+use gray_common::{GrayStatus, balance::Reason, rule::Severity};
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
@@ -25,6 +25,11 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_counter!("gray_gateway_no_route_total", Unit::Count, "Requests that no route matched");
     describe_counter!("gray_gateway_connect_failures_total", Unit::Count, "Connections to instances that failed");
     describe_counter!("gray_gateway_retries_total", Unit::Count, "Requests moved to another instance");
+    describe_counter!("gray_gateway_repeats_total", Unit::Count, "Requests sent again after a connection broke");
+    describe_counter!("gray_gateway_repeats_refused_total", Unit::Count, "Requests not sent again: budget spent");
+    describe_counter!("gray_gateway_shed_total", Unit::Count, "Requests turned away: too many in flight");
+    describe_counter!("gray_gateway_ejections_total", Unit::Count, "Instances left out for a while, by reason");
+    describe_gauge!("gray_gateway_ejected_instances", Unit::Count, "Instances that are left out, by service");
     describe_gauge!("gray_gateway_in_flight", Unit::Count, "Requests in flight");
     describe_gauge!("gray_gateway_connections", Unit::Count, "Client connections open");
     describe_gauge!("gray_gateway_config_revision", Unit::Count, "Configurations applied since the start");
@@ -67,6 +72,16 @@ fn record(admin: &Admin) {
                 .absolute(count);
         }
     }
+    for (service, known) in &snapshot.services {
+        let ejected = known.set.endpoints().filter(|endpoint| !endpoint.load().is_in()).count();
+        gauge!("gray_gateway_ejected_instances", "service" => service.to_string()).set(ejected as f64);
+    }
+    for (reason, count) in Reason::ALL.into_iter().zip(stats.ejections) {
+        counter!("gray_gateway_ejections_total", "reason" => reason.as_str()).absolute(count);
+    }
+    counter!("gray_gateway_repeats_total").absolute(stats.repeats);
+    counter!("gray_gateway_repeats_refused_total").absolute(stats.repeats_refused);
+    counter!("gray_gateway_shed_total").absolute(stats.shed);
     counter!("gray_gateway_fallbacks_total").absolute(stats.fallbacks);
     counter!("gray_gateway_no_instance_total").absolute(stats.no_instance);
     counter!("gray_gateway_no_route_total").absolute(stats.no_route);

@@ -9,7 +9,7 @@ mod lint;
 mod metrics;
 mod replay;
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use axum::{
@@ -21,6 +21,7 @@ use axum::{
     routing::{get, post},
 };
 use gray_common::{
+    balance::Reason,
     registry::Health,
     service::{Registration, RegistrationState},
     settings::SettingsState,
@@ -121,16 +122,23 @@ async fn status(State(admin): State<Admin>) -> impl IntoResponse {
         .services
         .iter()
         .map(|(name, service)| {
+            let ejected: HashMap<&str, Reason> = service
+                .set
+                .endpoints()
+                .filter_map(|endpoint| Some((endpoint.authority(), endpoint.load().ejection()?.0)))
+                .collect();
             let instances: Vec<_> = service
                 .set
                 .known()
                 .iter()
                 .map(|instance| {
+                    let address = instance.authority();
                     json!({
-                        "address": instance.authority(),
                         "version": instance.version(),
                         "weight": instance.weight,
                         "candidate": instance.is_candidate(),
+                        "ejected": ejected.get(address.as_str()).map(|reason| reason.as_str()),
+                        "address": address,
                     })
                 })
                 .collect();

@@ -15,6 +15,7 @@ use super::{
     state::State,
     worker::Worker,
 };
+use crate::limit::Permit;
 
 /// The after step. It lives as long as the response and is dropped with it, so a request that was cancelled, or whose
 /// client went away, is counted, logged and cleaned up like any other.
@@ -22,6 +23,8 @@ pub(super) struct After<'s> {
     worker: Rc<Worker>,
     state: Rc<State>,
     pub(super) in_flight: Option<InFlight>,
+    /// Its places among the requests in flight, where those are limited.
+    pub(super) permits: [Option<Permit>; 2],
     /// `None` when requests are not logged.
     pub(super) log: Option<Draft<'s>>,
 }
@@ -138,7 +141,7 @@ impl<'s> After<'s> {
     pub(super) fn new(worker: &Rc<Worker>, state: &Rc<State>, log: Option<Draft<'s>>) -> Self {
         state.busy();
         worker.stats().began.add();
-        Self { worker: Rc::clone(worker), state: Rc::clone(state), in_flight: None, log }
+        Self { worker: Rc::clone(worker), state: Rc::clone(state), in_flight: None, permits: [None, None], log }
     }
 
     /// Notes something for the log, if there is one.

@@ -21,6 +21,11 @@ pub(super) enum Failure<'r> {
     NotAllowed,
     /// No configuration has arrived yet, so nobody knows whether a route would match.
     NotReady,
+    /// Too many requests are in flight.
+    Overloaded {
+        /// The route.
+        route: &'r str,
+    },
     /// The client did not go on with its body.
     UploadTimeout,
     /// What we would have to send cannot be sent; a matter of the configuration.
@@ -57,7 +62,7 @@ impl Failure<'_> {
             Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::UploadTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::NoInstance { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoInstance { .. } | Self::Overloaded { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::BadGateway { .. } => StatusCode::BAD_GATEWAY,
             Self::ResponseTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -71,6 +76,7 @@ impl Failure<'_> {
             Self::NoFile => "no such file".into(),
             Self::NotAllowed => "only GET and HEAD are answered here".into(),
             Self::NotReady => "the gateway has no configuration yet".into(),
+            Self::Overloaded { route } => format!("too many requests are in flight on route {route}"),
             Self::UploadTimeout => "the request body did not arrive in time".into(),
             Self::Internal { route } => format!("route {route} cannot serve this request"),
             Self::NoInstance { service, .. } => format!("no instance of {service} is available"),
@@ -89,6 +95,10 @@ impl Failure<'_> {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if matches!(self, Self::Overloaded { .. } | Self::NoInstance { hidden: false, .. } | Self::NotReady) {
+            // Whoever comes again at once finds the same.
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         if matches!(self, Self::BadRequest(_) | Self::HeadTooLarge | Self::UploadTimeout) {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

@@ -74,6 +74,7 @@ impl Connection {
         match failure {
             Failure::NoRoute => worker.stats().no_route.add(),
             Failure::NoInstance { .. } => worker.stats().no_instance.add(),
+            Failure::Overloaded { .. } => worker.stats().shed.add(),
             _ => {}
         }
         tracing::debug!(?failure, "answered by the gateway");
@@ -89,6 +90,11 @@ impl Connection {
         out: Vec<u8>,
         after: &mut After<'s>,
     ) -> Result<End, Failure<'s>> {
+        let Some(permits) = snapshot.limits.acquire(request.route.place) else {
+            self.worker.buffers.take_back_out(out);
+            return Err(Failure::Overloaded { route: &request.route.id });
+        };
+        after.permits = permits;
         let (service, fixed) = match &request.target.upstream {
             route::Upstream::Service(service) => (&**service, None),
             route::Upstream::Fixed { authority, host, port } => {
@@ -101,7 +107,7 @@ impl Connection {
             }
         };
         let in_chunks = matches!(envelope.body, Decoder::Chunked(_));
-        let mut upload = Transfer::new(out, envelope.body, in_chunks).kept(request.is_repeatable);
+        let mut upload = Transfer::new(out, envelope.body, in_chunks).kept(request.method.is_idempotent());
         upload.gather(&mut self.received).map_err(|error| Failure::BadRequest(error.0))?;
         let to = (service, fixed);
         let ended = self.call(snapshot, envelope, request, to, &mut upload, after).await;
@@ -141,6 +147,17 @@ impl Connection {
                     match self.answer(snapshot, (envelope, &request), &mut upstream, upload, instance).await {
                         Ok((status, framing, download)) => {
                             self.report_answer(snapshot, service, chosen, load.as_ref(), status);
+                            if let Some(next) = self.elsewhere(snapshot, service, &request, status, upload, &mut tried)
+                            {
+                                upstream.received.release(&self.worker.buffers);
+                                self.worker.buffers.take_back_out(download.out);
+                                request.chosen = Some(next);
+                                upload.restart(request.host_at.as_mut().zip(Some(next.endpoint.authority())));
+                                continue;
+                            }
+                            if let Ok(status) = StatusCode::from_u16(status) {
+                                self.worker.stats().responded(status);
+                            }
                             after.note(|log| log.answered(status));
                             after.in_flight = load;
                             return Ok(self.relay(upstream, upload, download, framing, &bucket, after).await);
@@ -155,7 +172,7 @@ impl Connection {
             }
             let (is_unsent, is_broken) = (matches!(error, SendError::Unsent(_)), matches!(error, SendError::Broken(_)));
             let failure = self.give_up(service, authority, error);
-            let may_go_on = is_unsent || (is_broken && request.is_repeatable && upload.is_whole());
+            let may_go_on = is_unsent || (is_broken && request.method.is_idempotent() && upload.is_whole());
             if !may_go_on || tried.len() + 1 >= self.worker.limits.connect_attempts {
                 return failure;
             }
@@ -176,6 +193,27 @@ impl Connection {
             let name = request.chosen.map(|chosen| chosen.endpoint.authority());
             upload.restart(request.host_at.as_mut().zip(name));
         }
+    }
+
+    /// Who is asked once more after this answer, by the route's `Retry` filter.
+    fn elsewhere<'s>(
+        &self,
+        snapshot: &'s Held,
+        service: &str,
+        request: &Request<'s>,
+        status: u16,
+        upload: &Transfer,
+        tried: &mut Vec<Arc<Endpoint>>,
+    ) -> Option<Chosen<'s>> {
+        let retry = request.route.filters.retry.as_ref()?;
+        let chosen = request.chosen?;
+        if tried.len() >= retry.retries || !upload.is_whole() || !retry.covers(&request.method, status) {
+            return None;
+        }
+        tried.push(Arc::clone(chosen.endpoint));
+        let next = self.worker.choose(snapshot, service, &request.decision, request.client, tried)?;
+        // Another kind of instance is for when there is none of this one, not for when it fails.
+        (next.is_fallback == chosen.is_fallback && self.worker.may_repeat(snapshot, service)).then_some(next)
     }
 
     /// Takes in how an instance has answered.
@@ -263,9 +301,6 @@ impl Connection {
             _ => {
                 let framing = self.respond(snapshot, (envelope, request), &response, instance, out);
                 let framing = framing.map_err(|_| SendError::Unusable)?;
-                if let Ok(status) = StatusCode::from_u16(response.status) {
-                    self.worker.stats().responded(status);
-                }
                 Ok(Answer::Final(length, response.status, framing))
             }
         }

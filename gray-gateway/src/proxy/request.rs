@@ -66,8 +66,8 @@ pub(super) struct Request<'s> {
     pub(super) told: Option<Box<str>>,
     /// Whether the connection is to become a websocket.
     pub(super) upgrade: bool,
-    /// Whether it may be sent twice: its method is idempotent (RFC 9110, 9.2.2).
-    pub(super) is_repeatable: bool,
+    /// Whether it may be sent twice depends on it (RFC 9110, 9.2.2).
+    pub(super) method: Method,
     /// Where in the written bytes the value of `Host` is; `None` when it stays what the client sent.
     pub(super) host_at: Option<Range<usize>>,
     /// Who is asked first, if a service is to answer.
@@ -209,7 +209,6 @@ impl Reader<'_> {
         let writing = Writing { request, checked, asked, route, path: &rewritten, authority };
         let host_at = writing.write(self.forwarded, snapshot, &decision, out);
         let original = matches!(destination.upstream, Upstream::Directory(_)).then(|| Box::from(*target));
-        let is_repeatable = method.is_idempotent();
         let upgrade = checked.upgrade;
         Ok(Request {
             route,
@@ -218,7 +217,7 @@ impl Reader<'_> {
             client: client_ip,
             told,
             upgrade,
-            is_repeatable,
+            method: method.clone(),
             host_at,
             chosen,
             original,

@@ -139,6 +139,19 @@ impl<'d> Definition<'d> {
         Some(bound)
     }
 
+    /// Takes out what is given for one parameter, by name or at a place; a list is split.
+    pub(super) fn take(&mut self, name: &str, place: Option<usize>) -> Vec<Value<'d>> {
+        let is_it = |arg: &mut Arg<'_>| match &arg.key {
+            Key::Place(at) => Some(*at) == place,
+            Key::Name(given) => relaxed(given) == relaxed(name),
+        };
+        let taken = self.args.extract_if(.., is_it).flat_map(|Arg { value, .. }| {
+            let texts = value.text.split(',').map(str::trim).filter(|text| !text.is_empty());
+            texts.map(|text| Value { text, at: value.at.clone() }).collect::<Vec<_>>()
+        });
+        taken.collect()
+    }
+
     /// The values of a list parameter, at least one; and of a flag, which may be the last one.
     pub(super) fn gather(&self, list: Parameter, flag: Option<Parameter>) -> Option<(Vec<Value<'d>>, Option<bool>)> {
         let parameters: Vec<Parameter> = [Some(list), flag].into_iter().flatten().collect();

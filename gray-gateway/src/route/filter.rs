@@ -7,17 +7,19 @@ use http::{HeaderName, HeaderValue, header};
 use regex::Regex;
 
 use super::{
+    Retry,
     definition::{Definition, Parameter, Value},
     text::{anywhere, quoted, suggestion},
 };
 
-const KNOWN: [&str; 6] = [
+const KNOWN: [&str; 7] = [
     "StripPrefix",
     "RewritePath",
     "AddRequestHeader",
     "RemoveRequestHeader",
     "AddResponseHeader",
     "PreserveHostHeader",
+    "Retry",
 ];
 
 /// Fields whose meaning belongs to the connection or the message, so that only the proxy itself may touch them.
@@ -42,6 +44,8 @@ const VALUE: Parameter = ("value", &[]);
 pub struct Filters {
     /// Send the client's Host header on instead of the instance's.
     pub preserve_host: bool,
+    /// Which answers are not the last word.
+    pub retry: Option<Retry>,
     path: Vec<PathStep>,
     removed: Vec<HeaderName>,
     added: Vec<(HeaderName, HeaderValue)>,
@@ -151,6 +155,7 @@ fn rewrite<'p>(path: &'p str, regex: &Regex, replacement: &[Piece]) -> Cow<'p, s
 #[derive(Clone, Debug)]
 pub(super) enum Filter {
     PreserveHost,
+    Retry(Retry),
     Path(Step),
     Request(HeaderChange),
     Response(HeaderName, HeaderValue),
@@ -168,6 +173,7 @@ impl Extend<Filter> for Filters {
         for filter in filters {
             match filter {
                 Filter::PreserveHost => self.preserve_host = true,
+                Filter::Retry(retry) => self.retry = Some(retry),
                 Filter::Path(Step(step)) => self.path.push(step),
                 Filter::Request(HeaderChange(HeaderStep::Add(name, value))) => self.added.push((name, value)),
                 Filter::Request(HeaderChange(HeaderStep::Remove(name))) => {
@@ -212,6 +218,7 @@ impl Filter {
                 let (name, value) = field(definition.bind([NAME, VALUE], 2)?)?;
                 Some(Self::Response(name, value))
             }
+            "Retry" => Retry::read(definition).map(Self::Retry),
             "PreserveHostHeader" => definition.bind([], 0).map(|[]| Self::PreserveHost),
             name => {
                 let (known, hint) = (KNOWN.join(", "), suggestion(name, KNOWN));

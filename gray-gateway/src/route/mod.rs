@@ -27,6 +27,7 @@ mod filter;
 mod pattern;
 mod predicate;
 mod read;
+mod retry;
 mod text;
 mod trie;
 mod weight;
@@ -39,7 +40,7 @@ use std::{collections::BTreeSet, fmt, net::IpAddr, path::Path, sync::Arc, time::
 use gray_common::document::Section;
 use http::{HeaderMap, Method};
 
-pub use self::{files::FileOptions, filter::Filters};
+pub use self::{files::FileOptions, filter::Filters, retry::Retry};
 use self::{predicate::Predicate, trie::Trie};
 use crate::{
     header::Lookup,
@@ -73,6 +74,7 @@ impl RouteTable {
                 Some(patterns) => patterns.iter().for_each(|pattern| table.trie.insert(pattern.literals(), position)),
                 None => table.trie.insert([], position),
             }
+            draft.route.place = position;
             table.routes.push(Arc::new(draft.route));
             table.predicates.push(draft.predicates.into());
         }
@@ -140,6 +142,8 @@ pub struct RequestHead<'r, H = HeaderMap> {
 pub struct Route {
     /// Its name in logs and metrics: the document's `id`, else `route-<n>`.
     pub id: Box<str>,
+    /// Its place among all routes, in the order in which they are tried.
+    pub place: usize,
     /// Who answers.
     pub target: Target,
     /// Who answers on these lanes instead: `metadata.lanes`.
@@ -153,6 +157,8 @@ pub struct Route {
     /// Longest wait for the head of the response: `metadata.response-timeout` (negative: none), else
     /// `httpclient.response-timeout`.
     pub response_timeout: Option<Duration>,
+    /// Most requests in flight at the same time: `metadata.max-in-flight`.
+    pub max_in_flight: Option<usize>,
     /// What instances are spoken to: `metadata.protocol`.
     pub protocol: Protocol,
     /// How files are answered, when a directory answers.

@@ -40,6 +40,7 @@ struct Shared {
 struct Metadata {
     connect_timeout: Option<Duration>,
     response_timeout: Option<Duration>,
+    max_in_flight: Option<usize>,
     protocol: Protocol,
     files: FileOptions,
 }
@@ -135,19 +136,32 @@ impl Shared {
         let mut filters = Filters::default();
         filters.extend(interleaved(&self.filters, own));
         let target = Target { scheme, upstream };
-        let Metadata { connect_timeout, response_timeout, protocol, files } = metadata;
-        let (id, use404) = (id.into(), self.use404);
-        let route = Route { id, target, lanes, use404, filters, connect_timeout, response_timeout, protocol, files };
+        let Metadata { connect_timeout, response_timeout, max_in_flight, protocol, files } = metadata;
+        let route = Route {
+            id: id.into(),
+            place: 0,
+            target,
+            lanes,
+            use404: self.use404,
+            filters,
+            connect_timeout,
+            response_timeout,
+            max_in_flight,
+            protocol,
+            files,
+        };
         (enabled && !predicates.is_empty()).then_some(Draft { order, route, predicates })
     }
 
     /// A route's own limits in milliseconds (a negative response timeout lifts the common one), and how it answers
     /// files; which HTTP instances are spoken to.
     fn metadata(&self, metadata: &Section<'_>, has_directory: bool) -> Metadata {
-        const KNOWN: [&str; 6] = ["connect-timeout", "response-timeout", "protocol", "fallback", "max-age", "lanes"];
+        const KNOWN: [&str; 7] =
+            ["connect-timeout", "response-timeout", "max-in-flight", "protocol", "fallback", "max-age", "lanes"];
         let mut read = Metadata {
             connect_timeout: self.connect_timeout,
             response_timeout: self.response_timeout,
+            max_in_flight: None,
             protocol: Protocol::default(),
             files: FileOptions::default(),
         };
@@ -171,6 +185,10 @@ impl Shared {
                         read.response_timeout = u64::try_from(millis).ok().map(Duration::from_millis);
                     }
                 }
+                "maxinflight" => match text.parse() {
+                    Ok(max) => read.max_in_flight = Some(max),
+                    Err(_) => value.error(format!("expected a number of requests, found {}", quoted(text))),
+                },
                 "protocol" => match protocol(text) {
                     Ok(protocol) => read.protocol = protocol,
                     Err(reason) => value.error(reason),

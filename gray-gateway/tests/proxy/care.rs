@@ -171,3 +171,80 @@ async fn what_follows_a_body_is_the_next_request_even_when_nobody_could_take_it(
     assert_eq!(good.seen().len(), 1);
     until("nothing in flight", || gateway.stats.snapshot().in_flight == 0).await;
 }
+
+#[tokio::test]
+async fn answers_that_the_route_tries_again_go_to_another_instance_of_the_same_version() {
+    let sick = Backend::answering("HTTP/1.1 503 No\r\nContent-Length: 4\r\n\r\nsick").await;
+    let (good, other) = (Backend::named("good").await, Backend::named("other").await);
+    let text = "spring.cloud.gateway.routes: [{ id: app, uri: 'lb://app', predicates: ['Path=/**'], filters: ['Retry=2'] }]\n\
+                kerwin.tool.gray: { load: true, outlier: { consecutiveFailures: 0 }, version: { prodVersion: V1, grayVersion: V2 } }\n";
+    let instances = [sick.instance("V1"), good.instance("V1"), other.instance("V2")];
+    let gateway = Setup { workers: 1, ..Setup::with_documents(text, &instances) }.start();
+    for _ in 0..10 {
+        assert_eq!(gateway.get("").await.body, "good");
+    }
+    assert_eq!((sick.seen().len(), other.seen().len()), (5, 0));
+    let stats = gateway.stats.snapshot();
+    assert_eq!((stats.repeats, stats.responses[1], stats.responses[4]), (5, 10, 0), "{stats:?}");
+    let post = format!("POST /x HTTP/1.1\r\n{BODY}");
+    let mut failed = 0;
+    for _ in 0..10 {
+        let response = gateway.ask(&post).await;
+        failed += usize::from(response.status == 503 && response.body == "sick");
+    }
+    assert_eq!((failed, sick.seen().len()), (5, 10));
+    // Nobody else is left: the answer is passed on as it is.
+    let gateway = Setup::with_documents(text, &[sick.instance("V1"), other.instance("V2")]).start();
+    let response = gateway.get("").await;
+    assert_eq!((response.status, response.body.as_str(), other.seen().len()), (503, "sick", 0));
+}
+
+#[tokio::test]
+async fn too_many_in_flight_are_turned_away_at_once() {
+    let (release, held) = tokio::sync::watch::channel(false);
+    let backend = Backend::raw(move |mut socket| {
+        let mut held = held.clone();
+        async move {
+            let mut buffer = Vec::new();
+            while crate::wire::read_request(&mut socket, &mut buffer).await.is_some() {
+                held.wait_for(|go| *go).await.expect("released");
+                tokio::io::AsyncWriteExt::write_all(&mut socket, ok("done").as_bytes()).await.expect("sent");
+            }
+        }
+    })
+    .await;
+    let text = format!(
+        "spring.cloud.gateway.routes: [{{ id: slow, uri: 'http://{0}', predicates: ['Path=/slow'], metadata: {{ max-in-flight: 2 }} }}, \
+         {{ id: app, uri: 'http://{0}', predicates: ['Path=/**'] }}]\n\
+         kerwin.tool.gray.gateway: {{ maxInFlight: 3 }}\n",
+        backend.address
+    );
+    let gateway = Setup::with_documents(&text, &[]).start();
+    let ask = |path: &'static str| {
+        let address = gateway.address;
+        crate::support::spawn(async move {
+            let mut client = crate::support::Client::connect(address).await;
+            client.send(&format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+            client.response().await
+        })
+    };
+    let held = [ask("/slow"), ask("/slow")];
+    until("two in flight", || gateway.stats.snapshot().in_flight == 2).await;
+    let mut client = gateway.client().await;
+    for _ in 0..2 {
+        client.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let refused = client.response().await;
+        assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+        assert!(refused.body.contains("route slow"), "{}", refused.body);
+    }
+    let third = ask("/other");
+    until("three in flight", || gateway.stats.snapshot().in_flight == 3).await;
+    assert_eq!(ask("/other").await.expect("answered").status, 503);
+    release.send_replace(true);
+    for held in held.into_iter().chain([third]) {
+        assert_eq!(held.await.expect("answered").body, "done");
+    }
+    client.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(client.response().await.status, 200);
+    assert_eq!(gateway.stats.snapshot().shed, 3);
+}

@@ -16,6 +16,7 @@ use gray_gateway::{
     control::GatewayConfig,
     proxy::{AccessLogOptions, Limits, ProxyOptions, Stats, TlsListener, Workers, start},
     snapshot::{ServiceSnapshot, Services, Snapshot},
+    tally::Tallies,
     tls::{ServerTls, UpstreamTls},
 };
 use tokio::{
@@ -84,6 +85,7 @@ impl Setup {
             rules: config.rules,
             signing: config.gray.mesh.signing.clone(),
             outliers: config.gray.mesh.outliers,
+            limits: Tallies::new(1).limits(config.gray.gateway.max_in_flight, &config.routes),
             routes: config.routes,
             services,
             ..Snapshot::empty()

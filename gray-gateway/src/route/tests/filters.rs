@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::{super::Filters, document, table};
 
-fn filters(form: &str) -> Filters {
+pub(super) fn filters(form: &str) -> Filters {
     table(&document("Path=/**", form)).routes()[0].filters.clone()
 }
 

@@ -3,6 +3,7 @@
 mod errors;
 mod filters;
 mod predicates;
+mod retry;
 mod search;
 mod settings;
 

@@ -1,0 +1,62 @@
+//! `Retry`.
+
+use http::Method;
+
+use super::{document, filters::filters, read};
+
+#[test]
+fn every_spelling() {
+    let covered = |text: &str| {
+        let (table, _) = read(&document("Path=/**", text));
+        let retry = table.routes()[0].filters.retry.clone().expect(text);
+        let methods = [Method::GET, Method::PUT, Method::POST];
+        let statuses = [404, 500, 502, 503];
+        let seen: Vec<_> = methods
+            .iter()
+            .flat_map(|method| statuses.map(|status| (method, status)))
+            .filter(|(method, status)| retry.covers(method, *status))
+            .map(|(method, status)| format!("{method} {status}"))
+            .collect();
+        (retry.retries, seen.join(", "))
+    };
+    let all = "GET 500, GET 502, GET 503";
+    for (text, retries, expect) in [
+        ("Retry", 3, all),
+        ("Retry=2", 2, all),
+        ("'Retry=2,BAD_GATEWAY'", 2, "GET 502"),
+        ("'Retry=1,503,PUT'", 1, "PUT 503"),
+        (
+            "{ name: Retry, args: { retries: 2, statuses: 'BAD_GATEWAY, 503', methods: [GET, PUT] } }",
+            2,
+            "GET 502, GET 503, PUT 502, PUT 503",
+        ),
+        ("{ name: Retry, args: { statuses: [502], series: [CLIENT_ERROR] } }", 3, "GET 404, GET 502"),
+        (
+            "{ name: Retry, args: { methods: [POST, PUT], backoff: { firstBackoff: 10ms, factor: 2 } } }",
+            3,
+            "PUT 500, PUT 502, PUT 503",
+        ),
+    ] {
+        assert_eq!(covered(text), (retries, expect.to_owned()), "{text}");
+    }
+    assert!(filters("").retry.is_none());
+}
+
+#[test]
+fn what_is_not_done_is_said() {
+    for (text, expect) in [
+        (
+            "{ name: Retry, args: { methods: 'GET,POST' } }",
+            "Warning g.yaml:4: spring.cloud.gateway.routes[0].filters[0].args.methods: POST is not sent again",
+        ),
+        ("{ name: Retry, args: { exceptions: java.io.IOException } }", "every idempotent request"),
+        ("{ name: Retry, args: { backoff: { firstBackoff: 10ms } } }", "at once"),
+        ("{ name: Retry, args: { retrys: 1 } }", "retrys"),
+        ("Retry=11", "a number from 0 to 10"),
+        ("'Retry=1,TEAPOT'", "such as 502 or BAD_GATEWAY"),
+        ("'Retry=1,502,FETCH'", "a method such as GET"),
+    ] {
+        let (_, problems) = read(&document("Path=/**", text));
+        assert!(problems.iter().any(|problem| problem.contains(expect)), "{text}: {problems:#?}");
+    }
+}
