@@ -14,7 +14,7 @@ use super::{
     buffer::Received,
     connection::{Connection, End},
     pool::Bucket,
-    reply::write_all,
+    refusal::Refusal,
     response::Framing,
     socket::Socket,
     state::GaveUp,
@@ -39,6 +39,8 @@ pub(super) struct Patience {
     pub(super) response_ticks: u64,
     /// Whether the request may be sent twice.
     pub(super) is_repeatable: bool,
+    /// Whether the client may rest between parts of the body.
+    pub(super) is_stream: bool,
     /// Whether the client waits for a word before it sends the body.
     pub(super) expects_continue: bool,
 }
@@ -80,10 +82,10 @@ impl Connection {
             };
             let mut upstream = Upstream { socket, received: Received::default() };
             if patience.expects_continue && upload.sent == 0 && !upload.is_read() && self.received.is_empty() {
-                let go_on = write_all(&mut self.socket, b"HTTP/1.1 100 Continue\r\n\r\n").await;
+                let go_on = self.write(b"HTTP/1.1 100 Continue\r\n\r\n").await;
                 go_on.map_err(|_| SendError::ClientGone)?;
             }
-            self.state.sending(patience.response_ticks, !upload.is_read());
+            self.state.sending(patience.response_ticks, !upload.is_read(), patience.is_stream);
             let error = match self.await_bytes(&mut upstream, upload).await {
                 Err(SendError::Broken(error)) if upstream.received.is_empty() => error,
                 Ok(()) => return Ok(upstream),
@@ -139,13 +141,11 @@ impl Connection {
     ) -> Result<(), SendError> {
         let Self { worker, state, socket, received, .. } = self;
         if !upload.is_done() {
-            let before = upload.sent;
+            let before = upload.taken;
             match upload.poll(cx, socket, received, &mut upstream.socket, &worker.buffers) {
-                Poll::Ready(Ok(())) => state.uploaded(true),
+                Poll::Ready(Ok(())) => state.uploaded(),
                 Poll::Pending => {
-                    if upload.sent != before {
-                        state.uploaded(false);
-                    }
+                    state.uploading(upload.taken - before, upload.waits_for_receiver(received));
                     return Ok(());
                 }
                 // The instance takes no more of it. It may have said why; its end of the connection tells.
@@ -181,7 +181,14 @@ impl Connection {
                 return Poll::Ready(Err(None));
             }
             let Upstream { socket, received } = &mut upstream;
-            download.poll(cx, socket, received, &mut self.socket, &self.worker.buffers).map_err(Some)
+            let polled = download.poll(cx, socket, received, &mut self.socket, &self.worker.buffers);
+            let waits = polled.is_pending() && download.waits_for_receiver(received);
+            if self.state.writing(download.sent, waits) {
+                self.worker.stats().refused(Refusal::WriteTimeout);
+                self.socket.forget();
+                return Poll::Ready(Err(Some(Broken::Sink(io::ErrorKind::TimedOut.into()))));
+            }
+            polled.map_err(Some)
         })
         .await;
         let buffers = &self.worker.buffers;

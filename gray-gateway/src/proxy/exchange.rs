@@ -17,7 +17,7 @@ use super::{
     files,
     held::Held,
     http1::{Decoder, Name, ParseError, ResponseHead, Skipped, read_request, read_response, room},
-    reply::{Content, write_all},
+    reply::Content,
     request::{Envelope, Reader, Reading, Request},
     response::{Framing, status_line},
     socket::Socket,
@@ -71,6 +71,9 @@ impl Connection {
             Failure::NoInstance { .. } => worker.stats().no_instance.add(),
             _ => {}
         }
+        if let Some(why) = failure.refusal() {
+            worker.stats().refused(why);
+        }
         tracing::debug!(?failure, "answered by the gateway");
         self.state.busy();
         self.reply(&envelope, failure.response(), &mut after).await
@@ -95,8 +98,9 @@ impl Connection {
                 return Ok(self.reply(envelope, answered?, after).await);
             }
         };
-        let mut upload = Transfer::new(out, envelope.body, matches!(envelope.body, Decoder::Chunked(_)));
-        upload.gather(&mut self.received).map_err(|error| Failure::BadRequest(error.0))?;
+        let mut upload = Transfer::new(out, envelope.body, matches!(envelope.body, Decoder::Chunked(_)))
+            .limited(request.route.filters.max_body);
+        upload.gather(&mut self.received).map_err(unacceptable)?;
 
         let mut tried: Vec<Arc<Endpoint>> = Vec::new();
         loop {
@@ -154,6 +158,7 @@ impl Connection {
             connect: request.route.connect_timeout.unwrap_or(limits.connect_timeout),
             response_ticks: ticks(request.route.response_timeout.unwrap_or(limits.response_timeout)),
             is_repeatable: request.is_repeatable,
+            is_stream: request.route.is_stream(),
             expects_continue: envelope.expects_continue,
         }
     }
@@ -174,7 +179,7 @@ impl Connection {
                 Answer::Interim(length, shown) => {
                     upstream.received.consume(length);
                     if let Some(shown) = shown {
-                        write_all(&mut self.socket, &shown).await.map_err(|_| SendError::ClientGone)?;
+                        self.write(&shown).await.map_err(|_| SendError::ClientGone)?;
                     }
                     if upstream.received.is_empty() {
                         self.await_bytes(upstream, upload).await?;
@@ -244,7 +249,7 @@ impl Connection {
             SendError::Unusable => Failure::BadGateway { service },
             SendError::GaveUp(GaveUp::Response) => Failure::ResponseTimeout { service },
             SendError::GaveUp(GaveUp::Upload) => Failure::UploadTimeout,
-            SendError::Client(Broken::Framing(error)) => Failure::BadRequest(error.0),
+            SendError::Client(error @ (Broken::Framing(_) | Broken::TooLong)) => unacceptable(error),
             SendError::Client(_) | SendError::ClientGone => return Ok(End::Gone),
         };
         Err(failure)
@@ -275,6 +280,15 @@ impl Connection {
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }
         Ok(response)
+    }
+}
+
+/// What is wrong with a request's body.
+fn unacceptable<'s>(error: Broken) -> Failure<'s> {
+    match error {
+        Broken::TooLong => Failure::BodyTooLarge,
+        Broken::Framing(error) => Failure::BadRequest(error.0),
+        Broken::Source(_) | Broken::Sink(_) => Failure::BadRequest("the body breaks off"),
     }
 }
 

@@ -18,7 +18,9 @@ use tokio::{
 use super::{
     ProxyOptions, TlsListener,
     accept::{self, Listeners, Peers, Stopping},
-    access_log, listen,
+    access_log,
+    admission::Clients,
+    listen,
     stats::Stats,
     worker::Worker,
 };
@@ -71,6 +73,7 @@ pub fn start(options: ProxyOptions, snapshot: Arc<ArcSwap<Snapshot>>, stats: &St
         })?;
         (access_logs, logged) = (halves.into_iter(), Some(has_ended));
     }
+    let clients = Arc::new(Clients::default());
     let (stop, stopping) = watch::channel(None);
     let (report, reports) = mpsc::channel();
     let mut ended = Vec::new();
@@ -78,7 +81,7 @@ pub fn start(options: ProxyOptions, snapshot: Arc<ArcSwap<Snapshot>>, stats: &St
         let listeners = Listeners { plain, tls: tls_listeners.next().zip(acceptor.clone()) };
         let (end, has_ended) = oneshot::channel();
         let (limits, snapshot, stats) = (options.limits.clone(), Arc::clone(&snapshot), stats.clone());
-        let (records, access_log) = (options.records.clone(), access_logs.next());
+        let (records, access_log, clients) = (options.records.clone(), access_logs.next(), Arc::clone(&clients));
         let (upstream_tls, stopping, report) = (Arc::clone(&options.upstream_tls), stopping.clone(), report.clone());
         thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
             let ready = runtime(listeners);
@@ -89,7 +92,8 @@ pub fn start(options: ProxyOptions, snapshot: Arc<ArcSwap<Snapshot>>, stats: &St
             // Nobody listens when `start` failed on another worker; then we end by `stopping`.
             let _told = report.send(outcome);
             if let Some((runtime, listeners)) = ready {
-                let worker = Rc::new(Worker::new(limits, upstream_tls, snapshot, stats, index, records, access_log));
+                let worker = Worker::new(limits, clients, upstream_tls, snapshot, stats, index, records, access_log);
+                let worker = Rc::new(worker);
                 let cut_off = runtime.block_on(run(Rc::clone(&worker), listeners, peers, stopping));
                 // Takes every task along, and with it the rest of the connections.
                 drop(runtime);
