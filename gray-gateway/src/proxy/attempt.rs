@@ -14,7 +14,6 @@ use super::{
     buffer::Received,
     connection::{Connection, End},
     pool::Bucket,
-    refusal::Refusal,
     response::Framing,
     socket::Socket,
     state::GaveUp,
@@ -184,7 +183,6 @@ impl Connection {
             let polled = download.poll(cx, socket, received, &mut self.socket, &self.worker.buffers);
             let waits = polled.is_pending() && download.waits_for_receiver(received);
             if self.state.writing(download.sent, waits) {
-                self.worker.stats().refused(Refusal::WriteTimeout);
                 self.socket.forget();
                 return Poll::Ready(Err(Some(Broken::Sink(io::ErrorKind::TimedOut.into()))));
             }
@@ -202,7 +200,10 @@ impl Connection {
         });
         if let Err(error) = relayed {
             match error {
-                Some(Broken::Sink(error)) => tracing::debug!(%error, "client gone"),
+                Some(Broken::Sink(error)) => {
+                    self.worker.stats().written(&error);
+                    tracing::debug!(%error, "client gone");
+                }
                 // The head is out: only the end of the connection can tell the client.
                 Some(error) => tracing::debug!(%error, "response broken off"),
                 None => tracing::debug!("client gone"),

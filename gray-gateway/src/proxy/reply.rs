@@ -18,7 +18,6 @@ use super::{
     after::After,
     connection::{Connection, End},
     http1::Decoder,
-    refusal::Refusal,
     request::Envelope,
     response::{connection_line, status_line},
     socket::Socket,
@@ -127,13 +126,13 @@ impl Connection {
         poll_fn(|cx| {
             let written = poll_write_all(cx, socket, &mut rest);
             if state.writing((bytes.len() - rest.len()) as u64, written.is_pending()) {
-                worker.stats().refused(Refusal::WriteTimeout);
                 socket.forget();
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             written
         })
         .await
+        .inspect_err(|error| worker.stats().written(error))
     }
 
     /// Passes over a body that is there already; false when it is not all there.

@@ -1,8 +1,11 @@
 //! Counters, one padded slot per worker; added up when somebody asks.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use gray_common::GrayStatus;
@@ -61,6 +64,13 @@ impl WorkerStats {
     /// Somebody was turned away.
     pub(super) fn refused(&self, why: Refusal) {
         self.refused[why as usize].add();
+    }
+
+    /// Writing to a client has failed: whether we or the kernel had waited long enough.
+    pub(super) fn written(&self, error: &io::Error) {
+        if error.kind() == io::ErrorKind::TimedOut {
+            self.refused(Refusal::WriteTimeout);
+        }
     }
 
     /// Open client connections.
