@@ -63,6 +63,7 @@ impl Application {
         let (records, collector) = record::channel(args.replay_buffer as usize).unzip();
         options.records = records;
         options.access_log = args.access_log.options();
+        options.limits = args.limits.limits();
         let stats = Stats::new(options.workers);
         let shared = Arc::new(ArcSwap::from_pointee(Snapshot::empty()));
         let handed_over = match &args.handover {

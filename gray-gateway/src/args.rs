@@ -1,5 +1,7 @@
 //! The gateway's command line. Every flag is an environment variable too.
 
+mod limits;
+
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 use clap::Parser;
@@ -10,6 +12,8 @@ use crate::{
     proxy::{AccessLogFormat, AccessLogOptions},
     tls::{ServerTls, TlsError, UpstreamTls},
 };
+
+pub use limits::LimitArgs;
 
 /// The port the Java gateway listens on.
 pub const DEFAULT_PORT: u16 = 7000;
@@ -77,6 +81,10 @@ pub struct GatewayArgs {
     /// TLS for clients and towards instances.
     #[command(flatten)]
     pub tls: TlsArgs,
+
+    /// What clients may use.
+    #[command(flatten)]
+    pub limits: LimitArgs,
 }
 
 /// The flags about the access log.

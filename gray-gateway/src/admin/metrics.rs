@@ -8,7 +8,7 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
 use super::Admin;
-use crate::proxy::Pick;
+use crate::proxy::{Pick, Refusal};
 
 /// Installs the process-wide recorder.
 ///
@@ -30,6 +30,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_counter!("gray_gateway_shed_total", Unit::Count, "Requests turned away: too many in flight");
     describe_counter!("gray_gateway_ejections_total", Unit::Count, "Instances left out for a while, by reason");
     describe_gauge!("gray_gateway_ejected_instances", Unit::Count, "Instances that are left out, by service");
+    describe_counter!("gray_gateway_refused_total", Unit::Count, "Requests and connections turned away, by reason");
     describe_gauge!("gray_gateway_in_flight", Unit::Count, "Requests in flight");
     describe_gauge!("gray_gateway_connections", Unit::Count, "Client connections open");
     describe_gauge!("gray_gateway_config_revision", Unit::Count, "Configurations applied since the start");
@@ -85,6 +86,9 @@ fn record(admin: &Admin) {
     counter!("gray_gateway_fallbacks_total").absolute(stats.fallbacks);
     counter!("gray_gateway_no_instance_total").absolute(stats.no_instance);
     counter!("gray_gateway_no_route_total").absolute(stats.no_route);
+    for (why, count) in Refusal::ALL.into_iter().zip(stats.refused) {
+        counter!("gray_gateway_refused_total", "reason" => why.as_str()).absolute(count);
+    }
     counter!("gray_gateway_connect_failures_total").absolute(stats.connect_failures);
     counter!("gray_gateway_retries_total").absolute(stats.retries);
     gauge!("gray_gateway_in_flight").set(stats.in_flight as f64);

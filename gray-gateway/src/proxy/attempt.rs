@@ -14,7 +14,6 @@ use super::{
     buffer::Received,
     connection::{Connection, End},
     pool::Bucket,
-    reply::write_all,
     response::Framing,
     socket::Socket,
     state::GaveUp,
@@ -37,6 +36,8 @@ pub(super) struct Upstream {
 pub(super) struct Patience {
     pub(super) connect: Duration,
     pub(super) response_ticks: u64,
+    /// Whether the client may rest between parts of the body.
+    pub(super) is_stream: bool,
     /// Whether the client waits for a word before it sends the body.
     pub(super) expects_continue: bool,
 }
@@ -89,10 +90,10 @@ impl Connection {
             };
             let mut upstream = Upstream { socket, received: Received::default() };
             if patience.expects_continue && upload.sent == 0 && !upload.is_read() && self.received.is_empty() {
-                let go_on = write_all(&mut self.socket, b"HTTP/1.1 100 Continue\r\n\r\n").await;
+                let go_on = self.write(b"HTTP/1.1 100 Continue\r\n\r\n").await;
                 go_on.map_err(|_| SendError::ClientGone)?;
             }
-            self.state.sending(patience.response_ticks, !upload.is_read());
+            self.state.sending(patience.response_ticks, !upload.is_read(), patience.is_stream);
             let error = match self.await_bytes(&mut upstream, upload).await {
                 Err(SendError::Broken(error)) if upstream.received.is_empty() => error,
                 Ok(()) => return Ok(upstream),
@@ -144,13 +145,11 @@ impl Connection {
     ) -> Result<(), SendError> {
         let Self { worker, state, socket, received, .. } = self;
         if !upload.is_done() {
-            let before = upload.sent;
+            let before = upload.taken;
             match upload.poll(cx, socket, received, &mut upstream.socket, &worker.buffers) {
-                Poll::Ready(Ok(())) => state.uploaded(true),
+                Poll::Ready(Ok(())) => state.uploaded(),
                 Poll::Pending => {
-                    if upload.sent != before {
-                        state.uploaded(false);
-                    }
+                    state.uploading(upload.taken - before, upload.waits_for_receiver(received));
                     return Ok(());
                 }
                 // The instance takes no more of it. It may have said why; its end of the connection tells.
@@ -186,7 +185,13 @@ impl Connection {
                 return Poll::Ready(Err(None));
             }
             let Upstream { socket, received } = &mut upstream;
-            download.poll(cx, socket, received, &mut self.socket, &self.worker.buffers).map_err(Some)
+            let polled = download.poll(cx, socket, received, &mut self.socket, &self.worker.buffers);
+            let waits = polled.is_pending() && download.waits_for_receiver(received);
+            if self.state.writing(download.sent, waits) {
+                self.socket.forget();
+                return Poll::Ready(Err(Some(Broken::Sink(io::ErrorKind::TimedOut.into()))));
+            }
+            polled.map_err(Some)
         })
         .await;
         let buffers = &self.worker.buffers;
@@ -200,7 +205,10 @@ impl Connection {
         });
         if let Err(error) = relayed {
             match error {
-                Some(Broken::Sink(error)) => tracing::debug!(%error, "client gone"),
+                Some(Broken::Sink(error)) => {
+                    self.worker.stats().written(&error);
+                    tracing::debug!(%error, "client gone");
+                }
                 // The head is out: only the end of the connection can tell the client.
                 Some(error) => tracing::debug!(%error, "response broken off"),
                 None => tracing::debug!("client gone"),

@@ -51,7 +51,8 @@ impl HeadBench {
         let services = Services::from_iter([("app".into(), ServiceSnapshot { set, ..ServiceSnapshot::default() })]);
         let snapshot = Snapshot { rules: config.rules, routes: config.routes, services, ..Snapshot::empty() };
         let shared = Arc::new(ArcSwap::from_pointee(snapshot));
-        let worker = Worker::new(Limits::default(), Arc::default(), shared, Stats::new(1), 0, None, None);
+        let worker =
+            Worker::new(Limits::default(), Arc::default(), Arc::default(), shared, Stats::new(1), 0, None, None);
         let held = worker.snapshot();
         let forwarded = Forwarded::new(SocketAddr::from(([127, 0, 0, 1], 4321)), Scheme::Http);
         Self { worker, held, forwarded, out: Vec::new() }

@@ -24,7 +24,9 @@ impl Worker {
         tried: &[Arc<Endpoint>],
     ) -> Option<Chosen<'s>> {
         let known = snapshot.services.get(service)?;
-        let draw = self.draw(known.strategy, client);
+        // Whoever is asked instead of another does not take anybody's turn.
+        let turn = if tried.is_empty() { self.next_turn() } else { self.turn() };
+        let draw = self.draw(known.strategy, turn, client);
         let choice = decision.lane.choice(service).iter();
         let chosen = choose(&known.set, choice, known.strategy, draw, &snapshot.outliers, tried);
         let is_fallback = chosen.is_some_and(|chosen| chosen.is_fallback);
@@ -49,9 +51,9 @@ impl Worker {
     }
 
     /// What a pick depends on; the address of the client, for a strategy that keeps clients where they are.
-    fn draw(&self, strategy: Strategy, client: IpAddr) -> Draw {
+    fn draw(&self, strategy: Strategy, turn: usize, client: IpAddr) -> Draw {
         let key = (strategy == Strategy::Ring).then(|| key_of(client));
-        Draw { turn: self.next_turn(), random: fastrand::u64(..), now_ms: self.uptime_ms(), key }
+        Draw { turn, random: fastrand::u64(..), now_ms: self.uptime_ms(), key }
     }
 
     /// Takes in how a request to an instance went.

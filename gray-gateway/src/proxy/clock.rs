@@ -41,6 +41,11 @@ impl Clock {
         now
     }
 
+    #[cfg(test)]
+    pub(super) fn set(&self, now: u64) {
+        self.now.set(now);
+    }
+
     /// The tick by which `after` has passed for certain.
     pub(super) fn deadline(&self, after: u64) -> u64 {
         self.now().saturating_add(after).saturating_add(1)

@@ -10,9 +10,12 @@ use std::{
 use tokio::io::AsyncWrite;
 
 use super::{
+    after::{After, Draft},
     buffer::Received,
+    error::Failure,
     forwarded::Forwarded,
     http2::{self, Preface},
+    request::Envelope,
     socket::Socket,
     state::{Phase, State, Watch},
     worker::Worker,
@@ -61,7 +64,11 @@ impl Connection {
         let _watch = poll_fn(|cx| Poll::Ready(Watch::new(&self.worker, &self.state, cx))).await;
         loop {
             if self.received.len() <= self.partial && !self.receive().await {
-                return;
+                if !self.is_slow() || self.refuse(Failure::HeadTimeout).await != End::Linger {
+                    return;
+                }
+                self.close().await;
+                return self.linger().await;
             }
             self.state.received();
             if self.may_be_http2 {
@@ -89,6 +96,22 @@ impl Connection {
                 End::Gone => return,
             }
         }
+    }
+
+    /// Whether the client has begun a request and not gone on with it.
+    fn is_slow(&self) -> bool {
+        self.state.is(Phase::Head) && self.state.is_overdue() && !self.received.is_empty() && !self.may_be_http2
+    }
+
+    /// Answers what is no whole request.
+    async fn refuse(&mut self, failure: Failure<'static>) -> End {
+        let worker = Rc::clone(&self.worker);
+        let log = worker.access_log.is_some().then(|| Draft::new(self.forwarded.peer(), worker.buffers.lend_out()));
+        let mut after = After::new(&worker, &self.state, log);
+        if let Some(why) = failure.refusal() {
+            worker.stats().refused(why);
+        }
+        self.reply(&Envelope::UNREADABLE, failure.response(), &mut after).await
     }
 
     /// Whether what has arrived since cannot have completed the head: no line has ended. So a head that comes byte by

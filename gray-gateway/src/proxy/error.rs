@@ -4,15 +4,21 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
-use super::reply::Content;
+use super::{refusal::Refusal, reply::Content};
 
 /// Why a request is answered by us and not by an instance.
 #[derive(Debug)]
 pub(super) enum Failure<'r> {
     /// The request is ambiguous or unsafe; the text says in which way.
     BadRequest(&'static str),
+    /// The target is too long.
+    UriTooLong,
     /// The head has too many lines or bytes.
     HeadTooLarge,
+    /// The head did not arrive in time.
+    HeadTimeout,
+    /// The body is longer than the route takes.
+    BodyTooLarge,
     /// No route matches.
     NoRoute,
     /// The route's directory has no such file, or none that is served.
@@ -56,11 +62,13 @@ impl Failure<'_> {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::NoRoute | Self::NoFile | Self::NoInstance { hidden: true, .. } => StatusCode::NOT_FOUND,
             Self::NotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
-            Self::UploadTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::HeadTimeout | Self::UploadTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NoInstance { .. } | Self::Overloaded { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::BadGateway { .. } => StatusCode::BAD_GATEWAY,
@@ -68,10 +76,34 @@ impl Failure<'_> {
         }
     }
 
+    /// Whether nobody knows where the next request would begin, or whether it would come.
+    fn ends_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::BadRequest(_) | Self::UriTooLong | Self::HeadTooLarge | Self::HeadTimeout | Self::UploadTimeout
+        )
+    }
+
+    /// What it is counted as, if the client is turned away for what it does.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::BadRequest(_) => Some(Refusal::BadRequest),
+            Self::UriTooLong => Some(Refusal::UriTooLong),
+            Self::HeadTooLarge => Some(Refusal::HeadTooLarge),
+            Self::BodyTooLarge => Some(Refusal::BodyTooLarge),
+            Self::HeadTimeout => Some(Refusal::HeadTimeout),
+            Self::UploadTimeout => Some(Refusal::BodyTimeout),
+            _ => None,
+        }
+    }
+
     fn message(&self) -> String {
         match self {
             Self::BadRequest(reason) => format!("bad request: {reason}"),
             Self::HeadTooLarge => "the request head has too many lines or bytes".into(),
+            Self::UriTooLong => "the request target is too long".into(),
+            Self::HeadTimeout => "the request head did not arrive in time".into(),
+            Self::BodyTooLarge => "the request body is longer than it may be".into(),
             Self::NoRoute => "no route matches this request".into(),
             Self::NoFile => "no such file".into(),
             Self::NotAllowed => "only GET and HEAD are answered here".into(),
@@ -99,7 +131,7 @@ impl Failure<'_> {
             // Whoever comes again at once finds the same.
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        if matches!(self, Self::BadRequest(_) | Self::HeadTooLarge | Self::UploadTimeout) {
+        if self.ends_connection() {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response

@@ -22,7 +22,7 @@ use super::{
     files,
     held::Held,
     http1::{Decoder, Name, ParseError, ResponseHead, Skipped, read_request, read_response, room},
-    reply::{Content, write_all},
+    reply::Content,
     request::{Envelope, Reader, Reading, Request},
     response::{Framing, status_line},
     socket::Socket,
@@ -77,6 +77,9 @@ impl Connection {
             Failure::Overloaded { .. } => worker.stats().shed.add(),
             _ => {}
         }
+        if let Some(why) = failure.refusal() {
+            worker.stats().refused(why);
+        }
         tracing::debug!(?failure, "answered by the gateway");
         self.state.busy();
         self.reply(&envelope, failure.response(), &mut after).await
@@ -107,8 +110,10 @@ impl Connection {
             }
         };
         let in_chunks = matches!(envelope.body, Decoder::Chunked(_));
-        let mut upload = Transfer::new(out, envelope.body, in_chunks).kept(request.method.is_idempotent());
-        upload.gather(&mut self.received).map_err(|error| Failure::BadRequest(error.0))?;
+        let mut upload = Transfer::new(out, envelope.body, in_chunks)
+            .kept(request.method.is_idempotent())
+            .limited(request.route.filters.max_body);
+        upload.gather(&mut self.received).map_err(unacceptable)?;
         let to = (service, fixed);
         let ended = self.call(snapshot, envelope, request, to, &mut upload, after).await;
         // What was taken of the body is not there any more, whoever answers.
@@ -238,6 +243,7 @@ impl Connection {
         Patience {
             connect: request.route.connect_timeout.unwrap_or(limits.connect_timeout),
             response_ticks: ticks(request.route.response_timeout.unwrap_or(limits.response_timeout)),
+            is_stream: request.route.is_stream(),
             expects_continue: envelope.expects_continue,
         }
     }
@@ -258,7 +264,7 @@ impl Connection {
                 Answer::Interim(length, shown) => {
                     upstream.received.consume(length);
                     if let Some(shown) = shown {
-                        write_all(&mut self.socket, &shown).await.map_err(|_| SendError::ClientGone)?;
+                        self.write(&shown).await.map_err(|_| SendError::ClientGone)?;
                     }
                     if upstream.received.is_empty() {
                         self.await_bytes(upstream, upload).await?;
@@ -270,7 +276,10 @@ impl Connection {
                     let mut download = Transfer::new(out, framing.body, framing.in_chunks);
                     if !framing.switched {
                         let gathered = download.gather(&mut upstream.received);
-                        gathered.map_err(|error| SendError::Malformed(error.0))?;
+                        gathered.map_err(|error| match error {
+                            Broken::Framing(error) => SendError::Malformed(error.0),
+                            _ => SendError::Malformed("a body that cannot be passed on"),
+                        })?;
                     }
                     return Ok((status, framing, download));
                 }
@@ -331,7 +340,7 @@ impl Connection {
             SendError::Unusable => Failure::BadGateway { service },
             SendError::GaveUp(GaveUp::Response) => Failure::ResponseTimeout { service },
             SendError::GaveUp(GaveUp::Upload) => Failure::UploadTimeout,
-            SendError::Client(Broken::Framing(error)) => Failure::BadRequest(error.0),
+            SendError::Client(error @ (Broken::Framing(_) | Broken::TooLong)) => unacceptable(error),
             SendError::Client(_) | SendError::ClientGone => return Ok(End::Gone),
         };
         Err(failure)
@@ -362,6 +371,15 @@ impl Connection {
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }
         Ok(response)
+    }
+}
+
+/// What is wrong with a request's body.
+fn unacceptable<'s>(error: Broken) -> Failure<'s> {
+    match error {
+        Broken::TooLong => Failure::BodyTooLarge,
+        Broken::Framing(error) => Failure::BadRequest(error.0),
+        Broken::Source(_) | Broken::Sink(_) => Failure::BadRequest("the body breaks off"),
     }
 }
 

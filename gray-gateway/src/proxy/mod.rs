@@ -6,10 +6,10 @@
 //! |---|---|
 //! | `workers`, `stage` | start, drain |
 //! | `listen` | sockets: bound, or handed over |
-//! | `accept` | accept, hand over to a worker with fewer connections |
+//! | `accept`, `admission` | accept, hand over to a worker with fewer connections; refuse |
 //! | `worker` | what one thread owns |
 //! | `held` | its hold on the snapshot, how decisions look on the wire |
-//! | `connection`, `state` | one client connection, its time limits |
+//! | `connection`, `state`, `pace` | one client connection, its time limits |
 //! | `request` | a request's way, from bytes to bytes: the part that waits for nothing |
 //! | `check`, `path` | what is refused before anything else looks at it |
 //! | `forwarded` | where it came from |
@@ -25,11 +25,13 @@
 //! | `socket`, `buffer` | streams and memory |
 //! | `files` | answers out of a directory |
 //! | `error`, `reply` | answers of our own |
+//! | `limits`, `refusal` | what clients may use, what happens beyond that |
 //! | `access_log` | one line per request, off the request path |
 //! | `sample` | what is kept of requests for replays |
 
 mod accept;
 mod access_log;
+mod admission;
 mod after;
 mod attempt;
 mod bench;
@@ -45,9 +47,12 @@ mod forwarded;
 mod held;
 mod http1;
 mod http2;
+mod limits;
 mod listen;
+mod pace;
 mod path;
 mod pool;
+mod refusal;
 mod reply;
 mod request;
 mod response;
@@ -62,15 +67,17 @@ mod upstream;
 mod worker;
 mod workers;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 pub use access_log::{AccessLogError, AccessLogFormat, AccessLogOptions};
 #[doc(hidden)] // For the benchmarks.
 pub use access_log::{End, Entry, LineWriter};
 #[doc(hidden)]
 pub use bench::HeadBench;
+pub use limits::Limits;
 pub(crate) use listen::is_at;
 pub use listen::{ListenError, Sockets};
+pub use refusal::Refusal;
 pub use stats::{Pick, Stats, StatsSnapshot, Tally};
 pub use workers::{Workers, start, start_on};
 
@@ -118,44 +125,4 @@ pub struct TlsListener {
     pub bind: SocketAddr,
     /// The certificate.
     pub tls: Arc<ServerTls>,
-}
-
-/// What a client, an upstream or a connection may use at most. Times are kept to within 0.2 s.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Header lines per request, at most 128; more is answered 431.
-    pub max_headers: usize,
-    /// Bytes of request line and headers, at least 8 KiB; more is answered 431.
-    pub max_head_bytes: usize,
-    /// From a request's first byte to the end of its headers, and for a TLS handshake; then the connection is closed.
-    pub head_timeout: Duration,
-    /// Between two requests of one connection; then it is closed.
-    pub idle_timeout: Duration,
-    /// To connect to an instance, TLS handshake included, per attempt, unless the route says otherwise.
-    pub connect_timeout: Duration,
-    /// From the end of the request, or the last part of its body, to the head of the response, unless the route says
-    /// otherwise.
-    pub response_timeout: Duration,
-    /// How long an unused upstream connection is kept.
-    pub pool_idle_timeout: Duration,
-    /// Unused upstream connections kept per instance and worker.
-    pub pool_idle_per_endpoint: usize,
-    /// Instances tried until one accepts a connection.
-    pub connect_attempts: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_headers: 100,
-            max_head_bytes: 64 * 1024,
-            head_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(75),
-            connect_timeout: Duration::from_secs(2),
-            response_timeout: Duration::from_secs(30),
-            pool_idle_timeout: Duration::from_secs(60),
-            pool_idle_per_endpoint: 256,
-            connect_attempts: 3,
-        }
-    }
 }

@@ -101,14 +101,14 @@ impl Connection {
             Some(Content::Fixed(bytes)) => out.extend_from_slice(&bytes),
             Some(Content::File(body)) => file = Some(body),
         }
-        write_all(&mut self.socket, &out).await?;
+        self.write(&out).await?;
         self.worker.buffers.take_back_out(out);
         let Some(mut file) = file else { return Ok(()) };
         let mut sent = 0;
         while let Some(frame) = poll_fn(|cx| Pin::new(&mut file).poll_frame(cx)).await {
             let frame = frame.inspect_err(|error| tracing::warn!(%error, "file broken off"))?;
             if let Ok(bytes) = frame.into_data() {
-                write_all(&mut self.socket, &bytes).await?;
+                self.write(&bytes).await?;
                 sent += bytes.len() as u64;
             }
         }
@@ -117,6 +117,22 @@ impl Connection {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(())
+    }
+
+    /// Writes everything to the client, if it takes it in time.
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Self { socket, state, worker, .. } = self;
+        let mut rest = bytes;
+        poll_fn(|cx| {
+            let written = poll_write_all(cx, socket, &mut rest);
+            if state.writing((bytes.len() - rest.len()) as u64, written.is_pending()) {
+                socket.forget();
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            written
+        })
+        .await
+        .inspect_err(|error| worker.stats().written(error))
     }
 
     /// Passes over a body that is there already; false when it is not all there.
@@ -132,7 +148,7 @@ impl Connection {
     }
 }
 
-/// Writes everything.
+/// Writes everything, however long it takes.
 pub(super) async fn write_all(socket: &mut Socket, mut bytes: &[u8]) -> io::Result<()> {
     poll_fn(|cx| poll_write_all(cx, socket, &mut bytes)).await
 }

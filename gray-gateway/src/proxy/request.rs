@@ -114,11 +114,17 @@ impl Reader<'_> {
         }
         let request = match request {
             Ok(request) => request,
+            Err(ParseError::Partial) if memchr::memchr(b'\n', bytes).is_none() => {
+                return Reading::Unreadable(Failure::UriTooLong);
+            }
             Err(ParseError::Partial | ParseError::TooMany) => return Reading::Unreadable(Failure::HeadTooLarge),
             Err(ParseError::Malformed(reason)) => return Reading::Unreadable(Failure::BadRequest(reason)),
         };
         if let Some(log) = log {
             log.read(&request);
+        }
+        if request.target.len() > limits.max_target_bytes {
+            return Reading::Unreadable(Failure::UriTooLong);
         }
         if request.head.bytes.len() > limits.max_head_bytes {
             return Reading::Unreadable(Failure::HeadTooLarge);
@@ -165,6 +171,11 @@ impl Reader<'_> {
         });
         let no_route = if snapshot.is_empty() { Failure::NotReady } else { Failure::NoRoute };
         let route: &Route = route.ok_or(no_route)?;
+        if let (Some(max), Decoder::Length(length)) = (route.filters.max_body, checked.body)
+            && length > max
+        {
+            return Err(Failure::BodyTooLarge);
+        }
 
         let client_ip = client_address(peer, fields, &snapshot.trusted_hops);
         let facts = ClientFacts {

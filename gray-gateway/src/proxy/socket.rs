@@ -60,6 +60,21 @@ impl Socket {
     }
 }
 
+impl Socket {
+    /// Has the kernel forget what it has not sent when this is dropped: nobody takes it.
+    pub(super) fn forget(&self) {
+        let stream = match self {
+            Self::Tcp(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+            // Its other end sees the end of it.
+            Self::Pipe(_) => return,
+        };
+        if let Err(error) = stream.set_zero_linger() {
+            tracing::debug!(%error, "cannot reset a connection");
+        }
+    }
+}
+
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {

@@ -1,12 +1,17 @@
 //! Counters, one padded slot per worker; added up when somebody asks.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use gray_common::GrayStatus;
 use http::StatusCode;
+
+use super::refusal::Refusal;
 
 /// The counters of all workers.
 #[derive(Clone, Debug)]
@@ -14,13 +19,14 @@ pub struct Stats {
     workers: Arc<[WorkerStats]>,
 }
 
-/// One worker's counters. Only that worker writes them (`log_failed`: the access log's thread), so an increment is a load and a store; two cache lines of
+/// One worker's counters. Only that worker writes them (`log_failed`: the access log's thread), so an increment is a load and a store; cache lines of
 /// its own, so that workers do not slow each other down.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(super) struct WorkerStats {
     responses: [Counter; 5],
     decisions: [Counter; 3],
+    refused: [Counter; Refusal::ALL.len()],
     pub(super) fallbacks: Counter,
     pub(super) no_instance: Counter,
     pub(super) no_route: Counter,
@@ -62,6 +68,18 @@ impl WorkerStats {
     pub(super) fn responded(&self, status: StatusCode) {
         let class = usize::from(status.as_u16() / 100).clamp(1, 5);
         self.responses[class - 1].add();
+    }
+
+    /// Somebody was turned away.
+    pub(super) fn refused(&self, why: Refusal) {
+        self.refused[why as usize].add();
+    }
+
+    /// Writing to a client has failed: whether we or the kernel had waited long enough.
+    pub(super) fn written(&self, error: &io::Error) {
+        if error.kind() == io::ErrorKind::TimedOut {
+            self.refused(Refusal::WriteTimeout);
+        }
     }
 
     /// Open client connections.
@@ -170,12 +188,19 @@ pub struct StatsSnapshot {
     pub log_dropped: u64,
     /// Lines of the access log that could not be written.
     pub log_failed: u64,
+    /// Requests and connections turned away, in the order of [`Refusal::ALL`].
+    pub refused: [u64; Refusal::ALL.len()],
 }
 
 impl StatsSnapshot {
     /// All responses.
     pub fn requests(&self) -> u64 {
         self.responses.iter().sum()
+    }
+
+    /// What was turned away for this reason.
+    pub fn refused(&self, why: Refusal) -> u64 {
+        self.refused[why as usize]
     }
 }
 
@@ -200,6 +225,11 @@ impl Stats {
         self.workers.iter().map(WorkerStats::open).collect()
     }
 
+    /// Open client connections of all workers.
+    pub(super) fn open(&self) -> u64 {
+        self.workers.iter().map(WorkerStats::open).sum()
+    }
+
     /// Adds up the workers' counters.
     pub fn snapshot(&self) -> StatsSnapshot {
         let sum = |read: &dyn Fn(&WorkerStats) -> &Counter| {
@@ -221,6 +251,7 @@ impl Stats {
             unrecorded: sum(&|w| &w.unrecorded),
             log_dropped: sum(&|w| &w.log_dropped),
             log_failed: sum(&|w| &w.log_failed),
+            refused: std::array::from_fn(|why| sum(&|w| &w.refused[why])),
             // `ended` first: a request that ends in between must not make the difference negative.
             in_flight: difference(sum(&|w| &w.ended), || sum(&|w| &w.began)),
             connections: difference(sum(&|w| &w.disconnections), || sum(&|w| &w.connections)),

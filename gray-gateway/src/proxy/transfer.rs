@@ -30,6 +30,9 @@ pub(super) enum Broken {
     /// The side that sends has gone.
     #[error("the sender is gone: {0}")]
     Source(io::Error),
+    /// It sends more than it may.
+    #[error("the body is too long")]
+    TooLong,
     /// What it sends is not framed well.
     #[error("{0}")]
     Framing(#[from] FramingError),
@@ -52,6 +55,8 @@ pub(super) struct Transfer {
     /// Bytes of the body taken so far, framing included.
     pub(super) taken: u64,
     head_len: u64,
+    /// Bytes of the body that may be taken.
+    limit: u64,
     /// What is there of the body is no whole piece.
     starved: bool,
     /// Everything was handed over.
@@ -74,6 +79,7 @@ impl Transfer {
             sent: 0,
             taken: 0,
             head_len,
+            limit: u64::MAX,
             starved: false,
             flushed: false,
             is_whole: true,
@@ -86,8 +92,13 @@ impl Transfer {
         Self { keeps, ..self }
     }
 
+    /// With a body of so many bytes at most, framing included.
+    pub(super) fn limited(self, limit: Option<u64>) -> Self {
+        Self { limit: limit.unwrap_or(u64::MAX), ..self }
+    }
+
     /// Puts what there is of the body behind the head, so that they go together.
-    pub(super) fn gather(&mut self, received: &mut Received) -> Result<(), FramingError> {
+    pub(super) fn gather(&mut self, received: &mut Received) -> Result<(), Broken> {
         if received.is_empty() || self.decoder.is_done() {
             return Ok(());
         }
@@ -96,7 +107,7 @@ impl Transfer {
         self.starved = taken < received.len();
         self.taken += taken as u64;
         received.consume(taken);
-        Ok(())
+        if self.taken > self.limit { Err(Broken::TooLong) } else { Ok(()) }
     }
 
     /// Length of the head.
@@ -107,6 +118,11 @@ impl Transfer {
     /// Whether everything was read and written.
     pub(super) fn is_done(&self) -> bool {
         self.flushed
+    }
+
+    /// Whether it is the receiver that holds it up, after a [`poll`](Self::poll) that did not end.
+    pub(super) fn waits_for_receiver(&self, received: &Received) -> bool {
+        self.written < self.out.len() || self.decoder.is_done() || !(received.is_empty() || self.starved)
     }
 
     /// Whether the body was read to its end.

@@ -1,18 +1,42 @@
 //! Websockets: after a 101 the two connections are joined, byte by byte.
 
+use std::{
+    future::{Future, poll_fn},
+    io,
+    pin::pin,
+    rc::Rc,
+    task::Poll,
+};
+
+use tokio::io::copy_bidirectional;
+
 use super::{after::After, attempt::Upstream, connection::Connection, reply::write_all};
 
 /// Joins the two, until either side has closed. Notes how much has passed, if both have closed in order.
 pub(super) async fn join(client: &mut Connection, mut upstream: Upstream, after: &mut After<'_>) {
-    let buffers = &client.worker.buffers;
+    let worker = Rc::clone(&client.worker);
+    let buffers = &worker.buffers;
     // What was sent right behind the heads.
     let early = (client.received.len() as u64, upstream.received.len() as u64);
     let sent = write_all(&mut upstream.socket, client.received.bytes()).await;
-    let received = write_all(&mut client.socket, upstream.received.bytes()).await;
+    let received = client.write(upstream.received.bytes()).await;
     client.received.release(buffers);
     upstream.received.release(buffers);
     let joined = match sent.and(received) {
-        Ok(()) => tokio::io::copy_bidirectional(&mut client.socket, &mut upstream.socket).await,
+        Ok(()) => {
+            let state = Rc::clone(&client.state);
+            let mut joined = pin!(copy_bidirectional(&mut client.socket, &mut upstream.socket));
+            state.tunneling();
+            poll_fn(|cx| {
+                // Only the clock wakes us when the deadline has passed; everything else is something on a socket.
+                if state.is_overdue() {
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+                state.tunneling();
+                joined.as_mut().poll(cx)
+            })
+            .await
+        }
         Err(error) => Err(error),
     };
     match joined {

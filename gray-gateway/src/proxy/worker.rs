@@ -21,15 +21,17 @@ use tokio_rustls::{TlsAcceptor, TlsStream};
 use super::{
     Limits,
     access_log::{AccessLog, Entry},
+    admission::{Admission, Clients, Guest},
     buffer::Buffers,
-    clock::{Clock, TICK, ticks},
+    clock::{Clock, TICK},
     connection::{self, Connection},
     forwarded::Forwarded,
     held::Held,
     pool::Pool,
+    refusal::Refusal,
     sample::{HandedOver, Sampler},
     socket::Socket,
-    state::State,
+    state::{State, Times},
     stats::{Stats, WorkerStats},
 };
 use crate::{record::RecordSender, scheme::Scheme, snapshot::Snapshot, tls::UpstreamTls};
@@ -42,6 +44,8 @@ const WARN_TICKS: u64 = 10;
 const MAX_WARNED: usize = 1024;
 
 type Shared = Arc<ArcSwap<Snapshot>>;
+/// A connection that may come; one that is turned away; or one that is gone.
+type Welcome = Result<(TcpStream, Rc<State>, Open), Option<(TcpStream, Refusal)>>;
 
 /// One thread's belongings. Never shared between threads.
 pub(super) struct Worker {
@@ -50,7 +54,9 @@ pub(super) struct Worker {
     pub(super) buffers: Buffers,
     /// `None`: requests are not logged, and nothing that is only logged needs to be found out.
     pub(super) access_log: Option<AccessLog>,
+    pub(super) admission: Admission,
     clock: Rc<Clock>,
+    pub(super) times: Rc<Times>,
     /// The `Date` line, as of a tick.
     date: RefCell<(u64, String)>,
     stats: Stats,
@@ -73,8 +79,10 @@ pub(super) struct Worker {
 }
 
 impl Worker {
+    #[expect(clippy::too_many_arguments, reason = "called once")]
     pub(super) fn new(
         limits: Limits,
+        clients: Arc<Clients>,
         tls: Arc<UpstreamTls>,
         shared: Shared,
         stats: Stats,
@@ -88,8 +96,10 @@ impl Worker {
         Self {
             pool: Pool::new(&limits, tls, Rc::clone(&clock)),
             buffers: Buffers::default(),
+            times: Rc::new(Times::new(&limits)),
             limits,
             access_log,
+            admission: Admission::new(clients),
             clock,
             date: RefCell::default(),
             stats,
@@ -111,7 +121,15 @@ impl Worker {
 
     /// Serves an accepted connection on this thread.
     pub(super) fn accept(self: &Rc<Self>, socket: TcpStream, peer: SocketAddr) {
-        let Some((state, open)) = self.welcome(&socket) else { return };
+        let (socket, state, open) = match self.welcome(socket, peer) {
+            Ok(welcome) => welcome,
+            Err(turned_away) => {
+                if let Some((socket, why)) = turned_away {
+                    self.turn_away(socket, why, true);
+                }
+                return;
+            }
+        };
         let connection = self.connection(Socket::Tcp(socket), Forwarded::new(peer, Scheme::Http), state);
         tokio::task::spawn_local(async move {
             connection.run().await;
@@ -121,7 +139,15 @@ impl Worker {
 
     /// The same after a TLS handshake.
     pub(super) fn accept_tls(self: &Rc<Self>, socket: TcpStream, peer: SocketAddr, tls: &TlsAcceptor) {
-        let Some((state, open)) = self.welcome(&socket) else { return };
+        let (socket, state, open) = match self.welcome(socket, peer) {
+            Ok(welcome) => welcome,
+            Err(turned_away) => {
+                if let Some((socket, why)) = turned_away {
+                    self.turn_away(socket, why, false);
+                }
+                return;
+            }
+        };
         let (worker, handshake) = (Rc::clone(self), tls.accept(socket));
         tokio::task::spawn_local(async move {
             match connection::secure(handshake, &state, &worker).await {
@@ -138,26 +164,30 @@ impl Worker {
 
     /// The same for what HTTP/2 makes of its streams; its connection is counted already.
     pub(super) fn accept_pipe(self: &Rc<Self>, socket: Socket, forwarded: Forwarded) {
-        let connection = self.connection(socket, forwarded, self.state());
+        let connection = self.connection(socket, forwarded, self.state(true));
         tokio::task::spawn_local(connection.run());
     }
 
-    /// From here on the connection is counted.
-    fn welcome(self: &Rc<Self>, socket: &TcpStream) -> Option<(Rc<State>, Open)> {
+    /// From here on the connection is counted; or why it is not.
+    fn welcome(self: &Rc<Self>, socket: TcpStream, peer: SocketAddr) -> Welcome {
+        let guest = match self.admit(peer.ip()) {
+            Ok(guest) => guest,
+            Err(why) => return Err(Some((socket, why))),
+        };
         if let Err(error) = socket.set_nodelay(true) {
             // The client is gone already.
             tracing::debug!(%error, "connection dropped");
-            return None;
+            return Err(None);
         }
+        self.limit_silence(&socket);
         if self.open.get() == 0 {
             self.clock.advance();
         }
-        Some((self.state(), Open::new(Rc::clone(self))))
+        Ok((socket, self.state(false), Open::new(Rc::clone(self), guest)))
     }
 
-    fn state(&self) -> Rc<State> {
-        let (head, idle) = (ticks(self.limits.head_timeout), ticks(self.limits.idle_timeout));
-        Rc::new(State::new(Rc::clone(&self.clock), head, idle))
+    fn state(&self, is_pipe: bool) -> Rc<State> {
+        Rc::new(State::new(Rc::clone(&self.clock), Rc::clone(&self.times), is_pipe))
     }
 
     fn connection(self: &Rc<Self>, socket: Socket, forwarded: Forwarded, state: Rc<State>) -> Connection {
@@ -222,6 +252,11 @@ impl Worker {
         }
     }
 
+    /// The last turn that was taken.
+    pub(super) fn turn(&self) -> usize {
+        self.turn.get()
+    }
+
     /// Grows by one each time.
     pub(super) fn next_turn(&self) -> usize {
         let turn = self.turn.get().wrapping_add(1);
@@ -279,6 +314,29 @@ impl Worker {
     /// Whether every answer is the last one of its connection.
     pub(super) fn is_leaving(&self) -> bool {
         self.leaving.get()
+    }
+
+    /// Ends the wait of those that have waited longest for a request; returns how many those are.
+    pub(super) fn evict(&self, count: usize) -> usize {
+        let connections = self.connections.borrow();
+        let mut idle: Vec<_> =
+            connections.iter().filter_map(|(id, (state, _))| Some((state.idle_until()?, *id))).collect();
+        let count = count.min(idle.len());
+        if count > 0 {
+            idle.select_nth_unstable(count - 1);
+        }
+        for (_, id) in &idle[..count] {
+            if let Some((state, waker)) = connections.get(id) {
+                state.evict();
+                waker.wake_by_ref();
+            }
+        }
+        count
+    }
+
+    /// Open connections of all workers.
+    pub(super) fn connections_of_all(&self) -> u64 {
+        self.stats.open()
     }
 
     /// Whether connections without a request are closed.
@@ -359,16 +417,18 @@ fn date_line() -> String {
 /// A connection or tunnel that is open; a drain waits for it.
 pub(super) struct Open {
     worker: Rc<Worker>,
+    /// Counts it for its client.
+    _guest: Option<Guest>,
 }
 
 impl Open {
-    pub(super) fn new(worker: Rc<Worker>) -> Self {
+    pub(super) fn new(worker: Rc<Worker>, guest: Option<Guest>) -> Self {
         worker.open.set(worker.open.get() + 1);
         worker.stats().connections.add();
         if worker.open.get() == 1 {
             worker.changed.notify_waiters();
         }
-        Self { worker }
+        Self { worker, _guest: guest }
     }
 }
 

@@ -20,6 +20,7 @@ use super::{
     ProxyOptions,
     accept::{self, Listeners, Peers},
     access_log,
+    admission::Clients,
     listen::{self, Sockets},
     stage::{Stage, Stages},
     stats::Stats,
@@ -85,6 +86,7 @@ pub fn start_on(
         })?;
         (access_logs, logged) = (halves.into_iter(), Some(has_ended));
     }
+    let clients = Arc::new(Clients::default());
     let (stage, stages) = watch::channel(Stage::Waiting);
     let stages = Stages::new(stages);
     let (report, reports) = mpsc::channel();
@@ -93,7 +95,7 @@ pub fn start_on(
         let listeners = Listeners { plain, tls: acceptor.clone().map(|acceptor| (tls, acceptor)) };
         let (end, has_ended) = oneshot::channel();
         let (limits, snapshot, stats) = (options.limits.clone(), Arc::clone(&snapshot), stats.clone());
-        let (records, access_log) = (options.records.clone(), access_logs.next());
+        let (records, access_log, clients) = (options.records.clone(), access_logs.next(), Arc::clone(&clients));
         let (upstream_tls, stages, report) = (Arc::clone(&options.upstream_tls), stages.clone(), report.clone());
         thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
             let ready = runtime(listeners);
@@ -104,7 +106,8 @@ pub fn start_on(
             // Nobody listens when `start` failed on another worker; then we end by `stages`.
             let _told = report.send(outcome);
             if let Some((runtime, listeners)) = ready {
-                let worker = Rc::new(Worker::new(limits, upstream_tls, snapshot, stats, index, records, access_log));
+                let worker = Worker::new(limits, clients, upstream_tls, snapshot, stats, index, records, access_log);
+                let worker = Rc::new(worker);
                 let cut_off = runtime.block_on(run(Rc::clone(&worker), listeners, peers, stages));
                 // Takes every task along, and with it the rest of the connections.
                 drop(runtime);

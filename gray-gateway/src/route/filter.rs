@@ -12,7 +12,7 @@ use super::{
     text::{anywhere, quoted, suggestion},
 };
 
-const KNOWN: [&str; 7] = [
+const KNOWN: [&str; 8] = [
     "StripPrefix",
     "RewritePath",
     "AddRequestHeader",
@@ -20,6 +20,7 @@ const KNOWN: [&str; 7] = [
     "AddResponseHeader",
     "PreserveHostHeader",
     "Retry",
+    "RequestSize",
 ];
 
 /// Fields whose meaning belongs to the connection or the message, so that only the proxy itself may touch them.
@@ -46,6 +47,8 @@ pub struct Filters {
     pub preserve_host: bool,
     /// Which answers are not the last word.
     pub retry: Option<Retry>,
+    /// Longest body of a request, in bytes.
+    pub max_body: Option<u64>,
     path: Vec<PathStep>,
     removed: Vec<HeaderName>,
     added: Vec<(HeaderName, HeaderValue)>,
@@ -156,6 +159,7 @@ fn rewrite<'p>(path: &'p str, regex: &Regex, replacement: &[Piece]) -> Cow<'p, s
 pub(super) enum Filter {
     PreserveHost,
     Retry(Retry),
+    MaxBody(u64),
     Path(Step),
     Request(HeaderChange),
     Response(HeaderName, HeaderValue),
@@ -174,6 +178,7 @@ impl Extend<Filter> for Filters {
             match filter {
                 Filter::PreserveHost => self.preserve_host = true,
                 Filter::Retry(retry) => self.retry = Some(retry),
+                Filter::MaxBody(max) => self.max_body = Some(max),
                 Filter::Path(Step(step)) => self.path.push(step),
                 Filter::Request(HeaderChange(HeaderStep::Add(name, value))) => self.added.push((name, value)),
                 Filter::Request(HeaderChange(HeaderStep::Remove(name))) => {
@@ -188,6 +193,11 @@ impl Extend<Filter> for Filters {
 }
 
 impl Filter {
+    /// What it says about bodies of requests.
+    pub(super) fn max_body(&self) -> Option<u64> {
+        if let Self::MaxBody(max) = self { Some(*max) } else { None }
+    }
+
     /// Reads one filter; what is wrong with it is reported.
     pub(super) fn read(item: &Item<'_>) -> Option<Self> {
         let definition = Definition::parse(item, "filter")?;
@@ -219,6 +229,10 @@ impl Filter {
                 Some(Self::Response(name, value))
             }
             "Retry" => Retry::read(definition).map(Self::Retry),
+            "RequestSize" => {
+                let [max] = definition.bind([("maxSize", &["size"])], 1)?;
+                Some(Self::MaxBody(max?.convert(data_size)?))
+            }
             "PreserveHostHeader" => definition.bind([], 0).map(|[]| Self::PreserveHost),
             name => {
                 let (known, hint) = (KNOWN.join(", "), suggestion(name, KNOWN));
@@ -227,6 +241,21 @@ impl Filter {
             }
         }
     }
+}
+
+/// Spring's `DataSize`: `5MB`, `500KB`, a bare number is bytes. Multiples of 1024.
+fn data_size(text: &str) -> Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let scale = match unit.trim().to_ascii_uppercase().as_str() {
+        "" | "B" => Some(0),
+        "KB" => Some(10),
+        "MB" => Some(20),
+        "GB" => Some(30),
+        _ => None,
+    };
+    let size = number.parse::<u64>().ok().zip(scale).and_then(|(number, scale)| number.checked_mul(1 << scale));
+    size.ok_or_else(|| format!("expected a size such as 5MB, 500KB or 1000 (bytes), found {}", quoted(text)))
 }
 
 fn field([name, value]: [Option<Value<'_>>; 2]) -> Option<(HeaderName, HeaderValue)> {

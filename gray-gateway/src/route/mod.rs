@@ -171,6 +171,12 @@ impl Route {
         self.lanes.iter().find(|(name, _)| **name == *lane).map_or(&self.target, |(_, target)| target)
     }
 
+    /// Whether bodies of requests may be streams that rest for as long as a response may take: what
+    /// goes to instances over HTTP/2 (gRPC).
+    pub fn is_stream(&self) -> bool {
+        self.protocol == Protocol::Http2
+    }
+
     /// Everybody who may answer.
     pub fn targets(&self) -> impl Iterator<Item = &Target> {
         self.lanes.iter().map(|(_, target)| target).chain([&self.target])

@@ -133,8 +133,11 @@ impl Shared {
         let (predicates, filters): (Option<Vec<_>>, Option<Vec<_>>) =
             (predicates.into_iter().collect(), filters.into_iter().collect());
         let ((scheme, upstream), predicates, own) = (upstream?, predicates?, filters?);
+        let own_limit = own.iter().rev().find_map(Filter::max_body);
         let mut filters = Filters::default();
         filters.extend(interleaved(&self.filters, own));
+        // A common limit is for those that have none of their own.
+        filters.max_body = own_limit.or(filters.max_body);
         let target = Target { scheme, upstream };
         let Metadata { connect_timeout, response_timeout, max_in_flight, protocol, files } = metadata;
         let route = Route {

@@ -177,7 +177,7 @@ async fn answers_that_the_route_tries_again_go_to_another_instance_of_the_same_v
     let sick = Backend::answering("HTTP/1.1 503 No\r\nContent-Length: 4\r\n\r\nsick").await;
     let (good, other) = (Backend::named("good").await, Backend::named("other").await);
     let text = "spring.cloud.gateway.routes: [{ id: app, uri: 'lb://app', predicates: ['Path=/**'], filters: ['Retry=2'] }]\n\
-                kerwin.tool.gray: { load: true, outlier: { consecutiveFailures: 0 }, version: { prodVersion: V1, grayVersion: V2 } }\n";
+                kerwin.tool.gray: { load: true, outlier: { consecutiveFailures: 0 }, version: { prodVersion: V1, grayVersion: V2 }, gateway: { enabled: true } }\n";
     let instances = [sick.instance("V1"), good.instance("V1"), other.instance("V2")];
     let gateway = Setup { workers: 1, ..Setup::with_documents(text, &instances) }.start();
     for _ in 0..10 {
@@ -229,7 +229,7 @@ async fn too_many_in_flight_are_turned_away_at_once() {
         })
     };
     let held = [ask("/slow"), ask("/slow")];
-    until("two in flight", || gateway.stats.snapshot().in_flight == 2).await;
+    until("two in flight", || backend.connections() == 2).await;
     let mut client = gateway.client().await;
     for _ in 0..2 {
         client.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await;
@@ -238,7 +238,7 @@ async fn too_many_in_flight_are_turned_away_at_once() {
         assert!(refused.body.contains("route slow"), "{}", refused.body);
     }
     let third = ask("/other");
-    until("three in flight", || gateway.stats.snapshot().in_flight == 3).await;
+    until("three in flight", || backend.connections() == 3).await;
     assert_eq!(ask("/other").await.expect("answered").status, 503);
     release.send_replace(true);
     for held in held.into_iter().chain([third]) {

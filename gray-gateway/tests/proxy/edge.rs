@@ -99,6 +99,7 @@ async fn a_slow_head_and_an_idle_connection_are_closed() {
     idle.send("GET /api/x HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(idle.response().await.status, 200);
     assert!(silent.is_closed().await);
+    assert_eq!(slow.response().await.status, 408);
     assert!(slow.is_closed().await);
     assert!(idle.is_closed().await);
 }

@@ -12,6 +12,8 @@ mod http1;
 mod lane_targets;
 mod lanes;
 mod life;
+mod limits;
+mod slow;
 mod spread;
 mod support;
 mod tls;

@@ -9,6 +9,8 @@
 //! ```
 
 mod client;
+mod downloads;
+mod frames;
 mod message;
 mod server;
 mod translate;

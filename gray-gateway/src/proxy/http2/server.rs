@@ -6,7 +6,7 @@ use std::{
     io::{self, IoSlice},
     pin::{Pin, pin},
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -20,20 +20,24 @@ use tokio::{
 };
 
 use super::{
-    super::{Limits, connection::Connection, forwarded::Forwarded, state::State, worker::Worker},
+    super::{Limits, connection::Connection, forwarded::Forwarded, refusal::Refusal, state::State, worker::Worker},
     Local,
+    downloads::{Downloads, Waiting},
+    frames::Meter,
     message::{Pipe, Reader, Unwritten, Writer},
     translate::{self, Answer},
 };
 
 /// Requests of one client at the same time.
-const MAX_STREAMS: u32 = 128;
+pub(super) const MAX_STREAMS: u32 = 128;
 /// What a client may send of one body before an instance takes it.
 const STREAM_WINDOW: u32 = 256 * 1024;
 /// The same for all bodies of a client.
 const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
 /// What may wait of one response for the client.
 const MAX_WAITING: usize = 128 * 1024;
+/// Mistakes of a client that are answered by resetting a stream.
+const MAX_MISTAKES: usize = 100;
 /// Pipes kept for the next streams of a connection.
 const MAX_IDLE: usize = 32;
 
@@ -44,7 +48,9 @@ fn builder(limits: &Limits) -> Builder<Local> {
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(MAX_WAITING)
-        .max_header_list_size(u32::try_from(limits.max_head_bytes).unwrap_or(u32::MAX))
+        .max_local_error_reset_streams(MAX_MISTAKES)
+        // The engine refuses what is too long for it; only what is far beyond that is left to hyper.
+        .max_header_list_size(u32::try_from(limits.max_head_bytes.saturating_mul(2)).unwrap_or(u32::MAX))
         // The engine has one.
         .auto_date_header(false);
     builder
@@ -60,17 +66,30 @@ pub(in crate::proxy) async fn serve(client: Connection) {
         state: Rc::clone(&state),
         forwarded: client.forwarded.clone(),
         active: Cell::new(0),
+        frames: RefCell::new(Meter::new(worker.now())),
+        downloads: Downloads::default(),
+        is_cut: Cell::new(false),
         is_ending: Cell::new(false),
         idle: RefCell::default(),
     });
-    let serving = Rc::clone(&streams);
+    let (serving, counting) = (Rc::clone(&streams), Rc::clone(&streams));
     let service = service_fn(move |request| serving.serve(request));
-    let mut served = pin!(builder(&worker.limits).serve_connection(TokioIo::new(Rewound(client)), service));
-    state.responded();
+    let mut served =
+        pin!(builder(&worker.limits).serve_connection(TokioIo::new(Rewound { client, streams: counting }), service));
+    // No time to rest before the first request.
+    state.secured();
     let ended = poll_fn(|cx| {
         loop {
             if let Poll::Ready(ended) = served.as_mut().poll(cx) {
                 return Poll::Ready(Some(ended));
+            }
+            if streams.active.get() > 0 && state.is_overdue() {
+                if streams.downloads.are_stuck(worker.now(), streams.active.get(), worker.times.write()) {
+                    worker.stats().refused(Refusal::WriteTimeout);
+                    streams.is_cut.set(true);
+                    return Poll::Ready(None);
+                }
+                state.streaming();
             }
             match (streams.is_ending.get(), state.is_overdue()) {
                 (true, true) => return Poll::Ready(None),
@@ -100,6 +119,12 @@ struct Streams {
     state: Rc<State>,
     forwarded: Forwarded,
     active: Cell<usize>,
+    /// What the client may still send that is no request.
+    frames: RefCell<Meter>,
+    /// What the client may still leave where it is.
+    downloads: Downloads,
+    /// What the kernel still has for the client is of no use.
+    is_cut: Cell<bool>,
     /// No more streams are taken.
     is_ending: Cell<bool>,
     /// Pipes that wait for the next stream: kept-alive connections to the engine.
@@ -112,7 +137,7 @@ struct Active(Rc<Streams>);
 impl Active {
     fn new(streams: &Rc<Streams>) -> Self {
         streams.active.set(streams.active.get() + 1);
-        streams.state.busy();
+        streams.state.streaming();
         Self(Rc::clone(streams))
     }
 }
@@ -180,7 +205,8 @@ async fn exchange(active: Active, request: Request<Incoming>) -> io::Result<Resp
     // The response has begun before the end of the request: from now on they go their own ways.
     let upload = writer.map(|writer| tokio::task::spawn_local(upload(writer)).abort_handle());
     let reusable = keep_alive && !is_cut && upload.is_none();
-    Ok(response.map(|()| Download { reader: Some(reader), reusable, upload, active }))
+    let waiting = streams.downloads.begin(streams.worker.now());
+    Ok(response.map(|()| Download { reader: Some(reader), reusable, upload, waiting, active }))
 }
 
 async fn upload(mut writer: Writer<Incoming>) {
@@ -196,6 +222,7 @@ struct Download {
     reusable: bool,
     /// The rest of the request.
     upload: Option<AbortHandle>,
+    waiting: Rc<Waiting>,
     active: Active,
 }
 
@@ -204,7 +231,13 @@ impl Body for Download {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        self.reader.as_mut().map_or(Poll::Ready(None), |reader| reader.poll_frame(cx))
+        self.waiting.asked();
+        let polled = self.reader.as_mut().map_or(Poll::Ready(None), |reader| reader.poll_frame(cx));
+        if polled.is_ready() {
+            let Active(streams) = &self.active;
+            self.waiting.given(streams.worker.now());
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -219,6 +252,10 @@ impl Drop for Download {
             upload.abort();
         }
         let Active(streams) = &self.active;
+        streams.downloads.end(&self.waiting);
+        if self.reader.as_ref().is_none_or(Reader::is_done) {
+            streams.frames.borrow_mut().answered();
+        }
         let pipe = self.reader.take().and_then(Reader::into_pipe).filter(|_| self.reusable);
         let mut idle = streams.idle.borrow_mut();
         if let Some(pipe) = pipe
@@ -229,28 +266,63 @@ impl Drop for Download {
     }
 }
 
-/// A client's bytes from the beginning, with those that were looked at already.
-struct Rewound(Connection);
+/// A client's bytes from the beginning, with those that were looked at already. What its frames are is counted.
+struct Rewound {
+    client: Connection,
+    streams: Rc<Streams>,
+}
+
+impl Rewound {
+    fn read(&self, bytes: &[u8]) -> io::Result<()> {
+        let Streams { worker, frames, active, .. } = &*self.streams;
+        if bytes.is_empty() || frames.borrow_mut().received(bytes, worker.now(), active.get()) {
+            return Ok(());
+        }
+        worker.stats().refused(Refusal::Http2Abuse);
+        self.streams.is_cut.set(true);
+        Err(io::Error::other("too many frames that carry nothing"))
+    }
+
+    fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(count)) = written {
+            self.streams.frames.borrow_mut().wrote(count);
+        }
+        written
+    }
+}
+
+impl Drop for Rewound {
+    fn drop(&mut self) {
+        if self.streams.is_cut.get() {
+            self.client.socket.forget();
+        }
+    }
+}
 
 impl AsyncRead for Rewound {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Connection { worker, socket, received, .. } = &mut self.get_mut().0;
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let Connection { worker, socket, received, .. } = &mut this.client;
         if received.is_empty() {
-            return Pin::new(socket).poll_read(cx, buffer);
+            ready!(Pin::new(socket).poll_read(cx, buffer))?;
+        } else {
+            let count = received.len().min(buffer.remaining());
+            buffer.put_slice(&received.bytes()[..count]);
+            received.consume(count);
+            if received.is_empty() {
+                received.release(&worker.buffers);
+            }
         }
-        let count = received.len().min(buffer.remaining());
-        buffer.put_slice(&received.bytes()[..count]);
-        received.consume(count);
-        if received.is_empty() {
-            received.release(&worker.buffers);
-        }
-        Poll::Ready(Ok(()))
+        Poll::Ready(this.read(&buffer.filled()[before..]))
     }
 }
 
 impl AsyncWrite for Rewound {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().0.socket).poll_write(cx, bytes)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.client.socket).poll_write(cx, bytes);
+        this.wrote(written)
     }
 
     fn poll_write_vectored(
@@ -258,18 +330,20 @@ impl AsyncWrite for Rewound {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().0.socket).poll_write_vectored(cx, slices)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.client.socket).poll_write_vectored(cx, slices);
+        this.wrote(written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.socket.is_write_vectored()
+        self.client.socket.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().0.socket).poll_flush(cx)
+        Pin::new(&mut self.get_mut().client.socket).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().0.socket).poll_shutdown(cx)
+        Pin::new(&mut self.get_mut().client.socket).poll_shutdown(cx)
     }
 }

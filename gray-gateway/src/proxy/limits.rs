@@ -1,0 +1,66 @@
+//! What a client, an upstream or a connection may use at most.
+
+use std::time::Duration;
+
+/// What a client, an upstream or a connection may use at most. Times are kept to within 0.2 s.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request's target; more is answered 414.
+    pub max_target_bytes: usize,
+    /// Header lines per request, at most 128; more is answered 431.
+    pub max_headers: usize,
+    /// Bytes of request line and headers, at least 8 KiB; more is answered 431.
+    pub max_head_bytes: usize,
+    /// From a request's first byte to the end of its headers (then 408), and for a TLS handshake; then the connection is
+    /// closed.
+    pub head_timeout: Duration,
+    /// Between two requests of one connection; then it is closed.
+    pub idle_timeout: Duration,
+    /// Without a byte of a request's body while we wait for it; then 408. Three quarters of it until the first bytes.
+    pub body_timeout: Duration,
+    /// Without the client taking anything of an answer that waits for it; then the connection is cut off.
+    pub write_timeout: Duration,
+    /// Bytes per second of a body, in either direction, below which these times run; 0: every byte starts them anew.
+    pub min_rate: u32,
+    /// Without a byte in either direction of a websocket; then it is closed. `None`: no limit.
+    pub tunnel_idle_timeout: Option<Duration>,
+    /// Client connections of all workers; beyond it the longest idle ones are closed, then new ones are answered 503. 0:
+    /// no limit.
+    pub max_connections: usize,
+    /// Connections of one address (IPv6: of one /64), unless it is a trusted hop; more are answered 429. 0: no limit.
+    pub max_connections_per_client: usize,
+    /// To connect to an instance, TLS handshake included, per attempt, unless the route says otherwise.
+    pub connect_timeout: Duration,
+    /// From the end of the request, or the last part of its body, to the head of the response, unless the route says
+    /// otherwise.
+    pub response_timeout: Duration,
+    /// How long an unused upstream connection is kept.
+    pub pool_idle_timeout: Duration,
+    /// Unused upstream connections kept per instance and worker.
+    pub pool_idle_per_endpoint: usize,
+    /// Instances tried until one accepts a connection.
+    pub connect_attempts: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_target_bytes: 16 * 1024,
+            max_headers: 100,
+            max_head_bytes: 64 * 1024,
+            head_timeout: Duration::from_secs(8),
+            idle_timeout: Duration::from_secs(75),
+            body_timeout: Duration::from_secs(8),
+            write_timeout: Duration::from_secs(8),
+            min_rate: 500,
+            tunnel_idle_timeout: None,
+            max_connections: 0,
+            max_connections_per_client: 0,
+            connect_timeout: Duration::from_secs(2),
+            response_timeout: Duration::from_secs(30),
+            pool_idle_timeout: Duration::from_secs(60),
+            pool_idle_per_endpoint: 256,
+            connect_attempts: 3,
+        }
+    }
+}
