@@ -139,8 +139,8 @@ async fn a_client_that_does_not_read_is_cut_off() {
     let gateway = Setup::new(&[backend.instance("V1")]).limited(short).start();
     let mut client = narrow(gateway.address, 4096).await;
     client.send("GET /api/x HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    until("cut off", || gateway.stats.snapshot().connections == 0).await;
-    assert_eq!(refused(&gateway, Refusal::WriteTimeout), 1);
+    until("cut off", || refused(&gateway, Refusal::WriteTimeout) == 1).await;
+    until("gone", || gateway.stats.snapshot().connections == 0).await;
     drop(client);
 }
 
