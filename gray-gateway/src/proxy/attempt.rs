@@ -161,7 +161,12 @@ impl Connection {
         while received.len() < MAX_WAITING {
             match received.poll_fill(cx, socket, &worker.buffers, MAX_WAITING, false) {
                 Poll::Ready(Ok(count)) if count > 0 => {}
-                Poll::Ready(_) => return Err(SendError::ClientGone),
+                Poll::Ready(ended) => {
+                    if let Err(error) = ended {
+                        worker.stats().written(&error);
+                    }
+                    return Err(SendError::ClientGone);
+                }
                 Poll::Pending => break,
             }
         }

@@ -36,6 +36,8 @@ pub(super) struct Connection {
     pub(super) partial: usize,
     /// Whether the client may still turn out to speak HTTP/2.
     may_be_http2: bool,
+    /// Whether it has promised to (ALPN).
+    must_be_http2: bool,
 }
 
 /// How a request ended for its connection.
@@ -56,7 +58,9 @@ pub(super) enum End {
 impl Connection {
     pub(super) fn new(worker: Rc<Worker>, state: Rc<State>, forwarded: Forwarded, socket: Socket) -> Self {
         let may_be_http2 = !matches!(socket, Socket::Pipe(_));
-        Self { worker, state, forwarded, socket, received: Received::default(), partial: 0, may_be_http2 }
+        let must_be_http2 = matches!(&socket, Socket::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2"));
+        let received = Received::default();
+        Self { worker, state, forwarded, socket, received, partial: 0, may_be_http2, must_be_http2 }
     }
 
     /// Serves the connection to its end.
@@ -78,6 +82,7 @@ impl Connection {
                         self.partial = self.received.len();
                         continue;
                     }
+                    Preface::Absent if self.must_be_http2 => return,
                     Preface::Absent => self.may_be_http2 = false,
                 }
             }

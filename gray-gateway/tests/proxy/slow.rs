@@ -140,7 +140,7 @@ async fn a_client_that_does_not_read_is_cut_off() {
     let mut client = narrow(gateway.address, 4096).await;
     client.send("GET /api/x HTTP/1.1\r\nHost: a\r\n\r\n").await;
     until("cut off", || refused(&gateway, Refusal::WriteTimeout) == 1).await;
-    until("closed", || gateway.stats.snapshot().connections == 0).await;
+    until("gone", || gateway.stats.snapshot().connections == 0).await;
     drop(client);
 }
 

@@ -1,6 +1,8 @@
 //! HTTP/2 on either side: a client and a backend that speak it, by hyper.
 
+mod abuse;
 mod clients;
+pub(crate) mod frames;
 mod grpc;
 mod instances;
 
