@@ -12,6 +12,7 @@ use std::{
 
 use crate::{
     config_source::{ConfigSource, FileConfigSource, NacosConfigSource},
+    disk::{DiskStore, KeptConfigSource, KeptRegistry},
     registry::{CombinedRegistry, FileRegistry, NacosOptions, NacosRegistry, NoRegistry, Registry, Space},
 };
 
@@ -47,9 +48,20 @@ pub struct ControlArgs {
     #[arg(long, env = "GRAY_NACOS_PASSWORD", value_name = "SECRET", hide_env_values = true)]
     pub nacos_password: Option<String>,
 
-    /// How long the last instances of a version stay listed after they went missing in Nacos all at once; 0 = not at all
+    /// How long the last instances of a version stay listed after they went missing in Nacos all at once; 0 = nobody is ever
+    /// kept, and requests fail or fall back at once
     #[arg(long, env = "GRAY_REGISTRY_HOLD_MS", value_name = "MILLISECONDS", default_value_t = 10_000)]
     pub registry_hold_ms: u64,
+
+    /// How long everybody who is missing stays listed after Nacos was away, or has lost more than half of a service: until
+    /// all have registered again; 0 = no longer than --registry-hold-ms
+    #[arg(long, env = "GRAY_REGISTRY_RECOVERY_MS", value_name = "MILLISECONDS", default_value_t = 180_000)]
+    pub registry_recovery_ms: u64,
+
+    /// Directory in which instances and settings from Nacos are kept as they were last known, for a start while Nacos is
+    /// away
+    #[arg(long, env = "GRAY_SNAPSHOT_DIR", value_name = "DIR")]
+    pub snapshot_dir: Option<PathBuf>,
 
     /// Registry without a server: a directory of instance files, shared by all processes. With --nacos as well, both are
     /// searched, and Nacos is where this program registers
@@ -81,6 +93,8 @@ impl fmt::Debug for ControlArgs {
             .field("nacos_username", &secret(&self.nacos_username))
             .field("nacos_password", &secret(&self.nacos_password))
             .field("registry_hold_ms", &self.registry_hold_ms)
+            .field("registry_recovery_ms", &self.registry_recovery_ms)
+            .field("snapshot_dir", &self.snapshot_dir)
             .field("registry_dir", &self.registry_dir)
             .field("register_in", &self.register_in)
             .field("config_dir", &self.config_dir)
@@ -96,6 +110,8 @@ pub struct ControlPlane {
     pub registry: Arc<dyn Registry>,
     /// Where settings come from.
     pub config: Arc<dyn ConfigSource>,
+    /// Where both are kept for a start without Nacos, if they are.
+    pub disk: Option<Arc<DiskStore>>,
 }
 
 /// The control plane cannot be set up as asked.
@@ -126,8 +142,17 @@ impl ControlArgs {
     /// A server that cannot be reached is no error here: it is retried for ever, and shows in `health()`.
     pub fn connect(&self, program: &str) -> Result<ControlPlane, ControlError> {
         let nacos = self.nacos_options(program)?;
+        // Only what comes over a network needs to be kept.
+        let disk = self.snapshot_dir.as_ref().zip(nacos.as_ref());
+        let disk = disk.map(|(directory, nacos)| (DiskStore::open(directory, program), place(nacos)));
         // The settings first: a program can do without a registry, but not without them.
         let config = self.source(nacos.clone())?;
+        let config = match &disk {
+            Some((store, place)) if self.config_dir.is_none() => {
+                KeptConfigSource::new(config, Arc::clone(store), place) as Arc<dyn ConfigSource>
+            }
+            _ => config,
+        };
         let home = self.home(nacos.as_ref())?;
         let files = match &self.registry_dir {
             Some(directory) => Some(
@@ -136,9 +161,13 @@ impl ControlArgs {
             ),
             None => None,
         };
-        let registry: Arc<dyn Registry> = match (nacos.map(NacosRegistry::connect), files) {
+        let nacos = nacos.map(|options| match &disk {
+            Some((store, place)) => KeptRegistry::new(NacosRegistry::connect(options), Arc::clone(store), place),
+            None => NacosRegistry::connect(options) as Arc<dyn Registry>,
+        });
+        let registry: Arc<dyn Registry> = match (nacos, files) {
             (Some(nacos), Some(files)) => {
-                CombinedRegistry::new(("--nacos", nacos as _), [("--registry-dir".to_owned(), files as _)])
+                CombinedRegistry::new(("--nacos", nacos), [("--registry-dir".to_owned(), files as _)])
             }
             (Some(nacos), None) => nacos,
             (None, Some(files)) => files,
@@ -154,7 +183,7 @@ impl ControlArgs {
             Some(home) => CombinedRegistry::apart(("--register-in", home), ("the registry", registry)),
             None => registry,
         };
-        Ok(ControlPlane { registry, config })
+        Ok(ControlPlane { registry, config, disk: disk.map(|(store, _)| store) })
     }
 
     /// Where this program registers, when that is not where it looks for others.
@@ -206,6 +235,7 @@ impl ControlArgs {
             password: self.nacos_password.clone(),
             program: program.to_owned(),
             hold: Duration::from_millis(self.registry_hold_ms),
+            recovery: Duration::from_millis(self.registry_recovery_ms),
             ..NacosOptions::new(server.trim())
         };
         options.servers().map_err(|reason| invalid("--nacos", server, reason))?;
@@ -218,6 +248,11 @@ impl ControlArgs {
         }
         Ok(Some(options))
     }
+}
+
+/// What tells one source from another, so that nothing kept of one is used for the other.
+fn place(nacos: &NacosOptions) -> String {
+    format!("{} {:?} {}", nacos.server, nacos.namespace_id(), nacos.group)
 }
 
 fn invalid_directory(flag: &'static str, directory: &std::path::Path, error: &std::io::Error) -> ControlError {

@@ -43,6 +43,7 @@ pub mod config_source;
 pub mod context;
 pub mod control;
 mod directory;
+pub mod disk;
 pub mod document;
 pub mod follow;
 pub mod instance;

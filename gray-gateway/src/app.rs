@@ -82,7 +82,7 @@ impl Application {
         let workers = proxy::start_on(sockets, options, Arc::clone(&shared), &stats);
         let workers = workers.map_err(|error| start_error(bind, error))?;
 
-        let ControlPlane { registry, config } = service.control.connect(SERVICE)?;
+        let ControlPlane { registry, config, disk } = service.control.connect(SERVICE)?;
         let settings = follow(Arc::clone(&config), &service.control.prefix);
         let city = CitySource::new(args.city_data.clone());
         let control =
@@ -105,6 +105,7 @@ impl Application {
             registry: registry.health(),
             config: config.health(),
             registration: registration.state(),
+            disk,
             stats: Arc::new(stats),
             stopping: is_stopping,
             recorder: admin::install_metrics()?,

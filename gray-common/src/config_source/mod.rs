@@ -36,4 +36,8 @@ pub trait ConfigSource: Send + Sync + std::fmt::Debug {
 
     /// Whether the source answers.
     fn health(&self) -> watch::Receiver<Health>;
+
+    /// Told by whoever reads the documents: these texts are good and in effect. A source that keeps what is good for the
+    /// next start needs to know.
+    fn in_effect(&self, _documents: &[(Arc<str>, Arc<str>)]) {}
 }

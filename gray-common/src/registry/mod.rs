@@ -73,6 +73,10 @@ pub trait Registry: Send + Sync + std::fmt::Debug {
     /// is first asked for, and kept; one that cannot be opened is logged, and never answers.
     fn watch_space(&self, space: &Space, service: &str) -> watch::Receiver<ServiceState>;
 
+    /// Told before a service is watched: what was known of it before this process started. A registry that is up again but
+    /// does not list everybody yet treats those who are missing as it would have then; others need not listen.
+    fn recall(&self, _space: Option<&Space>, _service: &str, _known: Arc<[Instance]>) {}
+
     /// Whether the registry answers. What is open for other spaces does not count.
     fn health(&self) -> watch::Receiver<Health>;
 }

@@ -88,7 +88,7 @@ struct Running {
 }
 
 async fn start(registry: &Arc<Watchful>, config: &Arc<MemoryConfigSource>, args: &ServiceArgs, app: Router) -> Running {
-    let control = ControlPlane { registry: Arc::clone(registry) as _, config: Arc::clone(config) as _ };
+    let control = ControlPlane { registry: Arc::clone(registry) as _, config: Arc::clone(config) as _, disk: None };
     serve(GrayService::start_on(control, "hello-app", 1, args).await.expect("starts"), app)
 }
 
@@ -159,7 +159,7 @@ async fn a_registry_that_is_away_is_waited_for() {
 
 #[tokio::test]
 async fn without_a_registry_it_serves_all_the_same() {
-    let control = ControlPlane { registry: NoRegistry::new() as _, config: in_order() as _ };
+    let control = ControlPlane { registry: NoRegistry::new() as _, config: in_order() as _, disk: None };
     let mut gray = GrayService::start_on(control, "hello-app", 1, &args(&[])).await.expect("starts");
     gray.client("user-app").expect("builds");
     let service = serve(gray, Router::new());
@@ -171,7 +171,7 @@ async fn without_a_registry_it_serves_all_the_same() {
 async fn it_waits_for_the_services_it_calls() {
     let (registry, config) = (Watchful::new(), in_order());
     registry.inner.forget("user-app");
-    let control = ControlPlane { registry: Arc::clone(&registry) as _, config: config as _ };
+    let control = ControlPlane { registry: Arc::clone(&registry) as _, config: config as _, disk: None };
     let mut gray = GrayService::start_on(control, "hello-app", 1, &args(&[])).await.expect("starts");
     let client = gray.client("user-app").expect("builds");
     let again = gray.client("user-app").expect("builds");
@@ -245,7 +245,7 @@ async fn neither_registry_nor_handlers_can_keep_it_from_leaving() {
 async fn a_taken_port_is_said_so() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
     let port = taken.local_addr().expect("bound").port().to_string();
-    let control = ControlPlane { registry: MemoryRegistry::new() as _, config: in_order() as _ };
+    let control = ControlPlane { registry: MemoryRegistry::new() as _, config: in_order() as _, disk: None };
     let mut args = args(&[]);
     args.port = port.parse().ok();
     let error = GrayService::start_on(control, "hello-app", 1, &args).await.expect_err("taken").to_string();
@@ -282,7 +282,7 @@ async fn what_surrounds_the_routes() {
 
 #[tokio::test]
 async fn several_services_of_one_process_share_their_metrics() {
-    let control = || ControlPlane { registry: MemoryRegistry::new() as _, config: in_order() as _ };
+    let control = || ControlPlane { registry: MemoryRegistry::new() as _, config: in_order() as _, disk: None };
     let one = GrayService::start_on(control(), "metrics-one", 1, &args(&[])).await.expect("starts");
     let mut two = GrayService::start_on(control(), "metrics-two", 1, &args(&[])).await.expect("starts");
     let nobody = two.client("metrics-nobody").expect("builds");

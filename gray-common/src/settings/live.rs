@@ -141,7 +141,7 @@ where
     T: Send + Sync + 'static,
     R: Fn(&Documents) -> T + Send + Sync + 'static,
 {
-    async fn run(mut self, _source: Arc<dyn ConfigSource>, mut receivers: Vec<watch::Receiver<DocumentText>>) {
+    async fn run(mut self, source: Arc<dyn ConfigSource>, mut receivers: Vec<watch::Receiver<DocumentText>>) {
         loop {
             for (known, receiver) in self.known.iter_mut().zip(&mut receivers) {
                 match receiver.borrow_and_update().clone() {
@@ -149,7 +149,11 @@ where
                     answer => *known = Some(answer),
                 }
             }
+            let before = self.applied.clone();
             self.judge();
+            if self.applied != before {
+                source.in_effect(&self.sender.borrow().documents);
+            }
             if receivers.is_empty() {
                 return self.sender.closed().await;
             }

@@ -44,6 +44,9 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         Unit::Count,
         "Lines missing in the access log, by reason"
     );
+    describe_gauge!("gray_gateway_snapshot_in_use", Unit::Count, "Lists and documents in use from disk");
+    describe_gauge!("gray_gateway_snapshot_age_seconds", Unit::Seconds, "Age of the oldest of them");
+    describe_counter!("gray_gateway_snapshot_failures_total", Unit::Count, "Snapshots not written or not readable");
     describe_gauge!("gray_gateway_ready", Unit::Count, "1 while /readyz answers 200");
     Ok(handle)
 }
@@ -94,6 +97,12 @@ fn record(admin: &Admin) {
     gauge!("gray_gateway_in_flight").set(stats.in_flight as f64);
     gauge!("gray_gateway_connections").set(stats.connections as f64);
     gauge!("gray_gateway_ready").set(if admin.not_ready().is_none() { 1.0 } else { 0.0 });
+    if let Some(disk) = &admin.disk {
+        let status = disk.status();
+        gauge!("gray_gateway_snapshot_in_use").set(status.in_use.len() as f64);
+        gauge!("gray_gateway_snapshot_age_seconds").set(status.age_secs().unwrap_or_default() as f64);
+        counter!("gray_gateway_snapshot_failures_total").absolute(status.failures);
+    }
     counter!("gray_gateway_replay_recorded_total").absolute(stats.recorded);
     counter!("gray_gateway_replay_dropped_total").absolute(stats.unrecorded);
     gauge!("gray_gateway_replay_records").set(admin.records.as_ref().map_or(0, |records| records.len()) as f64);

@@ -22,6 +22,8 @@ use axum::{
 };
 use gray_common::{
     balance::Reason,
+    clock::unix_seconds,
+    disk::{DiskStatus, DiskStore},
     registry::Health,
     service::{Registration, RegistrationState},
     settings::SettingsState,
@@ -51,6 +53,8 @@ pub struct Admin {
     pub config: watch::Receiver<Health>,
     /// How far the registration of the gateway itself has got.
     pub registration: watch::Receiver<RegistrationState>,
+    /// Where instances and documents are kept for a start without Nacos, if they are.
+    pub disk: Option<Arc<DiskStore>>,
     /// The counters of all workers.
     pub stats: Arc<Stats>,
     /// True once the gateway is stopping.
@@ -104,8 +108,27 @@ impl Admin {
         let nobody = snapshot.services.values().all(|service| service.set.known().is_empty());
         match &*self.registry.borrow() {
             Health::Down(reason) if nobody => Some(format!("no instances known yet: {reason}")),
+            // It serves what it knew before, and registers when there is somebody to register with.
+            Health::Down(_) if self.is_on_disk() => None,
             _ => Registration::reason(&self.registration),
         }
+    }
+}
+
+impl Admin {
+    /// Whether something in use comes from disk, because the registry or the source of the documents has not answered.
+    fn is_on_disk(&self) -> bool {
+        self.disk.as_ref().is_some_and(|disk| !disk.status().in_use.is_empty())
+    }
+
+    fn disk_status(&self) -> Value {
+        let Some(disk) = &self.disk else { return Value::Null };
+        let DiskStatus { in_use, failures } = disk.status();
+        let in_use: serde_json::Map<_, _> = in_use
+            .into_iter()
+            .map(|(name, saved)| (name, json!({ "ageSecs": unix_seconds().saturating_sub(saved) })))
+            .collect();
+        json!({ "inUse": in_use, "failures": failures })
     }
 }
 
@@ -163,6 +186,7 @@ async fn status(State(admin): State<Admin>) -> impl IntoResponse {
         "refused": settings.refused.as_deref(),
         "registry": health(&admin.registry.borrow()),
         "config": health(&admin.config.borrow()),
+        "snapshot": admin.disk_status(),
         "cityData": snapshot.city.is_some(),
         "rulesRevision": snapshot.rules.revision(),
         "rules": rules,

@@ -7,12 +7,15 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use tokio::time::{Instant, timeout_at};
 
 use super::NacosOptions;
 use crate::instance::Instance;
 
 /// Limit for one request. The answer is a refinement; nobody should wait for it.
 const TIMEOUT: Duration = Duration::from_secs(1);
+/// Limit for all that are asked about at once.
+const LIMIT: Duration = Duration::from_secs(2);
 
 #[derive(Deserialize)]
 struct Login {
@@ -23,7 +26,51 @@ struct Login {
 /// Whether the server knows this address, listed or not. `false` as well when it cannot tell (no HTTP, no permission,
 /// another cluster than ours): what is only missing is held, and that is the safer mistake.
 pub(super) async fn is_registered(options: &NacosOptions, service: &str, instance: &Instance) -> bool {
-    let Ok(http) = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build() else { return false };
+    !registered(options, service, vec![instance.clone()]).await.is_empty()
+}
+
+/// Those of these instances that the server knows, as [`is_registered`] does.
+pub(super) async fn registered(options: &NacosOptions, service: &str, mut instances: Vec<Instance>) -> Vec<Instance> {
+    let Ok(http) = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build() else { return Vec::new() };
+    let deadline = Instant::now() + LIMIT;
+    for (host, port) in options.servers().unwrap_or_default() {
+        if instances.is_empty() || deadline <= Instant::now() {
+            return Vec::new();
+        }
+        let server = format!("http://{host}:{port}/nacos/v1");
+        let token = token(&http, &server, options).await;
+        let mut known = Vec::new();
+        let mut is_answering = false;
+        while let Some(instance) = instances.pop() {
+            let question = ask(&http, &server, token.as_deref(), options, service, &instance);
+            match timeout_at(deadline, question).await {
+                Ok(Some(is_known)) => {
+                    is_answering = true;
+                    known.extend(is_known.then_some(instance));
+                }
+                // Any answer is the cluster's answer; only a server that gives none is passed over.
+                Ok(None) if !is_answering => {
+                    instances.push(instance);
+                    break;
+                }
+                Ok(None) | Err(_) => return known,
+            }
+        }
+        if is_answering {
+            return known;
+        }
+    }
+    Vec::new()
+}
+
+async fn ask(
+    http: &reqwest::Client,
+    server: &str,
+    token: Option<&str>,
+    options: &NacosOptions,
+    service: &str,
+    instance: &Instance,
+) -> Option<bool> {
     let port = instance.port.to_string();
     let query = [
         ("serviceName", service),
@@ -34,18 +81,11 @@ pub(super) async fn is_registered(options: &NacosOptions, service: &str, instanc
         ("ip", &instance.host),
         ("port", &port),
     ];
-    for (host, port) in options.servers().unwrap_or_default() {
-        let server = format!("http://{host}:{port}/nacos/v1");
-        let mut request = http.get(format!("{server}/ns/instance")).query(&query);
-        if let Some(token) = token(&http, &server, options).await {
-            request = request.bearer_auth(token);
-        }
-        // Any answer is the cluster's answer; only a server that gives none is passed over.
-        if let Ok(answer) = request.send().await {
-            return answer.status().is_success();
-        }
+    let mut request = http.get(format!("{server}/ns/instance")).query(&query);
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
     }
-    false
+    Some(request.send().await.ok()?.status().is_success())
 }
 
 async fn token(http: &reqwest::Client, server: &str, options: &NacosOptions) -> Option<String> {

@@ -21,10 +21,13 @@ use crate::{
     instance::Instance,
     registry::{
         Health, ServiceState,
-        hold::{self, Entry},
+        hold::{self, Entry, Terms},
     },
 };
 
+/// How long after it came back a registry may forget again who it lists: the server finds out one by one whose connections the
+/// outage has cut as well.
+const UNSETTLED: std::time::Duration = std::time::Duration::from_secs(30);
 /// How soon a failed read is tried again.
 const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -43,10 +46,12 @@ pub(super) async fn follow(
     connection: Arc<Connection<NamingService>>,
     options: NacosOptions,
     service: String,
+    remembered: Option<Arc<[Instance]>>,
     state: watch::Sender<ServiceState>,
 ) {
     let mut clients = connection.client();
-    let mut list = Published::new(options.hold, service.clone(), state);
+    let terms = Terms { hold: options.hold, recovery: options.recovery };
+    let mut list = Published::new(terms, service.clone(), remembered.as_deref().unwrap_or_default(), state);
     loop {
         let client = clients.borrow_and_update().clone();
         let Some(client) = client else {
@@ -96,10 +101,17 @@ async fn follow_on(
             // The listener is ours: its sender lives as long as this loop.
             Ok(()) = pushed.changed() => due = Instant::now(),
             // After an outage there may be news that nobody pushed.
-            Ok(()) = health.changed() => if *health.borrow_and_update() == Health::Up { due = Instant::now() },
+            Ok(()) = health.changed() => if *health.borrow_and_update() == Health::Up {
+                list.registry_was_away();
+                due = Instant::now();
+            },
             () = hold_ends => list.look_again(),
             () = sleep_until(due) => match read(client, options, service, list).await {
                 Ok(instances) => {
+                    // The SDK may have reconnected before we noticed that it has.
+                    if *health.borrow() != Health::Up {
+                        list.registry_was_away();
+                    }
                     list.publish(instances);
                     due = Instant::now() + options.poll_interval;
                 }
@@ -128,12 +140,9 @@ async fn read(
     list: &Published,
 ) -> Result<Vec<Instance>, CallError> {
     let mut instances = read_instances(client, options, service).await?;
-    let mut hidden = Vec::new();
-    for instance in hold::newly_held(&list.entries, &instances, Instant::now(), options.hold) {
-        if console::is_registered(options, service, &instance).await {
-            hidden.push(Instance { enabled: false, ..instance });
-        }
-    }
+    let missing = hold::newly_held(&list.entries, &instances, Instant::now(), list.terms);
+    let mut hidden = console::registered(options, service, missing).await;
+    hidden.iter_mut().for_each(|instance| instance.enabled = false);
     if !hidden.is_empty() {
         // It may have come back between the list and the question: only what is still missing now is hidden.
         instances = read_instances(client, options, service).await?;
@@ -163,14 +172,22 @@ fn retire(client: NamingService, service: String, group: String, listener: Arc<P
 struct Published {
     service: String,
     state: watch::Sender<ServiceState>,
-    hold: std::time::Duration,
+    terms: Terms,
     entries: Vec<Entry>,
     hold_ends: Option<Instant>,
+    unsettled_until: Instant,
 }
 
 impl Published {
-    fn new(hold: std::time::Duration, service: String, state: watch::Sender<ServiceState>) -> Self {
-        Self { service, state, hold, entries: Vec::new(), hold_ends: None }
+    fn new(terms: Terms, service: String, remembered: &[Instance], state: watch::Sender<ServiceState>) -> Self {
+        let entries = remembered.iter().cloned().map(Entry::remembered).collect();
+        Self { service, state, terms, entries, hold_ends: None, unsettled_until: Instant::now() }
+    }
+
+    /// Who is missing from here on may have to register again.
+    fn registry_was_away(&mut self) {
+        self.entries.iter_mut().for_each(|entry| entry.in_doubt = true);
+        self.unsettled_until = Instant::now() + UNSETTLED;
     }
 
     fn is_known(&self) -> bool {
@@ -179,12 +196,16 @@ impl Published {
 
     fn publish(&mut self, incoming: Vec<Instance>) {
         let held_before = self.held();
-        (self.entries, self.hold_ends) = hold::apply(&self.entries, incoming, Instant::now(), self.hold);
+        let now = Instant::now();
+        let unsettled = now < self.unsettled_until;
+        (self.entries, self.hold_ends) = hold::apply(&self.entries, incoming, now, self.terms, unsettled);
         let held = self.held();
         if held > held_before {
-            tracing::info!(
-                service = %self.service, held, hold_secs = self.hold.as_secs_f64(),
-                "the last instances of a version went missing; keeping them for a moment"
+            let longest = self.entries.iter().filter_map(|entry| entry.held_until).max();
+            let for_secs = longest.map_or(0, |until| until.duration_since(now).as_secs());
+            tracing::warn!(
+                service = %self.service, held, for_secs,
+                "instances are missing that should not be: the registry may be recovering; keeping them meanwhile"
             );
         }
         let list: Vec<Instance> = self.entries.iter().map(|entry| entry.instance.clone()).collect();

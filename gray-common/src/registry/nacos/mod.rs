@@ -50,6 +50,8 @@ pub struct NacosRegistry {
     elsewhere: Opened<String, Connection<NamingService>>,
     /// By namespace ID, group and name.
     services: Mutex<HashMap<[String; 3], Followed>>,
+    /// By the same; what was known before this process started, until it is followed.
+    remembered: Mutex<HashMap<[String; 3], Arc<[Instance]>>>,
     registrations: Mutex<HashMap<(String, String), mpsc::Sender<Command>>>,
     tasks: Mutex<JoinSet<()>>,
     runtime: Handle,
@@ -70,6 +72,7 @@ impl NacosRegistry {
             connection,
             elsewhere: Opened::new(),
             services: Mutex::default(),
+            remembered: Mutex::default(),
             registrations: Mutex::default(),
             tasks: Mutex::new(tasks),
             runtime,
@@ -81,13 +84,14 @@ impl NacosRegistry {
     }
 
     fn follow(&self, connection: &Arc<Connection<NamingService>>, options: NacosOptions, service: &str) -> Followed {
-        let key = [options.namespace_id().to_owned(), options.group.clone(), service.to_owned()];
+        let key = key(&options, service);
         let mut services = lock(&self.services);
         if let Some(state) = services.get(&key) {
             return state.clone();
         }
         let (sender, state) = watch::channel(None);
-        let task = follow::follow(Arc::clone(connection), options, service.to_owned(), sender);
+        let remembered = lock(&self.remembered).remove(&key);
+        let task = follow::follow(Arc::clone(connection), options, service.to_owned(), remembered, sender);
         lock(&self.tasks).spawn_on(task, &self.runtime);
         services.insert(key, state.clone());
         state
@@ -126,6 +130,11 @@ impl NacosRegistry {
     }
 }
 
+/// One service of one namespace and group.
+fn key(options: &NacosOptions, service: &str) -> [String; 3] {
+    [options.namespace_id().to_owned(), options.group.clone(), service.to_owned()]
+}
+
 #[async_trait]
 impl Registry for NacosRegistry {
     async fn register(&self, service: &str, instance: &Instance) -> Result<(), RegistryError> {
@@ -160,6 +169,12 @@ impl Registry for NacosRegistry {
             Some(connection) => self.follow(&connection, options, service),
             None => self.elsewhere.silent(),
         }
+    }
+
+    fn recall(&self, space: Option<&Space>, service: &str, known: Arc<[Instance]>) {
+        let options = self.options().clone();
+        let options = space.map_or_else(|| options.clone(), |space| options.clone().in_space(space));
+        lock(&self.remembered).insert(key(&options, service), known);
     }
 
     fn health(&self) -> watch::Receiver<Health> {

@@ -27,8 +27,10 @@ pub struct NacosOptions {
     pub password: Option<String>,
     /// Name of this program, as the Nacos console shows it for a subscriber.
     pub program: String,
-    /// How long the last instances of a version stay listed after they went missing. Default 10 s; zero is off.
+    /// How long the last instances of a version stay listed after they went missing. Default 10 s; zero: nobody is kept.
     pub hold: Duration,
+    /// How long everybody who is missing stays listed while the registry recovers. Default 180 s; zero: as `hold` says.
+    pub recovery: Duration,
     /// Limit for opening a connection. Default 5 s.
     pub connect_timeout: Duration,
     /// Limit for announcing an instance. Default 5 s.
@@ -54,6 +56,7 @@ impl NacosOptions {
             password: None,
             program: "gray-chain".into(),
             hold: Duration::from_secs(10),
+            recovery: Duration::from_secs(180),
             connect_timeout: Duration::from_secs(5),
             register_timeout: Duration::from_secs(5),
             deregister_timeout: Duration::from_secs(2),
@@ -102,6 +105,7 @@ impl fmt::Debug for NacosOptions {
             .field("cluster", &self.cluster)
             .field("password", &self.password.as_ref().map(|_| "(hidden)"))
             .field("hold", &self.hold)
+            .field("recovery", &self.recovery)
             .finish_non_exhaustive()
     }
 }
