@@ -8,26 +8,26 @@ use crate::load::{DELAY, Kind, Load, Outcome, Plan};
 pub(super) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
     let mut site = Site::on_nacos(ground.nacos().await?, Plot::default(), &["V1", "V1", "V1", "V2"]).await?;
     // Every request takes a while, so that some are under way when it happens.
-    let plan = Plan::new(&site.url, scale.pick(200, 1000)).of([Kind::new("plain", &[(DELAY, "5")])]);
+    let plan = Plan::new(&site.url, scale.pick(200, 1000)).of([Kind::new("plain", &[(DELAY, "20")])]);
     let load = Load::start(plan);
     let rounds = scale.pick(1, 10);
     let (mut killed, mut in_flight_most) = (Vec::new(), 0.0_f64);
-    for round in 0..rounds {
+    for _ in 0..rounds {
         load.more(scale.pick(200, 2000)).await?;
-        let in_flight = site.metric("gray_gateway_in_flight").await?;
-        in_flight_most = in_flight_most.max(in_flight);
-        killed.push(load.now());
-        site.shops[0].app.kill().await?;
-        load.more(scale.pick(400, 3000)).await?;
-        if round + 1 < rounds {
-            site.shops.swap_remove(0);
-            site.add("V1").await?;
-            let last = site.shops.len() - 1;
-            site.shops.swap(0, last);
-            let gray = site.shops.iter().position(|shop| shop.version == "V2").unwrap_or_default();
-            let last = site.shops.len() - 1;
-            site.shops.swap(gray, last);
+        in_flight_most = in_flight_most.max(site.metric("gray_gateway_in_flight").await?);
+        let before = load.now();
+        let mut victim = site.shops.remove(0);
+        victim.app.kill().await?;
+        killed.push((before, load.now()));
+        if ground.sabotage() {
+            site.shops.remove(0);
+            site.shops.remove(0);
         }
+        load.more(scale.pick(400, 3000)).await?;
+        site.add("V1").await?;
+        // The gray one stays last: it is not the next to be killed.
+        let last = site.shops.len() - 1;
+        site.shops.swap(last - 1, last);
     }
     let account = load.stop().await?;
     let verdict = account.judge(&site.ledger()?, |_, _| &["V1"]);
@@ -37,7 +37,7 @@ pub(super) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
         .records
         .iter()
         .filter(|record| record.post && !matches!(record.outcome, Outcome::Answered { status: 200, .. }))
-        .filter(|record| killed.iter().any(|at| record.due <= *at && record.due + record.took >= *at))
+        .filter(|record| killed.iter().any(|(from, to)| record.due <= *to && record.due + record.took >= *from))
         .count();
     let pass = failed_gets == 0
         && verdict.failed_posts == excused

@@ -5,9 +5,12 @@
 
 mod cold_registry;
 mod crash;
+mod gateway_restart;
 mod gray_integrity;
 mod ground;
+mod h2_abuse;
 mod live_config;
+mod overload;
 pub mod proc;
 mod propagation;
 mod registry_outage;
@@ -15,6 +18,7 @@ mod report;
 mod reregister;
 mod rolling;
 mod site;
+mod slow_clients;
 
 use std::{future::Future, pin::Pin, time::Duration};
 
@@ -141,5 +145,9 @@ scenarios![
     "5" "discovery propagation" self::propagation,
     "6" "re-register after a cut" self::reregister,
     "7" "live config" self::live_config,
+    "8" "gateway restart" self::gateway_restart,
     "9" "gray integrity" self::gray_integrity,
+    "12" "slow clients" self::slow_clients,
+    "13" "h2 abuse" self::h2_abuse,
+    "14" "overload and retries" self::overload,
 ];

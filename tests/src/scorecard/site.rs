@@ -62,6 +62,7 @@ pub struct Site {
     dir: TempDir,
     /// What leads a program to the registry.
     control: Vec<String>,
+    gateway_args: Vec<String>,
     /// The gateway.
     pub gateway: App,
     /// Its address, as `http://host:port`.
@@ -123,10 +124,11 @@ impl Site {
         fs::create_dir(dir.path().join("ledgers"))?;
         let [port, admin_port] = ports::free()?;
         let own = ["--port".to_owned(), port.to_string(), "--admin-port".to_owned(), admin_port.to_string()];
-        let gateway = App::start("gray-gateway", &[&own[..], &control, &plot.gateway_args].concat())?;
+        let gateway_args = [&own[..], &control, &plot.gateway_args].concat();
+        let gateway = App::start("gray-gateway", &gateway_args)?;
         let (url, http) = (format!("http://127.0.0.1:{port}"), Http::kept()?);
         let (shops, next) = (Vec::new(), AtomicU32::new(0));
-        let mut site = Self { place, dir, control, gateway, url, admin_port, shops, http, next };
+        let mut site = Self { place, dir, control, gateway_args, gateway, url, admin_port, shops, http, next };
         for version in versions {
             site.shops.push(site.start(version, &[])?);
         }
@@ -158,6 +160,22 @@ impl Site {
         self.knows(&[shop.port]).await?;
         self.shops.push(shop);
         Ok(())
+    }
+
+    /// Starts the gateway once more with the same arguments and waits until it serves; returns the old one if that
+    /// still runs, as with a handover.
+    pub async fn succeed(&mut self) -> Result<Option<App>> {
+        let mut next = App::start("gray-gateway", &self.gateway_args)?;
+        if self.gateway.pid().is_some() {
+            eventually("the new gateway takes over", || async {
+                ensure!(next.log().contains("taken over"), "{}", next.log());
+                Ok(())
+            })
+            .await?;
+        }
+        next.wait_ready(self.admin_port).await?;
+        let old = std::mem::replace(&mut self.gateway, next);
+        Ok(old.pid().is_some().then_some(old))
     }
 
     /// What leads a program to the registry.
