@@ -3,6 +3,7 @@
 //! It is a service like any other (registration, drain), so what it loses every service would lose.
 
 use std::{
+    convert::Infallible,
     fs::{File, OpenOptions},
     io::Write as _,
     path::PathBuf,
@@ -24,6 +25,7 @@ use axum::{
 };
 use clap::Parser;
 use e2e_tests::load::{DELAY, ID, SEEN, SIZE, VERSION};
+use futures_util::{Stream, stream};
 use gray_common::service::{self, ServiceArgs};
 use tokio::sync::Semaphore;
 
@@ -83,6 +85,14 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
+/// A long body that takes no memory.
+fn pieces(size: usize) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    static PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
+    let count = size.div_ceil(PIECE.len());
+    let piece = move |index: usize| Ok(Bytes::from_static(&PIECE[..PIECE.len().min(size - index * PIECE.len())]));
+    stream::iter((0..count).map(piece))
+}
+
 /// Everything that a server behind us might take for the tag, in any spelling.
 fn tags(headers: &HeaderMap) -> String {
     let is_tag = |name: &str| name.chars().filter(char::is_ascii_alphanumeric).eq("gray".chars());
@@ -116,7 +126,7 @@ async fn serve(State(shop): State<Arc<Shop>>, method: Method, headers: HeaderMap
     let body = match number(SIZE).and_then(|size| usize::try_from(size).ok()) {
         Some(size) => {
             answer = answer.header(CONTENT_LENGTH, size);
-            Body::from(vec![b'x'; size])
+            Body::from_stream(pieces(size))
         }
         None => Body::from(id.to_owned()),
     };

@@ -4,6 +4,7 @@
 //! tests on the same cores: it counts as strictly, but does not hold the machine to latencies ([`Scale::slack`]).
 
 mod cold_registry;
+mod conformance;
 mod crash;
 mod gateway_restart;
 mod gray_integrity;
@@ -19,6 +20,9 @@ mod reregister;
 mod rolling;
 mod site;
 mod slow_clients;
+mod smuggling;
+mod supply_chain;
+pub(crate) mod tools;
 
 use std::{future::Future, pin::Pin, time::Duration};
 
@@ -147,7 +151,10 @@ scenarios![
     "7" "live config" self::live_config,
     "8" "gateway restart" self::gateway_restart,
     "9" "gray integrity" self::gray_integrity,
+    "10" "conformance" self::conformance,
+    "11" "smuggling" self::smuggling,
     "12" "slow clients" self::slow_clients,
     "13" "h2 abuse" self::h2_abuse,
     "14" "overload and retries" self::overload,
+    "15b" "supply chain" self::supply_chain,
 ];
