@@ -1,6 +1,7 @@
 //! What the end-to-end tests stand on: a real Nacos in a container, our programs as processes, requests, and waiting.
+//! And the [`scorecard`]: what releases, faults and attacks cost, measured.
 //!
-//! Nothing here sleeps for a fixed time: tests wait for a state, with a deadline ([`eventually`]).
+//! No test sleeps for a fixed time: it waits for a state, with a deadline ([`eventually`]).
 
 #![expect(clippy::disallowed_methods, reason = "tests handle no request, so no task can lose a release context")]
 
@@ -8,11 +9,13 @@ pub mod cable;
 pub mod chain;
 pub mod documents;
 pub mod lab;
+pub mod load;
 pub mod nacos;
 pub mod ports;
 pub mod process;
 pub mod recorder;
 pub mod request;
+pub mod scorecard;
 pub mod stage;
 pub mod traffic;
 mod wait;

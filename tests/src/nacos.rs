@@ -12,7 +12,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
 use testcontainers::{
-    ContainerAsync, ContainerRequest, GenericImage, ImageExt as _, core::IntoContainerPort as _,
+    ContainerAsync, ContainerRequest, GenericImage, ImageExt as _,
+    bollard::query_parameters::KillContainerOptions,
+    core::{IntoContainerPort as _, client::docker_client_instance},
     runners::AsyncRunner as _,
 };
 use tokio::sync::{Mutex, MutexGuard};
@@ -102,6 +104,24 @@ impl Nacos {
     /// HTTP port on this machine; gRPC is 1000 above.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Kills it (SIGKILL). What is on its disk stays, registrations do not.
+    pub async fn kill(&self) -> Result<()> {
+        let options = KillContainerOptions { signal: "KILL".to_owned() };
+        docker_client_instance().await?.kill_container(self.container.id(), Some(options)).await?;
+        eventually("Nacos is gone", || async {
+            ensure!(!self.container.is_running().await?, "it runs");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Starts it again after [`kill`](Self::kill), on the same ports.
+    pub async fn revive(&self) -> Result<()> {
+        let _one_at_a_time = starting().await;
+        self.container.start().await?;
+        self.wait_ready().await
     }
 
     /// Stops and removes it.
@@ -207,6 +227,15 @@ impl Namespace {
         fields.extend([("weight", weight.as_str()), ("enabled", enabled.as_str())]);
         let said = self.nacos.call(Method::PUT, "ns/instance", &fields).await?;
         ensure!(said == "ok", "Nacos did not change {service}:{port}: {said}");
+        Ok(())
+    }
+
+    /// Takes an instance out that was registered with [`register`](Self::register).
+    pub async fn deregister(&self, service: &str, port: u16, version: &str) -> Result<()> {
+        let port = port.to_string();
+        let metadata = format!("{{\"version\":\"{version}\"}}");
+        let fields = self.instance_fields(service, &port, &metadata);
+        self.nacos.call(Method::DELETE, "ns/instance", &fields).await?;
         Ok(())
     }
 

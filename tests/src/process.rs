@@ -30,8 +30,8 @@ pub struct App {
 /// Where a program of the workspace is.
 pub fn program(name: &str) -> Result<PathBuf> {
     let own = env::current_exe()?;
-    // target/debug/deps/e2e-123 -> target/debug
-    let dir = own.ancestors().nth(2).context("the test has no target directory")?;
+    // target/debug/deps/e2e-123 or target/debug/scorecard -> target/debug
+    let dir = own.ancestors().skip(1).find(|dir| !dir.ends_with("deps")).context("the test has no target directory")?;
     let path = dir.join(name);
     ensure!(
         path.is_file(),
@@ -94,6 +94,11 @@ impl App {
             ended = self.child.wait() => bail!("{} ended: {:?}\n{}", self.name, ended, self.log()),
         };
         outcome.with_context(|| format!("{}; its log:\n{}", self.name, self.log()))
+    }
+
+    /// Its process id; none once it has ended.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// Sends a signal.

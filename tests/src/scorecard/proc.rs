@@ -1,0 +1,35 @@
+//! What /proc says: memory of a process, and what kind of machine this is.
+
+use std::fs;
+
+/// Memory that a process has in RAM, in KiB; 0 when it is gone.
+pub fn rss_kib(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    field(&text, "VmRSS:").and_then(|value| value.split(' ').next()?.parse().ok()).unwrap_or_default()
+}
+
+fn field(text: &str, name: &str) -> Option<String> {
+    Some(text.lines().find_map(|line| line.strip_prefix(name))?.trim_start_matches([' ', '\t', ':']).to_owned())
+}
+
+/// Cores, CPU, RAM, kernel; in one line.
+pub fn machine() -> String {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let cpu = field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned());
+    let kib = field(&read("/proc/meminfo"), "MemTotal:").and_then(|value| value.split(' ').next()?.parse::<u64>().ok());
+    let gib = kib.unwrap_or_default() as f64 / f64::from(1 << 20);
+    format!("{cores} cores ({cpu}), {gib:.0} GiB RAM, Linux {}", read("/proc/sys/kernel/osrelease").trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn we_have_memory_and_the_machine_has_cores() {
+        assert!(rss_kib(std::process::id()) > 100);
+        assert_eq!(rss_kib(u32::MAX), 0);
+        assert!(machine().contains("cores") && !machine().contains(" 0 GiB"), "{}", machine());
+    }
+}

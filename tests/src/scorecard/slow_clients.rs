@@ -1,0 +1,143 @@
+//! Row 12: clients that send or read a byte now and then, to hold on to a connection for ever.
+
+use std::{
+    io::ErrorKind,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpSocket, TcpStream},
+    task::JoinSet,
+};
+
+use super::{Ground, Plot, Row, Scale, Site};
+use crate::load::{Load, Plan, percentile};
+
+/// What a slow client is slow at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slow {
+    /// A line of the head every second.
+    Head,
+    /// A byte of the body every second.
+    Body,
+    /// A few bytes of the answer every second.
+    Read,
+}
+
+impl Slow {
+    fn begin(self) -> &'static [u8] {
+        match self {
+            Self::Head => b"GET /shop/item HTTP/1.1\r\nHost: a\r\n",
+            Self::Body => b"POST /shop/item HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n",
+            Self::Read => b"GET /shop/item HTTP/1.1\r\nHost: a\r\nx-size: 20000000\r\n\r\n",
+        }
+    }
+
+    fn go_on(self) -> &'static [u8] {
+        match self {
+            Self::Head => b"X-a: b\r\n",
+            Self::Body => b"x",
+            Self::Read => b"",
+        }
+    }
+}
+
+/// How long the gateway lets it go on; none when it still does in the end.
+async fn client(address: SocketAddr, slow: Slow, limit: Duration) -> Result<Option<Duration>> {
+    let socket = TcpSocket::new_v4()?;
+    if slow == Slow::Read {
+        socket.set_recv_buffer_size(4096)?;
+    }
+    let mut stream = socket.connect(address).await?;
+    let began = Instant::now();
+    stream.write_all(slow.begin()).await?;
+    let mut sent = Instant::now();
+    while began.elapsed() < limit {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        if ended(&stream, slow)? {
+            return Ok(Some(began.elapsed()));
+        }
+        if sent.elapsed() >= Duration::from_secs(1) {
+            sent = Instant::now();
+            if stream.write_all(slow.go_on()).await.is_err() {
+                return Ok(Some(began.elapsed()));
+            }
+            if slow == Slow::Read && gone(&stream, 5)? {
+                return Ok(Some(began.elapsed()));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the other side has ended it. A slow reader must not read to find that out.
+fn ended(stream: &TcpStream, slow: Slow) -> Result<bool> {
+    match slow {
+        Slow::Read => Ok(stream.take_error()?.is_some()),
+        Slow::Head | Slow::Body => gone(stream, 4096),
+    }
+}
+
+fn gone(stream: &TcpStream, most: usize) -> Result<bool> {
+    match stream.try_read(&mut vec![0; most]) {
+        Ok(count) => Ok(count == 0),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+        Err(_) => Ok(true),
+    }
+}
+
+pub(super) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
+    let site = Site::on_files(Plot::default(), &["V1", "V1"]).await?;
+    let address: SocketAddr = site.url.trim_start_matches("http://").parse()?;
+    let rate = scale.pick(100, 500);
+    let quiet = Load::start(Plan::new(&site.url, rate));
+    quiet.more(scale.pick(400, 5000)).await?;
+    let quiet = quiet.stop().await?;
+    let before = quiet.latency(0.99, |_| true);
+
+    let load = Load::start(Plan::new(&site.url, rate));
+    let count = scale.pick(50, 2000);
+    let mut rows = Vec::new();
+    for slow in [Slow::Head, Slow::Body, Slow::Read] {
+        let mut clients = JoinSet::new();
+        let limit = if ground.sabotage() { Duration::from_secs(1) } else { Duration::from_secs(25) };
+        for _ in 0..count {
+            clients.spawn(client(address, slow, limit));
+            // As slowhttptest opens them: a few hundred a second.
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let (mut times, mut held) = (Vec::new(), 0);
+        while let Some(ended) = clients.join_next().await {
+            match ended.context("a client failed")?? {
+                Some(time) => times.push(time),
+                None => held += 1,
+            }
+        }
+        rows.push((slow, percentile(times, 1.0), held));
+    }
+    let account = load.stop().await?;
+    let during = account.latency(0.99, |_| true);
+    let verdict = account.judge(&site.ledger()?, |_, _| &["V1"]);
+    let limit = Duration::from_millis(10_500);
+    let closed = rows.iter().all(|(_, longest, held)| *held == 0 && *longest <= limit);
+    let twice = scale.slack(before.max(Duration::from_millis(5)) * 2);
+    let shown: Vec<_> = rows
+        .iter()
+        .map(|(slow, longest, held)| format!("{slow:?} closed after {longest:.1?} at the latest, {held} held"))
+        .collect();
+    Ok(Row::new(
+        format!(
+            "{} of {count} each; legit: {} failed of {}, p99 {during:.1?}",
+            shown.join("; "),
+            verdict.failed,
+            verdict.sent
+        ),
+        format!("closed <= 10 s; legit 100 % ok, p99 <= {twice:.1?}"),
+        closed && verdict.clean() && during <= twice,
+    )
+    .note(format!("legit p99 without slow clients {before:.1?}; a line, a byte, or 5 bytes read per second"))
+    .examples(&verdict))
+}
