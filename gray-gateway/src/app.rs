@@ -87,6 +87,7 @@ impl Application {
         let city = CitySource::new(args.city_data.clone());
         let control =
             ControlLoop::new(settings.subscribe(), Arc::clone(&registry), Arc::clone(&shared), city, &service.version)
+                .checking(Arc::clone(&upstream_tls))
                 .counting(stats.workers());
         let instance = service.instance(workers.local_addr().port());
         let warmth = control.warmth();

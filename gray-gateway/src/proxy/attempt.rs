@@ -179,7 +179,7 @@ impl Connection {
         mut upstream: Upstream,
         upload: &mut Transfer,
         mut download: Transfer,
-        framing: Framing,
+        (framing, idle_ticks): (Framing, u64),
         bucket: &Bucket,
         after: &mut After<'_>,
     ) -> End {
@@ -195,6 +195,9 @@ impl Connection {
             if self.state.writing(download.sent, waits) {
                 self.socket.forget();
                 return Poll::Ready(Err(Some(Broken::Sink(io::ErrorKind::TimedOut.into()))));
+            }
+            if polled.is_pending() && self.state.relaying(download.sent, !waits, idle_ticks) {
+                return Poll::Ready(Err(Some(Broken::Source(io::ErrorKind::TimedOut.into()))));
             }
             polled.map_err(Some)
         })

@@ -3,7 +3,7 @@
 //! [`Connection::request`] is begin, exchange, error; [`After`] cleans up at the end of the response, whatever
 //! happened before.
 
-use std::{path::Path, rc::Rc, sync::Arc};
+use std::{path::Path, rc::Rc, sync::Arc, time::Duration};
 
 use gray_common::{
     Endpoint,
@@ -133,6 +133,8 @@ impl Connection {
     ) -> Result<End, Failure<'s>> {
         let mut tried: Vec<Arc<Endpoint>> = Vec::new();
         let mut reuse = Reuse::default();
+        let limit = || if request.route.is_stream() { Duration::MAX } else { self.worker.limits.stream_idle_timeout };
+        let idle_ticks = ticks(request.route.idle_timeout.unwrap_or_else(limit));
         loop {
             let chosen = request.chosen;
             let endpoint = chosen.map(|chosen| chosen.endpoint);
@@ -165,7 +167,9 @@ impl Connection {
                             }
                             after.note(|log| log.answered(status));
                             after.in_flight = load;
-                            return Ok(self.relay(upstream, upload, download, framing, &bucket, after).await);
+                            return Ok(self
+                                .relay(upstream, upload, download, (framing, idle_ticks), &bucket, after)
+                                .await);
                         }
                         Err(error) => error,
                     }

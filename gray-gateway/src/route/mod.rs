@@ -157,6 +157,8 @@ pub struct Route {
     /// Longest wait for the head of the response: `metadata.response-timeout` (negative: none), else
     /// `httpclient.response-timeout`.
     pub response_timeout: Option<Duration>,
+    /// Longest silence of an instance within its response: `metadata.idle-timeout` (negative: as long as it likes).
+    pub idle_timeout: Option<Duration>,
     /// Most requests in flight at the same time: `metadata.max-in-flight`.
     pub max_in_flight: Option<usize>,
     /// What instances are spoken to: `metadata.protocol`.
