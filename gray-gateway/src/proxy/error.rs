@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
-use super::{refusal::Refusal, reply::Content};
+use super::{refusal::Refusal, reply::Content, transfer::Broken};
 
 /// Why a request is answered by us and not by an instance.
 #[derive(Debug)]
@@ -59,6 +59,15 @@ pub(super) enum Failure<'r> {
 }
 
 impl Failure<'_> {
+    /// What is wrong with a request's body.
+    pub(super) fn of_body(error: Broken) -> Self {
+        match error {
+            Broken::TooLong => Self::BodyTooLarge,
+            Broken::Framing(error) => Self::BadRequest(error.0),
+            Broken::Source(_) | Broken::Sink(_) => Self::BadRequest("the body breaks off"),
+        }
+    }
+
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,

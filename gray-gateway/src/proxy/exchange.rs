@@ -113,9 +113,10 @@ impl Connection {
         let mut upload = Transfer::new(out, envelope.body, in_chunks)
             .kept(request.method.is_idempotent())
             .limited(request.route.filters.max_body);
-        upload.gather(&mut self.received).map_err(unacceptable)?;
-        let to = (service, fixed);
-        let ended = self.call(snapshot, envelope, request, to, &mut upload, after).await;
+        let ended = match upload.gather(&mut self.received) {
+            Ok(()) => self.call(snapshot, envelope, request, (service, fixed), &mut upload, after).await,
+            Err(error) => Err(Failure::of_body(error)),
+        };
         // What was taken of the body is not there any more, whoever answers.
         envelope.body = upload.rest();
         ended
@@ -344,7 +345,7 @@ impl Connection {
             SendError::Unusable => Failure::BadGateway { service },
             SendError::GaveUp(GaveUp::Response) => Failure::ResponseTimeout { service },
             SendError::GaveUp(GaveUp::Upload) => Failure::UploadTimeout,
-            SendError::Client(error @ (Broken::Framing(_) | Broken::TooLong)) => unacceptable(error),
+            SendError::Client(error @ (Broken::Framing(_) | Broken::TooLong)) => Failure::of_body(error),
             SendError::Client(_) | SendError::ClientGone => return Ok(End::Gone),
         };
         Err(failure)
@@ -375,15 +376,6 @@ impl Connection {
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }
         Ok(response)
-    }
-}
-
-/// What is wrong with a request's body.
-fn unacceptable<'s>(error: Broken) -> Failure<'s> {
-    match error {
-        Broken::TooLong => Failure::BodyTooLarge,
-        Broken::Framing(error) => Failure::BadRequest(error.0),
-        Broken::Source(_) | Broken::Sink(_) => Failure::BadRequest("the body breaks off"),
     }
 }
 

@@ -6,7 +6,8 @@
 //! |---|---|
 //! | `workers`, `stage` | start, drain |
 //! | `listen` | sockets: bound, or handed over |
-//! | `accept`, `admission` | accept, hand over to a worker with fewer connections; refuse |
+//! | `accept` | accept, hand over to a worker with fewer connections |
+//! | `welcome`, `admission` | count and serve a connection, or turn it away |
 //! | `worker` | what one thread owns |
 //! | `held` | its hold on the snapshot, how decisions look on the wire |
 //! | `connection`, `state`, `pace` | one client connection, its time limits |
@@ -64,6 +65,7 @@ mod stats;
 mod transfer;
 mod tunnel;
 mod upstream;
+mod welcome;
 mod worker;
 mod workers;
 

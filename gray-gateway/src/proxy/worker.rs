@@ -3,7 +3,6 @@
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
-    net::SocketAddr,
     rc::Rc,
     sync::Arc,
     task::Waker,
@@ -15,26 +14,24 @@ use gray_common::{
     rule::{Decision, Facts},
 };
 use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
-use tokio::{net::TcpStream, sync::Notify};
-use tokio_rustls::{TlsAcceptor, TlsStream};
+use tokio::sync::Notify;
 
 use super::{
     Limits,
     access_log::{AccessLog, Entry},
-    admission::{Admission, Clients, Guest},
+    admission::{Admission, Clients},
     buffer::Buffers,
     clock::{Clock, TICK},
-    connection::{self, Connection},
+    connection::Connection,
     forwarded::Forwarded,
     held::Held,
     pool::Pool,
-    refusal::Refusal,
     sample::{HandedOver, Sampler},
     socket::Socket,
     state::{State, Times},
     stats::{Stats, WorkerStats},
 };
-use crate::{record::RecordSender, scheme::Scheme, snapshot::Snapshot, tls::UpstreamTls};
+use crate::{record::RecordSender, snapshot::Snapshot, tls::UpstreamTls};
 
 /// Ticks between two looks at the idle upstream connections.
 const POOL_SWEEP_TICKS: u64 = 10;
@@ -44,8 +41,6 @@ const WARN_TICKS: u64 = 10;
 const MAX_WARNED: usize = 1024;
 
 type Shared = Arc<ArcSwap<Snapshot>>;
-/// A connection that may come; one that is turned away; or one that is gone.
-type Welcome = Result<(TcpStream, Rc<State>, Open), Option<(TcpStream, Refusal)>>;
 
 /// One thread's belongings. Never shared between threads.
 pub(super) struct Worker {
@@ -55,7 +50,7 @@ pub(super) struct Worker {
     /// `None`: requests are not logged, and nothing that is only logged needs to be found out.
     pub(super) access_log: Option<AccessLog>,
     pub(super) admission: Admission,
-    clock: Rc<Clock>,
+    pub(super) clock: Rc<Clock>,
     pub(super) times: Rc<Times>,
     /// The `Date` line, as of a tick.
     date: RefCell<(u64, String)>,
@@ -119,78 +114,11 @@ impl Worker {
         }
     }
 
-    /// Serves an accepted connection on this thread.
-    pub(super) fn accept(self: &Rc<Self>, socket: TcpStream, peer: SocketAddr) {
-        let (socket, state, open) = match self.welcome(socket, peer) {
-            Ok(welcome) => welcome,
-            Err(turned_away) => {
-                if let Some((socket, why)) = turned_away {
-                    self.turn_away(socket, why, true);
-                }
-                return;
-            }
-        };
-        let connection = self.connection(Socket::Tcp(socket), Forwarded::new(peer, Scheme::Http), state);
-        tokio::task::spawn_local(async move {
-            connection.run().await;
-            drop(open);
-        });
-    }
-
-    /// The same after a TLS handshake.
-    pub(super) fn accept_tls(self: &Rc<Self>, socket: TcpStream, peer: SocketAddr, tls: &TlsAcceptor) {
-        let (socket, state, open) = match self.welcome(socket, peer) {
-            Ok(welcome) => welcome,
-            Err(turned_away) => {
-                if let Some((socket, why)) = turned_away {
-                    self.turn_away(socket, why, false);
-                }
-                return;
-            }
-        };
-        let (worker, handshake) = (Rc::clone(self), tls.accept(socket));
-        tokio::task::spawn_local(async move {
-            match connection::secure(handshake, &state, &worker).await {
-                Some(Ok(stream)) => {
-                    let socket = Socket::Tls(Box::new(TlsStream::Server(stream)));
-                    worker.connection(socket, Forwarded::new(peer, Scheme::Https), state).run().await;
-                }
-                Some(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
-                None => tracing::debug!(%peer, "TLS handshake took too long"),
-            }
-            drop(open);
-        });
-    }
-
-    /// The same for what HTTP/2 makes of its streams; its connection is counted already.
-    pub(super) fn accept_pipe(self: &Rc<Self>, socket: Socket, forwarded: Forwarded) {
-        let connection = self.connection(socket, forwarded, self.state(true));
-        tokio::task::spawn_local(connection.run());
-    }
-
-    /// From here on the connection is counted; or why it is not.
-    fn welcome(self: &Rc<Self>, socket: TcpStream, peer: SocketAddr) -> Welcome {
-        let guest = match self.admit(peer.ip()) {
-            Ok(guest) => guest,
-            Err(why) => return Err(Some((socket, why))),
-        };
-        if let Err(error) = socket.set_nodelay(true) {
-            // The client is gone already.
-            tracing::debug!(%error, "connection dropped");
-            return Err(None);
-        }
-        self.limit_silence(&socket);
-        if self.open.get() == 0 {
-            self.clock.advance();
-        }
-        Ok((socket, self.state(false), Open::new(Rc::clone(self), guest)))
-    }
-
-    fn state(&self, is_pipe: bool) -> Rc<State> {
+    pub(super) fn state(&self, is_pipe: bool) -> Rc<State> {
         Rc::new(State::new(Rc::clone(&self.clock), Rc::clone(&self.times), is_pipe))
     }
 
-    fn connection(self: &Rc<Self>, socket: Socket, forwarded: Forwarded, state: Rc<State>) -> Connection {
+    pub(super) fn connection(self: &Rc<Self>, socket: Socket, forwarded: Forwarded, state: Rc<State>) -> Connection {
         Connection::new(Rc::clone(self), state, forwarded, socket)
     }
 
@@ -363,6 +291,24 @@ impl Worker {
         }
     }
 
+    /// A connection or tunnel has begun.
+    pub(super) fn opened(&self) {
+        self.open.set(self.open.get() + 1);
+        self.stats().connections.add();
+        if self.open.get() == 1 {
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// One has ended.
+    pub(super) fn ended(&self) {
+        self.open.set(self.open.get() - 1);
+        self.stats().disconnections.add();
+        if self.open.get() == 0 {
+            self.changed.notify_waiters();
+        }
+    }
+
     pub(super) fn open(&self) -> usize {
         self.open.get()
     }
@@ -411,33 +357,5 @@ fn date_line() -> String {
         Ok(date) => format!("date: {date}\r\n"),
         // The clock is thousands of years off.
         Err(_) => String::new(),
-    }
-}
-
-/// A connection or tunnel that is open; a drain waits for it.
-pub(super) struct Open {
-    worker: Rc<Worker>,
-    /// Counts it for its client.
-    _guest: Option<Guest>,
-}
-
-impl Open {
-    pub(super) fn new(worker: Rc<Worker>, guest: Option<Guest>) -> Self {
-        worker.open.set(worker.open.get() + 1);
-        worker.stats().connections.add();
-        if worker.open.get() == 1 {
-            worker.changed.notify_waiters();
-        }
-        Self { worker, _guest: guest }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.worker.open.set(self.worker.open.get() - 1);
-        self.worker.stats().disconnections.add();
-        if self.worker.open.get() == 0 {
-            self.worker.changed.notify_waiters();
-        }
     }
 }
