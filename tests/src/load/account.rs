@@ -111,6 +111,12 @@ impl Account {
         percentile(self.records.iter().filter(answered).map(|record| record.took).collect(), share)
     }
 
+    /// Requests that were due after this and got no 200.
+    pub fn failed_after(&self, time: Duration) -> usize {
+        let failed = |record: &&Record| !matches!(record.outcome, Outcome::Answered { status: 200, .. });
+        self.records.iter().filter(|record| record.due > time).filter(failed).count()
+    }
+
     /// How many were answered with this status.
     pub fn with_status(&self, status: u16) -> usize {
         let is = |record: &&Record| matches!(record.outcome, Outcome::Answered { status: seen, .. } if seen == status);

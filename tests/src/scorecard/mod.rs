@@ -157,4 +157,12 @@ scenarios![
     "13" "h2 abuse" self::h2_abuse,
     "14" "overload and retries" self::overload,
     "15b" "supply chain" self::supply_chain,
+    "F1" "fault: network to an instance" crate::faults::instance_network,
+    "F2" "fault: network to the registry" crate::faults::registry_network,
+    "F3" "fault: hung instance" crate::faults::hung_instance,
+    "F4" "fault: gateway killed" crate::faults::gateway_killed,
+    "F5" "fault: full disk" crate::faults::full_disk,
+    "F6" "fault: clock jumps" crate::faults::clock_jumps,
+    "F7" "fault: malformed pushes" crate::faults::malformed_pushes,
+    "F8" "fault: instance answers 5xx" crate::faults::failing_instance,
 ];
