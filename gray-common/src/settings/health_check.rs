@@ -41,7 +41,8 @@ fn one(section: &Section<'_>) -> Option<HealthCheck> {
     };
     let path = section.string("path").unwrap_or_default();
     let fits = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
-    if !path.is_empty() && !(path.starts_with('/') && path.bytes().all(fits)) {
+    let is_sound = path.is_empty() || (path.starts_with('/') && path.bytes().all(fits));
+    if !is_sound {
         section.error("path", "must begin with / and be percent-encoded; leave it out to ask for a connection only");
     }
     let check = HealthCheck {
