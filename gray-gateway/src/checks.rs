@@ -6,7 +6,7 @@ use std::{collections::HashMap, io, sync::Arc};
 
 use gray_common::{
     Endpoint,
-    balance::{Change, Load},
+    balance::{Change, Load, Reason},
     clock::uptime_ms,
     settings::HealthCheck,
 };
@@ -110,6 +110,7 @@ impl Instance {
             let (service, instance) = (&*self.service, &*self.authority);
             match (change, answered) {
                 (Some(Change::Ejected(_)), Err(error)) => {
+                    metrics::counter!("gray_gateway_ejections_total", "reason" => Reason::Check.as_str()).increment(1);
                     tracing::warn!(service, instance, %error, "left out: its health check fails");
                 }
                 (Some(Change::Readmitted), _) => tracing::info!(service, instance, "health check: takes part again"),
@@ -163,7 +164,7 @@ mod tests {
         time::Duration,
     };
 
-    use gray_common::{InstanceSet, balance::Reason};
+    use gray_common::InstanceSet;
     use tokio::net::TcpListener;
 
     use super::*;

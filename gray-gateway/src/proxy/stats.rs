@@ -35,7 +35,8 @@ pub(super) struct WorkerStats {
     pub(super) repeats: Counter,
     pub(super) repeats_refused: Counter,
     pub(super) shed: Counter,
-    pub(super) ejections: [Counter; 3],
+    /// `unreachable` and `failures`; checks are made elsewhere.
+    pub(super) ejections: [Counter; 2],
     pub(super) began: Counter,
     pub(super) ended: Counter,
     pub(super) connections: Counter,
@@ -174,8 +175,8 @@ pub struct StatsSnapshot {
     pub repeats_refused: u64,
     /// Requests that were turned away because too many were in flight.
     pub shed: u64,
-    /// Instances that were left out for a while, by [`Reason`](gray_common::balance::Reason).
-    pub ejections: [u64; 3],
+    /// Instances that were left out for a while: those that could not be reached, and those that failed.
+    pub ejections: [u64; 2],
     /// Requests in flight: begun, and the response's last byte not yet handed over.
     pub in_flight: u64,
     /// Open client connections.
