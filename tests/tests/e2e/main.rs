@@ -20,6 +20,7 @@ mod rules;
 mod scorecard;
 mod shares;
 mod signing;
+mod snapshot;
 mod spaces;
 mod switch;
 
@@ -87,6 +88,7 @@ fn main() -> Result<ExitCode> {
             places::a_registry_and_static_instances_side_by_side,
             matchers::a_few_of_each_kind,
             matchers::claims_of_a_token_and_members_of_a_cookie,
+            snapshot::a_gateway_starts_without_nacos,
             handover::restarts_under_load_lose_nothing,
             handover::a_successor_that_fails_changes_nothing,
             front::page_cookie_and_backend_agree,

@@ -4,7 +4,10 @@ use std::{
     collections::{HashMap, hash_map::Entry},
     future::Future,
     path::PathBuf,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,7 +18,7 @@ use nacos_sdk::api::{
 };
 use tokio::{net::TcpStream, task::JoinSet, time};
 
-use super::NacosOptions;
+use super::{NacosOptions, login::Login};
 use crate::{instance::Instance, registry::RegistryError};
 
 /// How long one server may take to accept a TCP connection.
@@ -82,24 +85,30 @@ fn terse(error: &str) -> &str {
 #[derive(Debug)]
 pub(crate) struct Dialer {
     options: NacosOptions,
+    login: Arc<Login>,
     cache: CacheDirectory,
 }
 
 impl Dialer {
     pub(crate) fn new(options: NacosOptions) -> Self {
-        Self { options, cache: CacheDirectory::new() }
+        Self { login: Login::new(options.clone()), options, cache: CacheDirectory::new() }
     }
 
     pub(crate) fn options(&self) -> &NacosOptions {
         &self.options
     }
 
+    pub(crate) fn login(&self) -> &Arc<Login> {
+        &self.login
+    }
+
     /// A connected client for instances. One connection, and so at most one own instance per service.
     pub(crate) async fn naming(&self) -> Result<NamingService, CallError> {
         self.reach().await?;
+        self.login.ensure(false).await?;
         let mut builder = NamingServiceBuilder::new(self.properties()?);
         if self.options.username.is_some() {
-            builder = builder.enable_auth_plugin_http();
+            builder = builder.with_auth_plugin(Arc::<Login>::clone(&self.login));
         }
         within(self.options.connect_timeout, builder.build()).await
     }
@@ -107,9 +116,10 @@ impl Dialer {
     /// A connected client for documents.
     pub(crate) async fn config(&self) -> Result<ConfigService, CallError> {
         self.reach().await?;
+        self.login.ensure(false).await?;
         let mut builder = ConfigServiceBuilder::new(self.properties()?);
         if self.options.username.is_some() {
-            builder = builder.enable_auth_plugin_http();
+            builder = builder.with_auth_plugin(Arc::<Login>::clone(&self.login));
         }
         within(self.options.connect_timeout, builder.build()).await
     }
@@ -148,9 +158,6 @@ impl Dialer {
             .cache_dir(self.cache.for_next_client());
         if let Some(port) = options.grpc_port {
             properties = properties.remote_grpc_port(port);
-        }
-        if let (Some(username), Some(password)) = (&options.username, &options.password) {
-            properties = properties.auth_username(username).auth_password(password);
         }
         Ok(properties)
     }

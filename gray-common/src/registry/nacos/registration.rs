@@ -8,11 +8,12 @@ use std::{sync::Arc, time::Duration};
 use nacos_sdk::api::naming::NamingService;
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
     client::{CallError, Dialer, read_instances, to_wire, within},
+    connection::LAST_CHANCE,
     console,
 };
 use crate::instance::Instance;
@@ -117,12 +118,15 @@ impl Registration {
         let calm = self.silent_since.is_none() && !(1..=FIRST_REPAIR).contains(&self.misses);
         sleep(if calm { CHECK_INTERVAL } else { TROUBLE_INTERVAL }).await;
         let (Some(client), Some(instance)) = (self.client.clone(), self.announced.clone()) else { return };
-        match read_instances(&client, self.dialer.options(), &self.service).await {
+        let is_lost = self.silent_since.is_some_and(|since| since.elapsed() >= REPLACE_AFTER);
+        let limit = if is_lost { LAST_CHANCE } else { Duration::MAX };
+        let read = timeout(limit, read_instances(&client, self.dialer.options(), &self.service)).await;
+        match read.unwrap_or(Err(CallError::Timeout(limit))) {
             Ok(list) => {
                 self.silent_since = None;
                 let listed = list.iter().any(|other| other.port == instance.port && other.host == instance.host);
                 // Not listed, but there: an operator disabled it, and that is not ours to change.
-                let known = listed || console::is_registered(self.dialer.options(), &self.service, &instance).await;
+                let known = listed || console::is_registered(&self.dialer, &self.service, &instance).await;
                 self.misses = if known { 0 } else { self.misses.saturating_add(1) };
                 if self.misses >= FIRST_REPAIR && self.misses.is_power_of_two() {
                     self.repair(&client, &instance).await;
