@@ -8,6 +8,7 @@ mod edge;
 mod files;
 mod gray;
 mod h2;
+mod hedge;
 mod http1;
 mod lane_targets;
 mod lanes;
