@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+#[cfg(target_os = "linux")]
 use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -25,6 +26,10 @@ const EVICTED_AT_ONCE: usize = 32;
 const MAX_SAID: usize = 64;
 /// How long a client may take to hear one.
 const SAY: Duration = Duration::from_secs(1);
+/// What the kernel takes of an answer beyond what the client's window has room for. It would take megabytes, at the expense of
+/// memory, and show nothing while a client reads them.
+#[cfg(target_os = "linux")]
+const MAX_UNSENT: u32 = 64 * 1024;
 /// So that workers seldom wait for each other.
 const SHARDS: usize = 16;
 
@@ -165,11 +170,15 @@ impl Worker {
         });
     }
 
-    /// Has the kernel cut off a client whose window stays shut.
+    /// Has the kernel cut off a client whose window stays shut, and show when one reads slowly.
     pub(super) fn limit_silence(&self, socket: &TcpStream) {
         #[cfg(target_os = "linux")]
-        if let Err(error) = SockRef::from(socket).set_tcp_user_timeout(Some(self.limits.write_timeout)) {
-            tracing::debug!(%error, "no limit for clients that do not read");
+        {
+            let socket = SockRef::from(socket);
+            let limited = socket.set_tcp_user_timeout(Some(self.limits.write_timeout));
+            if let Err(error) = limited.and_then(|()| socket.set_tcp_notsent_lowat(MAX_UNSENT)) {
+                tracing::debug!(%error, "slow readers may be noticed late");
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ use super::{
     files,
     held::Held,
     http1::{Decoder, Name, ParseError, ResponseHead, Skipped, read_request, read_response, room},
+    refusal::Refusal,
     reply::Content,
     request::{Envelope, Reader, Reading, Request},
     response::{Framing, status_line},
@@ -24,6 +25,9 @@ use super::{
     upstream::Dial,
 };
 use crate::{dye, route};
+
+/// Interim responses before one that counts.
+const MAX_INTERIMS: usize = 32;
 
 /// What a response's bytes are.
 enum Answer {
@@ -46,6 +50,11 @@ impl Connection {
             Reading::Partial => {
                 worker.buffers.take_back_out(out);
                 return End::Partial;
+            }
+            Reading::Foreign => {
+                worker.stats().refused(Refusal::BadRequest);
+                worker.buffers.take_back_out(out);
+                return End::Gone;
             }
             Reading::Unreadable(failure) => (Envelope::UNREADABLE, Err(failure)),
             Reading::Request(envelope, request) => (envelope, request),
@@ -125,10 +134,15 @@ impl Connection {
         instance: (&'s str, Option<&str>),
     ) -> Result<(u16, Framing, Transfer), SendError> {
         let mut out = self.worker.buffers.lend_out();
+        let mut interims = 0;
         loop {
             match self.read_answer(snapshot, (envelope, request), upstream, instance, &mut out)? {
                 Answer::Partial => self.await_bytes(upstream, upload).await?,
                 Answer::Interim(length, shown) => {
+                    interims += 1;
+                    if interims > MAX_INTERIMS {
+                        return Err(SendError::Malformed("too many interim responses"));
+                    }
                     upstream.received.consume(length);
                     if let Some(shown) = shown {
                         self.write(&shown).await.map_err(|_| SendError::ClientGone)?;
@@ -167,6 +181,7 @@ impl Connection {
             Ok(response) => response,
             Err(ParseError::Partial) => return Ok(Answer::Partial),
             Err(ParseError::TooMany) => return Err(SendError::Malformed("too many header lines")),
+            Err(ParseError::Version) => return Err(SendError::Malformed("it is no HTTP/1")),
             Err(ParseError::Malformed(reason)) => return Err(SendError::Malformed(reason)),
         };
         let length = response.head.bytes.len();

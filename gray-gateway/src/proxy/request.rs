@@ -81,11 +81,15 @@ pub(super) struct Request<'s> {
 pub(super) enum Reading<'s> {
     /// The beginning of a request.
     Partial,
+    /// Another protocol.
+    Foreign,
     /// Nothing that can be answered on the same connection again.
     Unreadable(Failure<'static>),
     /// A request; or why it is not sent on.
     Request(Envelope, Result<Request<'s>, Failure<'s>>),
 }
+
+const VERSION: &str = "the version is not HTTP/1.0 or HTTP/1.1";
 
 /// What requests of one connection are read with.
 #[derive(Clone, Copy)]
@@ -118,6 +122,9 @@ impl Reader<'_> {
                 return Reading::Unreadable(Failure::UriTooLong);
             }
             Err(ParseError::Partial | ParseError::TooMany) => return Reading::Unreadable(Failure::HeadTooLarge),
+            // Whoever does not even say HTTP would not understand an answer.
+            Err(ParseError::Version) if memchr::memmem::find(bytes, b"HTTP/").is_none() => return Reading::Foreign,
+            Err(ParseError::Version) => return Reading::Unreadable(Failure::BadRequest(VERSION)),
             Err(ParseError::Malformed(reason)) => return Reading::Unreadable(Failure::BadRequest(reason)),
         };
         if let Some(log) = log {

@@ -64,8 +64,6 @@ pub(super) struct Times {
     tunnel: u64,
     upload: Pace,
     download: Pace,
-    /// Of what HTTP/2 is made of: nothing of it hides in the kernel.
-    pipe: Pace,
 }
 
 impl Times {
@@ -76,16 +74,13 @@ impl Times {
             idle: ticks(limits.idle_timeout),
             tunnel: limits.tunnel_idle_timeout.map_or(u64::MAX, ticks),
             upload: Pace::new(body * 3 / 4, body, limits.min_rate),
-            // The kernel takes megabytes at a time off our hands and shows nothing in between; that the client's window
-            // stays shut is for the kernel to notice (`admission`).
-            download: Pace::new(write.saturating_mul(6), write.saturating_mul(6), limits.min_rate),
-            pipe: Pace::new(write, write, limits.min_rate),
+            download: Pace::new(write, write, limits.min_rate),
         }
     }
 
     /// How long an HTTP/2 client may leave a part of an answer where it is.
     pub(super) fn write(&self) -> u64 {
-        self.pipe.rest()
+        self.download.rest()
     }
 }
 
@@ -196,7 +191,7 @@ impl State {
             return false;
         }
         if !meter.is_running() {
-            meter = Meter::new(if self.is_pipe { self.times.pipe } else { self.times.download });
+            meter = Meter::new(self.times.download);
             meter.start(&self.clock);
         } else if meter.is_over(self.clock.now()) {
             return true;

@@ -26,6 +26,8 @@ pub(crate) enum ParseError {
     Partial,
     /// More header lines than allowed.
     TooMany,
+    /// Another version of HTTP, or none.
+    Version,
     /// No HTTP, or HTTP that is not clear; the text says in which way.
     Malformed(&'static str),
 }
@@ -207,7 +209,7 @@ fn complete(status: httparse::Result<usize>) -> Result<usize, ParseError> {
         Err(httparse::Error::TooManyHeaders) => Err(ParseError::TooMany),
         Err(httparse::Error::HeaderName) => Err(ParseError::Malformed("a header name is none")),
         Err(httparse::Error::HeaderValue) => Err(ParseError::Malformed("a header value contains what it must not")),
-        Err(httparse::Error::Version) => Err(ParseError::Malformed("the version is not HTTP/1.0 or HTTP/1.1")),
+        Err(httparse::Error::Version) => Err(ParseError::Version),
         Err(_) => Err(ParseError::Malformed("it is no HTTP/1")),
     }
 }
@@ -255,7 +257,7 @@ mod tests {
             "GET / HTTP/2.0\r\nHost: a\r\n\r\n",
             "GET / HTTP/1.1 \r\nHost: a\r\n\r\n",
         ] {
-            assert!(matches!(error(text), ParseError::Malformed(_)), "{text:?}");
+            assert!(matches!(error(text), ParseError::Malformed(_) | ParseError::Version), "{text:?}");
         }
         for text in ["", "G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: a\r\n", "\r\n"] {
             assert_eq!(error(text), ParseError::Partial, "{text:?}");
