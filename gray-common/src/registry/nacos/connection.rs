@@ -166,7 +166,7 @@ impl<C: Client> Connection<C> {
         let NacosOptions { server, namespace, .. } = self.dialer.options();
         let now = match outcome {
             Ok(()) => Health::Up,
-            Err(failure) => Health::Down(format!("Nacos at {server} does not answer, retrying: {failure}")),
+            Err(failure) => Health::Down(format!("Nacos at {server} cannot be used, retrying: {failure}")),
         };
         let before = self.health.send_replace(now.clone());
         match (&before, &now) {

@@ -164,17 +164,16 @@ async fn ask(options: &NacosOptions, username: &str, password: &str) -> Result<A
         let form = [("username", username), ("password", password)];
         let answer = match http.post(format!("{base}/auth/login")).form(&form).send().await {
             Ok(answer) => answer,
-            Err(error) => {
+            Err(error) if error.is_connect() || error.is_timeout() => {
                 failures.push(format!("{base}: {}", error.without_url()));
                 continue;
             }
+            // Nacos 2.3 answers a wrong password with a status of 0, which is no HTTP.
+            Err(_) => return Err(refused("with something that is no HTTP")),
         };
         let status = answer.status();
         if status.is_client_error() {
-            return Err(CallError::Failed(format!(
-                "Nacos does not let in the user that was given (--nacos-username, --nacos-password, GRAY_NACOS_USERNAME, \
-                 GRAY_NACOS_PASSWORD): the login is answered {status}"
-            )));
+            return Err(refused(status.as_str()));
         }
         match answer.json::<Answer>().await {
             Ok(answer) => return Ok(answer),
@@ -182,6 +181,13 @@ async fn ask(options: &NacosOptions, username: &str, password: &str) -> Result<A
         }
     }
     Err(CallError::Failed(format!("no token from Nacos: {}", failures.join("; "))))
+}
+
+fn refused(answer: &str) -> CallError {
+    CallError::Failed(format!(
+        "Nacos does not let in the user that was given (--nacos-username, --nacos-password, GRAY_NACOS_USERNAME, \
+         GRAY_NACOS_PASSWORD): the login is answered {answer}"
+    ))
 }
 
 /// Whether the server lets anybody look around.
