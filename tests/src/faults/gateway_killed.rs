@@ -18,7 +18,7 @@ pub(crate) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
         let from = load.now();
         site.gateway.kill().await?;
         if ground.sabotage() {
-            load.lasts(Duration::from_secs(3)).await;
+            load.lasts(Duration::from_secs(8)).await;
         }
         site.succeed().await?;
         let to = load.now();

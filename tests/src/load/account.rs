@@ -69,6 +69,13 @@ impl fmt::Display for Verdict {
 }
 
 impl Account {
+    /// What of it this one sees: without some of the requests.
+    #[must_use]
+    pub fn without(mut self, left_out: impl Fn(&Record) -> bool) -> Self {
+        self.records.retain(|record| !left_out(record));
+        self
+    }
+
     /// Judges every request. `expected` says which versions may answer it (none: every one), by kind and time.
     pub fn judge(&self, ledger: &Ledger, expected: impl Fn(&str, &Record) -> &'static [&'static str]) -> Verdict {
         let mut verdict = Verdict { sent: self.records.len(), ..Verdict::default() };

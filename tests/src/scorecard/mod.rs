@@ -7,6 +7,7 @@ mod cold_registry;
 mod conformance;
 mod crash;
 mod gateway_restart;
+mod graph;
 mod gray_integrity;
 mod ground;
 mod h2_abuse;
@@ -21,6 +22,7 @@ mod rolling;
 mod site;
 mod slow_clients;
 mod smuggling;
+mod soak;
 mod supply_chain;
 pub(crate) mod tools;
 
@@ -156,6 +158,7 @@ scenarios![
     "12" "slow clients" self::slow_clients,
     "13" "h2 abuse" self::h2_abuse,
     "14" "overload and retries" self::overload,
+    "15" "soak" self::soak,
     "15b" "supply chain" self::supply_chain,
     "F1" "fault: network to an instance" crate::faults::instance_network,
     "F2" "fault: network to the registry" crate::faults::registry_network,
