@@ -7,7 +7,6 @@ mod certificates;
 mod edge;
 mod files;
 mod gray;
-mod h2;
 pub(crate) mod h2;
 mod hedge;
 mod http1;
