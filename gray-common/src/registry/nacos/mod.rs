@@ -254,7 +254,7 @@ mod tests {
         assert!(lane.same_channel(&watch("lane")) && !lane.same_channel(&own));
         assert!(!lane.same_channel(&watch("lane@blue")) && !own.same_channel(&watch("@blue")));
         let tasks = || lock(&registry.tasks).len();
-        assert_eq!(tasks(), 2 + 4, "two connections, a look at the server, four subscriptions");
+        assert_eq!(tasks(), 3 + 4, "two connections, a look at the server, four subscriptions");
 
         for number in 0..20 {
             drop(watch(&format!("lane-{number}")));
