@@ -1,6 +1,5 @@
 //! Restarts of a gateway in which nobody notices anything.
 #![expect(clippy::disallowed_methods, reason = "clients and backends of a test have no release context")]
-#![expect(clippy::disallowed_methods, reason = "clients and backends of the test, no request of ours")]
 
 use std::{
     net::SocketAddr,
