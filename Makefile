@@ -1,6 +1,6 @@
 # The menu. Each entry is one line into scripts/ or cargo.
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-unit bench bench-cases bench-guard bench-jvm profile fuzz lint fmt docs
+.PHONY: help demo up down test test-unit bench bench-cases bench-guard bench-jvm profile scorecard fuzz lint fmt docs
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -25,6 +25,9 @@ bench: ## the gateway beside other proxies, its start-up and memory; about 25 mi
 
 bench-cases: ## decisions, picks, headers: the time of single functions
 	cargo bench --locked --workspace --exclude e2e-tests
+
+scorecard: ## what releases, faults and attacks cost, measured into docs/scorecard.md; up to 90 minutes
+	@scripts/scorecard.sh --write
 
 profile: ## system calls per request and a flame graph of the gateway; needs perf and strace
 	@bench/run profile

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use gray_common::{
     config_source::ConfigSource,
     control::ControlPlane,
-    service::{Registration, SHARED_DOCUMENT, ServiceError, StopSignals, check_config},
+    service::{Phase, Registration, SHARED_DOCUMENT, ServiceError, StopSignals, check_config},
     settings::LiveSettings,
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
@@ -87,6 +87,7 @@ impl Application {
         let city = CitySource::new(args.city_data.clone());
         let control =
             ControlLoop::new(settings.subscribe(), Arc::clone(&registry), Arc::clone(&shared), city, &service.version)
+                .checking(Arc::clone(&upstream_tls))
                 .counting(stats.workers());
         let instance = service.instance(workers.local_addr().port());
         let warmth = control.warmth();
@@ -97,7 +98,7 @@ impl Application {
             until(open, |open| *open).await;
         };
         let registration = Registration::begin(Arc::clone(&registry), SERVICE, instance, before);
-        let (stopping, is_stopping) = watch::channel(false);
+        let (phase, phase_now) = watch::channel(Phase::default());
         let (admin_closed, is_admin_closed) = watch::channel(false);
         let admin = admin::app(Admin {
             snapshot: shared,
@@ -107,7 +108,7 @@ impl Application {
             registration: registration.state(),
             disk,
             stats: Arc::new(stats),
-            stopping: is_stopping,
+            phase: phase_now,
             recorder: admin::install_metrics()?,
             access: Access::new(args.admin_token.clone(), admin_address),
             records: collector.as_ref().map(RecordCollector::buffer),
@@ -140,7 +141,7 @@ impl Application {
             warmth,
             registry: registry.health(),
             opened,
-            stopping,
+            phase,
             admin_closed,
             background,
             drain_wait: Duration::from_millis(service.drain_wait_ms),

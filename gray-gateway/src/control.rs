@@ -25,11 +25,14 @@ use tokio::sync::{Notify, watch};
 
 use crate::{
     args::SERVICE,
+    checks::Checks,
     findings::Findings,
     geo::CityData,
-    route::RouteTable,
+    route::{RouteTable, Upstream},
+    scheme::Scheme,
     snapshot::{ServiceSnapshot, Services, Snapshot},
     tally::Tallies,
+    tls::UpstreamTls,
 };
 
 /// What the gateway reads from its documents, in one piece: gray settings and routes are applied together.
@@ -97,6 +100,7 @@ pub struct ControlLoop {
     findings: Findings,
     plan: Arc<FactPlan>,
     warmth: watch::Sender<Warmth>,
+    checks: Checks,
 }
 
 impl ControlLoop {
@@ -121,6 +125,7 @@ impl ControlLoop {
             findings: Findings::default(),
             plan: Arc::default(),
             warmth: watch::Sender::default(),
+            checks: Checks::default(),
         }
     }
 
@@ -135,6 +140,12 @@ impl ControlLoop {
         Self { tallies: Tallies::new(workers), ..self }
     }
 
+    /// With health checks that judge certificates by this.
+    #[must_use]
+    pub fn checking(self, tls: Arc<UpstreamTls>) -> Self {
+        Self { checks: Checks::new(tls), ..self }
+    }
+
     /// Runs for ever. Cancel safe: dropping the future leaves the last snapshot in place.
     pub async fn run(mut self) {
         loop {
@@ -142,6 +153,7 @@ impl ControlLoop {
             if let Some(config) = state.current {
                 self.report(&config, state.revision);
                 self.follow(&config);
+                self.check(&config);
                 let findings = self.lint(&config.rules);
                 let plan = FactPlan::new(&config.rules);
                 if plan != *self.plan {
@@ -189,6 +201,24 @@ impl ControlLoop {
                 log_change(service, followed.set());
             }
         }
+    }
+
+    /// Asks the instances that are to be asked whether they are well.
+    fn check(&mut self, config: &GatewayConfig) {
+        let is_encrypted = |service: &str| {
+            let targets = config.routes.routes().iter().flat_map(|route| route.targets());
+            { targets }.any(|target| {
+                target.scheme == Scheme::Https
+                    && matches!(&target.upstream, Upstream::Service(name) if **name == *service)
+            })
+        };
+        let wanted = config.gray.gateway.health_checks.iter().filter_map(|(service, check)| {
+            let scheme = if is_encrypted(service) { Scheme::Https } else { Scheme::Http };
+            Some((service, check, scheme, self.followed.get(service.as_str())?.set()))
+        });
+        self.checks.update(wanted.flat_map(|(service, check, scheme, set)| {
+            set.endpoints().map(move |endpoint| (service.as_str(), check, scheme, endpoint))
+        }));
     }
 
     /// Logs a new revision once, with what in it cannot work here.

@@ -8,7 +8,7 @@ use std::{
 
 use gray_common::{
     registry::Health,
-    service::{Registration, RegistrationState, StopSignals},
+    service::{Phase, Registration, RegistrationState, StopSignals},
 };
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
@@ -41,8 +41,8 @@ pub(crate) struct Life {
     pub(crate) registry: watch::Receiver<Health>,
     /// Told when the admin side is to be served, and the instance to be announced.
     pub(crate) opened: watch::Sender<bool>,
-    /// Told when the gateway is stopping.
-    pub(crate) stopping: watch::Sender<bool>,
+    /// For the admin side; what it shows of the start it finds out by the registration.
+    pub(crate) phase: watch::Sender<Phase>,
     /// Told when the admin side is to accept no more.
     pub(crate) admin_closed: watch::Sender<bool>,
     /// What goes on beside, to the very end.
@@ -65,7 +65,9 @@ enum End {
 impl Life {
     /// Accepts, unless there is a predecessor.
     pub(crate) fn begin(&mut self) -> anyhow::Result<()> {
-        if self.predecessor.is_none() {
+        if self.predecessor.is_some() {
+            self.phase.send_replace(Phase::TakingOver);
+        } else {
             if let Some((path, listening)) = self.handover.take() {
                 self.offer = Some(Offer::open(&path, listening)?);
             }
@@ -110,6 +112,7 @@ impl Life {
     }
 
     fn open(&self) {
+        self.phase.send_replace(Phase::Starting);
         self.workers.open();
         self.opened.send_replace(true);
     }
@@ -165,13 +168,14 @@ impl Life {
     /// signal cuts the wait short.
     async fn leave(mut self, signal: &str, mut signals: StopSignals) {
         tracing::info!(signal, "stopping: deregistering");
-        self.stopping.send_replace(true);
+        self.phase.send_replace(Phase::Deregistering);
         self.workers.leave();
         let was_known = self.registration.end(DEREGISTER_LIMIT).await;
         // After the deregistration: a successor that is getting ready registers when it finds us gone.
         if let Some(offer) = self.offer {
             offer.close().await;
         }
+        self.phase.send_replace(Phase::Leaving);
         if was_known && !self.drain_wait.is_zero() {
             tracing::info!(wait = ?self.drain_wait, "still accepting until callers have heard of it");
             tokio::select! {
@@ -180,6 +184,7 @@ impl Life {
             }
         }
         tracing::info!("no longer accepting; finishing what is in flight");
+        self.phase.send_replace(Phase::Draining);
         let began = Instant::now();
         report(self.workers.shutdown(self.drain).await, began, self.drain);
         self.background.shutdown().await;
@@ -189,7 +194,7 @@ impl Life {
     async fn yield_to(self, successor: Successor, mut signals: StopSignals) {
         let process = successor.process;
         tracing::info!(process, "succeeded: no longer accepting; finishing what is in flight");
-        self.stopping.send_replace(true);
+        self.phase.send_replace(Phase::Draining);
         self.admin_closed.send_replace(true);
         self.workers.close();
         self.registration.leave_to_successor().await;

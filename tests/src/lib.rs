@@ -8,6 +8,7 @@
 pub mod cable;
 pub mod chain;
 pub mod documents;
+pub mod faults;
 pub mod lab;
 pub mod load;
 pub mod nacos;

@@ -79,7 +79,8 @@ impl Load {
         self.health.report(outcome, is_trial, policy, now_ms)
     }
 
-    /// Takes in what an active health check says; it overrules what requests have seen. Says what that has changed.
+    /// Takes in what an active health check says: a bad answer overrules what requests have seen, a good one all but
+    /// failing answers. Says what that has changed.
     pub fn checked(&self, is_well: bool, now_ms: u64) -> Option<Change> {
         self.health.checked(is_well, now_ms)
     }

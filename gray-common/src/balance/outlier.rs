@@ -198,10 +198,14 @@ impl Health {
         (self.out.swap(0, Relaxed) != 0).then_some(Change::Readmitted)
     }
 
-    /// Takes in what the active check says. It overrules what requests have seen.
+    /// Takes in what the active check says. That it is well ends an ejection of its own, and one for accepting no
+    /// connections; what it answers to requests is not for a check to judge.
     pub(super) fn checked(&self, is_well: bool, now_ms: u64) -> Option<Change> {
         if is_well {
-            return self.ejection().and_then(|_| self.readmit(now_ms));
+            return self
+                .ejection()
+                .filter(|(reason, _)| *reason != Reason::Failures)
+                .and_then(|_| self.readmit(now_ms));
         }
         let before = self.out.swap(packed(NEVER, Reason::Check), Relaxed);
         (before == 0).then_some(Change::Ejected(Reason::Check))
@@ -296,6 +300,11 @@ mod tests {
         assert_eq!(health.unchecked(6), Some(Change::Readmitted));
         health.report(Outcome::Unreachable, false, &POLICY, 7);
         assert_eq!(health.unchecked(8), None, "requests have said so");
+        assert_eq!(health.checked(true, 9), Some(Change::Readmitted));
+        for _ in 0..3 {
+            health.report(Outcome::Failed, false, &POLICY, 2_000);
+        }
+        assert_eq!(health.checked(true, 2_001), None, "it answers checks, and fails requests");
     }
 
     proptest! {

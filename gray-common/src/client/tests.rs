@@ -1,3 +1,5 @@
+mod care;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, routing::get};

@@ -6,7 +6,7 @@ use std::{
     panic::AssertUnwindSafe,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
@@ -28,7 +28,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    Readiness,
+    Phase, Readiness,
     metrics::{Metrics, render},
 };
 use crate::{
@@ -40,6 +40,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
     in_flight: AtomicUsize,
+    phase: Mutex<Phase>,
     leaving: AtomicBool,
     /// By status class, 1xx to 5xx.
     responses: [AtomicU64; 5],
@@ -61,9 +62,14 @@ impl Traffic {
         self.responses[class - 1].fetch_add(1, Relaxed);
     }
 
-    /// From now on `/readyz` says no, and every answer asks the caller to give up its connection.
-    pub(super) fn leave(&self) {
-        self.leaving.store(true, Relaxed);
+    /// From `Deregistering` on `/readyz` says no, and every answer asks the caller to give up its connection.
+    pub(super) fn enter(&self, phase: Phase) {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+        self.leaving.store(phase.is_stopping(), Relaxed);
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn is_leaving(&self) -> bool {
@@ -172,7 +178,13 @@ impl Future for Surrounding {
 async fn readyz(State(readiness): State<Readiness>) -> Response {
     let reasons = readiness.reasons();
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(serde_json::json!({ "ready": reasons.is_empty(), "reasons": reasons }))).into_response()
+    (
+        status,
+        Json(
+            serde_json::json!({ "ready": reasons.is_empty(), "phase": readiness.phase().as_str(), "reasons": reasons }),
+        ),
+    )
+        .into_response()
 }
 
 /// The panic hook has said where; a caller gets an answer instead of a broken connection.

@@ -19,6 +19,7 @@ mod error;
 mod health;
 mod healthcheck;
 mod metrics;
+mod phase;
 mod readiness;
 mod registration;
 mod run;
@@ -29,6 +30,7 @@ pub use args::{Advertise, GrayTag, MetadataEntry, ServiceArgs, ServiceCli, Servi
 pub use check::{CheckError, check_config};
 pub use error::ServiceError;
 pub use healthcheck::healthcheck;
+pub use phase::Phase;
 pub use readiness::Readiness;
 pub use registration::{Registration, RegistrationState};
 pub use run::{BoxError, run, with_causes};

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    GrayService, Readiness, Registration, ServiceError,
+    GrayService, Phase, Readiness, Registration, ServiceError,
     health::{Surrounded, Traffic},
     metrics::{Metrics, recorder},
 };
@@ -68,8 +68,9 @@ impl GrayService {
             ended = server.join_next() => return served(ended),
         };
         tracing::info!(service = &*name, signal, in_flight = traffic.in_flight(), "stopping: deregistering");
-        traffic.leave();
+        traffic.enter(Phase::Deregistering);
         let was_known = registration.end(DEREGISTER_LIMIT).await;
+        traffic.enter(Phase::Leaving);
         let wait = Duration::from_millis(args.drain_wait_ms);
         if was_known && !wait.is_zero() {
             tracing::info!(?wait, "still accepting until callers have heard of it");
@@ -80,6 +81,7 @@ impl GrayService {
             }
         }
         tracing::info!(in_flight = traffic.in_flight(), "no longer accepting; finishing what is in flight");
+        traffic.enter(Phase::Draining);
         if close.send(()).is_err() {
             tracing::debug!("the server has ended by itself");
         }
@@ -148,6 +150,10 @@ fn readiness(
     registration: &Registration,
 ) -> Readiness {
     let (traffic, health, state) = (Arc::clone(traffic), config.health(), registration.state());
+    let phase = {
+        let (traffic, state) = (Arc::clone(&traffic), state.clone());
+        move || traffic.phase().with(&state.borrow())
+    };
     let settings_reason = move || {
         let settings = settings.borrow();
         match (&settings.current, &settings.refused, &*health.borrow()) {
@@ -167,4 +173,5 @@ fn readiness(
         Box::new(unknown_service),
         Box::new(move || Registration::reason(&state)),
     ])
+    .in_phase(phase)
 }

@@ -3,12 +3,14 @@
 //! A document is read completely or not at all: every problem is reported with document, line and key, and a
 //! document with an error changes nothing.
 
+mod health_check;
 mod live;
 mod mesh;
 mod read;
 mod rules;
 mod static_instances;
 
+pub use health_check::HealthCheck;
 pub use live::{LiveSettings, SettingsState, check};
 pub use mesh::{AdmissionRules, Caller, Edge, Invalid, Mesh, Signing};
 pub use rules::parse_source;
@@ -77,6 +79,8 @@ pub struct GatewayGray {
     pub user_no_header: HeaderName,
     /// `trustedHops`: proxies in front of us whose `X-Real-IP` / `X-Forwarded-For` count. Default none.
     pub trusted_hops: IpSet,
+    /// `healthCheck.<service>`: whose instances are asked whether they are well.
+    pub health_checks: BTreeMap<String, HealthCheck>,
     /// `maxInFlight`: most requests in flight at the same time. Default: no limit.
     pub max_in_flight: Option<usize>,
 }
@@ -91,6 +95,7 @@ impl Default for GatewayGray {
             user_no_list: Vec::new(),
             user_no_header: HeaderName::from_static("userno"),
             trusted_hops: IpSet::default(),
+            health_checks: BTreeMap::new(),
             max_in_flight: None,
         }
     }

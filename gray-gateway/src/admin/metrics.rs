@@ -27,6 +27,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_counter!("gray_gateway_retries_total", Unit::Count, "Requests moved to another instance");
     describe_counter!("gray_gateway_repeats_total", Unit::Count, "Requests sent again after a connection broke");
     describe_counter!("gray_gateway_repeats_refused_total", Unit::Count, "Requests not sent again: budget spent");
+    describe_counter!("gray_gateway_hedges_total", Unit::Count, "Requests sent to a second instance as well");
     describe_counter!("gray_gateway_shed_total", Unit::Count, "Requests turned away: too many in flight");
     describe_counter!("gray_gateway_ejections_total", Unit::Count, "Instances left out for a while, by reason");
     describe_gauge!("gray_gateway_ejected_instances", Unit::Count, "Instances that are left out, by service");
@@ -85,6 +86,7 @@ fn record(admin: &Admin) {
     }
     counter!("gray_gateway_repeats_total").absolute(stats.repeats);
     counter!("gray_gateway_repeats_refused_total").absolute(stats.repeats_refused);
+    counter!("gray_gateway_hedges_total").absolute(stats.hedges);
     counter!("gray_gateway_shed_total").absolute(stats.shed);
     counter!("gray_gateway_fallbacks_total").absolute(stats.fallbacks);
     counter!("gray_gateway_no_instance_total").absolute(stats.no_instance);

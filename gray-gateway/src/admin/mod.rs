@@ -25,7 +25,7 @@ use gray_common::{
     clock::unix_seconds,
     disk::{DiskStatus, DiskStore},
     registry::Health,
-    service::{Registration, RegistrationState},
+    service::{Phase, Registration, RegistrationState},
     settings::SettingsState,
 };
 use serde_json::{Value, json};
@@ -57,8 +57,8 @@ pub struct Admin {
     pub disk: Option<Arc<DiskStore>>,
     /// The counters of all workers.
     pub stats: Arc<Stats>,
-    /// True once the gateway is stopping.
-    pub stopping: watch::Receiver<bool>,
+    /// Where the gateway is in its life, but for how far its registration has got.
+    pub phase: watch::Receiver<Phase>,
     /// Renders what was recorded through the `metrics` facade.
     pub recorder: metrics_exporter_prometheus::PrometheusHandle,
     /// Who may ask for more than probes and metrics.
@@ -89,7 +89,7 @@ impl Admin {
     ///
     /// A registry that went away later is no reason: the last good snapshot still serves.
     fn not_ready(&self) -> Option<String> {
-        if *self.stopping.borrow() {
+        if self.phase.borrow().is_stopping() {
             return Some("stopping".into());
         }
         let settings = self.settings.borrow();
@@ -121,6 +121,10 @@ impl Admin {
         self.disk.as_ref().is_some_and(|disk| !disk.status().in_use.is_empty())
     }
 
+    fn phase(&self) -> &'static str {
+        self.phase.borrow().with(&self.registration.borrow()).as_str()
+    }
+
     fn disk_status(&self) -> Value {
         let Some(disk) = &self.disk else { return Value::Null };
         let DiskStatus { in_use, failures } = disk.status();
@@ -133,10 +137,10 @@ impl Admin {
 }
 
 async fn readyz(State(admin): State<Admin>) -> impl IntoResponse {
-    match admin.not_ready() {
-        None => (StatusCode::OK, "ready\n".to_owned()),
-        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
-    }
+    let reason = admin.not_ready();
+    let status = if reason.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let reasons: Vec<_> = reason.into_iter().collect();
+    (status, Json(json!({ "ready": reasons.is_empty(), "phase": admin.phase(), "reasons": reasons })))
 }
 
 async fn status(State(admin): State<Admin>) -> impl IntoResponse {
@@ -182,6 +186,7 @@ async fn status(State(admin): State<Admin>) -> impl IntoResponse {
     let routes: Vec<_> = snapshot.routes.routes().iter().map(|route| route.id.to_string()).collect();
     let body = json!({
         "ready": admin.not_ready().is_none(),
+        "phase": admin.phase(),
         "revision": settings.revision,
         "refused": settings.refused.as_deref(),
         "registry": health(&admin.registry.borrow()),

@@ -23,7 +23,7 @@ use super::{
 };
 
 /// What may wait of an instance's response, and of a client's next requests.
-const MAX_WAITING: usize = 64 * 1024;
+pub(super) const MAX_WAITING: usize = 64 * 1024;
 
 /// A connection to an instance, in use.
 pub(super) struct Upstream {
@@ -36,6 +36,8 @@ pub(super) struct Upstream {
 pub(super) struct Patience {
     pub(super) connect: Duration,
     pub(super) response_ticks: u64,
+    /// After which another instance is asked as well, if that is to be.
+    pub(super) hedge_ticks: Option<u64>,
     /// Whether the client may rest between parts of the body.
     pub(super) is_stream: bool,
     /// Whether the client waits for a word before it sends the body.
@@ -43,12 +45,14 @@ pub(super) struct Patience {
 }
 
 /// Which connections are taken.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Default)]
 pub(super) struct Reuse {
     /// Only a new one will do.
     pub(super) wants_new: bool,
     /// The last one that was used had been used before.
     pub(super) was_pooled: bool,
+    /// One on which nobody has answered until another was to be asked as well.
+    pub(super) silent: Option<Upstream>,
 }
 
 /// Why there is no response.
@@ -93,11 +97,16 @@ impl Connection {
                 let go_on = self.write(b"HTTP/1.1 100 Continue\r\n\r\n").await;
                 go_on.map_err(|_| SendError::ClientGone)?;
             }
-            self.state.sending(patience.response_ticks, !upload.is_read(), patience.is_stream);
+            let response_ticks = patience.hedge_ticks.unwrap_or(u64::MAX).min(patience.response_ticks);
+            self.state.sending(response_ticks, !upload.is_read(), patience.is_stream);
             let error = match self.await_bytes(&mut upstream, upload).await {
                 Err(SendError::Broken(error)) if upstream.received.is_empty() => error,
                 Ok(()) => return Ok(upstream),
-                Err(error) => return Err(error),
+                Err(error) => {
+                    let is_silent = matches!(error, SendError::GaveUp(GaveUp::Response)) && upload.is_done();
+                    reuse.silent = Some(upstream).filter(|_| is_silent && patience.hedge_ticks.is_some());
+                    return Err(error);
+                }
             };
             if upload.sent > 0 {
                 return Err(SendError::Broken(error));
@@ -137,7 +146,7 @@ impl Connection {
     }
 
     /// Passes on what there is of the request, then watches whether the client stays.
-    fn poll_upload(
+    pub(super) fn poll_upload(
         &mut self,
         cx: &mut Context<'_>,
         upstream: &mut Upstream,
@@ -179,7 +188,7 @@ impl Connection {
         mut upstream: Upstream,
         upload: &mut Transfer,
         mut download: Transfer,
-        framing: Framing,
+        (framing, idle_ticks): (Framing, u64),
         bucket: &Bucket,
         after: &mut After<'_>,
     ) -> End {
@@ -195,6 +204,9 @@ impl Connection {
             if self.state.writing(download.sent, waits) {
                 self.socket.forget();
                 return Poll::Ready(Err(Some(Broken::Sink(io::ErrorKind::TimedOut.into()))));
+            }
+            if polled.is_pending() && self.state.relaying(download.sent, !waits, idle_ticks) {
+                return Poll::Ready(Err(Some(Broken::Source(io::ErrorKind::TimedOut.into()))));
             }
             polled.map_err(Some)
         })

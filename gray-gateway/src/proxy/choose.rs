@@ -69,7 +69,9 @@ impl Worker {
         match change {
             None => {}
             Some(Change::Ejected(reason)) => {
-                self.stats().ejections[reason as usize].add();
+                if let Some(counter) = self.stats().ejections.get(reason as usize) {
+                    counter.add();
+                }
                 tracing::warn!(service, instance, "left out for now: {reason}");
             }
             Some(Change::Readmitted) => tracing::info!(service, instance, "takes part again"),

@@ -5,18 +5,12 @@
 
 use std::{path::Path, rc::Rc, sync::Arc};
 
-use gray_common::{
-    Endpoint,
-    balance::{Chosen, InFlight, Outcome},
-    tag::PATH_HEADER,
-};
-use http::{Request as HttpRequest, Response, StatusCode, Version, header, request::Parts};
+use gray_common::tag::PATH_HEADER;
+use http::{Request as HttpRequest, Response, Version, header, request::Parts};
 
 use super::{
     after::After,
-    attempt::{Patience, Reuse, SendError, Upstream},
-    choose,
-    clock::ticks,
+    attempt::{SendError, Upstream},
     connection::{Connection, End},
     error::Failure,
     files,
@@ -27,7 +21,6 @@ use super::{
     request::{Envelope, Reader, Reading, Request},
     response::{Framing, status_line},
     socket::Socket,
-    state::GaveUp,
     transfer::{Broken, Transfer},
     upstream::Dial,
 };
@@ -131,135 +124,8 @@ impl Connection {
         ended
     }
 
-    /// Sends the request to one instance after the other until there is a response, and passes that on.
-    async fn call<'s>(
-        &mut self,
-        snapshot: &'s Held,
-        envelope: &Envelope,
-        mut request: Request<'s>,
-        (service, fixed): (&'s str, Option<Dial<'s>>),
-        upload: &mut Transfer,
-        after: &mut After<'s>,
-    ) -> Result<End, Failure<'s>> {
-        let mut tried: Vec<Arc<Endpoint>> = Vec::new();
-        let mut reuse = Reuse::default();
-        loop {
-            let chosen = request.chosen;
-            let endpoint = chosen.map(|chosen| chosen.endpoint);
-            let load = endpoint.map(|endpoint| endpoint.load().begin());
-            let authority = endpoint.map_or(service, |endpoint| endpoint.authority());
-            let dial = fixed.or(endpoint.map(|endpoint| {
-                let instance = endpoint.instance();
-                Dial { address: endpoint.address(), host: &instance.host, port: instance.port }
-            }));
-            let Some(dial) = dial else { return Err(Failure::Internal { route: &request.route.id }) };
-            after.note(|log| log.called(authority));
-            let bucket = self.worker.pool.bucket(request.target.scheme, request.route.protocol, authority);
-            let patience = self.patience(&request, envelope);
-            let error = match self.attempt(&bucket, dial, patience, &mut reuse, upload).await {
-                Ok(mut upstream) => {
-                    let instance = (service, endpoint.and_then(|endpoint| endpoint.version()));
-                    match self.answer(snapshot, (envelope, &request), &mut upstream, upload, instance).await {
-                        Ok((status, framing, download)) => {
-                            self.report_answer(snapshot, service, chosen, load.as_ref(), status);
-                            if let Some(next) = self.elsewhere(snapshot, service, &request, status, upload, &mut tried)
-                            {
-                                upstream.received.release(&self.worker.buffers);
-                                self.worker.buffers.take_back_out(download.out);
-                                request.chosen = Some(next);
-                                upload.restart(request.host_at.as_mut().zip(Some(next.endpoint.authority())));
-                                continue;
-                            }
-                            if let Ok(status) = StatusCode::from_u16(status) {
-                                self.worker.stats().responded(status);
-                            }
-                            after.note(|log| log.answered(status));
-                            after.in_flight = load;
-                            return Ok(self.relay(upstream, upload, download, framing, &bucket, after).await);
-                        }
-                        Err(error) => error,
-                    }
-                }
-                Err(error) => error,
-            };
-            if let (Some(chosen), Some(outcome)) = (chosen, choose::outcome(&error)) {
-                self.worker.report(snapshot, service, (chosen.endpoint, chosen.is_trial), outcome);
-            }
-            let (is_unsent, is_broken) = (matches!(error, SendError::Unsent(_)), matches!(error, SendError::Broken(_)));
-            let failure = self.give_up(service, authority, error);
-            let may_go_on = is_unsent || (is_broken && request.method.is_idempotent() && upload.is_whole());
-            if !may_go_on || tried.len() + 1 >= self.worker.limits.connect_attempts {
-                return failure;
-            }
-            tried.extend(endpoint.map(Arc::clone));
-            let next = self.worker.choose(snapshot, service, &request.decision, request.client, &tried);
-            // The only one there is may have closed a connection for want of work, before it saw the request.
-            let once_more = is_broken && reuse.was_pooled;
-            if (next.is_none() && !once_more) || (is_broken && !self.worker.may_repeat(snapshot, service)) {
-                return failure;
-            }
-            reuse.wants_new = next.is_none();
-            if let Some(next) = next {
-                if is_unsent {
-                    self.worker.stats().retries.add();
-                }
-                request.chosen = Some(next);
-            }
-            let name = request.chosen.map(|chosen| chosen.endpoint.authority());
-            upload.restart(request.host_at.as_mut().zip(name));
-        }
-    }
-
-    /// Who is asked once more after this answer, by the route's `Retry` filter.
-    fn elsewhere<'s>(
-        &self,
-        snapshot: &'s Held,
-        service: &str,
-        request: &Request<'s>,
-        status: u16,
-        upload: &Transfer,
-        tried: &mut Vec<Arc<Endpoint>>,
-    ) -> Option<Chosen<'s>> {
-        let retry = request.route.filters.retry.as_ref()?;
-        let chosen = request.chosen?;
-        if tried.len() >= retry.retries || !upload.is_whole() || !retry.covers(&request.method, status) {
-            return None;
-        }
-        tried.push(Arc::clone(chosen.endpoint));
-        let next = self.worker.choose(snapshot, service, &request.decision, request.client, tried)?;
-        // Another kind of instance is for when there is none of this one, not for when it fails.
-        (next.is_fallback == chosen.is_fallback && self.worker.may_repeat(snapshot, service)).then_some(next)
-    }
-
-    /// Takes in how an instance has answered.
-    fn report_answer(
-        &self,
-        snapshot: &Held,
-        service: &str,
-        chosen: Option<Chosen<'_>>,
-        load: Option<&InFlight>,
-        status: u16,
-    ) {
-        let (Some(chosen), Some(load)) = (chosen, load) else { return };
-        let took = load.responded();
-        let slow_ms = snapshot.outliers.slow_ms;
-        let is_slow = slow_ms > 0 && took.as_millis() > u128::from(slow_ms);
-        let outcome = if status >= 500 || is_slow { Outcome::Failed } else { Outcome::Good };
-        self.worker.report(snapshot, service, (chosen.endpoint, chosen.is_trial), outcome);
-    }
-
-    fn patience(&self, request: &Request<'_>, envelope: &Envelope) -> Patience {
-        let limits = &self.worker.limits;
-        Patience {
-            connect: request.route.connect_timeout.unwrap_or(limits.connect_timeout),
-            response_ticks: ticks(request.route.response_timeout.unwrap_or(limits.response_timeout)),
-            is_stream: request.route.is_stream(),
-            expects_continue: envelope.expects_continue,
-        }
-    }
-
     /// Waits for the whole head of the response, and writes what the client gets of it.
-    async fn answer<'s>(
+    pub(super) async fn answer<'s>(
         &mut self,
         snapshot: &Held,
         (envelope, request): (&Envelope, &Request<'s>),
@@ -329,37 +195,6 @@ impl Connection {
                 Ok(Answer::Final(length, response.status, framing))
             }
         }
-    }
-
-    /// Counts and logs a failed attempt, and says what the client is told, if there is one.
-    fn give_up<'s>(&self, service: &'s str, authority: &str, error: SendError) -> Result<End, Failure<'s>> {
-        let failure = match error {
-            SendError::Unsent(error) => {
-                self.worker.stats().connect_failures.add();
-                if self.worker.may_warn(authority) {
-                    tracing::warn!(service, instance = authority, %error, "cannot connect");
-                }
-                Failure::BadGateway { service }
-            }
-            SendError::Broken(error) => {
-                if self.worker.may_warn(authority) {
-                    tracing::warn!(service, instance = authority, %error, "broken off before the response");
-                }
-                Failure::BadGateway { service }
-            }
-            SendError::Malformed(reason) => {
-                if self.worker.may_warn(authority) {
-                    tracing::warn!(service, instance = authority, reason, "not a response that can be passed on");
-                }
-                Failure::BadGateway { service }
-            }
-            SendError::Unusable => Failure::BadGateway { service },
-            SendError::GaveUp(GaveUp::Response) => Failure::ResponseTimeout { service },
-            SendError::GaveUp(GaveUp::Upload) => Failure::UploadTimeout,
-            SendError::Client(error @ (Broken::Framing(_) | Broken::TooLong)) => Failure::of_body(error),
-            SendError::Client(_) | SendError::ClientGone => return Ok(End::Gone),
-        };
-        Err(failure)
     }
 
     /// Answers with a file of this directory.

@@ -34,6 +34,9 @@ pub struct Limits {
     /// From the end of the request, or the last part of its body, to the head of the response, unless the route says
     /// otherwise.
     pub response_timeout: Duration,
+    /// Without a byte of a response's body from the instance; then the response is broken off. Unless the route says
+    /// otherwise, or the request is a stream.
+    pub stream_idle_timeout: Duration,
     /// How long an unused upstream connection is kept.
     pub pool_idle_timeout: Duration,
     /// Unused upstream connections kept per instance and worker.
@@ -58,6 +61,7 @@ impl Default for Limits {
             max_connections_per_client: 0,
             connect_timeout: Duration::from_secs(2),
             response_timeout: Duration::from_secs(30),
+            stream_idle_timeout: Duration::from_secs(300),
             pool_idle_timeout: Duration::from_secs(60),
             pool_idle_per_endpoint: 256,
             connect_attempts: 3,

@@ -14,7 +14,8 @@
 //! | `request` | a request's way, from bytes to bytes: the part that waits for nothing |
 //! | `check`, `path` | what is refused before anything else looks at it |
 //! | `forwarded` | where it came from |
-//! | `exchange`, `attempt` | the part that waits: instances, one after the other |
+//! | `exchange` | the part that waits: from the request to the head of the response |
+//! | `call`, `attempt`, `hedge` | instances, one after the other, or two at once |
 //! | `choose` | which instance, and what is made of how it went |
 //! | `after` | what happens at the end, whatever happened before |
 //! | `transfer` | bodies |
@@ -37,6 +38,7 @@ mod after;
 mod attempt;
 mod bench;
 mod buffer;
+mod call;
 mod check;
 mod choose;
 mod clock;
@@ -45,6 +47,7 @@ mod error;
 mod exchange;
 mod files;
 mod forwarded;
+mod hedge;
 mod held;
 mod http1;
 mod http2;

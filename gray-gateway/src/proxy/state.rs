@@ -50,6 +50,7 @@ pub(super) struct State {
     /// How fast the client takes the response, while it holds us up.
     download: Cell<Meter>,
     written: Cell<u64>,
+    relayed: Cell<u64>,
     /// The request and its answer are streams that may rest.
     is_stream: Cell<bool>,
     is_pipe: bool,
@@ -96,6 +97,7 @@ impl State {
             upload: Cell::default(),
             download: Cell::default(),
             written: Cell::new(0),
+            relayed: Cell::new(0),
             is_stream: Cell::new(false),
             is_pipe,
         }
@@ -199,6 +201,19 @@ impl State {
         self.written.set(written);
         self.download.set(meter);
         false
+    }
+
+    /// An answer is being passed on, so many bytes of it until now; `waits`: for more of it from the instance. True when
+    /// that has been silent for `ticks`.
+    pub(super) fn relaying(&self, passed: u64, waits: bool, ticks: u64) -> bool {
+        if !waits {
+            self.deadline.set(u64::MAX);
+            return false;
+        }
+        if self.deadline.get() == u64::MAX || self.relayed.replace(passed) != passed {
+            self.enter(Phase::Busy, self.clock.deadline(ticks));
+        }
+        self.expired.get()
     }
 
     /// The response's last byte was handed over.

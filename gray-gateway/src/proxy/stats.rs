@@ -35,7 +35,9 @@ pub(super) struct WorkerStats {
     pub(super) repeats: Counter,
     pub(super) repeats_refused: Counter,
     pub(super) shed: Counter,
-    pub(super) ejections: [Counter; 3],
+    pub(super) hedges: Counter,
+    /// `unreachable` and `failures`; checks are made elsewhere.
+    pub(super) ejections: [Counter; 2],
     pub(super) began: Counter,
     pub(super) ended: Counter,
     pub(super) connections: Counter,
@@ -172,10 +174,12 @@ pub struct StatsSnapshot {
     pub repeats: u64,
     /// Requests that were not, because the retry budget was spent.
     pub repeats_refused: u64,
+    /// Requests that were sent to a second instance, because the first one took long.
+    pub hedges: u64,
     /// Requests that were turned away because too many were in flight.
     pub shed: u64,
-    /// Instances that were left out for a while, by [`Reason`](gray_common::balance::Reason).
-    pub ejections: [u64; 3],
+    /// Instances that were left out for a while: those that could not be reached, and those that failed.
+    pub ejections: [u64; 2],
     /// Requests in flight: begun, and the response's last byte not yet handed over.
     pub in_flight: u64,
     /// Open client connections.
@@ -246,6 +250,7 @@ impl Stats {
             repeats: sum(&|w| &w.repeats),
             repeats_refused: sum(&|w| &w.repeats_refused),
             shed: sum(&|w| &w.shed),
+            hedges: sum(&|w| &w.hedges),
             ejections: std::array::from_fn(|reason| sum(&|w| &w.ejections[reason])),
             recorded: sum(&|w| &w.recorded),
             unrecorded: sum(&|w| &w.unrecorded),

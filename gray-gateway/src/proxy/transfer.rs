@@ -140,6 +140,11 @@ impl Transfer {
         self.is_whole
     }
 
+    /// The same message, for somebody else as well; only while it is whole and the body read.
+    pub(super) fn copy(&self) -> Self {
+        Self { out: self.out.clone(), ..*self }
+    }
+
     /// Starts over, to somebody else whose name stands at this place of the head; only while it is whole.
     pub(super) fn restart(&mut self, name: Option<(&mut Range<usize>, &str)>) {
         (self.written, self.sent, self.flushed) = (0, 0, false);

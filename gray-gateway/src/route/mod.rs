@@ -163,6 +163,10 @@ pub struct Route {
     /// Longest wait for the head of the response: `metadata.response-timeout` (negative: none), else
     /// `httpclient.response-timeout`.
     pub response_timeout: Option<Duration>,
+    /// Longest silence of an instance within its response: `metadata.idle-timeout` (negative: as long as it likes).
+    pub idle_timeout: Option<Duration>,
+    /// After which wait for a response another instance is asked as well: `metadata.hedge-after`.
+    pub hedge_after: Option<Duration>,
     /// Most requests in flight at the same time: `metadata.max-in-flight`.
     pub max_in_flight: Option<usize>,
     /// What instances are spoken to: `metadata.protocol`.

@@ -40,6 +40,8 @@ struct Shared {
 struct Metadata {
     connect_timeout: Option<Duration>,
     response_timeout: Option<Duration>,
+    idle_timeout: Option<Duration>,
+    hedge_after: Option<Duration>,
     max_in_flight: Option<usize>,
     protocol: Protocol,
     files: FileOptions,
@@ -139,7 +141,8 @@ impl Shared {
         // A common limit is for those that have none of their own.
         filters.max_body = own_limit.or(filters.max_body);
         let target = Target { scheme, upstream };
-        let Metadata { connect_timeout, response_timeout, max_in_flight, protocol, files } = metadata;
+        let Metadata { connect_timeout, response_timeout, idle_timeout, hedge_after, max_in_flight, protocol, files } =
+            metadata;
         let route = Route {
             id: id.into(),
             place: 0,
@@ -149,6 +152,8 @@ impl Shared {
             filters,
             connect_timeout,
             response_timeout,
+            idle_timeout,
+            hedge_after,
             max_in_flight,
             protocol,
             files,
@@ -159,11 +164,22 @@ impl Shared {
     /// A route's own limits in milliseconds (a negative response timeout lifts the common one), and how it answers
     /// files; which HTTP instances are spoken to.
     fn metadata(&self, metadata: &Section<'_>, has_directory: bool) -> Metadata {
-        const KNOWN: [&str; 7] =
-            ["connect-timeout", "response-timeout", "max-in-flight", "protocol", "fallback", "max-age", "lanes"];
+        const KNOWN: [&str; 9] = [
+            "connect-timeout",
+            "response-timeout",
+            "idle-timeout",
+            "hedge-after",
+            "max-in-flight",
+            "protocol",
+            "fallback",
+            "max-age",
+            "lanes",
+        ];
         let mut read = Metadata {
             connect_timeout: self.connect_timeout,
             response_timeout: self.response_timeout,
+            idle_timeout: None,
+            hedge_after: None,
             max_in_flight: None,
             protocol: Protocol::default(),
             files: FileOptions::default(),
@@ -188,6 +204,15 @@ impl Shared {
                         read.response_timeout = u64::try_from(millis).ok().map(Duration::from_millis);
                     }
                 }
+                "idletimeout" => {
+                    let limit = |millis| u64::try_from(millis).map_or(Duration::MAX, Duration::from_millis);
+                    read.idle_timeout = millis().map(limit);
+                }
+                "hedgeafter" => match millis().map(u64::try_from) {
+                    Some(Ok(millis)) => read.hedge_after = Some(Duration::from_millis(millis)),
+                    Some(Err(_)) => value.error("cannot be negative; leave it out for no second request"),
+                    None => {}
+                },
                 "maxinflight" => match text.parse() {
                     Ok(max) => read.max_in_flight = Some(max),
                     Err(_) => value.error(format!("expected a number of requests, found {}", quoted(text))),

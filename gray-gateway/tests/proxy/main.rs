@@ -9,6 +9,7 @@ mod files;
 mod gray;
 mod guard;
 pub(crate) mod h2;
+mod hedge;
 mod http1;
 mod lane_targets;
 mod lanes;

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use crate::support::{Backend, Setup, instance, nobody, ok, until};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::{
+    support::{Backend, Setup, instance, nobody, ok, soon, until},
+    wire::read_head,
+};
 
 #[tokio::test]
 async fn a_refused_connect_goes_to_another_instance_of_the_same_version_only() {
@@ -94,6 +99,34 @@ async fn a_silent_instance_is_a_504() {
     // The abandoned connection is not used again.
     assert_eq!(backend.connections(), 2);
     until("nothing in flight", || gateway.stats.snapshot().in_flight == 0).await;
+}
+
+#[tokio::test]
+async fn a_response_that_stops_is_broken_off_and_one_that_goes_on_is_not() {
+    let backend = Backend::raw(|mut socket| async move {
+        let mut buffer = Vec::new();
+        let head = read_head(&mut socket, &mut buffer).await.expect("a request");
+        socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n").await.expect("sent");
+        if head.contains("stalls") {
+            socket.write_all(b"abc").await.expect("sent");
+            std::future::pending::<()>().await;
+        }
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            socket.write_all(b"x").await.expect("sent");
+        }
+    })
+    .await;
+    let gateway = Setup::new(&[backend.instance("V1")])
+        .limited(|limits| limits.stream_idle_timeout = Duration::from_millis(500))
+        .start();
+    let mut stalled = gateway.client().await;
+    stalled.send("GET /api/stalls HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(gateway.get("").await.body, "xxxxxxxxxx");
+    assert_eq!(stalled.head().await.expect("a head").status, 200);
+    let mut rest = Vec::new();
+    let _ended = soon(stalled.socket.read_to_end(&mut rest)).await;
+    assert_eq!([stalled.buffer, rest].concat(), b"abc");
 }
 
 #[tokio::test]

@@ -60,9 +60,13 @@ async fn main() -> Result<ExitCode> {
         chosen.iter().for_each(|scenario| println!("{:>3}  {}", scenario.number, scenario.name));
         return Ok(ExitCode::SUCCESS);
     }
+    // Without a directory: the documentation.
+    let pages = args.write.map(|dir| if dir.as_os_str().is_empty() { repository().join("docs") } else { dir });
     let scale = if args.short { Scale::Short } else { Scale::Full };
     let stage = Arc::new(Stage::default());
-    let ground = Ground::new(Arc::clone(&stage), true).sabotaged(args.sabotage);
+    let ground = Ground::new(Arc::clone(&stage), true)
+        .sabotaged(args.sabotage)
+        .drawn_into(pages.as_ref().map(|pages| pages.join("figures")));
     let mut report = Report::default();
     for scenario in chosen {
         let began = Instant::now();
@@ -80,8 +84,7 @@ async fn main() -> Result<ExitCode> {
     if let Some(stage) = Arc::into_inner(stage) {
         stage.close().await?;
     }
-    if let Some(directory) = args.write {
-        let directory = if directory.as_os_str().is_empty() { repository().join("docs") } else { directory };
+    if let Some(directory) = pages {
         let command = scale.pick("make scorecard -- --short", "make scorecard");
         fs::write(directory.join("scorecard.md"), report.page(scale, command, &commit()))?;
         fs::write(directory.join("scorecard.json"), format!("{:#}\n", report.json(&commit())))?;

@@ -69,6 +69,13 @@ impl fmt::Display for Verdict {
 }
 
 impl Account {
+    /// What of it this one sees: without some of the requests.
+    #[must_use]
+    pub fn without(mut self, left_out: impl Fn(&Record) -> bool) -> Self {
+        self.records.retain(|record| !left_out(record));
+        self
+    }
+
     /// Judges every request. `expected` says which versions may answer it (none: every one), by kind and time.
     pub fn judge(&self, ledger: &Ledger, expected: impl Fn(&str, &Record) -> &'static [&'static str]) -> Verdict {
         let mut verdict = Verdict { sent: self.records.len(), ..Verdict::default() };
@@ -109,6 +116,12 @@ impl Account {
     pub fn latency(&self, share: f64, chosen: impl Fn(&Record) -> bool) -> Duration {
         let answered = |record: &&Record| matches!(record.outcome, Outcome::Answered { .. }) && chosen(record);
         percentile(self.records.iter().filter(answered).map(|record| record.took).collect(), share)
+    }
+
+    /// Requests that were due after this and got no 200.
+    pub fn failed_after(&self, time: Duration) -> usize {
+        let failed = |record: &&Record| !matches!(record.outcome, Outcome::Answered { status: 200, .. });
+        self.records.iter().filter(|record| record.due > time).filter(failed).count()
     }
 
     /// How many were answered with this status.

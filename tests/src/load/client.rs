@@ -73,8 +73,10 @@ impl Client {
     fn write(&self, id: &str, kind: usize, post: bool) -> Request<Full<Bytes>> {
         let Some(kind) = self.plan.kinds.get(kind) else { return Request::default() };
         let method = if post { Method::POST } else { Method::GET };
-        let request = Request::builder().method(method).uri(&kind.path).header(HOST, &self.plan.address).header(ID, id);
-        let request = kind.headers.iter().fold(request, |request, (name, value)| request.header(name, value));
+        let filled = |text: &str| text.replace("{id}", id);
+        let request = Request::builder().method(method).uri(filled(&kind.path));
+        let request = request.header(HOST, &self.plan.address).header(ID, id);
+        let request = kind.headers.iter().fold(request, |request, (name, value)| request.header(name, filled(value)));
         let body = if post { Bytes::from(format!("{id} a body of a few more bytes")) } else { Bytes::new() };
         request.body(Full::new(body)).unwrap_or_default()
     }

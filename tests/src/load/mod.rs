@@ -44,7 +44,7 @@ pub const SIZE: &str = "x-size";
 pub struct Kind {
     /// What the account calls it.
     pub name: &'static str,
-    /// Path.
+    /// Path; `{id}` stands for the request's id, here and in the values of headers.
     pub path: String,
     /// Its headers.
     pub headers: Vec<(String, String)>,

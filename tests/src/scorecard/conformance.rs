@@ -52,8 +52,8 @@ pub(super) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
     let site = Site::on_files(Plot { gateway_args: args, ..Plot::default() }, &["V1"]).await?;
     let mut port = site.url.rsplit(':').next().unwrap_or_default().to_owned();
     if ground.sabotage() {
-        // A server that knows HTTP/1 alone.
-        port = site.shops[0].port.to_string();
+        // Nobody is there.
+        port = ports::free::<1>()?[0].to_string();
     }
     // In the short form a chapter of it, which takes a second.
     let only: Vec<String> = scale.pick(vec!["generic".to_owned(), "hpack".to_owned()], Vec::new());

@@ -1,6 +1,9 @@
 //! What scenarios share: one Nacos for those who leave it as it is, one for those who break it.
 
-use std::sync::Arc;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, Result};
 use tokio::sync::{Mutex, MutexGuard};
@@ -14,19 +17,31 @@ pub struct Ground {
     /// Nobody else uses the stage: its Nacos may be broken as well.
     alone: bool,
     sabotage: bool,
+    figures: Option<PathBuf>,
     broken: Mutex<Option<Arc<Nacos>>>,
 }
 
 impl Ground {
     /// On a stage that others use at the same time, or not.
     pub fn new(stage: Arc<Stage>, alone: bool) -> Self {
-        Self { stage, alone, sabotage: false, broken: Mutex::default() }
+        Self { stage, alone, sabotage: false, figures: None, broken: Mutex::default() }
     }
 
     /// Every scenario breaks what it measures, and has to say so: no row may be unable to fail.
     #[must_use]
     pub fn sabotaged(self, sabotage: bool) -> Self {
         Self { sabotage, ..self }
+    }
+
+    /// Scenarios draw what they saw into this directory.
+    #[must_use]
+    pub fn drawn_into(self, figures: Option<PathBuf>) -> Self {
+        Self { figures, ..self }
+    }
+
+    /// Where to draw, if anywhere.
+    pub fn figures(&self) -> Option<&Path> {
+        self.figures.as_deref()
     }
 
     /// Whether to do it badly on purpose.

@@ -163,7 +163,7 @@ pub(super) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
     let account = load.stop().await?;
     let during = account.latency(0.99, |_| true);
     let verdict = account.judge(&site.ledger()?, |_, _| &["V1"]);
-    let twice = scale.slack(before.max(Duration::from_millis(5)) * 2);
+    let twice = scale.slack(before.max(Duration::from_millis(scale.pick(40, 5))) * 2);
     Ok(Row::new(
         format!("{}; legit: {} failed of {}, p99 {during:.1?}", shown.join("; "), verdict.failed, verdict.sent),
         format!("closed <= 200 bad streams or 1 s; legit 100 % ok, p99 <= {twice:.1?}"),

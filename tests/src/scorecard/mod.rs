@@ -7,6 +7,7 @@ mod cold_registry;
 mod conformance;
 mod crash;
 mod gateway_restart;
+mod graph;
 mod gray_integrity;
 mod ground;
 mod h2_abuse;
@@ -21,6 +22,7 @@ mod rolling;
 mod site;
 mod slow_clients;
 mod smuggling;
+mod soak;
 mod supply_chain;
 pub(crate) mod tools;
 
@@ -156,5 +158,14 @@ scenarios![
     "12" "slow clients" self::slow_clients,
     "13" "h2 abuse" self::h2_abuse,
     "14" "overload and retries" self::overload,
+    "15" "soak" self::soak,
     "15b" "supply chain" self::supply_chain,
+    "F1" "fault: network to an instance" crate::faults::instance_network,
+    "F2" "fault: network to the registry" crate::faults::registry_network,
+    "F3" "fault: hung instance" crate::faults::hung_instance,
+    "F4" "fault: gateway killed" crate::faults::gateway_killed,
+    "F5" "fault: full disk" crate::faults::full_disk,
+    "F6" "fault: clock jumps" crate::faults::clock_jumps,
+    "F7" "fault: malformed pushes" crate::faults::malformed_pushes,
+    "F8" "fault: instance answers 5xx" crate::faults::failing_instance,
 ];

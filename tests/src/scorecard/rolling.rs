@@ -21,8 +21,8 @@ async fn end(shop: &mut Service, sabotage: bool) -> Result<()> {
 pub(super) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
     let versions = ["V1", "V1", "V1", "V2", "V2", "V2"];
     let mut site = Site::on_nacos(ground.nacos().await?, Plot::default(), &versions).await?;
-    let plan = |kind| Plan::new(&site.url, scale.pick(100, 500)).of([kind]);
-    let plain = Load::start(plan(Kind::new("plain", &[(DELAY, "30")])));
+    let plan = |kind| Plan { post_every: 2, ..Plan::new(&site.url, scale.pick(150, 500)).of([kind]) };
+    let plain = Load::start(plan(Kind::new("plain", &[(DELAY, "100")])));
     let gray = Load::start(plan(Kind::new("gray", &[CANARY])));
     plain.more(scale.pick(100, 2500)).await?;
 
@@ -67,7 +67,7 @@ pub(super) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
     Ok(Row::new(verdict.to_string(), target, verdict.clean() && enough)
         .note(format!(
             "on Nacos, 3 + 3 instances, ordinary and gray requests; {replaced} of 6 replaced one after the other (SIGTERM), \
-             then V2 became the default and V1 went; {posts} POSTs; every ordinary request takes 30 ms; one in ten on a connection of its own"
+             then V2 became the default and V1 went; {posts} POSTs; every ordinary request takes 100 ms; one in ten on a connection of its own"
         ))
         .note(format!("latency p99 {:.1?}", plain.latency(0.99, |_| true)))
         .note(format!("new default in force {:.0?} after its publication began", followed.saturating_sub(told)))

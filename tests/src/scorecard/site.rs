@@ -63,6 +63,7 @@ pub struct Site {
     /// What leads a program to the registry.
     control: Vec<String>,
     gateway_args: Vec<String>,
+    gateway_env: Vec<(String, String)>,
     /// The gateway.
     pub gateway: App,
     /// Its address, as `http://host:port`.
@@ -85,6 +86,8 @@ pub struct Plot {
     pub routes: String,
     /// More arguments for the gateway.
     pub gateway_args: Vec<String>,
+    /// What is in the gateway's environment.
+    pub gateway_env: Vec<(String, String)>,
     /// Where Nacos is reached, if not at its own address.
     pub nacos_address: Option<String>,
 }
@@ -125,10 +128,12 @@ impl Site {
         let [port, admin_port] = ports::free()?;
         let own = ["--port".to_owned(), port.to_string(), "--admin-port".to_owned(), admin_port.to_string()];
         let gateway_args = [&own[..], &control, &plot.gateway_args].concat();
-        let gateway = App::start("gray-gateway", &gateway_args)?;
+        let gateway_env = plot.gateway_env;
+        let gateway = start_gateway(&gateway_args, &gateway_env)?;
         let (url, http) = (format!("http://127.0.0.1:{port}"), Http::kept()?);
         let (shops, next) = (Vec::new(), AtomicU32::new(0));
-        let mut site = Self { place, dir, control, gateway_args, gateway, url, admin_port, shops, http, next };
+        let mut site =
+            Self { place, dir, control, gateway_args, gateway_env, gateway, url, admin_port, shops, http, next };
         for version in versions {
             site.shops.push(site.start(version, &[])?);
         }
@@ -165,7 +170,7 @@ impl Site {
     /// Starts the gateway once more with the same arguments and waits until it serves; returns the old one if that
     /// still runs, as with a handover.
     pub async fn succeed(&mut self) -> Result<Option<App>> {
-        let mut next = App::start("gray-gateway", &self.gateway_args)?;
+        let mut next = start_gateway(&self.gateway_args, &self.gateway_env)?;
         if self.gateway.pid().is_some() {
             eventually("the new gateway takes over", || async {
                 ensure!(next.log().contains("taken over"), "{}", next.log());
@@ -278,6 +283,11 @@ impl Site {
         let of = |line: &&String| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
         Ok(lines.iter().filter(of).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
     }
+}
+
+fn start_gateway(args: &[String], env: &[(String, String)]) -> Result<App> {
+    let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    App::start_with("gray-gateway", args, &env)
 }
 
 fn port_of(instance: &Value) -> Option<u64> {

@@ -1,6 +1,8 @@
 //! Row 12: clients that send or read a byte now and then, to hold on to a connection for ever.
 
 use std::{
+    collections::HashSet,
+    fs,
     io::ErrorKind,
     net::SocketAddr,
     time::{Duration, Instant},
@@ -10,7 +12,8 @@ use anyhow::{Context as _, Result};
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpSocket, TcpStream},
-    task::JoinSet,
+    sync::watch,
+    task::{JoinHandle, JoinSet},
 };
 
 use super::{Ground, Plot, Row, Scale, Site};
@@ -45,19 +48,51 @@ impl Slow {
     }
 }
 
+/// The client's ports of all connections that a server holds, twice a second. A server whose peer takes nothing gives up
+/// without a word (`TCP_USER_TIMEOUT`): only its own side shows that.
+fn held(server: u16) -> (watch::Receiver<HashSet<u16>>, JoinHandle<()>) {
+    let (sender, receiver) = watch::channel(HashSet::new());
+    let look = move || -> HashSet<u16> {
+        let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+        let port = |address: &str| u16::from_str_radix(address.rsplit(':').next()?, 16).ok();
+        let line = |line: &str| {
+            let mut fields = line.split_whitespace().skip(1);
+            let (local, remote, state) = (fields.next()?, fields.next()?, fields.next()?);
+            (port(local)? == server && state == "01").then(|| port(remote))?
+        };
+        table.lines().filter_map(line).collect()
+    };
+    let task = tokio::spawn(async move {
+        while !sender.is_closed() {
+            sender.send_replace(look());
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    });
+    (receiver, task)
+}
+
 /// How long the gateway lets it go on; none when it still does in the end.
-async fn client(address: SocketAddr, slow: Slow, limit: Duration) -> Result<Option<Duration>> {
+async fn client(
+    address: SocketAddr,
+    slow: Slow,
+    limit: Duration,
+    held: watch::Receiver<HashSet<u16>>,
+) -> Result<Option<Duration>> {
     let socket = TcpSocket::new_v4()?;
     if slow == Slow::Read {
         socket.set_recv_buffer_size(4096)?;
     }
     let mut stream = socket.connect(address).await?;
-    let began = Instant::now();
+    let (began, port) = (Instant::now(), stream.local_addr()?.port());
     stream.write_all(slow.begin()).await?;
     let mut sent = Instant::now();
     while began.elapsed() < limit {
         tokio::time::sleep(Duration::from_millis(100)).await;
         if ended(&stream, slow)? {
+            return Ok(Some(began.elapsed()));
+        }
+        // The first looks may be older than the connection.
+        if began.elapsed() > Duration::from_secs(2) && !held.borrow().contains(&port) {
             return Ok(Some(began.elapsed()));
         }
         if sent.elapsed() >= Duration::from_secs(1) {
@@ -100,12 +135,13 @@ pub(super) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
 
     let load = Load::start(Plan::new(&site.url, rate));
     let count = scale.pick(50, 2000);
+    let (connections, looking) = held(address.port());
     let mut rows = Vec::new();
     for slow in [Slow::Head, Slow::Body, Slow::Read] {
         let mut clients = JoinSet::new();
         let limit = if ground.sabotage() { Duration::from_secs(1) } else { Duration::from_secs(25) };
         for _ in 0..count {
-            clients.spawn(client(address, slow, limit));
+            clients.spawn(client(address, slow, limit, connections.clone()));
             // As slowhttptest opens them: a few hundred a second.
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
@@ -118,12 +154,13 @@ pub(super) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
         }
         rows.push((slow, percentile(times, 1.0), held));
     }
+    looking.abort();
     let account = load.stop().await?;
     let during = account.latency(0.99, |_| true);
     let verdict = account.judge(&site.ledger()?, |_, _| &["V1"]);
     let limit = Duration::from_millis(10_500);
     let closed = rows.iter().all(|(_, longest, held)| *held == 0 && *longest <= limit);
-    let twice = scale.slack(before.max(Duration::from_millis(5)) * 2);
+    let twice = scale.slack(before.max(Duration::from_millis(scale.pick(40, 5))) * 2);
     let shown: Vec<_> = rows
         .iter()
         .map(|(slow, longest, held)| format!("{slow:?} closed after {longest:.1?} at the latest, {held} held"))
@@ -138,6 +175,6 @@ pub(super) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
         format!("closed <= 10 s; legit 100 % ok, p99 <= {twice:.1?}"),
         closed && verdict.clean() && during <= twice,
     )
-    .note(format!("legit p99 without slow clients {before:.1?}; a line, a byte, or 5 bytes read per second"))
+    .note(format!("legit p99 without slow clients {before:.1?}; a line, a byte, or 5 bytes read per second; closed is what the gateway's own sockets show"))
     .examples(&verdict))
 }

@@ -17,15 +17,17 @@ mod places;
 mod publish;
 mod registry_contract;
 mod rules;
+mod scorecard;
 mod shares;
 mod signing;
+mod snapshot;
 mod spaces;
 mod switch;
 
 use std::{process::ExitCode, sync::Arc};
 
 use anyhow::{Context as _, Result};
-use e2e_tests::Stage;
+use e2e_tests::{Stage, scorecard::Ground};
 use libtest_mimic::{Arguments, Trial};
 use tokio::runtime::Runtime;
 
@@ -46,7 +48,9 @@ fn main() -> Result<ExitCode> {
     let runtime = Runtime::new()?;
     let stage = Arc::new(Stage::default());
     // The longest first, so that they do not run alone at the end.
-    let trials = trials!(
+    let ground = Arc::new(Ground::new(Arc::clone(&stage), false));
+    let mut trials = scorecard::trials(&runtime, &ground);
+    trials.extend(trials!(
         runtime,
         stage,
         [
@@ -84,6 +88,7 @@ fn main() -> Result<ExitCode> {
             places::a_registry_and_static_instances_side_by_side,
             matchers::a_few_of_each_kind,
             matchers::claims_of_a_token_and_members_of_a_cookie,
+            snapshot::a_gateway_starts_without_nacos,
             handover::restarts_under_load_lose_nothing,
             handover::a_successor_that_fails_changes_nothing,
             front::page_cookie_and_backend_agree,
@@ -109,8 +114,10 @@ fn main() -> Result<ExitCode> {
             registry_contract::documents,
             demo::runs_and_leaves_nothing_behind,
         ]
-    );
+    ));
     let conclusion = libtest_mimic::run(&arguments, trials);
+    let ground = Arc::into_inner(ground).context("a test still holds the ground")?;
+    runtime.block_on(ground.close())?;
     let stage = Arc::into_inner(stage).context("a test still holds the stage")?;
     runtime.block_on(stage.close())?;
     Ok(conclusion.exit_code())

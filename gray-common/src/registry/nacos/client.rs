@@ -4,10 +4,14 @@ use std::{
     collections::{HashMap, hash_map::Entry},
     future::Future,
     path::PathBuf,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use nacos_sdk::api::{
     config::{ConfigService, ConfigServiceBuilder},
     naming::{NamingService, NamingServiceBuilder, ServiceInstance},
@@ -15,7 +19,7 @@ use nacos_sdk::api::{
 };
 use tokio::{net::TcpStream, task::JoinSet, time};
 
-use super::NacosOptions;
+use super::{NacosOptions, login::Login};
 use crate::{instance::Instance, registry::RegistryError};
 
 /// How long one server may take to accept a TCP connection.
@@ -82,64 +86,75 @@ fn terse(error: &str) -> &str {
 #[derive(Debug)]
 pub(crate) struct Dialer {
     options: NacosOptions,
+    login: Arc<Login>,
     cache: CacheDirectory,
 }
 
 impl Dialer {
     pub(crate) fn new(options: NacosOptions) -> Self {
-        Self { options, cache: CacheDirectory::new() }
+        Self { login: Login::new(options.clone()), options, cache: CacheDirectory::new() }
     }
 
     pub(crate) fn options(&self) -> &NacosOptions {
         &self.options
     }
 
+    pub(crate) fn login(&self) -> &Arc<Login> {
+        &self.login
+    }
+
     /// A connected client for instances. One connection, and so at most one own instance per service.
     pub(crate) async fn naming(&self) -> Result<NamingService, CallError> {
-        self.reach().await?;
-        let mut builder = NamingServiceBuilder::new(self.properties()?);
+        let servers = self.reach().await?;
+        self.login.ensure(false).await?;
+        let mut builder = NamingServiceBuilder::new(self.properties(servers));
         if self.options.username.is_some() {
-            builder = builder.enable_auth_plugin_http();
+            builder = builder.with_auth_plugin(Arc::<Login>::clone(&self.login));
         }
         within(self.options.connect_timeout, builder.build()).await
     }
 
     /// A connected client for documents.
     pub(crate) async fn config(&self) -> Result<ConfigService, CallError> {
-        self.reach().await?;
-        let mut builder = ConfigServiceBuilder::new(self.properties()?);
+        let servers = self.reach().await?;
+        self.login.ensure(false).await?;
+        let mut builder = ConfigServiceBuilder::new(self.properties(servers));
         if self.options.username.is_some() {
-            builder = builder.enable_auth_plugin_http();
+            builder = builder.with_auth_plugin(Arc::<Login>::clone(&self.login));
         }
         within(self.options.connect_timeout, builder.build()).await
     }
 
-    /// Whether any server accepts a connection on its gRPC port.
+    /// The servers that accept a connection on their gRPC port, as the SDK wants them.
     ///
-    /// Asked before a client is built, because a client that fails to connect leaves a task behind in the SDK.
-    async fn reach(&self) -> Result<(), CallError> {
-        let mut failures = Vec::new();
-        for (host, port) in self.options.servers().map_err(CallError::Failed)? {
+    /// Asked before a client is built, because a client that fails to connect leaves a task behind in the SDK; and the SDK
+    /// draws one of its servers, dead or not, and begins to wait when it is dead.
+    async fn reach(&self) -> Result<String, CallError> {
+        let servers = self.options.servers().map_err(CallError::Failed)?;
+        let attempts = servers.into_iter().map(|(host, port)| async move {
             let grpc = self.options.grpc_port_of(port);
             let bare = host.trim_start_matches('[').trim_end_matches(']');
             let reason = match time::timeout(REACH_TIMEOUT, TcpStream::connect((bare, grpc))).await {
-                Ok(Ok(_)) => return Ok(()),
+                Ok(Ok(_)) => return Ok(format!("{host}:{port}")),
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => format!("no answer within {REACH_TIMEOUT:?}"),
             };
-            failures.push(format!("gRPC port {grpc} of {host}: {reason}"));
+            Err(format!("gRPC port {grpc} of {host}: {reason}"))
+        });
+        let (reached, failures): (Vec<_>, Vec<_>) = join_all(attempts).await.into_iter().partition(Result::is_ok);
+        if reached.is_empty() {
+            let failures: Vec<_> = failures.into_iter().filter_map(Result::err).collect();
+            return Err(CallError::Failed(failures.join("; ")));
         }
-        Err(CallError::Failed(failures.join("; ")))
+        Ok(reached.into_iter().flatten().collect::<Vec<_>>().join(","))
     }
 
-    fn properties(&self) -> Result<ClientProps, CallError> {
+    fn properties(&self, servers: String) -> ClientProps {
         let options = &self.options;
-        let servers = options.servers().map_err(CallError::Failed)?;
-        let servers: Vec<String> = servers.iter().map(|(host, port)| format!("{host}:{port}")).collect();
         let mut properties = ClientProps::new()
             // Our flags are the only source: the SDK's own environment variables would win over them unseen.
             .env_first(false)
-            .server_addr(servers.join(","))
+            .server_addr(servers)
             .namespace(options.namespace_id())
             .app_name(&options.program)
             // Replaced by our own policy, see `hold`: the SDK would never report that the last instance has gone.
@@ -149,10 +164,7 @@ impl Dialer {
         if let Some(port) = options.grpc_port {
             properties = properties.remote_grpc_port(port);
         }
-        if let (Some(username), Some(password)) = (&options.username, &options.password) {
-            properties = properties.auth_username(username).auth_password(password);
-        }
-        Ok(properties)
+        properties
     }
 }
 

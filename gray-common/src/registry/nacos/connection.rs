@@ -15,6 +15,7 @@ use tokio::{
 use super::{
     NacosOptions,
     client::{CallError, Dialer, within},
+    login::Login,
 };
 use crate::registry::Health;
 
@@ -26,8 +27,14 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(15);
 /// A client that has been silent for so long is replaced.
 const REPLACE_AFTER: Duration = Duration::from_secs(10);
+/// How long such a client may take to answer, should its own reconnecting have worked after all.
+pub(super) const LAST_CHANCE: Duration = Duration::from_secs(1);
 /// The SDK cannot close a client for good; after so many replacements its own reconnecting has to do.
 const MAX_REPLACEMENTS: u32 = 64;
+
+fn is_lost(silent_since: Option<Instant>) -> bool {
+    silent_since.is_some_and(|since| since.elapsed() >= REPLACE_AFTER)
+}
 
 /// What can be kept connected.
 #[async_trait]
@@ -104,7 +111,10 @@ impl<C: Client> Connection<C> {
                 None => drop(timeout(PROBE_INTERVAL, self.doubt.notified()).await),
                 Some(_) => sleep(RETRY_INTERVAL).await,
             }
-            let failure = match client.probe(&self.dialer).await {
+            // A client that is as good as lost gets less time: each second here delays the one that replaces it.
+            let limit = if is_lost(silent_since) { LAST_CHANCE } else { Duration::MAX };
+            let probed = timeout(limit, client.probe(&self.dialer)).await;
+            let failure = match probed.unwrap_or(Err(CallError::Timeout(limit))) {
                 Ok(()) => {
                     silent_since = None;
                     self.report(Ok(()));
@@ -112,9 +122,12 @@ impl<C: Client> Connection<C> {
                 }
                 Err(failure) => failure,
             };
+            if Login::is_refusal(&failure) && self.dialer.login().ensure(true).await.is_ok() {
+                tracing::debug!("a new token for Nacos");
+            }
             self.report(Err(&failure));
-            let since = *silent_since.get_or_insert_with(Instant::now);
-            if since.elapsed() < REPLACE_AFTER || replacements >= MAX_REPLACEMENTS {
+            silent_since.get_or_insert_with(Instant::now);
+            if !is_lost(silent_since) || replacements >= MAX_REPLACEMENTS {
                 continue;
             }
             match C::dial(&self.dialer).await {
@@ -153,7 +166,7 @@ impl<C: Client> Connection<C> {
         let NacosOptions { server, namespace, .. } = self.dialer.options();
         let now = match outcome {
             Ok(()) => Health::Up,
-            Err(failure) => Health::Down(format!("Nacos at {server} does not answer, retrying: {failure}")),
+            Err(failure) => Health::Down(format!("Nacos at {server} cannot be used, retrying: {failure}")),
         };
         let before = self.health.send_replace(now.clone());
         match (&before, &now) {

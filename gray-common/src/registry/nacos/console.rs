@@ -6,10 +6,9 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
-use super::NacosOptions;
+use super::{NacosOptions, client::Dialer};
 use crate::instance::Instance;
 
 /// Limit for one request. The answer is a refinement; nobody should wait for it.
@@ -17,20 +16,15 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 /// Limit for all that are asked about at once.
 const LIMIT: Duration = Duration::from_secs(2);
 
-#[derive(Deserialize)]
-struct Login {
-    #[serde(rename = "accessToken")]
-    access_token: String,
-}
-
 /// Whether the server knows this address, listed or not. `false` as well when it cannot tell (no HTTP, no permission,
 /// another cluster than ours): what is only missing is held, and that is the safer mistake.
-pub(super) async fn is_registered(options: &NacosOptions, service: &str, instance: &Instance) -> bool {
-    !registered(options, service, vec![instance.clone()]).await.is_empty()
+pub(super) async fn is_registered(dialer: &Dialer, service: &str, instance: &Instance) -> bool {
+    !registered(dialer, service, vec![instance.clone()]).await.is_empty()
 }
 
 /// Those of these instances that the server knows, as [`is_registered`] does.
-pub(super) async fn registered(options: &NacosOptions, service: &str, mut instances: Vec<Instance>) -> Vec<Instance> {
+pub(super) async fn registered(dialer: &Dialer, service: &str, mut instances: Vec<Instance>) -> Vec<Instance> {
+    let (options, token) = (dialer.options(), dialer.login().token());
     let Ok(http) = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build() else { return Vec::new() };
     let deadline = Instant::now() + LIMIT;
     for (host, port) in options.servers().unwrap_or_default() {
@@ -38,7 +32,6 @@ pub(super) async fn registered(options: &NacosOptions, service: &str, mut instan
             return Vec::new();
         }
         let server = format!("http://{host}:{port}/nacos/v1");
-        let token = token(&http, &server, options).await;
         let mut known = Vec::new();
         let mut is_answering = false;
         while let Some(instance) = instances.pop() {
@@ -86,10 +79,4 @@ async fn ask(
         request = request.bearer_auth(token);
     }
     Some(request.send().await.ok()?.status().is_success())
-}
-
-async fn token(http: &reqwest::Client, server: &str, options: &NacosOptions) -> Option<String> {
-    let form = [("username", options.username.as_deref()?), ("password", options.password.as_deref()?)];
-    let answer = http.post(format!("{server}/auth/login")).form(&form).send().await.ok()?;
-    Some(answer.json::<Login>().await.ok()?.access_token)
 }

@@ -85,7 +85,7 @@ async fn follow_on(
     pushes: &Pushes,
     list: &mut Published,
 ) -> Result<(), watch::error::RecvError> {
-    let Source { connection, client, options, service } = source;
+    let Source { connection, options, service, .. } = source;
     let mut health = connection.health();
     let mut pushed = pushes.0.subscribe();
     let mut due = Instant::now();
@@ -106,14 +106,11 @@ async fn follow_on(
                 due = Instant::now();
             },
             () = hold_ends => list.look_again(),
-            () = sleep_until(due) => match read(client, options, service, list).await {
+            () = sleep_until(due) => match read(source, &health, list).await {
                 Ok(instances) => {
-                    // The SDK may have reconnected before we noticed that it has.
-                    if *health.borrow() != Health::Up {
-                        list.registry_was_away();
-                    }
                     list.publish(instances);
-                    due = Instant::now() + options.poll_interval;
+                    // Not all of a fleet at once.
+                    due = Instant::now() + options.poll_interval.mul_f64(0.75 + fastrand::f64() / 2.0);
                 }
                 Err(failure) => {
                     tracing::debug!(%service, %failure, "instances could not be read");
@@ -134,14 +131,18 @@ async fn follow_on(
 
 /// Reads the list. What an operator disabled is missing in it, and is put back as what it is: listed, but disabled.
 async fn read(
-    client: &NamingService,
-    options: &NacosOptions,
-    service: &str,
-    list: &Published,
+    source: &Source<'_>,
+    health: &watch::Receiver<Health>,
+    list: &mut Published,
 ) -> Result<Vec<Instance>, CallError> {
+    let Source { connection, client, options, service } = source;
     let mut instances = read_instances(client, options, service).await?;
+    // The SDK may have reconnected before we noticed that it has.
+    if *health.borrow() != Health::Up {
+        list.registry_was_away();
+    }
     let missing = hold::newly_held(&list.entries, &instances, Instant::now(), list.terms);
-    let mut hidden = console::registered(options, service, missing).await;
+    let mut hidden = console::registered(connection.dialer(), service, missing).await;
     hidden.iter_mut().for_each(|instance| instance.enabled = false);
     if !hidden.is_empty() {
         // It may have come back between the list and the question: only what is still missing now is hidden.

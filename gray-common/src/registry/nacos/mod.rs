@@ -3,14 +3,13 @@
 //! - [`client`]: the SDK with time limits; [`connection`]: the one client that lists are followed on, kept connected.
 //! - [`follow`]: one task per followed service; [`registration`]: one task and one client per own instance.
 //! - [`console`]: tells what is gone from what an operator switched off.
-//!
-//! The SDK writes the password to its log at `debug`, and sends it in a query string. Keep the target `nacos_sdk` at
-//! `warn` whatever the user asks for.
+//! - [`login`]: the token. The SDK never gets to know the password; its own plugin would write it to the log.
 
 pub(crate) mod client;
 pub(crate) mod connection;
 mod console;
 mod follow;
+mod login;
 mod options;
 mod registration;
 
@@ -68,6 +67,13 @@ impl NacosRegistry {
         let connection = Connection::new(Arc::new(Dialer::new(options)));
         let mut tasks = JoinSet::new();
         tasks.spawn_on(Arc::clone(&connection).keep(), &runtime);
+        let (mut client, dialer) = (connection.client(), Arc::clone(connection.dialer()));
+        let inspect = async move {
+            if client.wait_for(Option::is_some).await.is_ok() {
+                dialer.login().inspect().await;
+            }
+        };
+        tasks.spawn_on(inspect, &runtime);
         Arc::new(Self {
             connection,
             elsewhere: Opened::new(),
@@ -248,12 +254,12 @@ mod tests {
         assert!(lane.same_channel(&watch("lane")) && !lane.same_channel(&own));
         assert!(!lane.same_channel(&watch("lane@blue")) && !own.same_channel(&watch("@blue")));
         let tasks = || lock(&registry.tasks).len();
-        assert_eq!(tasks(), 2 + 4, "two connections, four subscriptions");
+        assert_eq!(tasks(), 3 + 4, "two connections, a look at the server, four subscriptions");
 
         for number in 0..20 {
             drop(watch(&format!("lane-{number}")));
         }
-        assert_eq!(tasks(), 2 + 4 + 2 * 15, "sixteen other namespaces are enough");
+        assert_eq!(tasks(), 3 + 4 + 2 * 15, "sixteen other namespaces are enough");
         let refused = watch("lane-19");
         assert!(refused.borrow().is_none() && refused.has_changed().is_ok(), "it never answers");
     }

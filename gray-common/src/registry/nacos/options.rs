@@ -39,7 +39,8 @@ pub struct NacosOptions {
     pub deregister_timeout: Duration,
     /// Limit for reading a list or a document. Default 3 s.
     pub read_timeout: Duration,
-    /// How often a list is read although nothing was pushed. Default 60 s.
+    /// How often a list is read although nothing was pushed, give or take a quarter: the SDK drops a push that is older
+    /// than the last one by the clock of the server, and with several servers that may be the newer one. Default 20 s.
     pub poll_interval: Duration,
 }
 
@@ -61,7 +62,7 @@ impl NacosOptions {
             register_timeout: Duration::from_secs(5),
             deregister_timeout: Duration::from_secs(2),
             read_timeout: Duration::from_secs(3),
-            poll_interval: Duration::from_secs(60),
+            poll_interval: Duration::from_secs(20),
         }
     }
 

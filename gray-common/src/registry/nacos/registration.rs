@@ -8,11 +8,12 @@ use std::{sync::Arc, time::Duration};
 use nacos_sdk::api::naming::NamingService;
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
     client::{CallError, Dialer, read_instances, to_wire, within},
+    connection::LAST_CHANCE,
     console,
 };
 use crate::instance::Instance;
@@ -21,6 +22,10 @@ use crate::instance::Instance;
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// The same, while something is wrong.
 const TROUBLE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a new one may take to be listed.
+const READ_BACK: Duration = Duration::from_secs(2);
+/// How often it is looked for meanwhile.
+const READ_BACK_INTERVAL: Duration = Duration::from_millis(50);
 /// A client that has been silent for so long is replaced.
 const REPLACE_AFTER: Duration = Duration::from_secs(8);
 /// Missing in so many lists in a row, it is announced again; then after twice as many, and so on.
@@ -77,9 +82,26 @@ impl Registration {
             None => self.client.insert(self.dialer.naming().await?).clone(),
         };
         self.announce(&client, &instance).await?;
-        self.announced = Some(instance);
+        self.announced = Some(instance.clone());
         (self.silent_since, self.misses) = (None, 0);
+        if timeout(READ_BACK, self.listed(&client, &instance)).await.is_err() {
+            let (service, address) = (&self.service, instance.authority());
+            tracing::warn!(%service, %address, "nacos took our instance, but does not list it yet; looking again later");
+        }
         Ok(())
+    }
+
+    /// Returns when Nacos lists it: from then on callers can find it.
+    async fn listed(&self, client: &NamingService, instance: &Instance) {
+        loop {
+            if let Ok(list) = read_instances(client, self.dialer.options(), &self.service).await {
+                let listed = list.iter().any(|other| other.port == instance.port && other.host == instance.host);
+                if listed || console::is_registered(&self.dialer, &self.service, instance).await {
+                    return;
+                }
+            }
+            sleep(READ_BACK_INTERVAL).await;
+        }
     }
 
     async fn announce(&self, client: &NamingService, instance: &Instance) -> Result<(), CallError> {
@@ -117,12 +139,15 @@ impl Registration {
         let calm = self.silent_since.is_none() && !(1..=FIRST_REPAIR).contains(&self.misses);
         sleep(if calm { CHECK_INTERVAL } else { TROUBLE_INTERVAL }).await;
         let (Some(client), Some(instance)) = (self.client.clone(), self.announced.clone()) else { return };
-        match read_instances(&client, self.dialer.options(), &self.service).await {
+        let is_lost = self.silent_since.is_some_and(|since| since.elapsed() >= REPLACE_AFTER);
+        let limit = if is_lost { LAST_CHANCE } else { Duration::MAX };
+        let read = timeout(limit, read_instances(&client, self.dialer.options(), &self.service)).await;
+        match read.unwrap_or(Err(CallError::Timeout(limit))) {
             Ok(list) => {
                 self.silent_since = None;
                 let listed = list.iter().any(|other| other.port == instance.port && other.host == instance.host);
                 // Not listed, but there: an operator disabled it, and that is not ours to change.
-                let known = listed || console::is_registered(self.dialer.options(), &self.service, &instance).await;
+                let known = listed || console::is_registered(&self.dialer, &self.service, &instance).await;
                 self.misses = if known { 0 } else { self.misses.saturating_add(1) };
                 if self.misses >= FIRST_REPAIR && self.misses.is_power_of_two() {
                     self.repair(&client, &instance).await;

@@ -1,0 +1,312 @@
+//! Being somebody to Nacos: one token for all clients of a program, and a look at how well the server guards itself.
+//!
+//! The SDK has a plugin of its own, which puts the password into a query string and into its log, asks one server at random,
+//! and keeps quiet about being refused. This one sends it in a body, asks every server, and says what is wrong.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use nacos_sdk::api::plugin::{AuthContext, AuthPlugin, LoginIdentityContext, RequestResource};
+use ring::hmac;
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::{NacosOptions, client::CallError};
+
+/// Limit for one request to one server.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// A token is asked for no more often than this, whoever complains about the old one.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Keys that stand in manuals and in old releases: whoever knows them can make himself a token.
+const KNOWN_KEYS: [&str; 2] = [
+    "SecretKey012345678901234567890123456789012345678901234567890123456789",
+    "VGhpc0lzTXlDdXN0b21TZWNyZXRLZXkwMTIzNDU2Nzg=",
+];
+
+/// The token of one user.
+pub(crate) struct Login {
+    options: NacosOptions,
+    token: Mutex<Option<Token>>,
+    /// One asks, the others wait; when it was last asked.
+    asking: tokio::sync::Mutex<Option<Instant>>,
+}
+
+struct Token {
+    text: String,
+    refresh_at: Instant,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    access_token: String,
+    #[serde(default)]
+    token_ttl: u64,
+}
+
+impl Login {
+    pub(super) fn new(options: NacosOptions) -> Arc<Self> {
+        Arc::new(Self { options, token: Mutex::default(), asking: tokio::sync::Mutex::default() })
+    }
+
+    /// The token, if a user was given and let in.
+    pub(super) fn token(&self) -> Option<String> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|token| token.text.clone())
+    }
+
+    /// Makes sure that there is a token, if there is to be one, and a new one when `again`.
+    pub(super) async fn ensure(&self, again: bool) -> Result<(), CallError> {
+        let (Some(username), Some(password)) = (&self.options.username, &self.options.password) else { return Ok(()) };
+        let is_good = || {
+            let token = self.token.lock().unwrap_or_else(PoisonError::into_inner);
+            token.as_ref().is_some_and(|token| Instant::now() < token.refresh_at)
+        };
+        if is_good() && !again {
+            return Ok(());
+        }
+        let mut asked = self.asking.lock().await;
+        let just_now = asked.is_some_and(|at| at.elapsed() < PAUSE);
+        if just_now && self.token().is_some() || is_good() && !again {
+            return Ok(());
+        }
+        *asked = Some(Instant::now());
+        let answer = ask(&self.options, username, password).await?;
+        // Nacos says 5 hours; whoever says nothing gets asked often.
+        let good_for = Duration::from_secs((answer.token_ttl / 2).clamp(5, 3600));
+        let token = Token { text: answer.access_token, refresh_at: Instant::now() + good_for };
+        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
+        Ok(())
+    }
+
+    /// Whether a failed call may have failed for want of a good token.
+    pub(super) fn is_refusal(failure: &CallError) -> bool {
+        let CallError::Failed(reason) = failure else { return false };
+        let reason = reason.to_lowercase();
+        ["403", "401", "token", "authorization", "permission", "no right", "unknown user"]
+            .iter()
+            .any(|sign| reason.contains(sign))
+    }
+
+    /// Warns of what anybody who reaches the server could use. Once per program; never fails.
+    pub(super) async fn inspect(&self) {
+        for warning in self.findings().await {
+            tracing::warn!(nacos = %self.options.server, "{warning}");
+        }
+    }
+
+    async fn findings(&self) -> Vec<&'static str> {
+        let mut found = Vec::new();
+        if is_open(&self.options).await {
+            found.push(
+                "Nacos asks nobody for a password: whoever reaches it can change instances and settings, and with them where \
+                 requests go; switch authentication on (nacos.core.auth.enabled)",
+            );
+        }
+        if self.token().is_some_and(|token| has_known_key(&token)) {
+            found.push(
+                "Nacos signs its tokens with a key that stands in manuals: anybody can make himself a token; set one of your own \
+                 (nacos.core.auth.plugin.nacos.token.secret.key)",
+            );
+        }
+        if self.options.username.is_some() && self.options.username == self.options.password {
+            found.push("the password for Nacos is the name of the user; set another");
+        }
+        found
+    }
+}
+
+#[async_trait]
+impl AuthPlugin for Login {
+    async fn login(&self, _: Arc<Vec<String>>, _: Arc<AuthContext>) {
+        if let Err(failure) = self.ensure(false).await {
+            tracing::debug!(%failure, "no new token for Nacos");
+        }
+    }
+
+    fn get_login_identity(&self, _: RequestResource) -> LoginIdentityContext {
+        let identity = LoginIdentityContext::default();
+        match self.token() {
+            Some(token) => identity.add_context("accessToken", token),
+            None => identity,
+        }
+    }
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+fn client() -> Result<reqwest::Client, CallError> {
+    let client = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build();
+    client.map_err(|error| CallError::Failed(error.without_url().to_string()))
+}
+
+fn bases(options: &NacosOptions) -> Result<Vec<String>, CallError> {
+    let servers = options.servers().map_err(CallError::Failed)?;
+    Ok(servers.into_iter().map(|(host, port)| format!("http://{host}:{port}/nacos/v1")).collect())
+}
+
+/// The first server that answers decides.
+async fn ask(options: &NacosOptions, username: &str, password: &str) -> Result<Answer, CallError> {
+    let http = client()?;
+    let mut failures = Vec::new();
+    for base in bases(options)? {
+        let form = [("username", username), ("password", password)];
+        let answer = match http.post(format!("{base}/auth/login")).form(&form).send().await {
+            Ok(answer) => answer,
+            Err(error) if error.is_connect() || error.is_timeout() => {
+                failures.push(format!("{base}: {}", error.without_url()));
+                continue;
+            }
+            // Nacos 2.3 answers a wrong password with a status of 0, which is no HTTP.
+            Err(_) => return Err(refused("with something that is no HTTP")),
+        };
+        let status = answer.status();
+        if status.is_client_error() {
+            return Err(refused(status.as_str()));
+        }
+        match answer.json::<Answer>().await {
+            Ok(answer) => return Ok(answer),
+            Err(_) => failures.push(format!("{base}: the login is answered {status}, without a token")),
+        }
+    }
+    Err(CallError::Failed(format!("no token from Nacos: {}", failures.join("; "))))
+}
+
+fn refused(answer: &str) -> CallError {
+    CallError::Failed(format!(
+        "Nacos does not let in the user that was given (--nacos-username, --nacos-password, GRAY_NACOS_USERNAME, \
+         GRAY_NACOS_PASSWORD): the login is answered {answer}"
+    ))
+}
+
+/// Whether the server lets anybody look around.
+async fn is_open(options: &NacosOptions) -> bool {
+    let (Ok(http), Ok(bases)) = (client(), bases(options)) else { return false };
+    for base in bases {
+        let query = [("pageNo", "1"), ("pageSize", "1"), ("namespaceId", options.namespace_id())];
+        if let Ok(answer) = http.get(format!("{base}/ns/service/list")).query(&query).send().await {
+            return answer.status().is_success();
+        }
+    }
+    false
+}
+
+/// Whether a token (JWT) was signed with a key that everybody knows. Nothing is sent for that.
+fn has_known_key(token: &str) -> bool {
+    let Some((signed, signature)) = token.rsplit_once('.') else { return false };
+    let (Some(head), Ok(signature)) = (signed.split('.').next(), URL_SAFE_NO_PAD.decode(signature)) else {
+        return false;
+    };
+    let head = URL_SAFE_NO_PAD.decode(head).unwrap_or_default();
+    let algorithm =
+        match serde_json::from_slice::<serde_json::Value>(&head).ok().as_ref().and_then(|head| head["alg"].as_str()) {
+            Some("HS256") => hmac::HMAC_SHA256,
+            Some("HS384") => hmac::HMAC_SHA384,
+            Some("HS512") => hmac::HMAC_SHA512,
+            _ => return false,
+        };
+    let keys = KNOWN_KEYS.iter().flat_map(|key| [lenient(key), Some(key.as_bytes().to_vec())]).flatten();
+    keys.into_iter().any(|key| hmac::verify(&hmac::Key::new(algorithm, &key), signed.as_bytes(), &signature).is_ok())
+}
+
+/// Base64 as Java reads it: the end may be incomplete.
+fn lenient(key: &str) -> Option<Vec<u8>> {
+    let whole = key.trim_end_matches('=');
+    let whole = &whole[..whole.len() - usize::from(whole.len() % 4 == 1)];
+    let padded = format!("{whole}{}", "=".repeat((4 - whole.len() % 4) % 4));
+    STANDARD.decode(padded).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{
+        Json, Router,
+        http::StatusCode,
+        response::IntoResponse,
+        routing::{get, post},
+    };
+    use serde_json::json;
+
+    use super::*;
+
+    /// A Nacos of which only the door is there. Two servers: nobody at the first.
+    async fn door(open: bool) -> NacosOptions {
+        let login = async |given: String| {
+            if given == "username=gray&password=s3cret" {
+                Json(json!({ "accessToken": "a.b.c", "tokenTtl": 18_000, "globalAdmin": true })).into_response()
+            } else {
+                (StatusCode::FORBIDDEN, "unknown user!").into_response()
+            }
+        };
+        let list = async move || if open { StatusCode::OK } else { StatusCode::FORBIDDEN };
+        let app =
+            Router::new().route("/nacos/v1/auth/login", post(login)).route("/nacos/v1/ns/service/list", get(list));
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let server = format!("{nobody},{}", listener.local_addr().expect("bound"));
+        #[expect(clippy::disallowed_methods, reason = "a server of the test")]
+        tokio::spawn(async move { drop(axum::serve(listener, app).await) });
+        let (username, password) = (Some("gray".into()), Some("s3cret".into()));
+        NacosOptions { username, password, ..NacosOptions::new(server) }
+    }
+
+    #[tokio::test]
+    async fn the_first_server_that_answers_gives_the_token() {
+        let login = Login::new(door(false).await);
+        assert_eq!(login.token(), None);
+        login.ensure(false).await.expect("let in");
+        assert_eq!(login.token().as_deref(), Some("a.b.c"));
+        assert!(login.findings().await.is_empty());
+        assert!(!format!("{login:?}").contains("s3cret"));
+    }
+
+    #[tokio::test]
+    async fn a_refused_user_is_said_to_be_without_the_password() {
+        let options = NacosOptions { password: Some("wr0ng".into()), ..door(true).await };
+        let login = Login::new(options);
+        let failure = login.ensure(false).await.expect_err("refused");
+        let text = failure.to_string();
+        assert!(text.contains("403") && text.contains("GRAY_NACOS_PASSWORD") && !text.contains("wr0ng"), "{text}");
+        assert!(Login::is_refusal(&failure));
+        let found = login.findings().await;
+        assert!(found.len() == 1 && found[0].contains("asks nobody"), "{found:?}");
+        let nobody = NacosOptions {
+            username: Some("a".into()),
+            password: Some("wr0ng".into()),
+            ..NacosOptions::new("127.0.0.1:1")
+        };
+        let text = Login::new(nobody).ensure(false).await.expect_err("nobody there").to_string();
+        assert!(text.contains("no token") && !text.contains("wr0ng"), "{text}");
+    }
+
+    #[test]
+    fn keys_out_of_manuals_are_known() {
+        let token = |algorithm, name: &str, key: &[u8]| {
+            let head = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"{name}"}}"#));
+            let signed = format!("{head}.{}", URL_SAFE_NO_PAD.encode(r#"{"sub":"nacos"}"#));
+            let tag = hmac::sign(&hmac::Key::new(algorithm, key), signed.as_bytes());
+            format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag.as_ref()))
+        };
+        for key in KNOWN_KEYS {
+            let key = lenient(key).expect("base64");
+            assert!(has_known_key(&token(hmac::HMAC_SHA256, "HS256", &key)));
+            assert!(has_known_key(&token(hmac::HMAC_SHA384, "HS384", &key)));
+            assert!(!has_known_key(&token(hmac::HMAC_SHA256, "HS512", &key)));
+        }
+        assert!(!has_known_key(&token(hmac::HMAC_SHA256, "HS256", b"a key of one's own")));
+        for nonsense in ["", "a.b.c", "..", "AUTH_DISABLED", "e30.e30.AA"] {
+            assert!(!has_known_key(nonsense), "{nonsense}");
+        }
+    }
+}

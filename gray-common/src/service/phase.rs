@@ -1,0 +1,53 @@
+//! Where a process is in its life, as `/readyz` shows it.
+
+use super::RegistrationState;
+
+/// A phase of a process' life. Each ends by itself, or by its time limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// It listens, and what it needs to serve is not known yet.
+    #[default]
+    Starting,
+    /// Another process serves on the same sockets until this one is ready (the gateway, `--handover`).
+    TakingOver,
+    /// It could serve, and the registry does not have it yet.
+    Registering,
+    /// The long one.
+    Serving,
+    /// It serves on while the registry takes it back: 2 s at most.
+    Deregistering,
+    /// It serves on until callers have heard of it: `--drain-wait-ms`.
+    Leaving,
+    /// It accepts nothing more and finishes what it has: `--drain-secs` at most.
+    Draining,
+}
+
+impl Phase {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::TakingOver => "taking-over",
+            Self::Registering => "registering",
+            Self::Serving => "serving",
+            Self::Deregistering => "deregistering",
+            Self::Leaving => "leaving",
+            Self::Draining => "draining",
+        }
+    }
+
+    /// Whether the process is on its way out.
+    pub fn is_stopping(self) -> bool {
+        matches!(self, Self::Deregistering | Self::Leaving | Self::Draining)
+    }
+
+    /// The same, or what comes after [`Starting`](Self::Starting) by how far the registration has got.
+    #[must_use]
+    pub fn with(self, registration: &RegistrationState) -> Self {
+        match (self, registration) {
+            (Self::Starting, RegistrationState::Failing(_)) => Self::Registering,
+            (Self::Starting, RegistrationState::Registered | RegistrationState::NoRegistry) => Self::Serving,
+            _ => self,
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! A request, sent to one instance after the other until one answers.
+
+use std::{rc::Rc, sync::Arc, time::Duration};
+
+use gray_common::{
+    Endpoint,
+    balance::{Chosen, InFlight, Outcome},
+};
+use http::StatusCode;
+
+use super::{
+    after::After,
+    attempt::{Patience, Reuse, SendError},
+    choose,
+    clock::ticks,
+    connection::{Connection, End},
+    error::Failure,
+    held::Held,
+    pool::Bucket,
+    request::{Envelope, Request},
+    state::GaveUp,
+    transfer::{Broken, Transfer},
+    upstream::Dial,
+};
+
+/// Who is asked.
+pub(super) struct Asked<'s> {
+    pub(super) chosen: Option<Chosen<'s>>,
+    pub(super) load: Option<InFlight>,
+    pub(super) authority: &'s str,
+    pub(super) bucket: Rc<Bucket>,
+    dial: Option<Dial<'s>>,
+}
+
+impl<'s> Asked<'s> {
+    /// The chosen instance, or else the address of the route.
+    pub(super) fn new(
+        connection: &Connection,
+        request: &Request<'s>,
+        (name, fixed): (&'s str, Option<Dial<'s>>),
+    ) -> Self {
+        let chosen = request.chosen;
+        let endpoint = chosen.map(|chosen| chosen.endpoint);
+        let authority = endpoint.map_or(name, |endpoint| endpoint.authority());
+        let dial = fixed.or(endpoint.map(|endpoint| {
+            let instance = endpoint.instance();
+            Dial { address: endpoint.address(), host: &instance.host, port: instance.port }
+        }));
+        Self {
+            chosen,
+            load: endpoint.map(|endpoint| endpoint.load().begin()),
+            authority,
+            bucket: connection.worker.pool.bucket(request.target.scheme, request.route.protocol, authority),
+            dial,
+        }
+    }
+
+    /// Where to connect to.
+    pub(super) fn address(&self) -> Option<Dial<'s>> {
+        self.dial
+    }
+
+    fn dial(&self, request: &Request<'s>) -> Result<Dial<'s>, Failure<'s>> {
+        self.dial.ok_or(Failure::Internal { route: &request.route.id })
+    }
+}
+
+impl Connection {
+    /// Sends the request to one instance after the other until there is a response, and passes that on.
+    pub(super) async fn call<'s>(
+        &mut self,
+        snapshot: &'s Held,
+        envelope: &Envelope,
+        mut request: Request<'s>,
+        to: (&'s str, Option<Dial<'s>>),
+        upload: &mut Transfer,
+        after: &mut After<'s>,
+    ) -> Result<End, Failure<'s>> {
+        let service = to.0;
+        let mut tried: Vec<Arc<Endpoint>> = Vec::new();
+        let mut reuse = Reuse::default();
+        loop {
+            let mut asked = Asked::new(self, &request, to);
+            let dial = asked.dial(&request)?;
+            after.note(|log| log.called(asked.authority));
+            let patience = self.patience(&request, envelope, tried.is_empty() && upload.is_read());
+            let mut attempted = self.attempt(&asked.bucket, dial, patience, &mut reuse, upload).await;
+            if let Some(silent) = reuse.silent.take() {
+                // In a box: it is rare, and would make room in every request.
+                let both = (&mut asked, silent);
+                attempted = Box::pin(self.hedge(snapshot, (service, &mut request), both, patience, upload)).await;
+                after.note(|log| log.instance = Some(asked.authority));
+            }
+            let error = match attempted {
+                Ok(mut upstream) => {
+                    let instance = (service, asked.chosen.and_then(|chosen| chosen.endpoint.version()));
+                    match self.answer(snapshot, (envelope, &request), &mut upstream, upload, instance).await {
+                        Ok((status, framing, download)) => {
+                            self.report_answer(snapshot, service, &asked, status);
+                            if let Some(next) = self.elsewhere(snapshot, service, &request, status, upload, &mut tried)
+                            {
+                                upstream.received.release(&self.worker.buffers);
+                                self.worker.buffers.take_back_out(download.out);
+                                request.chosen = Some(next);
+                                upload.restart(request.host_at.as_mut().zip(Some(next.endpoint.authority())));
+                                continue;
+                            }
+                            if let Ok(status) = StatusCode::from_u16(status) {
+                                self.worker.stats().responded(status);
+                            }
+                            after.note(|log| log.answered(status));
+                            after.in_flight = asked.load;
+                            let framing = (framing, self.idle_ticks(&request));
+                            return Ok(self.relay(upstream, upload, download, framing, &asked.bucket, after).await);
+                        }
+                        Err(error) => error,
+                    }
+                }
+                Err(error) => error,
+            };
+            if let (Some(chosen), Some(outcome)) = (asked.chosen, choose::outcome(&error)) {
+                self.worker.report(snapshot, service, (chosen.endpoint, chosen.is_trial), outcome);
+            }
+            let (is_unsent, is_broken) = (matches!(error, SendError::Unsent(_)), matches!(error, SendError::Broken(_)));
+            let failure = self.give_up(service, asked.authority, error);
+            let may_go_on = is_unsent || (is_broken && request.method.is_idempotent() && upload.is_whole());
+            if !may_go_on || tried.len() + 1 >= self.worker.limits.connect_attempts {
+                return failure;
+            }
+            tried.extend(asked.chosen.map(|chosen| Arc::clone(chosen.endpoint)));
+            let next = self.worker.choose(snapshot, service, &request.decision, request.client, &tried);
+            // The only one there is may have closed a connection for want of work, before it saw the request.
+            let once_more = is_broken && reuse.was_pooled;
+            if (next.is_none() && !once_more) || (is_broken && !self.worker.may_repeat(snapshot, service)) {
+                return failure;
+            }
+            reuse.wants_new = next.is_none();
+            if let Some(next) = next {
+                if is_unsent {
+                    self.worker.stats().retries.add();
+                }
+                request.chosen = Some(next);
+            }
+            let name = request.chosen.map(|chosen| chosen.endpoint.authority());
+            upload.restart(request.host_at.as_mut().zip(name));
+        }
+    }
+
+    /// Who is asked once more after this answer, by the route's `Retry` filter.
+    fn elsewhere<'s>(
+        &self,
+        snapshot: &'s Held,
+        service: &str,
+        request: &Request<'s>,
+        status: u16,
+        upload: &Transfer,
+        tried: &mut Vec<Arc<Endpoint>>,
+    ) -> Option<Chosen<'s>> {
+        let retry = request.route.filters.retry.as_ref()?;
+        let chosen = request.chosen?;
+        if tried.len() >= retry.retries || !upload.is_whole() || !retry.covers(&request.method, status) {
+            return None;
+        }
+        tried.push(Arc::clone(chosen.endpoint));
+        let next = self.worker.choose(snapshot, service, &request.decision, request.client, tried)?;
+        // Another kind of instance is for when there is none of this one, not for when it fails.
+        (next.is_fallback == chosen.is_fallback && self.worker.may_repeat(snapshot, service)).then_some(next)
+    }
+
+    /// Takes in how an instance has answered.
+    fn report_answer(&self, snapshot: &Held, service: &str, asked: &Asked<'_>, status: u16) {
+        let (Some(chosen), Some(load)) = (asked.chosen, &asked.load) else { return };
+        let took = load.responded();
+        let slow_ms = snapshot.outliers.slow_ms;
+        let is_slow = slow_ms > 0 && took.as_millis() > u128::from(slow_ms);
+        let outcome = if status >= 500 || is_slow { Outcome::Failed } else { Outcome::Good };
+        self.worker.report(snapshot, service, (chosen.endpoint, chosen.is_trial), outcome);
+    }
+
+    /// How long things may take; `may_hedge`: nobody else was asked, and there is nothing to be read of the client.
+    fn patience(&self, request: &Request<'_>, envelope: &Envelope, may_hedge: bool) -> Patience {
+        let limits = &self.worker.limits;
+        let may_hedge = may_hedge && request.chosen.is_some() && request.method.is_safe() && !request.upgrade;
+        let response_ticks = ticks(request.route.response_timeout.unwrap_or(limits.response_timeout));
+        let hedge_ticks = request.route.hedge_after.map(ticks);
+        Patience {
+            connect: request.route.connect_timeout.unwrap_or(limits.connect_timeout),
+            response_ticks,
+            hedge_ticks: hedge_ticks.filter(|hedge| may_hedge && *hedge < response_ticks),
+            is_stream: request.route.is_stream(),
+            expects_continue: envelope.expects_continue,
+        }
+    }
+
+    /// How long the instance may fall silent within its response.
+    fn idle_ticks(&self, request: &Request<'_>) -> u64 {
+        let limit = if request.route.is_stream() { Duration::MAX } else { self.worker.limits.stream_idle_timeout };
+        ticks(request.route.idle_timeout.unwrap_or(limit))
+    }
+
+    /// Counts and logs a failed attempt, and says what the client is told, if there is one.
+    fn give_up<'s>(&self, service: &'s str, authority: &str, error: SendError) -> Result<End, Failure<'s>> {
+        let failure = match error {
+            SendError::Unsent(error) => {
+                self.worker.stats().connect_failures.add();
+                if self.worker.may_warn(authority) {
+                    tracing::warn!(service, instance = authority, %error, "cannot connect");
+                }
+                Failure::BadGateway { service }
+            }
+            SendError::Broken(error) => {
+                if self.worker.may_warn(authority) {
+                    tracing::warn!(service, instance = authority, %error, "broken off before the response");
+                }
+                Failure::BadGateway { service }
+            }
+            SendError::Malformed(reason) => {
+                if self.worker.may_warn(authority) {
+                    tracing::warn!(service, instance = authority, reason, "not a response that can be passed on");
+                }
+                Failure::BadGateway { service }
+            }
+            SendError::Unusable => Failure::BadGateway { service },
+            SendError::GaveUp(GaveUp::Response) => Failure::ResponseTimeout { service },
+            SendError::GaveUp(GaveUp::Upload) => Failure::UploadTimeout,
+            SendError::Client(error @ (Broken::Framing(_) | Broken::TooLong)) => Failure::of_body(error),
+            SendError::Client(_) | SendError::ClientGone => return Ok(End::Gone),
+        };
+        Err(failure)
+    }
+}
