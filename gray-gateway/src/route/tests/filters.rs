@@ -110,6 +110,32 @@ fn preserve_host_header() {
 }
 
 #[test]
+fn request_size() {
+    for (text, bytes) in
+        [("0", 0), ("1000", 1000), ("10B", 10), ("5KB", 5 << 10), ("5MB", 5 << 20), ("2 GB", 2 << 30), ("3mb", 3 << 20)]
+    {
+        assert_eq!(filters(&format!("RequestSize={text}")).max_body, Some(bytes), "{text}");
+    }
+    assert_eq!(filters("{ name: RequestSize, args: { maxSize: 5MB } }").max_body, Some(5 << 20));
+    let table = table(
+        "spring.cloud.gateway:
+  default-filters: [PreserveHostHeader, RequestSize=1KB]
+  routes:
+  - { id: one, uri: 'lb://s', predicates: [Path=/**], filters: [RequestSize=5MB] }
+  - { id: two, uri: 'lb://s', predicates: [Path=/**] }",
+    );
+    let limits: Vec<_> = table.routes().iter().map(|route| route.filters.max_body).collect();
+    assert_eq!(limits, [Some(5 << 20), Some(1 << 10)], "a route's own wins, wherever it stands");
+}
+
+#[test]
+fn the_key_of_a_token_is_shown_nowhere() {
+    let filters = filters("{ name: JsonWebToken, args: { key: 'a secret of some length', issuer: us } }");
+    let shown = format!("{filters:?}");
+    assert!(shown.contains("hidden") && !shown.contains("secret of"), "{shown}");
+}
+
+#[test]
 fn default_filters_keep_springs_places() {
     let table = table(
         "spring.cloud.gateway:
