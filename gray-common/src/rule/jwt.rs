@@ -119,7 +119,7 @@ fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
 impl Jwt {
     /// The claims of the request's token; `None` without one, or when it is not one, not signed as it must be, expired,
     /// or not valid yet.
-    pub(super) fn claims(&self, facts: &impl Facts) -> Option<Json> {
+    pub fn claims(&self, facts: &impl Facts) -> Option<Json> {
         let Value::Text(text) = self.token.get(facts)? else { return None };
         let bearer = text.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer "));
         let text = if bearer { &text[7..] } else { &text[..] };

@@ -26,6 +26,9 @@ const EVICTED_AT_ONCE: usize = 32;
 const MAX_SAID: usize = 64;
 /// How long a client may take to hear one.
 const SAY: Duration = Duration::from_secs(1);
+/// For what we cannot see: that a short answer, which the kernel has whole, is not taken.
+#[cfg(target_os = "linux")]
+const LATER: Duration = Duration::from_secs(2);
 /// What the kernel takes of an answer beyond what the client's window has room for. It would take megabytes, at the expense of
 /// memory, and show nothing while a client reads them.
 #[cfg(target_os = "linux")]
@@ -175,7 +178,8 @@ impl Worker {
         #[cfg(target_os = "linux")]
         {
             let socket = SockRef::from(socket);
-            let limited = socket.set_tcp_user_timeout(Some(self.limits.write_timeout));
+            // Later than we would notice it ourselves: the kernel does not tell the client.
+            let limited = socket.set_tcp_user_timeout(Some(self.limits.write_timeout + LATER));
             if let Err(error) = limited.and_then(|()| socket.set_tcp_notsent_lowat(MAX_UNSENT)) {
                 tracing::debug!(%error, "slow readers may be noticed late");
             }

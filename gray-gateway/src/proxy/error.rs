@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use super::{refusal::Refusal, reply::Content, transfer::Broken};
+use crate::route::Rated;
 
 /// Why a request is answered by us and not by an instance.
 #[derive(Debug)]
@@ -19,6 +20,10 @@ pub(super) enum Failure<'r> {
     HeadTimeout,
     /// The body is longer than the route takes.
     BodyTooLarge,
+    /// No token, or none that is good.
+    Unauthenticated,
+    /// More requests than the route takes from this client.
+    TooMany(Rated),
     /// No route matches.
     NoRoute,
     /// The route's directory has no such file, or none that is served.
@@ -71,6 +76,8 @@ impl Failure<'_> {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -97,6 +104,8 @@ impl Failure<'_> {
     pub(super) fn refusal(&self) -> Option<Refusal> {
         match self {
             Self::BadRequest(_) => Some(Refusal::BadRequest),
+            Self::Unauthenticated => Some(Refusal::Unauthenticated),
+            Self::TooMany(_) => Some(Refusal::RateLimit),
             Self::UriTooLong => Some(Refusal::UriTooLong),
             Self::HeadTooLarge => Some(Refusal::HeadTooLarge),
             Self::BodyTooLarge => Some(Refusal::BodyTooLarge),
@@ -110,6 +119,8 @@ impl Failure<'_> {
         match self {
             Self::BadRequest(reason) => format!("bad request: {reason}"),
             Self::HeadTooLarge => "the request head has too many lines or bytes".into(),
+            Self::Unauthenticated => "a valid token is needed".into(),
+            Self::TooMany(_) => "too many requests".into(),
             Self::UriTooLong => "the request target is too long".into(),
             Self::HeadTimeout => "the request head did not arrive in time".into(),
             Self::BodyTooLarge => "the request body is longer than it may be".into(),
@@ -139,6 +150,14 @@ impl Failure<'_> {
         if matches!(self, Self::Overloaded { .. } | Self::NoInstance { hidden: false, .. } | Self::NotReady) {
             // Whoever comes again at once finds the same.
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if let Self::TooMany(rated) = self {
+            let seconds = rated.retry_after.unwrap_or_default().as_millis().div_ceil(1000).max(1);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)));
+            headers.extend(rated.fields().map(|(name, value)| (name, HeaderValue::from(value))));
+        }
+        if matches!(self, Self::Unauthenticated) {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if self.ends_connection() {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

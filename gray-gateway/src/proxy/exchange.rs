@@ -218,6 +218,9 @@ impl Connection {
         for (name, value) in route.filters.added_to_response() {
             response.headers_mut().append(name, value.clone());
         }
+        if let Some(rated) = &request.rated {
+            response.headers_mut().extend(rated.fields().map(|(name, value)| (name, value.into())));
+        }
         if let Some(cookie) = dye::tell(&snapshot.rules, &request.decision, request.told.as_deref()) {
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }

@@ -23,7 +23,7 @@ use crate::{
     client_address::client_address,
     dye::ClientFacts,
     header::write_line,
-    route::{self, Route, Target, Upstream},
+    route::{self, Rated, Route, Target, Upstream},
 };
 
 /// What there is to know of a request before anybody looks at what it is about.
@@ -74,6 +74,8 @@ pub(super) struct Request<'s> {
     pub(super) chosen: Option<Chosen<'s>>,
     /// The target as the client wrote it: for answers out of a directory.
     pub(super) original: Option<Box<str>>,
+    /// What the client is told about its rate, if that is limited.
+    pub(super) rated: Option<Rated>,
 }
 
 /// What the bytes are.
@@ -178,6 +180,9 @@ impl Reader<'_> {
         });
         let no_route = if snapshot.is_empty() { Failure::NotReady } else { Failure::NoRoute };
         let route: &Route = route.ok_or(no_route)?;
+        if let Some(log) = log {
+            log.route = Some(&route.id);
+        }
         if let (Some(max), Decoder::Length(length)) = (route.filters.max_body, checked.body)
             && length > max
         {
@@ -196,6 +201,19 @@ impl Reader<'_> {
             data: snapshot.city.as_deref(),
             city: OnceCell::new(),
         };
+        let filters = &route.filters;
+        let user = match &filters.token {
+            Some(token) => Some(token.user(&facts).ok_or(Failure::Unauthenticated)?),
+            None => None,
+        };
+        let mut rated = None;
+        for rate in &filters.rates {
+            let counted = rate.count(&facts, user.as_deref());
+            if counted.retry_after.is_some() {
+                return Err(Failure::TooMany(counted));
+            }
+            rated = Some(counted);
+        }
         let decision = snapshot.rules.decide(&facts);
         self.worker.sample(snapshot, &facts);
         self.worker.decided(snapshot, &decision);
@@ -205,7 +223,6 @@ impl Reader<'_> {
         });
 
         if let Some(log) = log {
-            log.route = Some(&route.id);
             log.decided(client_ip, &decision);
         }
         let destination = route.target(decision.lane.name());
@@ -239,6 +256,7 @@ impl Reader<'_> {
             host_at,
             chosen,
             original,
+            rated,
         })
     }
 }

@@ -98,6 +98,11 @@ impl Connection {
         for (name, value) in request.route.filters.added_to_response() {
             write_line(out, name, value);
         }
+        if let Some(rated) = &request.rated {
+            for (name, value) in rated.fields() {
+                write_line(out, &name, &value.into());
+            }
+        }
         if request.decision.traced && !seen.traced {
             let (service, version) = instance;
             for part in [PATH_HEADER.as_str(), ": ", service, "@", version.unwrap_or("-"), "\r\n"] {

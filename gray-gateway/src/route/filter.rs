@@ -1,18 +1,18 @@
 //! Filters: what is changed between the client's request and the instance's, and on the way back.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use gray_common::{GRAY_HEADER, document::Item};
 use http::{HeaderName, HeaderValue, header};
 use regex::Regex;
 
 use super::{
-    Retry,
+    RateLimit, Retry, TokenCheck,
     definition::{Definition, Parameter, Value},
     text::{anywhere, quoted, suggestion},
 };
 
-const KNOWN: [&str; 8] = [
+const KNOWN: [&str; 10] = [
     "StripPrefix",
     "RewritePath",
     "AddRequestHeader",
@@ -21,6 +21,8 @@ const KNOWN: [&str; 8] = [
     "PreserveHostHeader",
     "Retry",
     "RequestSize",
+    "RequestRateLimiter",
+    "JsonWebToken",
 ];
 
 /// Fields whose meaning belongs to the connection or the message, so that only the proxy itself may touch them.
@@ -49,6 +51,10 @@ pub struct Filters {
     pub retry: Option<Retry>,
     /// Longest body of a request, in bytes.
     pub max_body: Option<u64>,
+    /// Who may pass at all.
+    pub token: Option<Arc<TokenCheck>>,
+    /// How many may pass; all of these.
+    pub rates: Vec<RateLimit>,
     path: Vec<PathStep>,
     removed: Vec<HeaderName>,
     added: Vec<(HeaderName, HeaderValue)>,
@@ -160,6 +166,8 @@ pub(super) enum Filter {
     PreserveHost,
     Retry(Retry),
     MaxBody(u64),
+    Token(Arc<TokenCheck>),
+    Rate(RateLimit),
     Path(Step),
     Request(HeaderChange),
     Response(HeaderName, HeaderValue),
@@ -179,6 +187,8 @@ impl Extend<Filter> for Filters {
                 Filter::PreserveHost => self.preserve_host = true,
                 Filter::Retry(retry) => self.retry = Some(retry),
                 Filter::MaxBody(max) => self.max_body = Some(max),
+                Filter::Token(token) => self.token = Some(token),
+                Filter::Rate(rate) => self.rates.push(rate),
                 Filter::Path(Step(step)) => self.path.push(step),
                 Filter::Request(HeaderChange(HeaderStep::Add(name, value))) => self.added.push((name, value)),
                 Filter::Request(HeaderChange(HeaderStep::Remove(name))) => {
@@ -229,6 +239,8 @@ impl Filter {
                 Some(Self::Response(name, value))
             }
             "Retry" => Retry::read(definition).map(Self::Retry),
+            "RequestRateLimiter" => RateLimit::read(&definition).map(Self::Rate),
+            "JsonWebToken" => TokenCheck::read(&definition).map(|token| Self::Token(Arc::new(token))),
             "RequestSize" => {
                 let [max] = definition.bind([("maxSize", &["size"])], 1)?;
                 Some(Self::MaxBody(max?.convert(data_size)?))

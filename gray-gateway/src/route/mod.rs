@@ -24,6 +24,7 @@
 mod definition;
 mod files;
 mod filter;
+mod guard;
 mod pattern;
 mod predicate;
 mod read;
@@ -40,7 +41,12 @@ use std::{collections::BTreeSet, fmt, net::IpAddr, path::Path, sync::Arc, time::
 use gray_common::document::Section;
 use http::{HeaderMap, Method};
 
-pub use self::{files::FileOptions, filter::Filters, retry::Retry};
+pub use self::{
+    files::FileOptions,
+    filter::Filters,
+    guard::{RateLimit, Rated, TokenCheck},
+    retry::Retry,
+};
 use self::{predicate::Predicate, trie::Trie};
 use crate::{
     header::Lookup,

@@ -7,6 +7,7 @@ mod certificates;
 mod edge;
 mod files;
 mod gray;
+mod guard;
 pub(crate) mod h2;
 mod hedge;
 mod http1;
