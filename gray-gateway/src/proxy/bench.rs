@@ -9,6 +9,7 @@ use super::{
     Limits, Stats,
     forwarded::Forwarded,
     held::Held,
+    path,
     request::{Reader, Reading},
     worker::Worker,
 };
@@ -17,6 +18,11 @@ use crate::{
     scheme::Scheme,
     snapshot::{ServiceSnapshot, Services, Snapshot},
 };
+
+/// Whether a path passes the check.
+pub fn path_is_clear(path: &str) -> bool {
+    path::check(path).is_ok()
+}
 
 /// One connection's worth of what a request is read with.
 #[expect(missing_debug_implementations, reason = "for benchmarks")]

@@ -78,7 +78,7 @@ pub use access_log::{AccessLogError, AccessLogFormat, AccessLogOptions};
 #[doc(hidden)] // For the benchmarks.
 pub use access_log::{End, Entry, LineWriter};
 #[doc(hidden)]
-pub use bench::HeadBench;
+pub use bench::{HeadBench, path_is_clear};
 pub use limits::Limits;
 pub(crate) use listen::is_at;
 pub use listen::{ListenError, Sockets};

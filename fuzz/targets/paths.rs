@@ -1,0 +1,85 @@
+//! Paths: what passes the check and the routes' filters means the same to the backend as to us, however it decodes them.
+#![no_main]
+
+use std::{net::Ipv4Addr, sync::LazyLock};
+
+use gray_common::document::Documents;
+use gray_gateway::{
+    proxy::path_is_clear,
+    route::{RequestHead, RouteTable},
+};
+use http::{HeaderMap, Method};
+use libfuzzer_sys::fuzz_target;
+
+const ROUTES: &str = "
+spring.cloud.gateway.routes:
+- { id: strip, uri: 'lb://a', predicates: ['Path=/api/**'], filters: ['StripPrefix=1'] }
+- { id: deep, uri: 'lb://a', predicates: ['Path=/deep/{a}/**'], filters: ['StripPrefix=2'] }
+- { id: rewrite, uri: 'lb://a', predicates: ['Path=/re/**'], filters: ['RewritePath=/re/(?<rest>.*), /v1/$\\{rest}'] }
+- { id: all, uri: 'lb://a', predicates: ['Path=/**'] }
+";
+
+static TABLE: LazyLock<RouteTable> = LazyLock::new(|| {
+    let documents = Documents::parse(&[("routes", ROUTES)], &|_| None).expect("well formed");
+    let table = RouteTable::read(&documents.root());
+    assert!(documents.take_problems().is_empty());
+    table
+});
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(path) = std::str::from_utf8(data) else { return };
+    if !path_is_clear(path) {
+        return;
+    }
+    judge(path);
+    if !path.starts_with('/') || path.contains('?') {
+        return;
+    }
+    let (method, headers) = (Method::GET, HeaderMap::new());
+    let remote = Ipv4Addr::LOCALHOST.into();
+    let find = |path| {
+        let head = RequestHead { method: &method, path, query: None, headers: &headers, host: None, remote, random: 0 };
+        TABLE.find(&head).map(|route| route.id.clone())
+    };
+    let id = find(path).expect("one route takes everything");
+    let route = TABLE.routes().iter().find(|route| route.id == id).expect("found");
+    let sent = route.filters.rewrite(path);
+    assert!(sent.starts_with('/'), "{path:?} became {sent:?}");
+    // What the filters made is looked at again before it is sent.
+    if path_is_clear(&sent) {
+        judge(&sent);
+    } else {
+        assert!(matches!(sent, std::borrow::Cow::Owned(_)), "a part of {path:?} is not clear: {sent:?}");
+    }
+    if let Some(prefix) = route.filters.stripped_prefix(path) {
+        assert!(path.starts_with(prefix), "{prefix:?} of {path:?}");
+    }
+});
+
+/// As the most lenient backend reads it: decoded once, `\` for `/`, parameters cut off.
+fn judge(path: &str) {
+    let decoded = decode(path.as_bytes());
+    assert!(!decoded.iter().any(|byte| *byte < b' ' || *byte == 0x7f), "a control character in {path:?}");
+    for segment in decoded.split(|byte| matches!(byte, b'/' | b'\\')) {
+        let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
+        assert!(name != b"." && name != b"..", "a dot segment in {path:?}");
+    }
+}
+
+fn decode(path: &[u8]) -> Vec<u8> {
+    let (mut decoded, mut rest) = (Vec::new(), path);
+    while let Some((&byte, after)) = rest.split_first() {
+        let hex = (byte == b'%').then(|| after.get(..2).and_then(|two| std::str::from_utf8(two).ok())).flatten();
+        match hex.and_then(|two| u8::from_str_radix(two, 16).ok()) {
+            Some(value) => {
+                decoded.push(value);
+                rest = &after[2..];
+            }
+            None => {
+                decoded.push(byte);
+                rest = after;
+            }
+        }
+    }
+    decoded
+}
