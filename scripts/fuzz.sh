@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Fuzzes what comes from outside: fuzz.sh [SECONDS [TARGET...]], each target (rules, headers, facts, paths, requests) for so many seconds
+# Fuzzes what comes from outside: fuzz.sh [SECONDS [TARGET...]], each target (rules, headers, facts, paths, requests, registry) for so long
 # (FUZZ_SECONDS, else 60). A finding ends it, with the input in fuzz/artifacts; what was learnt stays in fuzz/corpus.
 # Needs: Rust (stable is enough, no cargo-fuzz) and a C++ compiler for libFuzzer. Without one it says so and does nothing.
 . "$(dirname "$0")/lib.sh"
 
 seconds=${1:-${FUZZ_SECONDS:-60}}
 shift $(($# > 0 ? 1 : 0))
-[ $# -gt 0 ] || set -- rules headers facts paths requests
+[ $# -gt 0 ] || set -- rules headers facts paths requests registry
 case $seconds in '' | *[!0-9]*) die "seconds expected, found \`$seconds\`" ;; esac
 has "${CXX:-c++}" || {
   say "SKIPPED fuzzing: no C++ compiler here"

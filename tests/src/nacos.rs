@@ -67,6 +67,10 @@ impl Nacos {
             .with_env_var("JVM_XMS", "256m")
             .with_env_var("JVM_XMX", "512m")
             .with_env_var("JVM_XMN", "128m")
+            // Ready in half the time: most of its code runs once.
+            .with_env_var("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+            // As a container it has the share of a single process otherwise; on busy cores its database gives up then.
+            .with_host_config_modifier(|host| host.cpu_shares = Some(16 * 1024))
             .with_mapped_port(port, 8848.tcp())
             .with_mapped_port(port + 1000, 9848.tcp());
         let container = more(request)

@@ -26,7 +26,7 @@ pub struct OutlierPolicy {
 
 impl Default for OutlierPolicy {
     fn default() -> Self {
-        Self { consecutive_failures: 5, slow_ms: 0, eject_ms: 2_000, max_eject_ms: 30_000, panic_percent: 50 }
+        Self { consecutive_failures: 5, slow_ms: 0, eject_ms: 2_000, max_eject_ms: 10_000, panic_percent: 50 }
     }
 }
 

@@ -16,9 +16,9 @@ mod store;
 mod tests;
 
 pub use config::KeptConfigSource;
-#[doc(hidden)] // For fuzzing.
-pub use format::decode as decode_file;
 pub use format::{Content, Kept};
+#[doc(hidden)] // For fuzzing.
+pub use format::{decode as decode_file, decode_body};
 pub use registry::KeptRegistry;
 pub use store::{DiskStatus, DiskStore};
 

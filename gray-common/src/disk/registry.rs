@@ -24,6 +24,9 @@ use crate::{
 /// How often a list that does not change is written again while the registry answers, so that its age says something.
 const REFRESH: Duration = Duration::from_secs(600);
 
+/// How long it may take to answer when it has not done so since the start.
+const SHORT_GRACE: Duration = Duration::from_millis(200);
+
 /// A service, and where it is when that is elsewhere.
 type Key = (Option<Space>, String);
 
@@ -100,7 +103,7 @@ impl Keeper {
         if let Some((list, saved)) = kept {
             tokio::select! {
                 answered = inner.wait_for(ServiceState::is_some) => if answered.is_err() { return },
-                () = sleep(GRACE) => {
+                () = sleep(self.grace()) => {
                     tracing::warn!(
                         service = %self.name, instances = list.len(),
                         age_secs = crate::clock::unix_seconds().saturating_sub(saved),
@@ -137,6 +140,12 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    /// A registry that had its time and is known to be away need not be waited for again, service by service.
+    fn grace(&self) -> Duration {
+        let is_away = matches!(*self.health.borrow(), Health::Down(_));
+        if is_away && self.store.is_open_for() > GRACE { SHORT_GRACE } else { GRACE }
     }
 
     fn save(&self, list: &[Instance]) {

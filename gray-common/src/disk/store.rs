@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::Instant;
 use twox_hash::XxHash3_64;
 
 use super::format::{Content, Kept, MAX_BYTES, decode, encode};
@@ -28,6 +29,7 @@ const ENDING: &str = "snapshot";
 #[derive(Debug)]
 pub struct DiskStore {
     directory: PathBuf,
+    opened: Instant,
     queue: Arc<Queue>,
     status: Mutex<BTreeMap<String, u64>>,
 }
@@ -68,8 +70,12 @@ impl DiskStore {
     pub fn open(directory: &Path, program: &str) -> Arc<Self> {
         let directory = directory.join(program);
         let queue = Arc::<Queue>::default();
-        let store =
-            Arc::new(Self { directory: directory.clone(), queue: Arc::clone(&queue), status: Mutex::default() });
+        let store = Arc::new(Self {
+            directory: directory.clone(),
+            opened: Instant::now(),
+            queue: Arc::clone(&queue),
+            status: Mutex::default(),
+        });
         if let Err(error) = prepare(&directory) {
             store.failed(format_args!("--snapshot-dir {}: {error}; nothing is kept there", directory.display()));
         }
@@ -107,6 +113,11 @@ impl DiskStore {
     /// What is in use from disk now.
     pub fn status(&self) -> DiskStatus {
         DiskStatus { in_use: lock(&self.status).clone(), failures: self.queue.failures.load(Relaxed) }
+    }
+
+    /// How long there has been time to answer.
+    pub(super) fn is_open_for(&self) -> Duration {
+        self.opened.elapsed()
     }
 
     /// Reads a file that must be of this place; `None` when there is none that can be used, which is logged.

@@ -19,6 +19,8 @@ pub use combined::CombinedRegistry;
 pub use file::FileRegistry;
 #[cfg(any(test, feature = "test-util"))]
 pub use memory::MemoryRegistry;
+#[doc(hidden)] // For fuzzing.
+pub use nacos::instances_from_json;
 pub use nacos::{NacosOptions, NacosRegistry};
 pub use none::NoRegistry;
 pub use space::{Space, SpaceError};

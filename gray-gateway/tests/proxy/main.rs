@@ -21,4 +21,5 @@ mod spread;
 mod support;
 mod tls;
 mod upstream;
+mod websocket;
 mod wire;

@@ -42,6 +42,12 @@ fn commit() -> String {
     said.unwrap_or_default()
 }
 
+/// The end of a long text, where the cause is.
+fn last(text: &str) -> String {
+    let start = text.char_indices().rev().nth(2000).map_or(0, |(at, _)| at);
+    text.get(start..).unwrap_or(text).to_owned()
+}
+
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
     let args = Args::parse();
@@ -73,7 +79,7 @@ async fn main() -> Result<ExitCode> {
         // A scenario that cannot be carried out is a row that fails, not the end of the others.
         let row = match scenario.run(&ground, scale).await {
             Ok(row) => row,
-            Err(error) => Row::new("could not be measured", "", false).note(format!("{error:#}")),
+            Err(error) => Row::new("could not be measured", "", false).note(last(&format!("{error:#}"))),
         };
         println!("{}", table([(scenario.number, scenario.name, &row)]));
         row.details.iter().for_each(|note| println!("    {note}"));

@@ -3,11 +3,13 @@
 pub(crate) mod clock_jumps;
 pub(crate) mod failing_instance;
 pub(crate) mod full_disk;
+pub(crate) mod full_snapshot_disk;
 pub(crate) mod gateway_killed;
 pub(crate) mod hung_instance;
 pub(crate) mod instance_network;
 pub(crate) mod malformed_pushes;
 pub(crate) mod registry_network;
+pub(crate) mod start_without_registry;
 mod toxiproxy;
 
 /// A route to the shop whose answers may take half a second.

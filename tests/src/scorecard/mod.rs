@@ -168,4 +168,6 @@ scenarios![
     "F6" "fault: clock jumps" crate::faults::clock_jumps,
     "F7" "fault: malformed pushes" crate::faults::malformed_pushes,
     "F8" "fault: instance answers 5xx" crate::faults::failing_instance,
+    "F9" "fault: start without the registry" crate::faults::start_without_registry,
+    "F10" "fault: full disk of the snapshot" crate::faults::full_snapshot_disk,
 ];

@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 pub(crate) fn trials(runtime: &Runtime, ground: &Arc<Ground>) -> Vec<Trial> {
     let trial = |scenario: Scenario| {
         let (handle, ground) = (runtime.handle().clone(), Arc::clone(ground));
-        Trial::test(format!("scorecard::{}", scenario.name.replace(' ', "_")), move || {
+        Trial::test(format!("scorecard::{}", scenario.name.replace(": ", "_").replace([' ', '-'], "_")), move || {
             handle.block_on(holds(scenario, &ground)).map_err(|error| format!("{error:#}").into())
         })
     };

@@ -209,6 +209,12 @@ pub(crate) async fn read_instances(
     within(options.read_timeout, call).await.map(|list| from_wire(&list))
 }
 
+/// A list as Nacos writes it in JSON, as ours; `None` when it is none. For fuzzing.
+#[doc(hidden)]
+pub fn instances_from_json(json: &[u8]) -> Option<Vec<Instance>> {
+    serde_json::from_slice::<Vec<ServiceInstance>>(json).ok().map(|list| from_wire(&list))
+}
+
 /// The wire's instances as ours. An address that is listed twice (a client that was replaced may linger) counts once.
 pub(crate) fn from_wire(list: &[ServiceInstance]) -> Vec<Instance> {
     let mut instances: Vec<Instance> = Vec::with_capacity(list.len());

@@ -13,6 +13,8 @@ mod login;
 mod options;
 mod registration;
 
+#[doc(hidden)] // For fuzzing.
+pub use client::instances_from_json;
 pub use options::NacosOptions;
 
 use std::{

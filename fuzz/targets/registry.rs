@@ -1,0 +1,39 @@
+//! What comes from the registry, and from the disk on which it was kept: lists as Nacos writes them, snapshots whole and with
+//! a good checksum. Nothing may panic, and what was taken in can be used.
+
+#![no_main]
+
+use gray_common::{
+    Instance, InstanceSet,
+    disk::{Content, decode_body, decode_file},
+    registry::instances_from_json,
+};
+use libfuzzer_sys::fuzz_target;
+
+fn use_it(list: &[Instance]) {
+    let set = InstanceSet::new(list, None);
+    assert!(set.all().len() <= list.len());
+    for instance in list {
+        assert!(!instance.authority().is_empty());
+        instance.version();
+    }
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((kind, rest)) = bytes.split_first() else { return };
+    let kept = match kind % 3 {
+        0 => {
+            if let Some(list) = instances_from_json(rest) {
+                use_it(&list);
+            }
+            return;
+        }
+        1 => decode_file(rest),
+        _ => decode_body(rest),
+    };
+    if let Ok(kept) = kept
+        && let Content::Instances { list, .. } = kept.content
+    {
+        use_it(&list);
+    }
+});
