@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All tests, set-up included: Docker, the images, the city data, our own image, then every crate's tests in one
+# All tests, set-up included: Docker, the images, the city data, tools to test with, our own image, then every crate's tests in one
 # `cargo test`: unit, property, contract, and end to end on a real Nacos in containers.
 # Needs: Rust, and Docker or root on Debian (ensure-docker.sh). Without: make test-unit.
 # Arguments go to cargo test: scripts/test.sh -p e2e-tests
@@ -8,6 +8,7 @@
 scripts/ensure-docker.sh
 scripts/ensure-images.sh
 scripts/fetch-city-data.sh
+scripts/ensure-tools.sh
 WITH_TESTS=1 scripts/build-image.sh
 
 # The tests look for the engine where DOCKER_HOST says, or at the usual socket; a docker context (Docker Desktop,

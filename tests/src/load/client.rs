@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -20,8 +20,12 @@ type Connection = SendRequest<Full<Bytes>>;
 pub(super) struct Client {
     plan: Arc<Plan>,
     run: u32,
-    idle: Arc<Mutex<Vec<Connection>>>,
+    idle: Arc<Mutex<Vec<(Connection, Instant)>>>,
 }
+
+/// Below what servers grant (the gateway 75 s): a request that meets the end of a connection on its way is lost, with HTTP/1
+/// as it is, and clients keep clear of that.
+const IDLE: Duration = Duration::from_secs(20);
 
 /// The id of a request.
 pub(super) fn id(run: u32, number: u64) -> String {
@@ -46,8 +50,8 @@ impl Client {
             let kept = if fresh { None } else { self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() };
             let was_kept = kept.is_some();
             let mut connection = match kept {
-                Some(connection) if !connection.is_ready() => continue,
-                Some(connection) => connection,
+                Some((connection, since)) if !connection.is_ready() || since.elapsed() > IDLE => continue,
+                Some((connection, _)) => connection,
                 None => match self.connect().await {
                     Ok(connection) => connection,
                     Err(error) => return Outcome::Refused(error.into()),
@@ -57,7 +61,7 @@ impl Client {
                 Ok(answer) => {
                     let outcome = read(&id, answer).await;
                     if !fresh && matches!(outcome, Outcome::Answered { .. }) && connection.ready().await.is_ok() {
-                        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+                        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((connection, Instant::now()));
                     }
                     return outcome;
                 }

@@ -87,7 +87,7 @@ pub(super) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
         echoes(&mut socket, "before").await?;
         open.push(socket);
         if ground.sabotage() {
-            site.gateway.stop().await?;
+            site.gateway.kill().await?;
         }
         let old = site.succeed().await?;
         quick.more(scale.pick(100, 3000)).await?;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -74,7 +74,14 @@ pub(super) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
             if probe.guest_answers().await? {
                 seen = Instant::now();
             }
-            ensure!(began.elapsed() < Duration::from_secs(30), "cycle {cycle}: requests still reach the one that left");
+            if began.elapsed() > Duration::from_secs(30) {
+                let listed = namespace.instances(SHOP).await?;
+                let still = listed.iter().any(|instance| instance.port == port);
+                let log = site.gateway.log();
+                bail!(
+                    "cycle {cycle}: requests still reach the one that left (in Nacos' list: {still}); the gateway's log:\n{log}"
+                );
+            }
         }
         last.push(seen.saturating_duration_since(began));
     }

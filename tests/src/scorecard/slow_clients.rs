@@ -12,12 +12,17 @@ use anyhow::{Context as _, Result};
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpSocket, TcpStream},
+    process::Command,
     sync::watch,
     task::{JoinHandle, JoinSet},
 };
 
-use super::{Ground, Plot, Row, Scale, Site};
+use super::{Ground, Plot, Row, Scale, Site, tools};
 use crate::load::{Load, Plan, percentile};
+
+/// A route to answers of 20 MB.
+const BIG: &str = "- { id: big, uri: 'lb://shop', predicates: ['Path=/big/**'], \
+                   filters: ['StripPrefix=1', 'AddRequestHeader=x-size, 20000000'] }";
 
 /// What a slow client is slow at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +130,7 @@ fn gone(stream: &TcpStream, most: usize) -> Result<bool> {
 }
 
 pub(super) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
-    let site = Site::on_files(Plot::default(), &["V1", "V1"]).await?;
+    let site = Site::on_files(Plot { routes: BIG.into(), ..Plot::default() }, &["V1", "V1"]).await?;
     let address: SocketAddr = site.url.trim_start_matches("http://").parse()?;
     let rate = scale.pick(100, 500);
     let quiet = Load::start(Plan::new(&site.url, rate));
@@ -155,6 +160,8 @@ pub(super) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
         rows.push((slow, percentile(times, 1.0), held));
     }
     looking.abort();
+    let others = if scale == Scale::Full { slowhttptest(&site, count).await? } else { Vec::new() };
+    let available = others.iter().all(|(_, available)| *available);
     let account = load.stop().await?;
     let during = account.latency(0.99, |_| true);
     let verdict = account.judge(&site.ledger()?, |_, _| &["V1"]);
@@ -165,7 +172,7 @@ pub(super) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
         .iter()
         .map(|(slow, longest, held)| format!("{slow:?} closed after {longest:.1?} at the latest, {held} held"))
         .collect();
-    Ok(Row::new(
+    let mut row = Row::new(
         format!(
             "{} of {count} each; legit: {} failed of {}, p99 {during:.1?}",
             shown.join("; "),
@@ -173,8 +180,44 @@ pub(super) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
             verdict.sent
         ),
         format!("closed <= 10 s; legit 100 % ok, p99 <= {twice:.1?}"),
-        closed && verdict.clean() && during <= twice,
+        closed && available && verdict.clean() && during <= twice,
     )
     .note(format!("legit p99 without slow clients {before:.1?}; a line, a byte, or 5 bytes read per second; closed is what the gateway's own sockets show"))
-    .examples(&verdict))
+    .examples(&verdict);
+    row.details.extend(others.into_iter().map(|(said, _)| said));
+    Ok(row)
+}
+
+/// The same by slowhttptest, if it is here: what it says in the end, and whether the service was always available to it.
+async fn slowhttptest(site: &Site, count: usize) -> Result<Vec<(String, bool)>> {
+    let Some(program) = tools::find("slowhttptest") else {
+        return Ok(vec![(tools::missing("slowhttptest"), true)]);
+    };
+    let mut seen = Vec::new();
+    for mode in [&["-H"][..], &["-B"], &["-X", "-w", "512", "-y", "1024", "-n", "5", "-z", "32"]] {
+        let url = format!("{}/{}/item", site.url, if mode[0] == "-X" { "big" } else { "shop" });
+        let count = count.to_string();
+        let args = ["-c", &count, "-r", "500", "-i", "2", "-l", "20", "-p", "3", "-u", &url];
+        let output = Command::new(&program).args(mode).args(args).output().await?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let last = |what: &str| {
+            let line = said.lines().rev().find(|line| line.contains(what))?;
+            // Colours stand around the words.
+            let plain: String =
+                line.split('\u{1b}').map(|part| part.split_once('m').map_or(part, |(_, text)| text)).collect();
+            Some(plain.rsplit(':').next()?.trim().to_owned())
+        };
+        let part = |what: &str| last(what).unwrap_or_else(|| "?".to_owned());
+        let available = !said.contains("NO") && part("service available").contains("YES");
+        seen.push((
+            format!(
+                "slowhttptest {} with {count} connections: {} closed, {} held after 20 s, service available throughout: {available}",
+                mode[0],
+                part("closed"),
+                part("connected")
+            ),
+            available,
+        ));
+    }
+    Ok(seen)
 }

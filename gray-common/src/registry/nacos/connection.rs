@@ -168,7 +168,12 @@ impl<C: Client> Connection<C> {
             Ok(()) => Health::Up,
             Err(failure) => Health::Down(format!("Nacos at {server} cannot be used, retrying: {failure}")),
         };
-        let before = self.health.send_replace(now.clone());
+        let mut before = now.clone();
+        // Told when it changes: every other probe that succeeds would look like the end of an outage.
+        self.health.send_if_modified(|health| {
+            before = std::mem::replace(health, now.clone());
+            before != now
+        });
         match (&before, &now) {
             (Health::Down(_), Health::Up) => tracing::info!(nacos = %server, namespace, what = C::NAME, "connected"),
             (Health::Up, Health::Down(reason)) => {
