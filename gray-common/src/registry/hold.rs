@@ -7,6 +7,8 @@
 //! - **The registry was away** a moment ago (or this process was, and knows them from disk), or less than half of a service is
 //!   listed any more: the registry is recovering. Everybody who is missing stays for `recovery`, since it may take
 //!   minutes until all have registered again.
+//! - **Listed again, and lost again** within half a minute of that: the registry has found out late that the outage has cut
+//!   their connections too. They stay for `hold`.
 //! - **The last of their version** went missing for no such reason: they stay for `hold`.
 //! - Anybody else is gone at once, as he said.
 //!
@@ -40,14 +42,25 @@ pub(super) struct Entry {
     pub(super) instance: Instance,
     /// `None`: the registry lists it now. Otherwise it is absent, and kept until then.
     pub(super) held_until: Option<Instant>,
-    /// Its absence would say more about the registry than about the instance.
-    pub(super) in_doubt: bool,
+    /// What its absence would say more about: the registry, or the instance.
+    pub(super) doubt: Doubt,
+}
+
+/// How much a later absence would mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// It has taken leave.
+    None,
+    /// The registry came back a moment ago, and may forget it once more until it has registered again.
+    Unsettled,
+    /// It has not been listed since the registry came back.
+    Unseen,
 }
 
 impl Entry {
     /// As it was known before a time in which the registry was away.
     pub(super) fn remembered(instance: Instance) -> Self {
-        Self { instance, held_until: None, in_doubt: true }
+        Self { instance, held_until: None, doubt: Doubt::Unseen }
     }
 
     fn version(&self) -> Option<&str> {
@@ -65,7 +78,8 @@ pub(super) fn apply(
     terms: Terms,
     unsettled: bool,
 ) -> (Vec<Entry>, Option<Instant>) {
-    let listed = |instance| Entry { instance, held_until: None, in_doubt: unsettled };
+    let doubt = if unsettled { Doubt::Unsettled } else { Doubt::None };
+    let listed = |instance| Entry { instance, held_until: None, doubt };
     let mut list: Vec<Entry> = incoming.into_iter().map(listed).collect();
     if terms.hold.is_zero() {
         return (list, None);
@@ -83,8 +97,10 @@ pub(super) fn apply(
             let until = match entry.held_until {
                 // Once held, kept to the end: in a restart the first of a version to come back is not all of it.
                 Some(until) => until,
-                None if (entry.in_doubt || collapsed) && !terms.recovery.is_zero() => now + terms.recovery,
-                None if now_listed > 0 => return None,
+                None if (entry.doubt == Doubt::Unseen || collapsed) && !terms.recovery.is_zero() => {
+                    now + terms.recovery
+                }
+                None if entry.doubt == Doubt::None && now_listed > 0 => return None,
                 None => now + terms.hold,
             };
             (now < until).then(|| Entry { held_until: Some(until), ..entry.clone() })
@@ -130,7 +146,7 @@ mod tests {
     }
 
     fn listed(instances: &[Instance]) -> Vec<Entry> {
-        instances.iter().cloned().map(|instance| Entry { in_doubt: false, ..Entry::remembered(instance) }).collect()
+        instances.iter().cloned().map(|instance| Entry { doubt: Doubt::None, ..Entry::remembered(instance) }).collect()
     }
 
     /// Ports published after `before` was listed, then `after` was reported, then `waited` went by.
@@ -224,7 +240,7 @@ mod tests {
             let start = Instant::now();
             let mut list = listed(&all);
             if known_to_have_been_away {
-                list.iter_mut().for_each(|entry| entry.in_doubt = true);
+                list.iter_mut().for_each(|entry| entry.doubt = Doubt::Unseen);
             }
             for second in 0..=130 {
                 let back = all.iter().take(second / 20).cloned().collect();
@@ -246,7 +262,7 @@ mod tests {
         // The registry goes and comes again and again: the time runs on.
         let mut again = list;
         for minute in 1..3 {
-            again.iter_mut().for_each(|entry| entry.in_doubt = true);
+            again.iter_mut().for_each(|entry| entry.doubt = Doubt::Unseen);
             (again, _) = apply(&again, back(), start + Duration::from_secs(minute * 60), TERMS, true);
             assert_eq!(again.len(), 3);
         }
@@ -261,7 +277,11 @@ mod tests {
         // Somebody else stands in.
         let stand_in = [back(), vec![instance(24, "V2")]].concat();
         assert_eq!(apply(&remembered, stand_in, start, TERMS, true).0.len(), 3);
-        assert_eq!(apply(&remembered, back(), start, Terms { recovery: Duration::ZERO, ..TERMS }, true).0.len(), 2);
+        assert_eq!(apply(&remembered, back(), start, Terms { recovery: Duration::ZERO, ..TERMS }, true).0.len(), 3);
+        // Listed once more, then forgotten before it is settled: not for as long.
+        let (again, _) = apply(&remembered, all.to_vec(), start, TERMS, true);
+        let (list, next) = apply(&again, back(), start, TERMS, true);
+        assert_eq!((list.len(), next), (3, Some(start + HOLD)));
     }
 
     #[test]

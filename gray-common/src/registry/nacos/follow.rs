@@ -21,13 +21,15 @@ use crate::{
     instance::Instance,
     registry::{
         Health, ServiceState,
-        hold::{self, Entry, Terms},
+        hold::{self, Doubt, Entry, Terms},
     },
 };
 
 /// How long after it came back a registry may forget again who it lists: the server finds out one by one whose connections the
 /// outage has cut as well.
 const UNSETTLED: std::time::Duration = std::time::Duration::from_secs(30);
+/// A registry that takes longer for its first answer was away when we started.
+const PROMPT: std::time::Duration = std::time::Duration::from_secs(5);
 /// How soon a failed read is tried again.
 const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -87,6 +89,11 @@ async fn follow_on(
 ) -> Result<(), watch::error::RecvError> {
     let Source { connection, options, service, .. } = source;
     let mut health = connection.health();
+    if list.is_known() {
+        // The client before this one was lost.
+        list.registry_was_away();
+    }
+    list.has_been_up = *health.borrow_and_update() == Health::Up;
     let mut pushed = pushes.0.subscribe();
     let mut due = Instant::now();
     loop {
@@ -102,7 +109,10 @@ async fn follow_on(
             Ok(()) = pushed.changed() => due = Instant::now(),
             // After an outage there may be news that nobody pushed.
             Ok(()) = health.changed() => if *health.borrow_and_update() == Health::Up {
-                list.registry_was_away();
+                // Up for the first time: that is how it begins.
+                if std::mem::replace(&mut list.has_been_up, true) {
+                    list.registry_was_away();
+                }
                 due = Instant::now();
             },
             () = hold_ends => list.look_again(),
@@ -138,7 +148,7 @@ async fn read(
     let Source { connection, client, options, service } = source;
     let mut instances = read_instances(client, options, service).await?;
     // The SDK may have reconnected before we noticed that it has.
-    if *health.borrow() != Health::Up {
+    if list.has_been_up && *health.borrow() != Health::Up {
         list.registry_was_away();
     }
     let missing = hold::newly_held(&list.entries, &instances, Instant::now(), list.terms);
@@ -177,17 +187,22 @@ struct Published {
     entries: Vec<Entry>,
     hold_ends: Option<Instant>,
     unsettled_until: Instant,
+    since: Instant,
+    /// The registry answered on the client in use.
+    has_been_up: bool,
 }
 
 impl Published {
     fn new(terms: Terms, service: String, remembered: &[Instance], state: watch::Sender<ServiceState>) -> Self {
         let entries = remembered.iter().cloned().map(Entry::remembered).collect();
-        Self { service, state, terms, entries, hold_ends: None, unsettled_until: Instant::now() }
+        let now = Instant::now();
+        let (hold_ends, unsettled_until) = (None, now);
+        Self { service, state, terms, entries, hold_ends, unsettled_until, since: now, has_been_up: false }
     }
 
     /// Who is missing from here on may have to register again.
     fn registry_was_away(&mut self) {
-        self.entries.iter_mut().for_each(|entry| entry.in_doubt = true);
+        self.entries.iter_mut().for_each(|entry| entry.doubt = Doubt::Unseen);
         self.unsettled_until = Instant::now() + UNSETTLED;
     }
 
@@ -198,6 +213,9 @@ impl Published {
     fn publish(&mut self, incoming: Vec<Instance>) {
         let held_before = self.held();
         let now = Instant::now();
+        if !self.is_known() && !self.entries.is_empty() && self.since.elapsed() > PROMPT {
+            self.registry_was_away();
+        }
         let unsettled = now < self.unsettled_until;
         (self.entries, self.hold_ends) = hold::apply(&self.entries, incoming, now, self.terms, unsettled);
         let held = self.held();
