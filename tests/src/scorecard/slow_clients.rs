@@ -149,7 +149,7 @@ pub(super) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
         let limit = if ground.sabotage() { Duration::from_secs(1) } else { Duration::from_secs(25) };
         for _ in 0..count {
             clients.spawn(client(address, slow, limit, connections.clone()));
-            // A few hundred a second; each reader costs megabytes that the kernel takes first, which is not what is measured.
+            // A few hundred a second; a reader first costs the megabytes that the kernel takes, which is not measured.
             tokio::time::sleep(Duration::from_millis(if slow == Slow::Read { 10 } else { 2 })).await;
         }
         let (mut times, mut held) = (Vec::new(), 0);
@@ -223,7 +223,8 @@ async fn slowhttptest(site: &Site, count: usize) -> Result<Vec<(String, bool)>> 
         let available = !said.contains("NO") && part("service available").contains("YES");
         seen.push((
             format!(
-                "slowhttptest {} with {count} connections: {} closed, {} held as it sees it, service available throughout: {available}",
+                "slowhttptest {} with {count} connections: {} closed, {} held as it sees it, service available \
+                 throughout: {available}",
                 mode[0],
                 part("closed"),
                 part("connected")

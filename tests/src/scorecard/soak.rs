@@ -88,7 +88,8 @@ pub(super) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
     };
     Ok(Row::new(
         format!(
-            "{} unexpected failures of {all}, {} POSTs duplicated, {} wrong version, {panics} panics; RSS {} to {} MiB; metric series {shown}",
+            "{} unexpected failures of {all}, {} POSTs duplicated, {} wrong version, {panics} panics; RSS {} to {} MiB; \
+             metric series {shown}",
             verdict.failed + verdict.unknown, verdict.duplicated, verdict.wrong, flat.before / 1024, flat.after / 1024
         ),
         "0 unexpected failures, 0 panics, RSS flat, metric series constant",
