@@ -45,7 +45,8 @@ pub(super) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
         end(shop, ground.sabotage()).await?;
     }
     let whole = scale.pick(0, 101_000_u64);
-    plain.more(whole.saturating_sub(2 * plain.sent()).max(100)).await?;
+    let sent = plain.sent() + u64::try_from(gray.records.len())?;
+    plain.more(whole.saturating_sub(sent).max(100)).await?;
     let plain = plain.stop().await?;
 
     // While the settings change, a request belongs to either.
