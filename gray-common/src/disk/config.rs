@@ -109,6 +109,10 @@ impl ConfigSource for KeptConfigSource {
         self.inner.health()
     }
 
+    fn last_good(&self, name: &str) -> Option<Arc<str>> {
+        self.kept.as_ref()?.0.get(name).cloned()
+    }
+
     fn in_effect(&self, documents: &[(Arc<str>, Arc<str>)]) {
         self.inner.in_effect(documents);
         let texts = documents.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();

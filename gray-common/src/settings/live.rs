@@ -64,12 +64,14 @@ impl<T: Send + Sync + 'static> LiveSettings<T> {
     ) -> Self {
         let names: Vec<Arc<str>> = names.iter().map(|name| Arc::from(*name)).collect();
         let receivers = names.iter().map(|name| source.watch(name)).collect();
+        let last_good: Texts = names.iter().map(|name| source.last_good(name)).collect();
         let (sender, state) = watch::channel(SettingsState::default());
         let shared = Arc::new(ArcSwapOption::empty());
         let follower = Follower {
             known: vec![None; names.len()],
             judged: None,
             applied: None,
+            last_good: last_good.iter().any(Option::is_some).then_some(last_good),
             names,
             read,
             sender,
@@ -132,6 +134,8 @@ struct Follower<T, R> {
     judged: Option<Vec<Option<DocumentText>>>,
     /// What is in effect.
     applied: Option<Texts>,
+    /// What was in effect when the program ran last, if that is known.
+    last_good: Option<Texts>,
     sender: watch::Sender<SettingsState<T>>,
     shared: Arc<ArcSwapOption<T>>,
 }
@@ -224,15 +228,16 @@ where
         check(&sources, &self.read)
     }
 
-    /// The newest texts with the bad ones replaced by those in effect, if that is any news and good.
+    /// The newest texts with the bad ones replaced by those in effect, now or when the program ran last; if that is any news
+    /// and good.
     fn without_the_bad(&self, newest: &Texts, problems: &Problems) -> Option<(Texts, (T, Problems))> {
-        let applied = self.applied.as_ref()?;
+        let good = self.applied.as_ref().or(self.last_good.as_ref())?;
         let bad: HashSet<_> = problems.errors().map(|problem| &problem.origin.document).collect();
         let pick = |(position, text): (usize, &Option<Arc<str>>)| {
-            if bad.contains(&self.names[position]) { applied[position].clone() } else { text.clone() }
+            if bad.contains(&self.names[position]) { good[position].clone() } else { text.clone() }
         };
         let texts: Texts = newest.iter().enumerate().map(pick).collect();
-        if &texts == applied || &texts == newest {
+        if Some(&texts) == self.applied.as_ref() || &texts == newest {
             return None;
         }
         let good = self.read(&texts).ok()?;
