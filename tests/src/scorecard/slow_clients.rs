@@ -166,7 +166,8 @@ pub(super) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
     let others = if scale == Scale::Full { slowhttptest(&site, count).await? } else { Vec::new() };
     let available = others.iter().all(|(_, available)| *available);
     let account = load.stop().await?;
-    let during = account.latency(0.99, |_| true);
+    let beside = |from: Duration, to: Duration| account.latency(0.99, |record| record.due >= from && record.due < to);
+    let during = phases.iter().map(|(_, from, to)| beside(*from, *to)).max().unwrap_or_default();
     let verdict = account.judge(&site.ledger()?, |_, _| &["V1"]);
     let limit = Duration::from_millis(10_500);
     let closed = rows.iter().all(|(_, longest, held)| *held == 0 && *longest <= limit);
@@ -175,11 +176,8 @@ pub(super) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
         .iter()
         .map(|(slow, longest, held)| format!("{slow:?} closed after {longest:.1?} at the latest, {held} held"))
         .collect();
-    let by_phase = phases.iter().map(|(slow, from, to)| {
-        let p99 = account.latency(0.99, |record| record.due >= *from && record.due < *to);
-        format!("{slow:?} {p99:.1?}")
-    });
-    let by_phase: Vec<_> = by_phase.collect();
+    let by_phase: Vec<_> =
+        phases.iter().map(|(slow, from, to)| format!("{slow:?} {:.1?}", beside(*from, *to))).collect();
     let mut row = Row::new(
         format!(
             "{} of {count} each; legit: {} failed of {}, p99 {during:.1?}",
