@@ -34,6 +34,24 @@ pub fn choose<'s, 'c>(
     outliers: &OutlierPolicy,
     tried: &[Arc<Endpoint>],
 ) -> Option<Chosen<'s>> {
+    // Nearly always: somebody of the first kind, and nothing speaks against him.
+    let first = choice.clone().next().and_then(|selector| strategy.pick(set.select(selector)?, draw));
+    if let Some(endpoint) = first.filter(|endpoint| tried.is_empty() && endpoint.load().is_in()) {
+        return Some(Chosen { endpoint, is_fallback: false, is_trial: false });
+    }
+    choose_slowly(set, choice, strategy, draw, outliers, tried)
+}
+
+/// The rule without its short cut.
+#[cold]
+fn choose_slowly<'s, 'c>(
+    set: &'s InstanceSet,
+    choice: impl Iterator<Item = Selector<&'c str>> + Clone,
+    strategy: Strategy,
+    draw: Draw,
+    outliers: &OutlierPolicy,
+    tried: &[Arc<Endpoint>],
+) -> Option<Chosen<'s>> {
     let subsets = choice.enumerate().filter_map(|(place, selector)| set.select(selector).map(|subset| (place, subset)));
     for (place, subset) in subsets.clone() {
         if let Some((endpoint, is_trial)) = admitted(subset, strategy, draw, outliers, tried) {
@@ -58,9 +76,6 @@ fn admitted<'s>(
     tried: &[Arc<Endpoint>],
 ) -> Option<(&'s Arc<Endpoint>, bool)> {
     let picked = strategy.pick(subset, draw)?;
-    if tried.is_empty() && picked.load().is_in() {
-        return Some((picked, false));
-    }
     if !is_tried(picked, tried) && (picked.load().is_in() || picked.load().claim_trial(draw.now_ms, outliers)) {
         return Some((picked, !picked.load().is_in()));
     }

@@ -252,6 +252,6 @@ mod tests {
         let cases = cases();
         assert!(cases.len() > 1000, "{}", cases.len());
         let clear = cases.iter().filter(|(_, bytes)| is_pipelined(bytes)).count();
-        assert!((3..60).contains(&clear), "{clear}");
+        assert!(clear >= 3 && clear * 10 < cases.len(), "{clear} of {}", cases.len());
     }
 }
