@@ -198,7 +198,7 @@ pub(crate) async fn bad_requests(stage: Arc<Stage>) -> Result<()> {
     chain.settles_on("V1", &[]).await?;
     let big = "x".repeat(200 * 1024);
     let cases: [(&str, Vec<u8>, &str); 4] = [
-        ("a bad request line", b"THIS IS NOT HTTP\r\n\r\n".to_vec(), "400"),
+        ("a bad request line", b"GET /order api/order/N0001 HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(), "400"),
         ("no host", b"GET /order-api/order/N0001 HTTP/1.1\r\n\r\n".to_vec(), "400"),
         ("an oversize header", format!("GET / HTTP/1.1\r\nHost: a\r\nX-Big: {big}\r\n\r\n").into_bytes(), "431"),
         (
@@ -211,6 +211,9 @@ pub(crate) async fn bad_requests(stage: Arc<Stage>) -> Result<()> {
         let line = status_line(chain, &bytes).await.with_context(|| what.to_owned())?;
         ensure!(line.starts_with(&format!("HTTP/1.1 {status}")), "{what}: {line}");
     }
+    // What is no HTTP is not answered in HTTP.
+    let line = status_line(chain, b"THIS IS NOT HTTP\r\n\r\n").await?;
+    ensure!(line.is_empty(), "{line}");
     chain.orders(&[]).await?.only("V1")
 }
 
