@@ -105,7 +105,7 @@ async fn it_explains_itself() {
     let gateway = Application::build(&args).await.expect("starts");
     let http = Client::builder().no_proxy().timeout(LIMIT).build().expect("builds");
     let admin = Operator { http: http.clone(), base: format!("http://{}", gateway.admin_address()) };
-    admin.until("/readyz", |answer| *answer == "ready\n").await;
+    admin.until("/readyz", |answer| answer["ready"] == true).await;
 
     strangers(&http, &admin.base).await;
     explanations(&admin).await;
