@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Draw, OutlierPolicy, Strategy, strategy::below};
+use super::{Draw, OutlierPolicy, Reason, Strategy, strategy::below};
 use crate::{
     instance::{Endpoint, InstanceSet, Subset},
     lane::Selector,
@@ -23,9 +23,10 @@ pub struct Chosen<'s> {
 
 /// Chooses an endpoint that is not one of `tried` (by address); `None` when there is no such.
 ///
-/// Those that are out ([`OutlierPolicy`]) are passed over: others of the same selector stand in, then those of the next
-/// one. When all of them are out the first selector counts again, whatever speaks against its endpoints: one that may
-/// be well is better than nobody. O(1) and without allocation, unless somebody is out or tried.
+/// Those that are out ([`OutlierPolicy`]) are passed over: others of the same selector stand in, and when none of them
+/// can be reached, those of the next one. When all of them are out the first selector counts again, whatever speaks
+/// against its endpoints: one that may be well is better than nobody. A request that tried everybody who can be reached
+/// ends there, and is no other version's. O(1) and without allocation, unless somebody is out or tried.
 pub fn choose<'s, 'c>(
     set: &'s InstanceSet,
     choice: impl Iterator<Item = Selector<&'c str>> + Clone,
@@ -53,18 +54,29 @@ fn choose_slowly<'s, 'c>(
     tried: &[Arc<Endpoint>],
 ) -> Option<Chosen<'s>> {
     let subsets = choice.enumerate().filter_map(|(place, selector)| set.select(selector).map(|subset| (place, subset)));
+    let mut last = usize::MAX;
     for (place, subset) in subsets.clone() {
         if let Some((endpoint, is_trial)) = admitted(subset, strategy, draw, outliers, tried) {
             return Some(Chosen { endpoint, is_fallback: place > 0, is_trial });
         }
+        if subset.endpoints().iter().any(|endpoint| is_reachable(endpoint)) {
+            // Somebody of this kind is there, and was tried: that he failed this request is no word for another kind.
+            last = place;
+            break;
+        }
     }
-    for (place, subset) in subsets {
+    for (place, subset) in subsets.take_while(|(place, _)| *place <= last) {
         let untried = || subset.endpoints().iter().filter(|endpoint| !is_tried(endpoint, tried));
         if let Some(endpoint) = drawn(untried, draw) {
             return Some(Chosen { endpoint, is_fallback: place > 0, is_trial: true });
         }
     }
     None
+}
+
+/// Whether nothing says that it could not answer, whatever the answer.
+fn is_reachable(endpoint: &Endpoint) -> bool {
+    endpoint.load().ejection().is_none_or(|(reason, _)| reason == Reason::Failures)
 }
 
 /// The picked endpoint if it takes part, else a stand-in; and whether it is on trial.
@@ -85,7 +97,7 @@ fn admitted<'s>(
     let panics = in_count == 0 || in_count * 100 < usize::from(outliers.panic_percent) * endpoints.len();
     let takes_part = |endpoint: &Endpoint| match endpoint.load().ejection() {
         None => true,
-        Some((reason, _)) => panics && reason == super::Reason::Failures,
+        Some((reason, _)) => panics && reason == Reason::Failures,
     };
     let others = || endpoints.iter().filter(|endpoint| takes_part(endpoint) && !is_tried(endpoint, tried));
     drawn(others, draw).map(|endpoint| (endpoint, false))
@@ -212,6 +224,23 @@ mod tests {
             report(&set, port, Outcome::Failed, 1);
         }
         assert_eq!(ports(&set, &gray(), 1), [101, 102], "failures are for those who watch the release");
+    }
+
+    #[test]
+    fn who_was_tried_and_is_there_keeps_the_request_on_its_version() {
+        let set = set(1, 2);
+        let next = |ports: &[u16]| {
+            let tried: Vec<_> = ports.iter().map(|port| Arc::clone(endpoint(&set, *port))).collect();
+            let chosen = choose(&set, gray().iter(), Strategy::RoundRobin, draw(1, 1), &POLICY, &tried);
+            chosen.map(|chosen| chosen.endpoint.instance().port)
+        };
+        assert_eq!([next(&[101]), next(&[101, 102])], [Some(102), None]);
+        report(&set, 101, Outcome::Unreachable, 1);
+        assert_eq!(next(&[101, 102]), None, "the other one is there");
+        report(&set, 102, Outcome::Failed, 1);
+        assert_eq!(next(&[101, 102]), None, "it fails, but answers");
+        report(&set, 102, Outcome::Unreachable, 200);
+        assert_eq!(next(&[101, 102]), Some(1), "now nobody of the kind can be reached");
     }
 
     #[test]

@@ -200,6 +200,26 @@ async fn answers_that_the_route_tries_again_go_to_another_instance_of_the_same_v
 }
 
 #[tokio::test]
+async fn what_breaks_is_never_sent_to_another_version() {
+    let (broken, other) = pair().await;
+    let text = "spring.cloud.gateway.routes: [{ id: app, uri: 'lb://app', predicates: ['Path=/**'] }]\n\
+                kerwin.tool.gray: { load: true, fallback: prod, version: { prodVersion: V1, grayVersion: V2 }, \
+                gateway: { enabled: true, grayHeadKey: gray, grayHeadValue: gray-996 } }\n";
+    let gateway = Setup::with_documents(text, &[other.instance("V1"), broken.instance("V2")]).start();
+    // Also once it is out for failing.
+    for _ in 0..10 {
+        assert_eq!(gateway.get("gray: gray-996\r\n").await.status, 502);
+    }
+    assert!(other.seen().is_empty());
+    // One that has closed a connection for want of work is asked again.
+    let closing = Backend::serving(|_| (ok("V2"), false)).await;
+    let gateway = Setup::with_documents(text, &[other.instance("V1"), closing.instance("V2")]).start();
+    for _ in 0..10 {
+        assert_eq!(gateway.get("gray: gray-996\r\n").await.body, "V2");
+    }
+}
+
+#[tokio::test]
 async fn too_many_in_flight_are_turned_away_at_once() {
     let (release, held) = tokio::sync::watch::channel(false);
     let backend = Backend::raw(move |mut socket| {

@@ -44,6 +44,15 @@ async fn an_idempotent_call_goes_elsewhere_and_another_fails() {
 }
 
 #[tokio::test]
+async fn what_breaks_is_never_sent_to_another_version() {
+    let client = client(&[stub("V1").await, breaks("V2").await.0], policy(true, Fallback::Prod));
+    for _ in 0..8 {
+        let asking = ReleaseContext::tagged(Some(GrayStatus::Gray)).scope(client.get("/who").send());
+        assert!(matches!(asking.await, Err(ClientError::Transport { .. })));
+    }
+}
+
+#[tokio::test]
 async fn who_breaks_off_again_and_again_is_left_out() {
     let (broken, asked) = breaks("V1").await;
     let instances = [broken, stub("V1").await, stub("V1").await];
