@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
-# Fuzzes what comes from outside: fuzz.sh [SECONDS [TARGET...]], each target (rules, headers, facts, paths, requests, registry) for so long
-# (FUZZ_SECONDS, else 60). A finding ends it, with the input in fuzz/artifacts; what was learnt stays in fuzz/corpus.
+# Fuzzes what comes from outside: fuzz.sh [--keep] [SECONDS [TARGET...]], each target (rules, headers, facts, paths, requests,
+# registry) for so long (FUZZ_SECONDS, else 60). A finding ends it, with the input in fuzz/artifacts; what was learnt stays in
+# fuzz/corpus. --keep puts the few of it that reach all that was reached into fuzz/learnt, where everybody starts from.
 # Needs: Rust (stable is enough, no cargo-fuzz) and a C++ compiler for libFuzzer. Without one it says so and does nothing.
 . "$(dirname "$0")/lib.sh"
 
+keep=
+[ "${1:-}" != --keep ] || { keep=1 && shift; }
 seconds=${1:-${FUZZ_SECONDS:-60}}
 shift $(($# > 0 ? 1 : 0))
 [ $# -gt 0 ] || set -- rules headers facts paths requests registry
@@ -28,6 +31,7 @@ for target in "$@"; do
   # In CI the same path every time: what it finds must come from the change, not from luck.
   [ "${CI:-}" != true ] || options+=(-seed=1)
   mkdir -p "fuzz/corpus/$target" "fuzz/artifacts/$target"
+  [ ! -f "fuzz/learnt/$target.tar.gz" ] || tar -xzf "fuzz/learnt/$target.tar.gz" -C "fuzz/corpus/$target" --skip-old-files
   say "fuzz: $target for $seconds s"
   log=fuzz/artifacts/$target/log
   "$TARGET/debug/fuzz-$target" -max_total_time="$seconds" -artifact_prefix="fuzz/artifacts/$target/" \
@@ -36,4 +40,14 @@ for target in "$@"; do
     die "$target: found something; see above, the input is in fuzz/artifacts/$target"
   }
   grep -E 'DONE|number_of_executed_units' "$log" >&2
+  [ -n "$keep" ] || continue
+  few=$(mktemp -d)
+  "$TARGET/debug/fuzz-$target" -merge=1 "${options[@]}" "$few" "fuzz/corpus/$target" "${seeds[@]}" >>"$log" 2>&1 || {
+    tail -n 60 "$log" >&2
+    die "$target: what was learnt does not pass"
+  }
+  mkdir -p fuzz/learnt
+  tar -c --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=0644 -C "$few" . | gzip -9n >"fuzz/learnt/$target.tar.gz"
+  say "fuzz: kept $(ls "$few" | wc -l) inputs of $target"
+  rm -rf "$few"
 done

@@ -2,7 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
-use std::{fs, path::PathBuf, process::ExitCode, sync::Arc, time::Instant};
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Instant};
 
 use anyhow::{Result, bail};
 use clap::Parser;
@@ -21,7 +21,7 @@ struct Args {
     /// Seconds instead of minutes for each
     #[arg(long)]
     short: bool,
-    /// Write docs/scorecard.md and scorecard.json beside it, or into this directory
+    /// Write docs/scorecard.md and scorecard.json beside it, or into this directory; rows not measured now stay as they are
     #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "")]
     write: Option<PathBuf>,
     /// Break on purpose what each row measures: all have to fail, and the exit code is 0 if they do
@@ -73,7 +73,9 @@ async fn main() -> Result<ExitCode> {
     let ground = Ground::new(Arc::clone(&stage), true)
         .sabotaged(args.sabotage)
         .drawn_into(pages.as_ref().map(|pages| pages.join("figures")));
-    let mut report = Report::default();
+    let commit = commit();
+    let mut report = Report::new(scale);
+    let mut page = pages.as_deref().map(|pages| Report::known(scale, pages));
     for scenario in chosen {
         let began = Instant::now();
         // A scenario that cannot be carried out is a row that fails, not the end of the others.
@@ -83,17 +85,17 @@ async fn main() -> Result<ExitCode> {
         };
         println!("{}", table([(scenario.number, scenario.name, &row)]));
         row.details.iter().for_each(|note| println!("    {note}"));
-        report.add(scenario, row, began.elapsed());
+        // Row by row: what was measured is kept, should the rest not come to its end.
+        if let (Some(page), Some(pages)) = (&mut page, &pages) {
+            page.add(scenario, row.clone(), began.elapsed(), &commit);
+            page.write(pages)?;
+        }
+        report.add(scenario, row, began.elapsed(), &commit);
     }
     println!("{}", report.table());
     ground.close().await?;
     if let Some(stage) = Arc::into_inner(stage) {
         stage.close().await?;
-    }
-    if let Some(directory) = pages {
-        let command = scale.pick("make scorecard -- --short", "make scorecard");
-        fs::write(directory.join("scorecard.md"), report.page(scale, command, &commit()))?;
-        fs::write(directory.join("scorecard.json"), format!("{:#}\n", report.json(&commit())))?;
     }
     let good = if args.sabotage { report.all_fail() } else { report.pass() };
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })

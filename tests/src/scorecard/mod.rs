@@ -29,6 +29,7 @@ pub(crate) mod tools;
 use std::{future::Future, pin::Pin, time::Duration};
 
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 
 pub use ground::Ground;
 pub use report::{Report, table};
@@ -61,7 +62,7 @@ impl Scale {
 }
 
 /// What a scenario measured.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
     /// In words and numbers.
     pub measured: String,

@@ -1,11 +1,13 @@
 //! The scorecard as a table, as a page of the documentation, and as JSON.
 
-use std::time::Duration;
+use std::{fs, path::Path, time::Duration};
 
+use anyhow::Result;
 use comfy_table::{ContentArrangement, Table, presets};
-use serde_json::{Value, json};
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
 
-use super::{Row, Scale, Scenario, proc};
+use super::{Row, Scale, Scenario, proc, scenarios};
 
 const HEAD: &str = "\
 # Scorecard
@@ -16,10 +18,24 @@ compared with what the backends wrote down.
 
 ";
 
-/// Rows measured, in order.
-#[derive(Debug, Default)]
+/// The scorecard, as scorecard.json has it.
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Report {
-    rows: Vec<(&'static str, &'static str, Row, Duration)>,
+    machine: String,
+    form: String,
+    rows: Vec<Measured>,
+}
+
+/// A row, and what it was measured on.
+#[derive(Debug, Serialize, Deserialize)]
+struct Measured {
+    number: String,
+    name: String,
+    #[serde(flatten)]
+    row: Row,
+    seconds: f64,
+    date: String,
+    commit: String,
 }
 
 fn verdict(row: &Row) -> &'static str {
@@ -42,60 +58,70 @@ pub fn table<'a>(rows: impl IntoIterator<Item = (&'a str, &'a str, &'a Row)>) ->
 }
 
 impl Report {
-    /// Adds what a scenario measured, and how long that took.
-    pub fn add(&mut self, scenario: Scenario, row: Row, took: Duration) {
-        self.rows.push((scenario.number, scenario.name, row, took));
+    /// Without a row.
+    pub fn new(scale: Scale) -> Self {
+        let form = scale.pick("short form, beside other work", "full form").to_owned();
+        Self { machine: proc::machine(), form, rows: Vec::new() }
+    }
+
+    /// What `directory` has from before, as far as it was measured on this machine and in this form.
+    pub fn known(scale: Scale, directory: &Path) -> Self {
+        let new = Self::new(scale);
+        let old = fs::read(directory.join("scorecard.json")).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        old.filter(|old: &Self| old.machine == new.machine && old.form == new.form).unwrap_or(new)
+    }
+
+    /// Adds what a scenario measured, and how long that took; it takes the place of what was known.
+    pub fn add(&mut self, scenario: Scenario, row: Row, took: Duration, commit: &str) {
+        let date = jiff::Zoned::now().with_time_zone(TimeZone::UTC).strftime("%Y-%m-%d %H:%M UTC").to_string();
+        let (number, name) = (scenario.number.to_owned(), scenario.name.to_owned());
+        self.rows.retain(|known| known.number != number);
+        self.rows.push(Measured { number, name, row, seconds: took.as_secs_f64(), date, commit: commit.to_owned() });
+        let place = |number: &str| scenarios().iter().position(|scenario| scenario.number == number);
+        self.rows.sort_by_key(|measured| place(&measured.number));
     }
 
     /// Every row that was measured has reached its target.
     pub fn pass(&self) -> bool {
-        self.rows.iter().all(|(_, _, row, _)| row.pass || row.skipped)
+        self.rows.iter().all(|Measured { row, .. }| row.pass || row.skipped)
     }
 
     /// No row that was measured has reached its target.
     pub fn all_fail(&self) -> bool {
-        self.rows.iter().all(|(_, _, row, _)| !row.pass)
+        self.rows.iter().all(|Measured { row, .. }| !row.pass)
     }
 
     /// All rows.
     pub fn table(&self) -> String {
-        table(self.rows.iter().map(|(number, name, row, _)| (*number, *name, row)))
+        table(self.rows.iter().map(|measured| (&*measured.number, &*measured.name, &measured.row)))
     }
 
-    /// The page docs/scorecard.md.
-    pub fn page(&self, scale: Scale, command: &str, commit: &str) -> String {
-        let date =
-            jiff::Zoned::now().with_time_zone(jiff::tz::TimeZone::UTC).strftime("%Y-%m-%d %H:%M UTC").to_string();
-        let form = scale.pick("short form, beside other work", "full form");
-        let machine = proc::machine();
+    /// Writes scorecard.json and the page scorecard.md.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, directory: &Path) -> Result<()> {
+        fs::write(directory.join("scorecard.json"), format!("{}\n", serde_json::to_string_pretty(self)?))?;
+        fs::write(directory.join("scorecard.md"), self.page())?;
+        Ok(())
+    }
+
+    fn page(&self) -> String {
         let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
-        let lines = self.rows.iter().map(|(number, name, row, _)| {
+        let lines = self.rows.iter().map(|Measured { number, name, row, .. }| {
             format!("| {number} | {name} | {} | {} | {} |\n", cell(&row.measured), cell(&row.target), verdict(row))
         });
-        let notes = self.rows.iter().map(|(number, name, row, took)| {
+        let notes = self.rows.iter().map(|Measured { number, name, row, seconds, date, commit }| {
             let notes: String = row.details.iter().map(|note| format!("- {}\n", note.replace('\n', " "))).collect();
-            format!("\n### {number} {name}\n\n{notes}- measured in {} s\n", took.as_secs())
+            format!("\n### {number} {name}\n\n{notes}- measured in {seconds:.0} s until {date}, at commit {commit}\n")
         });
         format!(
-            "{HEAD}| | |\n|---|---|\n| date | {date} |\n| machine | {machine} |\n| command | `{command}` ({form}) |\n\
-             | commit | {commit} |\n\n| # | figure | measured | target | pass |\n|---|---|---|---|---|\n{}\n## Notes\n{}",
+            "{HEAD}| | |\n|---|---|\n| machine | {} |\n| command | `make scorecard` ({}) |\n\n\
+             | # | figure | measured | target | pass |\n|---|---|---|---|---|\n{}\n## Notes\n{}",
+            self.machine,
+            self.form,
             lines.collect::<String>(),
             notes.collect::<String>()
         )
-    }
-
-    /// The same for programs.
-    pub fn json(&self, commit: &str) -> Value {
-        let rows: Vec<Value> = self
-            .rows
-            .iter()
-            .map(|(number, name, row, took)| {
-                json!({
-                    "number": number, "name": name, "measured": row.measured, "target": row.target, "pass": row.pass,
-                    "skipped": row.skipped, "details": row.details, "seconds": took.as_secs_f64(),
-                })
-            })
-            .collect();
-        json!({ "commit": commit, "machine": proc::machine(), "pass": self.pass(), "rows": rows })
     }
 }
