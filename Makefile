@@ -27,7 +27,7 @@ bench-cases: ## decisions, picks, headers: the time of single functions
 	cargo bench --locked --workspace --exclude e2e-tests
 
 scorecard: ## what releases, faults and attacks cost, measured into docs/scorecard.md; up to 90 minutes
-	@scripts/scorecard.sh --write
+	@scripts/scorecard.sh --write docs
 
 profile: ## system calls per request and a flame graph of the gateway; needs perf and strace
 	@bench/run profile

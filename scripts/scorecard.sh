@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures the scorecard: scorecard.sh [--write] [ROW...]. Rows by number (4, F2) or part of the name; --list has them, --short
+# Measures the scorecard: scorecard.sh [--write DIR] [ROW...]. Rows by number (4, F2) or part of the name; --list has them, --short
 # takes seconds for each, --sabotage breaks each on purpose and wants to see all fail.
 # Needs: Rust, and Docker or root on Debian (ensure-docker.sh). Rows whose tools cannot be had are skipped.
 # PROFILE: cargo's profile (release).

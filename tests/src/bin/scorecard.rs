@@ -21,8 +21,8 @@ struct Args {
     /// Seconds instead of minutes for each
     #[arg(long)]
     short: bool,
-    /// Write docs/scorecard.md and scorecard.json beside it, or into this directory; rows not measured now stay as they are
-    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "")]
+    /// Write scorecard.md, scorecard.json and figures into this directory; rows not measured now stay as they are
+    #[arg(long, value_name = "DIR")]
     write: Option<PathBuf>,
     /// Break on purpose what each row measures: all have to fail, and the exit code is 0 if they do
     #[arg(long, conflicts_with = "write")]
@@ -66,8 +66,7 @@ async fn main() -> Result<ExitCode> {
         chosen.iter().for_each(|scenario| println!("{:>3}  {}", scenario.number, scenario.name));
         return Ok(ExitCode::SUCCESS);
     }
-    // Without a directory: the documentation.
-    let pages = args.write.map(|dir| if dir.as_os_str().is_empty() { repository().join("docs") } else { dir });
+    let pages = args.write;
     let scale = if args.short { Scale::Short } else { Scale::Full };
     let stage = Arc::new(Stage::default());
     let ground = Ground::new(Arc::clone(&stage), true)
