@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Puts the tools of other people that the scorecard measures with into target/tools: h2spec, toxiproxy; and installs
-# Debian's slowhttptest and faketime where it may. What cannot be had is said, and its rows are skipped.
-# Needs: Go for the first two, root on Debian for the others.
+# Puts the tools of other people that the scorecard measures with into target/tools: h2spec, toxiproxy, with --all also
+# smugglex, which takes minutes to build; and installs Debian's slowhttptest and faketime where it may. What cannot be had
+# is said, and its rows are skipped.
+# Needs: Go for the first two, root on Debian for the last two.
 . "$(dirname "$0")/lib.sh"
 
 H2SPEC=github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible
 TOXIPROXY=github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0
+SMUGGLEX=smugglex@0.4.0
 mkdir -p target/tools
 tools=$PWD/target/tools
 
@@ -23,6 +25,12 @@ go_tool() {
 
 go_tool h2spec "$H2SPEC"
 go_tool toxiproxy-server "$TOXIPROXY"
+if [ "${1:-}" = --all ] && [ ! -x "$tools/smugglex" ]; then
+  say "building smugglex"
+  if cargo install -q --locked "$SMUGGLEX" --root target/tools/cargo; then mv target/tools/cargo/bin/smugglex "$tools"
+  else say "SKIPPED smugglex: it cannot be built here"; fi
+  rm -rf target/tools/cargo
+fi
 for package in slowhttptest faketime; do
   has $package || apt_install $package >/dev/null || say "SKIPPED $package: cannot be installed here"
 done

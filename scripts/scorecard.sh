@@ -8,7 +8,7 @@
 PROFILE=${PROFILE:-release}
 scripts/ensure-docker.sh
 scripts/ensure-images.sh
-scripts/ensure-tools.sh
+scripts/ensure-tools.sh --all
 say "building the programs (profile $PROFILE)"
 cargo build --locked --profile "$PROFILE" -p gray-gateway -p e2e-tests --bins
 # Thousands of slow clients are as many open files, on both sides.

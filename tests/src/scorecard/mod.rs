@@ -21,6 +21,7 @@ mod reregister;
 mod rolling;
 mod site;
 mod slow_clients;
+mod smugglex;
 mod smuggling;
 mod soak;
 mod supply_chain;

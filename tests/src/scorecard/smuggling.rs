@@ -9,7 +9,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{Ground, Plot, Row, Scale, Site};
+use super::{Ground, Plot, Row, Scale, Site, smugglex, tools};
 
 /// Connections at a time.
 const BATCH: usize = 256;
@@ -233,13 +233,20 @@ pub(super) async fn run(ground: &Ground, _: Scale) -> Result<Row> {
             }
         }
     }
+    let scan = smugglex::scan(&address).await?;
+    let scanned = scan.as_ref().map_or_else(
+        || tools::missing("smugglex"),
+        |scan| format!("smugglex: {} findings in {} checks", scan.findings.len(), scan.checks),
+    );
+    let ambiguous = wrong.len();
+    let found = scan.map(|scan| scan.findings).unwrap_or_default();
     let mut row = Row::new(
-        format!("{} of {} cases ambiguous at the backend; {accepted} accepted, {refused} refused", wrong.len(), cases.len()),
+        format!("{ambiguous} of {} cases ambiguous at the backend; {accepted} accepted, {refused} refused; {scanned}", cases.len()),
         "the backend sees exactly one unambiguous request per accepted one",
-        wrong.is_empty() && accepted > 0 && refused > cases.len() / 2,
+        wrong.is_empty() && found.is_empty() && accepted > 0 && refused > cases.len() / 2,
     )
     .note("CL.TE, TE.CL, TE.TE, duplicate and odd lengths, chunk syntax, folds, bare CR and LF, HTTP/1.0, upgrades; raw bytes, each on a connection of its own. More, byte for byte: gray-gateway/tests/proxy");
-    row.details.extend(wrong.into_iter().take(12));
+    row.details.extend(found.into_iter().chain(wrong).take(12));
     Ok(row)
 }
 
