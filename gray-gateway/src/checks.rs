@@ -179,7 +179,7 @@ mod tests {
 
     async fn becomes(load: &Load, expect: Option<Reason>) {
         let waiting = async {
-            while load.ejection().map(|(reason, _)| reason) != expect {
+            while load.ejection() != expect {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

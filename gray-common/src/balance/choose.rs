@@ -76,7 +76,7 @@ fn choose_slowly<'s, 'c>(
 
 /// Whether nothing says that it could not answer, whatever the answer.
 fn is_reachable(endpoint: &Endpoint) -> bool {
-    endpoint.load().ejection().is_none_or(|(reason, _)| reason == Reason::Failures)
+    endpoint.load().ejection().is_none_or(|reason| reason == Reason::Failures)
 }
 
 /// The picked endpoint if it takes part, else a stand-in; and whether it is on trial.
@@ -97,7 +97,7 @@ fn admitted<'s>(
     let panics = in_count == 0 || in_count * 100 < usize::from(outliers.panic_percent) * endpoints.len();
     let takes_part = |endpoint: &Endpoint| match endpoint.load().ejection() {
         None => true,
-        Some((reason, _)) => panics && reason == Reason::Failures,
+        Some(reason) => panics && reason == Reason::Failures,
     };
     let others = || endpoints.iter().filter(|endpoint| takes_part(endpoint) && !is_tried(endpoint, tried));
     drawn(others, draw).map(|endpoint| (endpoint, false))

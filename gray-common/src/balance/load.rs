@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::outlier::{Change, Health, Outcome, OutlierPolicy, Reason};
+use super::{Change, Outcome, OutlierPolicy, Reason, health::Health};
 
 /// Weight of the newest sample in the moving average, as 1/8 (TCP's smoothed RTT, RFC 6298, uses the same).
 const EWMA_SHIFT: u64 = 3;
@@ -64,8 +64,8 @@ impl Load {
         self.health.is_in()
     }
 
-    /// Why it does not take part, and when it is tried next, on the clock of [`Draw::now_ms`](super::Draw).
-    pub fn ejection(&self) -> Option<(Reason, u64)> {
+    /// Why it does not take part.
+    pub fn ejection(&self) -> Option<Reason> {
         self.health.ejection()
     }
 

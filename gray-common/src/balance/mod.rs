@@ -6,12 +6,18 @@
 
 mod budget;
 mod choose;
+mod health;
+#[cfg(test)]
+mod health_tests;
 mod load;
 mod outlier;
 mod policy;
 mod ring;
 mod strategy;
 mod weights;
+
+// For `health`, which tests/interleavings.rs takes in with others.
+use std::sync::atomic;
 
 pub use budget::RetryBudget;
 pub use choose::{Chosen, choose};

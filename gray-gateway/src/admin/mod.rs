@@ -152,7 +152,7 @@ async fn status(State(admin): State<Admin>) -> impl IntoResponse {
             let ejected: HashMap<&str, Reason> = service
                 .set
                 .endpoints()
-                .filter_map(|endpoint| Some((endpoint.authority(), endpoint.load().ejection()?.0)))
+                .filter_map(|endpoint| Some((endpoint.authority(), endpoint.load().ejection()?)))
                 .collect();
             let instances: Vec<_> = service
                 .set
