@@ -221,13 +221,14 @@ async fn slowhttptest(site: &Site, count: usize) -> Result<Vec<(String, bool)>> 
         };
         let part = |what: &str| last(what).unwrap_or_else(|| "?".to_owned());
         let available = !said.contains("NO") && part("service available").contains("YES");
+        let left =
+            if mode[0] == "-X" { " (it does not look whether what it does not read is still there)" } else { "" };
         seen.push((
             format!(
-                "slowhttptest {} with {count} connections: {} closed, {} held as it sees it, service available \
-                 throughout: {available}",
+                "slowhttptest {} with {count} connections: {}, {}{left}; service available throughout: {available}",
                 mode[0],
-                part("closed"),
-                part("connected")
+                part("Exit status").to_lowercase(),
+                said.lines().rev().find(|line| line.contains("Test ended")).unwrap_or("?").to_lowercase(),
             ),
             available,
         ));
