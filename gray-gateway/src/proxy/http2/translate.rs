@@ -43,7 +43,9 @@ enum Announced {
 fn announced(fields: &HeaderMap) -> Announced {
     let mut values = fields.get_all(header::CONTENT_LENGTH).iter();
     let (Some(value), more) = (values.next(), values.next()) else { return Announced::Nothing };
-    let digits = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    // As the engine reads the line: without the space around it.
+    let digits = std::str::from_utf8(value.as_bytes().trim_ascii()).ok();
+    let digits = digits.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     match digits.and_then(|digits| digits.parse().ok()) {
         Some(length) if more.is_none() => Announced::Length(length),
         _ => Announced::Nonsense,
