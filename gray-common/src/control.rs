@@ -11,9 +11,10 @@ use std::{
 };
 
 use crate::{
+    certificates::TlsError,
     config_source::{ConfigSource, FileConfigSource, NacosConfigSource},
     disk::{DiskStore, KeptConfigSource, KeptRegistry},
-    registry::{CombinedRegistry, FileRegistry, NacosOptions, NacosRegistry, NoRegistry, Registry, Space},
+    registry::{CombinedRegistry, FileRegistry, NacosOptions, NacosRegistry, NacosTls, NoRegistry, Registry, Space},
 };
 
 /// Where instances and settings live: Nacos, directories, or both.
@@ -31,6 +32,14 @@ pub struct ControlArgs {
     /// gRPC port of Nacos, when it is not the HTTP port + 1000 (a mapped port, say)
     #[arg(long, env = "GRAY_NACOS_GRPC_PORT", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub nacos_grpc_port: Option<u16>,
+
+    /// Speak TLS to Nacos, at both ports. Its certificate must be for the host in --nacos
+    #[arg(long, env = "GRAY_NACOS_TLS")]
+    pub nacos_tls: bool,
+
+    /// PEM file with the CAs of Nacos' certificate, believed besides Mozilla's roots; switches --nacos-tls on
+    #[arg(long, env = "GRAY_NACOS_CA", value_name = "FILE")]
+    pub nacos_ca: Option<PathBuf>,
 
     /// Nacos namespace ID (not its display name; `public` or empty is the built-in one)
     #[arg(long, env = "GRAY_NAMESPACE", value_name = "ID", default_value = "spring-cloud-gray-example")]
@@ -88,6 +97,8 @@ impl fmt::Debug for ControlArgs {
         f.debug_struct("ControlArgs")
             .field("nacos", &self.nacos)
             .field("nacos_grpc_port", &self.nacos_grpc_port)
+            .field("nacos_tls", &self.nacos_tls)
+            .field("nacos_ca", &self.nacos_ca)
             .field("namespace", &self.namespace)
             .field("group", &self.group)
             .field("nacos_username", &secret(&self.nacos_username))
@@ -124,6 +135,9 @@ pub enum ControlError {
          without a server"
     )]
     Nowhere,
+    /// A certificate file cannot be used.
+    #[error(transparent)]
+    Certificates(#[from] TlsError),
     /// A value cannot be used.
     #[error("{flag}: `{value}`: {reason}")]
     Invalid {
@@ -227,8 +241,10 @@ impl ControlArgs {
     fn nacos_options(&self, program: &str) -> Result<Option<NacosOptions>, ControlError> {
         let Some(server) = self.nacos.as_deref().filter(|server| !server.trim().is_empty()) else { return Ok(None) };
         let invalid = |flag, value: &str, reason: String| ControlError::Invalid { flag, value: value.into(), reason };
+        let tls = self.nacos_tls || self.nacos_ca.is_some();
         let options = NacosOptions {
             grpc_port: self.nacos_grpc_port,
+            tls: tls.then(|| NacosTls::new(self.nacos_ca.as_deref())).transpose()?,
             namespace: self.namespace.trim().to_owned(),
             group: self.group.trim().to_owned(),
             username: self.nacos_username.clone(),
@@ -299,6 +315,7 @@ mod tests {
             ("--nacos nacos --group=", "DEFAULT_GROUP"),
             ("--nacos nacos --nacos-username u", "GRAY_NACOS_PASSWORD"),
             ("--config-dir DIR --register-in gray-ns", "there is no registry"),
+            ("--nacos nacos --nacos-ca nobody.pem", "--nacos-ca nobody.pem: cannot be read"),
         ];
         let directory = tempfile::tempdir().expect("a directory");
         let at = directory.path().join("dir").display().to_string();

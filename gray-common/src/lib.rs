@@ -37,6 +37,7 @@
 
 pub mod api;
 pub mod balance;
+pub mod certificates;
 pub mod client;
 pub mod clock;
 pub mod config_source;

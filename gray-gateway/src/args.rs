@@ -5,12 +5,12 @@ mod limits;
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 use clap::Parser;
-use gray_common::service::ServiceArgs;
+use gray_common::{certificates::TlsError, service::ServiceArgs};
 
 use crate::{
     admin::AdminToken,
     proxy::{AccessLogFormat, AccessLogOptions},
-    tls::{ServerTls, TlsError, UpstreamTls},
+    tls::{ServerTls, UpstreamTls},
 };
 
 pub use limits::LimitArgs;

@@ -33,6 +33,21 @@ pub async fn starting() -> MutexGuard<'static, ()> {
     STARTING.lock().await
 }
 
+/// What a Nacos is started from: `port` of this machine is its HTTP port, and 1000 above is gRPC. Hold [`starting`].
+pub fn container(port: u16) -> ContainerRequest<GenericImage> {
+    GenericImage::new(IMAGE.0, IMAGE.1)
+        .with_env_var("MODE", "standalone")
+        .with_env_var("JVM_XMS", "256m")
+        .with_env_var("JVM_XMX", "512m")
+        .with_env_var("JVM_XMN", "128m")
+        // Ready in half the time: most of its code runs once.
+        .with_env_var("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+        // As a container it has the share of a single process otherwise; on busy cores its database gives up then.
+        .with_host_config_modifier(|host| host.cpu_shares = Some(16 * 1024))
+        .with_mapped_port(port, 8848.tcp())
+        .with_mapped_port(port + 1000, 9848.tcp())
+}
+
 /// A running Nacos.
 #[derive(Debug)]
 pub struct Nacos {
@@ -62,18 +77,7 @@ impl Nacos {
     ) -> Result<Self> {
         let _one_at_a_time = starting().await;
         let port = ports::nacos_pair()?;
-        let request = GenericImage::new(IMAGE.0, IMAGE.1)
-            .with_env_var("MODE", "standalone")
-            .with_env_var("JVM_XMS", "256m")
-            .with_env_var("JVM_XMX", "512m")
-            .with_env_var("JVM_XMN", "128m")
-            // Ready in half the time: most of its code runs once.
-            .with_env_var("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
-            // As a container it has the share of a single process otherwise; on busy cores its database gives up then.
-            .with_host_config_modifier(|host| host.cpu_shares = Some(16 * 1024))
-            .with_mapped_port(port, 8848.tcp())
-            .with_mapped_port(port + 1000, 9848.tcp());
-        let container = more(request)
+        let container = more(container(port))
             .start()
             .await
             .context("cannot start Nacos: is Docker running (scripts/ensure-docker.sh) and the image here (scripts/ensure-images.sh)?")?;

@@ -28,8 +28,9 @@ use super::{ConfigSource, DocumentText};
 use crate::registry::{
     Health, NacosOptions,
     nacos::{
-        client::{CallError, Dialer, within},
+        client::{CallError, Dialer, Wired, within},
         connection::{Client, Connection},
+        relay::Relay,
     },
 };
 
@@ -94,8 +95,8 @@ impl fmt::Debug for NacosConfigSource {
 /// The two clients.
 #[derive(Clone)]
 struct Pair {
-    reader: ConfigService,
-    listener: ConfigService,
+    reader: Wired<ConfigService>,
+    listener: Wired<ConfigService>,
 }
 
 #[async_trait]
@@ -106,6 +107,10 @@ impl Client for Pair {
         Ok(Self { reader: dialer.config().await?, listener: dialer.config().await? })
     }
 
+    fn relay(&self) -> &Relay {
+        &self.reader.relay
+    }
+
     async fn probe(&self, dialer: &Dialer) -> Result<(), CallError> {
         self.read(dialer, PROBE).await.map(drop)
     }
@@ -114,7 +119,7 @@ impl Client for Pair {
 impl Pair {
     async fn read(&self, dialer: &Dialer, name: &str) -> Result<DocumentText, CallError> {
         let options = dialer.options();
-        let (client, name, group) = (self.reader.clone(), name.to_owned(), options.group.clone());
+        let (client, name, group) = (self.reader.sdk.clone(), name.to_owned(), options.group.clone());
         let call = async move {
             match client.get_config(name, group).await {
                 Ok(document) => Ok(DocumentText::Present(document.content().as_str().into())),
@@ -127,7 +132,7 @@ impl Pair {
 
     async fn listen(&self, dialer: &Dialer, name: &str, hints: &Arc<Hints>) {
         let options = dialer.options();
-        let (client, document, group) = (self.listener.clone(), name.to_owned(), options.group.clone());
+        let (client, document, group) = (self.listener.sdk.clone(), name.to_owned(), options.group.clone());
         let listener: Arc<dyn ConfigChangeListener> = Arc::<Hints>::clone(hints);
         let call = async move { client.add_listener(document, group, listener).await };
         if let Err(failure) = within(options.read_timeout, call).await {

@@ -2,7 +2,9 @@
 
 use std::{convert::Infallible, path::Path, sync::Arc, time::Duration};
 
-use super::{ServerTls, TlsError, UpstreamTls};
+use gray_common::certificates::TlsError;
+
+use super::{ServerTls, UpstreamTls};
 
 /// How often the files are read: a few kilobytes, off the request path.
 const POLL: Duration = Duration::from_secs(1);

@@ -9,6 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use gray_common::certificates::{PemFile, TlsError, fingerprint, provider};
 use rustls::{
     Error, ServerConfig,
     crypto::ring::Ticketer,
@@ -17,10 +18,6 @@ use rustls::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{
-    file::{PemFile, TlsError, fingerprint},
-    provider,
-};
 use crate::scheme::Protocol;
 
 /// A certificate, its key, and the files they come from.

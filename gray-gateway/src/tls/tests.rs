@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use gray_common::certificates::TlsError;
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
@@ -9,7 +10,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use self::certificates::{Ca, Pair};
-use super::{ServerTls, TlsError, UpstreamTls, follow::Complaint};
+use super::{ServerTls, UpstreamTls, follow::Complaint};
 use crate::scheme::Protocol;
 
 #[path = "../../tests/proxy/certificates.rs"]

@@ -10,14 +10,11 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use rustls::{AlertDescription, CertificateError, ClientConfig, Error, RootCertStore, pki_types::ServerName};
+use gray_common::certificates::{PemFile, TlsError, fingerprint, mozilla, provider, refusal};
+use rustls::{AlertDescription, ClientConfig, Error, RootCertStore, pki_types::ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{
-    file::{PemFile, TlsError, fingerprint},
-    provider,
-};
 use crate::scheme::Protocol;
 
 /// The trusted roots: Mozilla's, as compiled in, and those of a file.
@@ -59,14 +56,7 @@ impl UpstreamTls {
         if self.config.load().is_some() && seen == self.seen.load(Relaxed) {
             return Ok(false);
         }
-        let mut roots = mozilla();
-        for (index, certificate) in file.certificates(&pem)?.into_iter().enumerate() {
-            let number = index + 1;
-            let unusable =
-                |error: Error| file.wrong(format!("certificate number {number} in it cannot be read: {error}"));
-            roots.add(certificate).map_err(unusable)?;
-        }
-        let configs = Configs::new(roots).map_err(|error| file.wrong(error.to_string()))?;
+        let configs = Configs::new(file.roots(&pem)?).map_err(|error| file.wrong(error.to_string()))?;
         self.config.store(Some(Arc::new(configs)));
         self.seen.store(seen, Relaxed);
         Ok(true)
@@ -115,10 +105,6 @@ impl UpstreamTls {
 
 const NO_HTTP2: &str = "it does not speak HTTP/2 over TLS (ALPN h2), as the route's metadata.protocol wants";
 
-fn mozilla() -> RootCertStore {
-    RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
-}
-
 impl Configs {
     fn new(roots: RootCertStore) -> Result<Self, Error> {
         let mut http1 = ClientConfig::builder_with_provider(provider())
@@ -136,7 +122,7 @@ impl Configs {
 fn explain(error: &io::Error, host: &str) -> io::Error {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<Error>());
     let text = match cause {
-        Some(Error::InvalidCertificate(certificate)) => refused(certificate, host),
+        Some(Error::InvalidCertificate(certificate)) => refusal(certificate, host, "--upstream-ca"),
         Some(Error::InvalidMessage(_)) => "it does not speak TLS; is the route meant for http:// or lb://?".to_owned(),
         Some(Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => {
             "it speaks another HTTP over TLS (ALPN) than the route's metadata.protocol".to_owned()
@@ -146,21 +132,4 @@ fn explain(error: &io::Error, host: &str) -> io::Error {
         None => format!("no TLS handshake: {error}"),
     };
     io::Error::new(error.kind(), text)
-}
-
-fn refused(error: &CertificateError, host: &str) -> String {
-    match error {
-        CertificateError::UnknownIssuer => {
-            "its certificate is signed by nobody who is trusted here; --upstream-ca names a file with more CAs"
-                .to_owned()
-        }
-        CertificateError::NotValidForName => format!("its certificate is not for {host}"),
-        CertificateError::NotValidForNameContext { presented, .. } => {
-            format!("its certificate is not for {host} but for {}", presented.join(", "))
-        }
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            format!("its certificate is out of date: {error}")
-        }
-        error => format!("its certificate is not accepted: {error}"),
-    }
 }

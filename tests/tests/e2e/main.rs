@@ -13,6 +13,7 @@ mod lanes;
 mod lifecycle;
 mod live;
 mod matchers;
+mod nacos_tls;
 mod places;
 mod publish;
 mod registry_contract;
@@ -110,6 +111,7 @@ fn main() -> Result<ExitCode> {
             contract::bad_requests,
             contract::upstream_errors,
             publish::documents_arrive_once,
+            nacos_tls::instances_travel_over_tls,
             registry_contract::registry,
             registry_contract::documents,
             demo::runs_and_leaves_nothing_behind,

@@ -11,19 +11,15 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::join_all;
 use nacos_sdk::api::{
     config::{ConfigService, ConfigServiceBuilder},
     naming::{NamingService, NamingServiceBuilder, ServiceInstance},
     props::ClientProps,
 };
-use tokio::{net::TcpStream, task::JoinSet, time};
+use tokio::{task::JoinSet, time};
 
-use super::{NacosOptions, login::Login};
+use super::{NacosOptions, login::Login, relay::Relay};
 use crate::{instance::Instance, registry::RegistryError};
-
-/// How long one server may take to accept a TCP connection.
-const REACH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A call to Nacos failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +78,13 @@ fn terse(error: &str) -> &str {
     text
 }
 
+/// A client of the SDK and its way to the servers, which is closed with the last clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Wired<S> {
+    pub(crate) sdk: S,
+    pub(crate) relay: Arc<Relay>,
+}
+
 /// Opens clients with one set of options.
 #[derive(Debug)]
 pub(crate) struct Dialer {
@@ -104,67 +107,53 @@ impl Dialer {
     }
 
     /// A connected client for instances. One connection, and so at most one own instance per service.
-    pub(crate) async fn naming(&self) -> Result<NamingService, CallError> {
-        let servers = self.reach().await?;
-        self.login.ensure(false).await?;
-        let mut builder = NamingServiceBuilder::new(self.properties(servers));
-        if self.options.username.is_some() {
-            builder = builder.with_auth_plugin(Arc::<Login>::clone(&self.login));
-        }
-        within(self.options.connect_timeout, builder.build()).await
+    pub(crate) async fn naming(&self) -> Result<Wired<NamingService>, CallError> {
+        self.connected(async |properties| {
+            let mut builder = NamingServiceBuilder::new(properties);
+            if self.options.username.is_some() {
+                builder = builder.with_auth_plugin(Arc::<Login>::clone(&self.login));
+            }
+            within(self.options.connect_timeout, builder.build()).await
+        })
+        .await
     }
 
     /// A connected client for documents.
-    pub(crate) async fn config(&self) -> Result<ConfigService, CallError> {
-        let servers = self.reach().await?;
+    pub(crate) async fn config(&self) -> Result<Wired<ConfigService>, CallError> {
+        self.connected(async |properties| {
+            let mut builder = ConfigServiceBuilder::new(properties);
+            if self.options.username.is_some() {
+                builder = builder.with_auth_plugin(Arc::<Login>::clone(&self.login));
+            }
+            within(self.options.connect_timeout, builder.build()).await
+        })
+        .await
+    }
+
+    /// A server is reached before the client is built: one that fails to connect leaves a task behind in the SDK.
+    async fn connected<S>(
+        &self,
+        build: impl AsyncFnOnce(ClientProps) -> Result<S, CallError>,
+    ) -> Result<Wired<S>, CallError> {
+        let relay = Relay::open(self.options.clone()).await?;
         self.login.ensure(false).await?;
-        let mut builder = ConfigServiceBuilder::new(self.properties(servers));
-        if self.options.username.is_some() {
-            builder = builder.with_auth_plugin(Arc::<Login>::clone(&self.login));
-        }
-        within(self.options.connect_timeout, builder.build()).await
+        let sdk = build(self.properties(relay.port())).await?;
+        Ok(Wired { sdk, relay: Arc::new(relay) })
     }
 
-    /// The servers that accept a connection on their gRPC port, as the SDK wants them.
-    ///
-    /// Asked before a client is built, because a client that fails to connect leaves a task behind in the SDK; and the SDK
-    /// draws one of its servers, dead or not, and begins to wait when it is dead.
-    async fn reach(&self) -> Result<String, CallError> {
-        let servers = self.options.servers().map_err(CallError::Failed)?;
-        let attempts = servers.into_iter().map(|(host, port)| async move {
-            let grpc = self.options.grpc_port_of(port);
-            let bare = host.trim_start_matches('[').trim_end_matches(']');
-            let reason = match time::timeout(REACH_TIMEOUT, TcpStream::connect((bare, grpc))).await {
-                Ok(Ok(_)) => return Ok(format!("{host}:{port}")),
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => format!("no answer within {REACH_TIMEOUT:?}"),
-            };
-            Err(format!("gRPC port {grpc} of {host}: {reason}"))
-        });
-        let (reached, failures): (Vec<_>, Vec<_>) = join_all(attempts).await.into_iter().partition(Result::is_ok);
-        if reached.is_empty() {
-            let failures: Vec<_> = failures.into_iter().filter_map(Result::err).collect();
-            return Err(CallError::Failed(failures.join("; ")));
-        }
-        Ok(reached.into_iter().flatten().collect::<Vec<_>>().join(","))
-    }
-
-    fn properties(&self, servers: String) -> ClientProps {
+    fn properties(&self, relay: u16) -> ClientProps {
         let options = &self.options;
-        let mut properties = ClientProps::new()
+        ClientProps::new()
             // Our flags are the only source: the SDK's own environment variables would win over them unseen.
             .env_first(false)
-            .server_addr(servers)
+            .server_addr("127.0.0.1")
+            .remote_grpc_port(relay)
             .namespace(options.namespace_id())
             .app_name(&options.program)
             // Replaced by our own policy, see `hold`: the SDK would never report that the last instance has gone.
             .naming_push_empty_protection(false)
             .load_cache_at_start(false)
-            .cache_dir(self.cache.for_next_client());
-        if let Some(port) = options.grpc_port {
-            properties = properties.remote_grpc_port(port);
-        }
-        properties
+            .cache_dir(self.cache.for_next_client())
     }
 }
 

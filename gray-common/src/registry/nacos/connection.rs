@@ -1,7 +1,7 @@
 //! Keeps one client connected, and knows whether the server answers.
 //!
-//! The SDK reconnects by itself, but waits up to 64 s between attempts after a long outage. So a client that has not
-//! answered for a while is replaced as soon as the server can be reached again.
+//! The SDK reconnects by itself, and its [`Relay`](super::relay::Relay) sees to it that this works. A client that does not
+//! answer on a good connection all the same is replaced.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,8 +14,9 @@ use tokio::{
 
 use super::{
     NacosOptions,
-    client::{CallError, Dialer, within},
+    client::{CallError, Dialer, Wired, within},
     login::Login,
+    relay::{Relay, Remedy},
 };
 use crate::registry::Health;
 
@@ -25,16 +26,8 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Longest wait between attempts to build a client on a server that accepts connections but does not answer.
 const MAX_BACKOFF: Duration = Duration::from_secs(15);
-/// A client that has been silent for so long is replaced.
-const REPLACE_AFTER: Duration = Duration::from_secs(10);
-/// How long such a client may take to answer, should its own reconnecting have worked after all.
-pub(super) const LAST_CHANCE: Duration = Duration::from_secs(1);
-/// The SDK cannot close a client for good; after so many replacements its own reconnecting has to do.
+/// The SDK cannot end a client for good; after so many replacements its own reconnecting has to do.
 const MAX_REPLACEMENTS: u32 = 64;
-
-fn is_lost(silent_since: Option<Instant>) -> bool {
-    silent_since.is_some_and(|since| since.elapsed() >= REPLACE_AFTER)
-}
 
 /// What can be kept connected.
 #[async_trait]
@@ -45,20 +38,27 @@ pub(crate) trait Client: Clone + Send + Sync + 'static {
     /// Opens one.
     async fn dial(dialer: &Dialer) -> Result<Self, CallError>;
 
+    /// Its way to the servers.
+    fn relay(&self) -> &Relay;
+
     /// Asks the server for something small.
     async fn probe(&self, dialer: &Dialer) -> Result<(), CallError>;
 }
 
 #[async_trait]
-impl Client for NamingService {
+impl Client for Wired<NamingService> {
     const NAME: &'static str = "registry";
 
     async fn dial(dialer: &Dialer) -> Result<Self, CallError> {
         dialer.naming().await
     }
 
+    fn relay(&self) -> &Relay {
+        &self.relay
+    }
+
     async fn probe(&self, dialer: &Dialer) -> Result<(), CallError> {
-        let (client, group) = (self.clone(), Some(dialer.options().group.clone()));
+        let (client, group) = (self.sdk.clone(), Some(dialer.options().group.clone()));
         within(dialer.options().read_timeout, async move { client.get_service_list(1, 1, group).await }).await.map(drop)
     }
 }
@@ -111,10 +111,12 @@ impl<C: Client> Connection<C> {
                 None => drop(timeout(PROBE_INTERVAL, self.doubt.notified()).await),
                 Some(_) => sleep(RETRY_INTERVAL).await,
             }
-            // A client that is as good as lost gets less time: each second here delays the one that replaces it.
-            let limit = if is_lost(silent_since) { LAST_CHANCE } else { Duration::MAX };
-            let probed = timeout(limit, client.probe(&self.dialer)).await;
-            let failure = match probed.unwrap_or(Err(CallError::Timeout(limit))) {
+            // Without a server there is nothing to wait for.
+            let probed = match client.relay().trouble() {
+                Some(trouble) => Err(CallError::Failed(trouble)),
+                None => client.probe(&self.dialer).await,
+            };
+            let failure = match probed {
                 Ok(()) => {
                     silent_since = None;
                     self.report(Ok(()));
@@ -126,8 +128,8 @@ impl<C: Client> Connection<C> {
                 tracing::debug!("a new token for Nacos");
             }
             self.report(Err(&failure));
-            silent_since.get_or_insert_with(Instant::now);
-            if !is_lost(silent_since) || replacements >= MAX_REPLACEMENTS {
+            let since = *silent_since.get_or_insert_with(Instant::now);
+            if client.relay().remedy(since) != Remedy::Replace || replacements >= MAX_REPLACEMENTS {
                 continue;
             }
             match C::dial(&self.dialer).await {

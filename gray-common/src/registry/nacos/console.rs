@@ -8,12 +8,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{NacosOptions, client::Dialer};
+use super::{NacosOptions, client::Dialer, http};
 use crate::instance::Instance;
 
-/// Limit for one request. The answer is a refinement; nobody should wait for it.
-const TIMEOUT: Duration = Duration::from_secs(1);
-/// Limit for all that are asked about at once.
+/// Limit for all that are asked about at once. The answer is a refinement; nobody should wait for it.
 const LIMIT: Duration = Duration::from_secs(2);
 
 /// Whether the server knows this address, listed or not. `false` as well when it cannot tell (no HTTP, no permission,
@@ -25,17 +23,18 @@ pub(super) async fn is_registered(dialer: &Dialer, service: &str, instance: &Ins
 /// Those of these instances that the server knows, as [`is_registered`] does.
 pub(super) async fn registered(dialer: &Dialer, service: &str, mut instances: Vec<Instance>) -> Vec<Instance> {
     let (options, token) = (dialer.options(), dialer.login().token());
-    let Ok(http) = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build() else { return Vec::new() };
+    let Ok(requests) = http::requests() else { return Vec::new() };
     let deadline = Instant::now() + LIMIT;
-    for (host, port) in options.servers().unwrap_or_default() {
+    for server in options.servers().unwrap_or_default() {
         if instances.is_empty() || deadline <= Instant::now() {
             return Vec::new();
         }
-        let server = format!("http://{host}:{port}/nacos/v1");
+        let request = requests.get(http::url(options, &server, "ns/instance"));
         let mut known = Vec::new();
         let mut is_answering = false;
         while let Some(instance) = instances.pop() {
-            let question = ask(&http, &server, token.as_deref(), options, service, &instance);
+            let Some(request) = request.try_clone() else { return known };
+            let question = ask(request, token.as_deref(), options, service, &instance);
             match timeout_at(deadline, question).await {
                 Ok(Some(is_known)) => {
                     is_answering = true;
@@ -57,8 +56,7 @@ pub(super) async fn registered(dialer: &Dialer, service: &str, mut instances: Ve
 }
 
 async fn ask(
-    http: &reqwest::Client,
-    server: &str,
+    request: reqwest::RequestBuilder,
     token: Option<&str>,
     options: &NacosOptions,
     service: &str,
@@ -74,9 +72,9 @@ async fn ask(
         ("ip", &instance.host),
         ("port", &port),
     ];
-    let mut request = http.get(format!("{server}/ns/instance")).query(&query);
+    let mut request = request.query(&query);
     if let Some(token) = token {
         request = request.bearer_auth(token);
     }
-    Some(request.send().await.ok()?.status().is_success())
+    http::send(options, request).await.ok().map(|(status, _)| status.is_success())
 }

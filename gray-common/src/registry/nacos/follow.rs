@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{
     NacosOptions,
-    client::{CallError, from_wire, read_instances, within},
+    client::{CallError, Wired, from_wire, read_instances, within},
     connection::Connection,
     console,
 };
@@ -45,7 +45,7 @@ impl NamingEventListener for Pushes {
 /// Follows `service` in the group of `options` and publishes into `state`; never ends. The connection must be one to the
 /// namespace of `options`.
 pub(super) async fn follow(
-    connection: Arc<Connection<NamingService>>,
+    connection: Arc<Connection<Wired<NamingService>>>,
     options: NacosOptions,
     service: String,
     remembered: Option<Arc<[Instance]>>,
@@ -63,18 +63,17 @@ pub(super) async fn follow(
             continue;
         };
         let pushes = Arc::new(Pushes(watch::Sender::new(None)));
-        subscribe(&options, &client, &service, &pushes).await;
-        let source = Source { connection: &connection, client: &client, options: &options, service: &service };
+        subscribe(&options, &client.sdk, &service, &pushes).await;
+        let source = Source { connection: &connection, client: &client.sdk, options: &options, service: &service };
         if follow_on(&source, &mut clients, &pushes, &mut list).await.is_err() {
             return;
         }
-        retire(client, service.clone(), options.group.clone(), pushes);
     }
 }
 
 /// Where a list is read.
 struct Source<'s> {
-    connection: &'s Connection<NamingService>,
+    connection: &'s Connection<Wired<NamingService>>,
     client: &'s NamingService,
     options: &'s NacosOptions,
     service: &'s str,
@@ -83,7 +82,7 @@ struct Source<'s> {
 /// Follows on one client until there is another; an error means that the registry is gone.
 async fn follow_on(
     source: &Source<'_>,
-    clients: &mut watch::Receiver<Option<NamingService>>,
+    clients: &mut watch::Receiver<Option<Wired<NamingService>>>,
     pushes: &Pushes,
     list: &mut Published,
 ) -> Result<(), watch::error::RecvError> {
@@ -171,12 +170,6 @@ async fn subscribe(options: &NacosOptions, client: &NamingService, service: &str
         // Not lost: the SDK repeats it, and until then we poll.
         tracing::debug!(%service, %failure, "subscription is not confirmed yet");
     }
-}
-
-/// Ends the subscription of a client that was replaced, whenever its connection lets it; then it is gone for good.
-fn retire(client: NamingService, service: String, group: String, listener: Arc<Pushes>) {
-    #[expect(clippy::disallowed_methods, reason = "a background task, no request's")]
-    tokio::spawn(async move { client.unsubscribe(service, Some(group), Vec::new(), listener).await });
 }
 
 /// What this service's receivers see.

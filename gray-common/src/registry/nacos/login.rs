@@ -19,10 +19,12 @@ use ring::hmac;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::{NacosOptions, client::CallError};
+use super::{
+    NacosOptions,
+    client::CallError,
+    http::{self, HttpError},
+};
 
-/// Limit for one request to one server.
-const TIMEOUT: Duration = Duration::from_secs(2);
 /// A token is asked for no more often than this, whoever complains about the old one.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Keys that stand in manuals and in old releases: whoever knows them can make himself a token.
@@ -146,38 +148,28 @@ impl fmt::Debug for Login {
     }
 }
 
-fn client() -> Result<reqwest::Client, CallError> {
-    let client = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build();
-    client.map_err(|error| CallError::Failed(error.without_url().to_string()))
-}
-
-fn bases(options: &NacosOptions) -> Result<Vec<String>, CallError> {
-    let servers = options.servers().map_err(CallError::Failed)?;
-    Ok(servers.into_iter().map(|(host, port)| format!("http://{host}:{port}/nacos/v1")).collect())
-}
-
 /// The first server that answers decides.
 async fn ask(options: &NacosOptions, username: &str, password: &str) -> Result<Answer, CallError> {
-    let http = client()?;
     let mut failures = Vec::new();
-    for base in bases(options)? {
+    for server in options.servers().map_err(CallError::Failed)? {
+        let url = http::url(options, &server, "auth/login");
         let form = [("username", username), ("password", password)];
-        let answer = match http.post(format!("{base}/auth/login")).form(&form).send().await {
+        let asked = async { http::send(options, http::requests()?.post(&url).form(&form)).await };
+        let (status, answer) = match asked.await {
             Ok(answer) => answer,
-            Err(error) if error.is_connect() || error.is_timeout() => {
-                failures.push(format!("{base}: {}", error.without_url()));
+            Err(HttpError::Unreachable(reason)) => {
+                failures.push(format!("{url}: {reason}"));
                 continue;
             }
             // Nacos 2.3 answers a wrong password with a status of 0, which is no HTTP.
-            Err(_) => return Err(refused("with something that is no HTTP")),
+            Err(HttpError::Nonsense) => return Err(refused("with something that is no HTTP")),
         };
-        let status = answer.status();
         if status.is_client_error() {
             return Err(refused(status.as_str()));
         }
-        match answer.json::<Answer>().await {
+        match serde_json::from_slice::<Answer>(&answer) {
             Ok(answer) => return Ok(answer),
-            Err(_) => failures.push(format!("{base}: the login is answered {status}, without a token")),
+            Err(_) => failures.push(format!("{url}: the answer is {status}, without a token")),
         }
     }
     Err(CallError::Failed(format!("no token from Nacos: {}", failures.join("; "))))
@@ -192,11 +184,12 @@ fn refused(answer: &str) -> CallError {
 
 /// Whether the server lets anybody look around.
 async fn is_open(options: &NacosOptions) -> bool {
-    let (Ok(http), Ok(bases)) = (client(), bases(options)) else { return false };
-    for base in bases {
-        let query = [("pageNo", "1"), ("pageSize", "1"), ("namespaceId", options.namespace_id())];
-        if let Ok(answer) = http.get(format!("{base}/ns/service/list")).query(&query).send().await {
-            return answer.status().is_success();
+    let query = [("pageNo", "1"), ("pageSize", "1"), ("namespaceId", options.namespace_id())];
+    for server in options.servers().unwrap_or_default() {
+        let Ok(requests) = http::requests() else { return false };
+        let request = requests.get(http::url(options, &server, "ns/service/list")).query(&query);
+        if let Ok((status, _)) = http::send(options, request).await {
+            return status.is_success();
         }
     }
     false

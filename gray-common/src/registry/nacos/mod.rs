@@ -1,21 +1,26 @@
 //! The Nacos registry. The SDK is used in this folder and in `config_source/nacos.rs`, and nowhere else.
 //!
 //! - [`client`]: the SDK with time limits; [`connection`]: the one client that lists are followed on, kept connected.
+//! - [`relay`]: what stands between the SDK and the servers, so that we can cut it; [`wire`]: sockets, with TLS.
 //! - [`follow`]: one task per followed service; [`registration`]: one task and one client per own instance.
-//! - [`console`]: tells what is gone from what an operator switched off.
+//! - [`http`]: the other port of the servers; [`console`]: tells what is gone from what an operator switched off.
 //! - [`login`]: the token. The SDK never gets to know the password; its own plugin would write it to the log.
 
 pub(crate) mod client;
 pub(crate) mod connection;
 mod console;
 mod follow;
+mod http;
 mod login;
 mod options;
 mod registration;
+pub(crate) mod relay;
+mod wire;
 
 #[doc(hidden)] // For fuzzing.
 pub use client::instances_from_json;
 pub use options::NacosOptions;
+pub use wire::NacosTls;
 
 use std::{
     collections::HashMap,
@@ -34,7 +39,7 @@ use tokio::{
 };
 
 use self::{
-    client::{CallError, Dialer},
+    client::{CallError, Dialer, Wired},
     connection::Connection,
     registration::{Command, Registration},
 };
@@ -44,11 +49,11 @@ use crate::instance::Instance;
 type Followed = watch::Receiver<ServiceState>;
 
 /// A registry on Nacos; a [`Space`] is another namespace or group on the same server. Meant to live as long as the
-/// process: the SDK cannot close its connections for good.
+/// process: dropping it closes its connections, but the SDK's own tasks stay behind.
 pub struct NacosRegistry {
-    connection: Arc<Connection<NamingService>>,
+    connection: Arc<Connection<Wired<NamingService>>>,
     /// To other namespaces, by ID.
-    elsewhere: Opened<String, Connection<NamingService>>,
+    elsewhere: Opened<String, Connection<Wired<NamingService>>>,
     /// By namespace ID, group and name.
     services: Mutex<HashMap<[String; 3], Followed>>,
     /// By the same; what was known before this process started, until it is followed.
@@ -91,7 +96,12 @@ impl NacosRegistry {
         self.connection.dialer().options()
     }
 
-    fn follow(&self, connection: &Arc<Connection<NamingService>>, options: NacosOptions, service: &str) -> Followed {
+    fn follow(
+        &self,
+        connection: &Arc<Connection<Wired<NamingService>>>,
+        options: NacosOptions,
+        service: &str,
+    ) -> Followed {
         let key = key(&options, service);
         let mut services = lock(&self.services);
         if let Some(state) = services.get(&key) {
@@ -106,7 +116,7 @@ impl NacosRegistry {
     }
 
     /// The connection to the namespace of `options`; one for each, opened when first asked for.
-    fn connection_to(&self, space: &Space, options: &NacosOptions) -> Option<Arc<Connection<NamingService>>> {
+    fn connection_to(&self, space: &Space, options: &NacosOptions) -> Option<Arc<Connection<Wired<NamingService>>>> {
         let namespace = options.namespace_id();
         if namespace == self.options().namespace_id() {
             return Some(Arc::clone(&self.connection));

@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use super::NacosTls;
 use crate::registry::Space;
 
 const HTTP_PORT: u16 = 8848;
@@ -15,6 +16,8 @@ pub struct NacosOptions {
     pub server: String,
     /// gRPC port, when it is not HTTP port + 1000 (a mapped port, say).
     pub grpc_port: Option<u16>,
+    /// To speak TLS to both ports; default none.
+    pub tls: Option<NacosTls>,
     /// Namespace ID; empty or `public` is the built-in one. Default empty.
     pub namespace: String,
     /// Group of services and documents. Default `DEFAULT_GROUP`.
@@ -50,6 +53,7 @@ impl NacosOptions {
         Self {
             server: server.into(),
             grpc_port: None,
+            tls: None,
             namespace: String::new(),
             group: "DEFAULT_GROUP".into(),
             cluster: "DEFAULT".into(),
@@ -101,6 +105,7 @@ impl fmt::Debug for NacosOptions {
         f.debug_struct("NacosOptions")
             .field("server", &self.server)
             .field("grpc_port", &self.grpc_port)
+            .field("tls", &self.tls)
             .field("namespace", &self.namespace)
             .field("group", &self.group)
             .field("cluster", &self.cluster)

@@ -12,9 +12,9 @@ use tokio::{
 };
 
 use super::{
-    client::{CallError, Dialer, read_instances, to_wire, within},
-    connection::LAST_CHANCE,
+    client::{CallError, Dialer, Wired, read_instances, to_wire, within},
     console,
+    relay::Remedy,
 };
 use crate::instance::Instance;
 
@@ -26,8 +26,6 @@ const TROUBLE_INTERVAL: Duration = Duration::from_secs(1);
 const READ_BACK: Duration = Duration::from_secs(2);
 /// How often it is looked for meanwhile.
 const READ_BACK_INTERVAL: Duration = Duration::from_millis(50);
-/// A client that has been silent for so long is replaced.
-const REPLACE_AFTER: Duration = Duration::from_secs(8);
 /// Missing in so many lists in a row, it is announced again; then after twice as many, and so on.
 const FIRST_REPAIR: u32 = 2;
 
@@ -42,7 +40,7 @@ pub(super) enum Command {
 pub(super) struct Registration {
     dialer: Arc<Dialer>,
     service: String,
-    client: Option<NamingService>,
+    client: Option<Wired<NamingService>>,
     announced: Option<Instance>,
     silent_since: Option<Instant>,
     misses: u32,
@@ -92,9 +90,9 @@ impl Registration {
     }
 
     /// Returns when Nacos lists it: from then on callers can find it.
-    async fn listed(&self, client: &NamingService, instance: &Instance) {
+    async fn listed(&self, client: &Wired<NamingService>, instance: &Instance) {
         loop {
-            if let Ok(list) = read_instances(client, self.dialer.options(), &self.service).await {
+            if let Ok(list) = read_instances(&client.sdk, self.dialer.options(), &self.service).await {
                 let listed = list.iter().any(|other| other.port == instance.port && other.host == instance.host);
                 if listed || console::is_registered(&self.dialer, &self.service, instance).await {
                     return;
@@ -104,9 +102,9 @@ impl Registration {
         }
     }
 
-    async fn announce(&self, client: &NamingService, instance: &Instance) -> Result<(), CallError> {
+    async fn announce(&self, client: &Wired<NamingService>, instance: &Instance) -> Result<(), CallError> {
         let options = self.dialer.options();
-        let (client, service, group) = (client.clone(), self.service.clone(), Some(options.group.clone()));
+        let (client, service, group) = (client.sdk.clone(), self.service.clone(), Some(options.group.clone()));
         let wire = to_wire(instance, options);
         within(options.register_timeout, async move { client.register_instance(service, group, wire).await }).await
     }
@@ -116,22 +114,10 @@ impl Registration {
         let instance = self.announced.take().unwrap_or(instance);
         let options = self.dialer.options();
         let (service, group, wire) = (self.service.clone(), Some(options.group.clone()), to_wire(&instance, options));
-        let again = client.clone();
-        let call = async move { client.deregister_instance(service, group, wire).await };
-        let outcome = within(options.deregister_timeout, call).await;
-        if outcome.is_err() {
-            self.retire(again, &instance);
-        }
-        outcome
-    }
-
-    /// Makes sure that a client we no longer use takes its instance back, whenever its connection lets it. Dropping it
-    /// is not enough: the SDK would announce again after its next reconnect.
-    fn retire(&self, client: NamingService, instance: &Instance) {
-        let options = self.dialer.options();
-        let (service, group, wire) = (self.service.clone(), Some(options.group.clone()), to_wire(instance, options));
-        #[expect(clippy::disallowed_methods, reason = "a background task, no request's")]
-        tokio::spawn(async move { client.deregister_instance(service, group, wire).await });
+        let sdk = client.sdk.clone();
+        let call = async move { sdk.deregister_instance(service, group, wire).await };
+        // With the client goes its connection, and with that the instance, should the call have failed.
+        within(options.deregister_timeout, call).await
     }
 
     /// Waits, then checks once.
@@ -139,10 +125,11 @@ impl Registration {
         let calm = self.silent_since.is_none() && !(1..=FIRST_REPAIR).contains(&self.misses);
         sleep(if calm { CHECK_INTERVAL } else { TROUBLE_INTERVAL }).await;
         let (Some(client), Some(instance)) = (self.client.clone(), self.announced.clone()) else { return };
-        let is_lost = self.silent_since.is_some_and(|since| since.elapsed() >= REPLACE_AFTER);
-        let limit = if is_lost { LAST_CHANCE } else { Duration::MAX };
-        let read = timeout(limit, read_instances(&client, self.dialer.options(), &self.service)).await;
-        match read.unwrap_or(Err(CallError::Timeout(limit))) {
+        let read = match client.relay.trouble() {
+            Some(trouble) => Err(CallError::Failed(trouble)),
+            None => read_instances(&client.sdk, self.dialer.options(), &self.service).await,
+        };
+        match read {
             Ok(list) => {
                 self.silent_since = None;
                 let listed = list.iter().any(|other| other.port == instance.port && other.host == instance.host);
@@ -155,14 +142,14 @@ impl Registration {
             }
             Err(_) => {
                 let since = *self.silent_since.get_or_insert_with(Instant::now);
-                if since.elapsed() >= REPLACE_AFTER {
-                    self.replace(client, &instance).await;
+                if client.relay.remedy(since) == Remedy::Replace {
+                    self.replace(&instance).await;
                 }
             }
         }
     }
 
-    async fn repair(&self, client: &NamingService, instance: &Instance) {
+    async fn repair(&self, client: &Wired<NamingService>, instance: &Instance) {
         let (service, address) = (&self.service, instance.authority());
         match self.announce(client, instance).await {
             Ok(()) => tracing::info!(%service, %address, "nacos had lost our instance; announced again"),
@@ -172,14 +159,13 @@ impl Registration {
         }
     }
 
-    async fn replace(&mut self, old: NamingService, instance: &Instance) {
+    async fn replace(&mut self, instance: &Instance) {
         let Ok(fresh) = self.dialer.naming().await else { return };
         self.client = Some(fresh.clone());
         self.silent_since = None;
         // From here on the next check repairs what fails below.
         self.misses = FIRST_REPAIR - 1;
         let announced = self.announce(&fresh, instance).await;
-        self.retire(old, instance);
         if announced.is_ok() {
             self.misses = 0;
             tracing::info!(service = %self.service, address = %instance.authority(), "announced again after an outage");

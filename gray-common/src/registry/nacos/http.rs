@@ -1,0 +1,80 @@
+//! Requests to the HTTP side of Nacos: little, seldom, over TLS when that is wanted.
+
+use std::time::Duration;
+
+use http::{HeaderValue, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
+
+use super::{NacosOptions, wire};
+
+/// Limit for one request to one server.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest answer that is read.
+const MAX_ANSWER: usize = 1 << 20;
+
+/// There was no answer.
+#[derive(Debug)]
+pub(super) enum HttpError {
+    /// Nobody there, or nobody who answers in time.
+    Unreachable(String),
+    /// Something that is no HTTP.
+    Nonsense,
+}
+
+/// The address of `path` at a server, to build a request for [`send`].
+pub(super) fn url(options: &NacosOptions, (host, port): &(String, u16), path: &str) -> String {
+    let scheme = if options.tls.is_some() { "https" } else { "http" };
+    format!("{scheme}://{host}:{port}/nacos/v1/{path}")
+}
+
+/// Builds requests; they are sent with [`send`], on a connection of ours.
+pub(super) fn requests() -> Result<reqwest::Client, HttpError> {
+    let client = reqwest::Client::builder().no_proxy().build();
+    client.map_err(|error| HttpError::Unreachable(error.without_url().to_string()))
+}
+
+/// Sends a request to the server that it names, and reads the whole answer.
+pub(super) async fn send(
+    options: &NacosOptions,
+    request: reqwest::RequestBuilder,
+) -> Result<(StatusCode, Vec<u8>), HttpError> {
+    timeout(TIMEOUT, exchange(options, request))
+        .await
+        .unwrap_or_else(|_| Err(HttpError::Unreachable(format!("no answer within {TIMEOUT:?}"))))
+}
+
+async fn exchange(
+    options: &NacosOptions,
+    request: reqwest::RequestBuilder,
+) -> Result<(StatusCode, Vec<u8>), HttpError> {
+    let nonsense = |_| HttpError::Nonsense;
+    let request = request.build().map_err(nonsense)?;
+    let mut request = http::Request::<reqwest::Body>::try_from(request).map_err(nonsense)?;
+    let authority = request.uri().authority().cloned().ok_or(HttpError::Nonsense)?;
+    let (host, port) = (authority.host(), authority.port_u16().ok_or(HttpError::Nonsense)?);
+    let socket = wire::http(options, host, port).await;
+    let socket = socket.map_err(|error| HttpError::Unreachable(error.to_string()))?;
+
+    let host = HeaderValue::from_str(authority.as_str()).map_err(|_| HttpError::Nonsense)?;
+    request.headers_mut().insert(header::HOST, host);
+    *request.uri_mut() = request.uri().path_and_query().cloned().map_or_else(http::Uri::default, Into::into);
+    let failed = |error: hyper::Error| match error.is_parse() {
+        true => HttpError::Nonsense,
+        false => HttpError::Unreachable(error.to_string()),
+    };
+    let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await.map_err(failed)?;
+    let asked = async {
+        let (head, body) = sender.send_request(request).await.map_err(failed)?.into_parts();
+        let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(|_| HttpError::Nonsense)?;
+        Ok((head.status, body.to_bytes().to_vec()))
+    };
+    // The connection is driven beside it, and goes with it.
+    tokio::pin!(asked, connection);
+    tokio::select! {
+        answer = &mut asked => answer,
+        _ = &mut connection => asked.await,
+    }
+}
