@@ -1,4 +1,4 @@
-//! What /proc says: memory of a process, and what kind of machine this is.
+//! What /proc says: memory and files of a process, and what kind of machine this is.
 
 use std::fs;
 
@@ -6,6 +6,11 @@ use std::fs;
 pub fn rss_kib(pid: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     field(&text, "VmRSS:").and_then(|value| value.split(' ').next()?.parse().ok()).unwrap_or_default()
+}
+
+/// Files and sockets that a process has open; 0 when it is gone.
+pub fn open_files(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }
 
 fn field(text: &str, name: &str) -> Option<String> {
@@ -29,7 +34,8 @@ mod tests {
     #[test]
     fn we_have_memory_and_the_machine_has_cores() {
         assert!(rss_kib(std::process::id()) > 100);
-        assert_eq!(rss_kib(u32::MAX), 0);
+        assert!(open_files(std::process::id()) > 2);
+        assert_eq!((rss_kib(u32::MAX), open_files(u32::MAX)), (0, 0));
         assert!(machine().contains("cores") && !machine().contains(" 0 GiB"), "{}", machine());
     }
 }

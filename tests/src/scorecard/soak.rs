@@ -80,7 +80,9 @@ pub(super) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
     let account = account.without(|record| unanswered(record) && windows.iter().any(|window| window.excuses(record)));
     let excused = all - account.records.len();
     let verdict = account.judge(&ledger, |kind, record| phases.expected(kind, record));
-    let flat = sampler::flat(&samples, scale);
+    let rss = sampler::trend(&samples, |sample| sample.rss as f64);
+    let files = sampler::trend(&samples, |sample| sample.files as f64);
+    let steady = sampler::is_flat(&rss, scale) && sampler::is_closed(&files);
     let series = sampler::series(&samples, every * u32::try_from(Fault::ALL.len())?);
     let (constant, shown) = match series {
         Some((before, after)) => (after <= before, format!("{before} to {after}")),
@@ -88,12 +90,18 @@ pub(super) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
     };
     Ok(Row::new(
         format!(
-            "{} unexpected failures of {all}, {} POSTs duplicated, {} wrong version, {panics} panics; RSS {} to {} MiB; \
-             metric series {shown}",
-            verdict.failed + verdict.unknown, verdict.duplicated, verdict.wrong, flat.before / 1024, flat.after / 1024
+            "{} unexpected failures of {all}, {} POSTs duplicated, {} wrong version, {panics} panics; RSS {:.1} to \
+             {:.1} MiB; open files {} to {}; metric series {shown}",
+            verdict.failed + verdict.unknown,
+            verdict.duplicated,
+            verdict.wrong,
+            rss.before / 1024.0,
+            rss.after / 1024.0,
+            files.before,
+            files.after
         ),
-        "0 unexpected failures, 0 panics, RSS flat, metric series constant",
-        verdict.clean() && panics == 0 && flat.holds && constant,
+        "0 unexpected failures, 0 panics, RSS and open files flat, metric series constant",
+        verdict.clean() && panics == 0 && steady && constant,
     )
     .note(format!(
         "{} faults in {:.0?}, one every {every:.0?}: {}; {failed} requests failed, {excused} of them because of a fault that \
@@ -103,11 +111,16 @@ pub(super) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
         faults.iter().map(|fault| fault.name()).collect::<Vec<_>>().join(", ")
     ))
     .note(format!("latency p99 {latency:.1?}; no path, query, user or request came twice"))
-    .note(format!("RSS after the first rotation {} KiB, in the end {} KiB, most {} KiB", flat.before, flat.after, flat.most))
+    .note(format!(
+        "RSS: most {:.1} MiB; in the second half {:+.2} MiB in an hour (flat: less than a tenth). Open files: most {}",
+        rss.most / 1024.0,
+        rss.per_hour / 1024.0,
+        files.most
+    ))
     .examples(&verdict))
 }
 
-/// Rate, failures, latency and memory by the second.
+/// Rate, failures, latency, memory and open files by the second.
 fn picture(file: &Path, account: &Account, samples: &[Sample], windows: &[Window]) -> Result<()> {
     let seconds = account.records.last().map_or(0, |record| record.due.as_secs() + 1);
     let mut answered = vec![Vec::new(); usize::try_from(seconds)?];
@@ -123,6 +136,7 @@ fn picture(file: &Path, account: &Account, samples: &[Sample], windows: &[Window
     let over = |values: Vec<f64>| values.into_iter().enumerate().map(|(at, value)| (at as f64, value)).collect();
     let latency = |times: &Vec<Duration>| percentile(times.clone(), 0.99).as_secs_f64() * 1000.0;
     let memory = samples.iter().map(|sample| (sample.at.as_secs_f64(), sample.rss as f64 / 1024.0)).collect();
+    let files = samples.iter().map(|sample| (sample.at.as_secs_f64(), sample.files as f64)).collect();
     let panels = [
         Panel {
             title: "answered with 200, per second",
@@ -134,6 +148,7 @@ fn picture(file: &Path, account: &Account, samples: &[Sample], windows: &[Window
         },
         Panel { title: "latency p99, ms", values: over(answered.iter().map(latency).collect()) },
         Panel { title: "memory of the gateway, MiB", values: memory },
+        Panel { title: "open files of the gateway", values: files },
     ];
     let marks: Vec<_> = windows.iter().map(|window| (window.from.as_secs_f64(), window.fault.name())).collect();
     draw(file, &panels, &marks)

@@ -1,4 +1,4 @@
-//! Memory and metric series of the gateway, every second.
+//! Memory, open files and metric series of the gateway, every second.
 
 use std::{
     sync::{
@@ -20,6 +20,8 @@ pub(super) struct Sample {
     pub(super) at: Duration,
     /// KiB.
     pub(super) rss: u64,
+    /// Open files, sockets among them.
+    pub(super) files: usize,
     /// Lines of `/metrics`.
     pub(super) series: usize,
 }
@@ -40,7 +42,8 @@ impl Sampler {
             while !told.load(Relaxed) {
                 let text = http.get(&url, &[]).await?.expect(200)?.text;
                 let series = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).count();
-                samples.push(Sample { at: start.elapsed(), rss: proc::rss_kib(pid), series });
+                let (rss, files) = (proc::rss_kib(pid), proc::open_files(pid));
+                samples.push(Sample { at: start.elapsed(), rss, files, series });
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             Ok(samples)
@@ -54,28 +57,52 @@ impl Sampler {
     }
 }
 
-/// Memory in the first and in the last third, KiB.
+/// How a figure went over time.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Flat {
-    pub(super) before: u64,
-    pub(super) after: u64,
-    pub(super) most: u64,
-    pub(super) holds: bool,
+pub(super) struct Trend {
+    /// Medians of the first and of the last third.
+    pub(super) before: f64,
+    pub(super) after: f64,
+    pub(super) most: f64,
+    /// Slope of the straight line through the second half: by then whatever grows to a limit has reached it.
+    pub(super) per_hour: f64,
 }
 
-/// Whether the median of the last third is no more than a tenth, and 4 MiB, above that of the first.
-pub(super) fn flat(samples: &[Sample], scale: Scale) -> Flat {
+pub(super) fn trend(samples: &[Sample], figure: impl Fn(&Sample) -> f64) -> Trend {
     let median = |part: &[Sample]| {
-        let mut values: Vec<u64> = part.iter().map(|sample| sample.rss).collect();
-        values.sort_unstable();
+        let mut values: Vec<_> = part.iter().map(&figure).collect();
+        values.sort_unstable_by(f64::total_cmp);
         values.get(values.len() / 2).copied().unwrap_or_default()
     };
-    let third = samples.len() / 3;
-    let (before, after) = (median(&samples[..third]), median(&samples[samples.len() - third..]));
-    let most = samples.iter().map(|sample| sample.rss).max().unwrap_or_default();
+    let (third, half) = (samples.len() / 3, &samples[samples.len() / 2..]);
+    let points = half.iter().map(|sample| (sample.at.as_secs_f64() / 3600.0, figure(sample)));
+    Trend {
+        before: median(&samples[..third]),
+        after: median(&samples[samples.len() - third..]),
+        most: samples.iter().map(&figure).fold(0.0, f64::max),
+        per_hour: slope(points.collect()),
+    }
+}
+
+/// Least squares.
+fn slope(points: Vec<(f64, f64)>) -> f64 {
+    let count = points.len() as f64;
+    let mean = |values: &dyn Fn(&(f64, f64)) -> f64| points.iter().map(values).sum::<f64>() / count;
+    let (x, y) = (mean(&|point| point.0), mean(&|point| point.1));
+    let (covariance, variance) = (mean(&|point| (point.0 - x) * (point.1 - y)), mean(&|point| (point.0 - x).powi(2)));
+    if variance > 0.0 { covariance / variance } else { 0.0 }
+}
+
+/// Whether memory (KiB) has stopped growing: by less than a tenth in an hour.
+pub(super) fn is_flat(rss: &Trend, scale: Scale) -> bool {
     // A short run still warms up: buffers and connections come with the first faults.
-    let margin = scale.pick(32, 4) * 1024;
-    Flat { before, after, most, holds: before > 0 && after <= before + before / 10 + margin }
+    let short = rss.after <= rss.before * 1.1 + 32.0 * 1024.0;
+    rss.before > 0.0 && scale.pick(short, rss.per_hour < rss.before / 10.0)
+}
+
+/// Whether as many files are open in the end as in the beginning, but for those of the load.
+pub(super) fn is_closed(files: &Trend) -> bool {
+    files.before > 0.0 && files.after <= files.before * 1.1 + 16.0
 }
 
 /// Series once every fault has happened once, and in the end.
@@ -87,4 +114,31 @@ pub(super) fn series(samples: &[Sample], rotation: Duration) -> Option<(usize, u
         .max()?;
     let last = samples.last().filter(|sample| sample.at > rotation * 2)?;
     Some((before, last.series))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples(rss: impl Fn(u64) -> u64) -> Vec<Sample> {
+        (0..1800).map(|at| Sample { at: Duration::from_secs(at), rss: rss(at), files: 50, series: 1 }).collect()
+    }
+
+    #[test]
+    fn even_growth_is_no_flat_line() {
+        let judge = |rss: &dyn Fn(u64) -> u64| is_flat(&trend(&samples(rss), |sample| sample.rss as f64), Scale::Full);
+        // From 23.4 to 26.3 MiB in half an hour, as it once was.
+        assert!(!judge(&|at| 23_962 + at * 2970 / 1800));
+        assert!(judge(&|at| 24_000 + (at % 7) * 50), "noise");
+        assert!(judge(&|at| 24_000 + at.min(800) * 3), "grown, and done");
+        assert!(!judge(&|_| 0), "nothing seen");
+    }
+
+    #[test]
+    fn files_that_stay_open_are_seen() {
+        let mut seen = samples(|_| 1);
+        assert!(is_closed(&trend(&seen, |sample| sample.files as f64)));
+        seen.iter_mut().skip(900).for_each(|sample| sample.files = 90);
+        assert!(!is_closed(&trend(&seen, |sample| sample.files as f64)));
+    }
 }
