@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use anyhow::{Context as _, Error, Result, bail, ensure};
+use gray_common::registry::{NacosOptions, nacos_http};
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde::Deserialize;
 
 /// Time limit of one call.
@@ -29,10 +30,14 @@ impl<'a> Place<'a> {
 /// One Nacos server.
 #[derive(Debug)]
 pub(crate) struct Nacos {
-    http: Client,
+    requests: Client,
+    options: NacosOptions,
+    server: (String, u16),
     address: String,
     token: Option<String>,
 }
+
+type Answer = (StatusCode, String);
 
 #[derive(Deserialize)]
 struct Namespaces {
@@ -51,19 +56,21 @@ struct Login {
 }
 
 impl Nacos {
-    pub(crate) fn new(address: &str) -> Result<Self> {
-        let http = Client::builder().no_proxy().timeout(CALL).connect_timeout(Duration::from_secs(3)).build()?;
-        Ok(Self { http, address: address.to_owned(), token: None })
+    /// The first server of `options`.
+    pub(crate) fn new(options: NacosOptions) -> Result<Self> {
+        let server = options.servers().map_err(Error::msg)?.swap_remove(0);
+        let address = format!("{}:{}", server.0, server.1);
+        Ok(Self { requests: nacos_http::requests()?, options, server, address, token: None })
     }
 
     /// Waits until the server says that it is ready.
     pub(crate) async fn wait_ready(&self, limit: Duration) -> Result<()> {
         let start = Instant::now();
         loop {
-            let last = match self.request(Method::GET, "/nacos/v1/console/health/readiness").send().await {
-                Ok(answer) if answer.status().is_success() => return Ok(()),
-                Ok(answer) => format!("it answers {}", answer.status()),
-                Err(error) => format!("{:#}", anyhow::Error::new(error)),
+            let last = match self.send(self.request(Method::GET, "console/health/readiness")).await {
+                Ok((status, _)) if status.is_success() => return Ok(()),
+                Ok((status, _)) => format!("it answers {status}"),
+                Err(error) => error.root_cause().to_string(),
             };
             if start.elapsed() >= limit {
                 bail!("Nacos at {} was not ready within {limit:?}: {last}", self.address);
@@ -75,14 +82,10 @@ impl Nacos {
     /// Logs in; the calls that follow carry the token.
     pub(crate) async fn log_in(&mut self, user: &str, password: &str) -> Result<()> {
         let form = [("username", user), ("password", password)];
-        let answer = self.request(Method::POST, "/nacos/v1/auth/login").form(&form).send().await?;
-        ensure!(
-            answer.status().is_success(),
-            "Nacos at {} refused the login of user {user}: {}",
-            self.address,
-            answer.status()
-        );
-        let login: Login = answer.json().await.context("Nacos answered the login with something else than a token")?;
+        let (status, answer) = self.send(self.request(Method::POST, "auth/login").form(&form)).await?;
+        ensure!(status.is_success(), "Nacos at {} refused the login of user {user}: {status}", self.address);
+        let login: Login =
+            serde_json::from_str(&answer).context("Nacos answered the login with something else than a token")?;
         self.token = Some(login.access_token);
         Ok(())
     }
@@ -93,8 +96,8 @@ impl Nacos {
             return Ok(false);
         }
         let form = [("customNamespaceId", namespace), ("namespaceName", namespace), ("namespaceDesc", "gray-chain")];
-        let answer = self.request(Method::POST, "/nacos/v1/console/namespaces").form(&form).send().await?;
-        let text = self.text(answer, "creating the namespace").await?;
+        let answer = self.send(self.request(Method::POST, "console/namespaces").form(&form)).await?;
+        let text = self.text(answer, "creating the namespace")?;
         // Somebody else may have been quicker; what counts is that it is there.
         ensure!(
             text == "true" || self.has_namespace(namespace).await?,
@@ -105,19 +108,19 @@ impl Nacos {
     }
 
     async fn has_namespace(&self, namespace: &str) -> Result<bool> {
-        let answer = self.request(Method::GET, "/nacos/v1/console/namespaces").send().await?;
-        let text = self.text(answer, "listing the namespaces").await?;
+        let answer = self.send(self.request(Method::GET, "console/namespaces")).await?;
+        let text = self.text(answer, "listing the namespaces")?;
         let list: Namespaces = serde_json::from_str(&text).context("cannot read Nacos' list of namespaces")?;
         Ok(list.data.iter().any(|entry| entry.namespace == namespace))
     }
 
     /// The text of a document; `None` when there is none.
     pub(crate) async fn document(&self, place: Place<'_>) -> Result<Option<String>> {
-        let answer = self.request(Method::GET, "/nacos/v1/cs/configs").query(&place.query()).send().await?;
-        if answer.status() == StatusCode::NOT_FOUND {
+        let answer = self.send(self.request(Method::GET, "cs/configs").query(&place.query())).await?;
+        if answer.0 == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        self.text(answer, "reading a document").await.map(Some)
+        self.text(answer, "reading a document").map(Some)
     }
 
     /// Writes a document, and waits until the server hands it out.
@@ -127,9 +130,9 @@ impl Nacos {
         let start = Instant::now();
         // The embedded database of a single Nacos refuses one of two writes at the same time, with 500.
         let said = loop {
-            let answer = self.request(Method::POST, "/nacos/v1/cs/configs").form(&fields).send().await?;
-            if !answer.status().is_server_error() || start.elapsed() >= CALL {
-                break self.text(answer, "publishing a document").await?;
+            let answer = self.send(self.request(Method::POST, "cs/configs").form(&fields)).await?;
+            if !answer.0.is_server_error() || start.elapsed() >= CALL {
+                break self.text(answer, "publishing a document")?;
             }
             tokio::time::sleep(PAUSE).await;
         };
@@ -146,16 +149,21 @@ impl Nacos {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.http.request(method, format!("http://{}{path}", self.address));
+        let request = self.requests.request(method, nacos_http::url(&self.options, &self.server, path));
         match &self.token {
             Some(token) => request.query(&[("accessToken", token)]),
             None => request,
         }
     }
 
-    async fn text(&self, answer: Response, what: &str) -> Result<String> {
-        let status = answer.status();
-        let text = answer.text().await.with_context(|| format!("{what} at {} broke off", self.address))?;
+    async fn send(&self, request: RequestBuilder) -> Result<Answer> {
+        let (status, body) = nacos_http::send(&self.options, request, CALL)
+            .await
+            .with_context(|| format!("no answer from Nacos at {}", self.address))?;
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    }
+
+    fn text(&self, (status, text): Answer, what: &str) -> Result<String> {
         match status {
             StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => bail!(
                 "Nacos at {} wants a login for {what}: give --username and --password (GRAY_NACOS_USERNAME, GRAY_NACOS_PASSWORD)",

@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::Result;
 use clap::Args;
+use gray_common::registry::{NacosOptions, NacosTls};
 
 use crate::{
     find::{DOCUMENTS, Document, documents},
@@ -21,6 +22,12 @@ pub(crate) struct PublishArgs {
     /// Nacos' address, as host:port of its HTTP API.
     #[arg(long, env = "GRAY_NACOS", value_name = "HOST:PORT", default_value = "127.0.0.1:8848")]
     nacos: String,
+    /// Speak TLS to Nacos.
+    #[arg(long, env = "GRAY_NACOS_TLS")]
+    nacos_tls: bool,
+    /// PEM file with the CAs of Nacos' certificate, besides Mozilla's roots; switches --nacos-tls on.
+    #[arg(long, env = "GRAY_NACOS_CA", value_name = "FILE")]
+    nacos_ca: Option<PathBuf>,
     /// Namespace id; created if missing. "public" is Nacos' own.
     #[arg(long, env = "GRAY_NAMESPACE", default_value = "spring-cloud-gray-example")]
     namespace: String,
@@ -47,7 +54,9 @@ pub(crate) struct PublishArgs {
 /// Runs the command.
 pub(crate) async fn run(args: &PublishArgs) -> Result<()> {
     let documents = documents(&args.dir)?;
-    let mut nacos = Nacos::new(&args.nacos)?;
+    let tls = args.nacos_tls || args.nacos_ca.is_some();
+    let tls = tls.then(|| NacosTls::new(args.nacos_ca.as_deref())).transpose()?;
+    let mut nacos = Nacos::new(NacosOptions { tls, ..NacosOptions::new(&args.nacos) })?;
     nacos.wait_ready(Duration::from_secs(args.wait)).await?;
     if let (Some(user), Some(password)) = (&args.username, &args.password) {
         nacos.log_in(user, password).await?;

@@ -21,7 +21,7 @@ pub use file::FileRegistry;
 pub use memory::MemoryRegistry;
 #[doc(hidden)] // For fuzzing.
 pub use nacos::instances_from_json;
-pub use nacos::{NacosOptions, NacosRegistry, NacosTls};
+pub use nacos::{NacosOptions, NacosRegistry, NacosTls, http as nacos_http};
 pub use none::NoRegistry;
 pub use space::{Space, SpaceError};
 

@@ -111,7 +111,7 @@ fn main() -> Result<ExitCode> {
             contract::bad_requests,
             contract::upstream_errors,
             publish::documents_arrive_once,
-            nacos_tls::instances_travel_over_tls,
+            nacos_tls::instances_and_documents_travel_over_tls,
             registry_contract::registry,
             registry_contract::documents,
             demo::runs_and_leaves_nothing_behind,

@@ -6,15 +6,18 @@ use anyhow::{Context as _, Result, ensure};
 use e2e_tests::{Stage, eventually_within, nacos, ports};
 use gray_common::{
     Instance,
+    config_source::{ConfigSource as _, DocumentText, NacosConfigSource},
     registry::{Health, NacosOptions, NacosRegistry, NacosTls, Registry as _},
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use testcontainers::{ImageExt as _, core::Mount, runners::AsyncRunner as _};
 
+use crate::publish::publish;
+
 const START: Duration = Duration::from_secs(120);
 const WAIT: Duration = Duration::from_secs(20);
 
-pub(crate) async fn instances_travel_over_tls(_: Arc<Stage>) -> Result<()> {
+pub(crate) async fn instances_and_documents_travel_over_tls(_: Arc<Stage>) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let ca = certificates(directory.path())?;
     let port = ports::nacos_pair()?;
@@ -38,7 +41,7 @@ pub(crate) async fn instances_travel_over_tls(_: Arc<Stage>) -> Result<()> {
 
     let options = NacosOptions::new(format!("127.0.0.1:{port}"));
     let trusting = NacosOptions { tls: Some(NacosTls::new(Some(&ca))?), ..options.clone() };
-    let registry = NacosRegistry::connect(trusting);
+    let registry = NacosRegistry::connect(trusting.clone());
     let up =
         tokio::time::timeout(START, async { registry.health().wait_for(|health| *health == Health::Up).await.is_ok() });
     ensure!(up.await.is_ok_and(|up| up), "never connected: {:?}", registry.health().borrow());
@@ -49,6 +52,17 @@ pub(crate) async fn instances_travel_over_tls(_: Arc<Stage>) -> Result<()> {
     let mut list = registry.watch("tls-app");
     let listed = list.wait_for(|list| list.as_deref().is_some_and(|list| list.iter().any(|one| one.port == 9)));
     tokio::time::timeout(WAIT, listed).await.context("not listed")??;
+
+    // The HTTP port is for grayctl, and for what the gRPC port cannot tell.
+    let (dir, text) = (tempfile::tempdir()?, "a: 1\n");
+    std::fs::write(dir.path().join("tls.yaml"), text)?;
+    let more = ["--nacos-ca", &ca.display().to_string()];
+    let (ok, said) = publish(&trusting.server, "public", dir.path(), &more).await?;
+    ensure!(ok && said.contains("published"), "{said}");
+    let source = NacosConfigSource::connect(trusting);
+    let mut document = source.watch("tls.yaml");
+    let present = document.wait_for(|now| matches!(now, DocumentText::Present(now) if **now == *text));
+    tokio::time::timeout(WAIT, present).await.context("the document does not arrive")??;
 
     // Who does not trust it, or does not speak TLS, is told what to do.
     for (tls, expect) in [(Some(NacosTls::new(None)?), "--nacos-ca"), (None, "--nacos-tls")] {

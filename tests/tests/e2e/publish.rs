@@ -5,7 +5,7 @@ use std::{fs, path::Path, sync::Arc};
 use anyhow::{Result, ensure};
 use e2e_tests::{App, Documents, Stage, documents};
 
-async fn publish(address: &str, namespace: &str, dir: &Path, more: &[&str]) -> Result<(bool, String)> {
+pub(crate) async fn publish(address: &str, namespace: &str, dir: &Path, more: &[&str]) -> Result<(bool, String)> {
     let dir = dir.display().to_string();
     let args = ["publish", "--nacos", address, "--namespace", namespace, "--dir", &dir];
     let args: Vec<String> = args.iter().chain(more).map(|arg| (*arg).to_owned()).collect();

@@ -76,5 +76,5 @@ async fn ask(
     if let Some(token) = token {
         request = request.bearer_auth(token);
     }
-    http::send(options, request).await.ok().map(|(status, _)| status.is_success())
+    http::send(options, request, http::TIMEOUT).await.ok().map(|(status, _)| status.is_success())
 }

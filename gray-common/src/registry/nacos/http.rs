@@ -1,4 +1,6 @@
-//! Requests to the HTTP side of Nacos: little, seldom, over TLS when that is wanted.
+//! Requests to the HTTP side of Nacos: few, each on a connection of its own, over TLS when that is wanted.
+//!
+//! reqwest builds them and does not send them: its TLS would come with a verifier for every platform.
 
 use std::time::Duration;
 
@@ -10,40 +12,50 @@ use tokio::time::timeout;
 
 use super::{NacosOptions, wire};
 
-/// Limit for one request to one server.
-const TIMEOUT: Duration = Duration::from_secs(2);
+/// Limit for one request to one server, of those that nobody should wait for.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest answer that is read.
-const MAX_ANSWER: usize = 1 << 20;
+const MAX_ANSWER: usize = 16 << 20;
 
 /// There was no answer.
-#[derive(Debug)]
-pub(super) enum HttpError {
-    /// Nobody there, or nobody who answers in time.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// Nobody there, or nobody who answers in time; why.
+    #[error("{0}")]
     Unreachable(String),
     /// Something that is no HTTP.
+    #[error("the answer is no HTTP")]
     Nonsense,
 }
 
 /// The address of `path` at a server, to build a request for [`send`].
-pub(super) fn url(options: &NacosOptions, (host, port): &(String, u16), path: &str) -> String {
+pub fn url(options: &NacosOptions, (host, port): &(String, u16), path: &str) -> String {
     let scheme = if options.tls.is_some() { "https" } else { "http" };
     format!("{scheme}://{host}:{port}/nacos/v1/{path}")
 }
 
-/// Builds requests; they are sent with [`send`], on a connection of ours.
-pub(super) fn requests() -> Result<reqwest::Client, HttpError> {
+/// Builds requests for [`send`].
+///
+/// # Errors
+/// When this machine has no entropy, say.
+pub fn requests() -> Result<reqwest::Client, HttpError> {
     let client = reqwest::Client::builder().no_proxy().build();
     client.map_err(|error| HttpError::Unreachable(error.without_url().to_string()))
 }
 
-/// Sends a request to the server that it names, and reads the whole answer.
-pub(super) async fn send(
+/// Sends a request to the server that its URL names, on a connection of its own, as [`NacosOptions::tls`] wants, and reads
+/// the whole answer. Dropping the future ends the connection.
+///
+/// # Errors
+/// When there is no answer within `limit`, or one that is no HTTP. Any status is an answer.
+pub async fn send(
     options: &NacosOptions,
     request: reqwest::RequestBuilder,
+    limit: Duration,
 ) -> Result<(StatusCode, Vec<u8>), HttpError> {
-    timeout(TIMEOUT, exchange(options, request))
+    timeout(limit, exchange(options, request))
         .await
-        .unwrap_or_else(|_| Err(HttpError::Unreachable(format!("no answer within {TIMEOUT:?}"))))
+        .unwrap_or_else(|_| Err(HttpError::Unreachable(format!("no answer within {limit:?}"))))
 }
 
 async fn exchange(

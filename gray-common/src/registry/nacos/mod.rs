@@ -10,7 +10,7 @@ pub(crate) mod client;
 pub(crate) mod connection;
 mod console;
 mod follow;
-mod http;
+pub mod http;
 mod login;
 mod options;
 mod registration;
