@@ -137,7 +137,13 @@ impl Dialer {
     ) -> Result<Wired<S>, CallError> {
         let relay = Relay::open(self.options.clone()).await?;
         self.login.ensure(false).await?;
-        let sdk = build(self.properties(relay.port())).await?;
+        let sdk = build(self.properties(relay.port())).await.map_err(|failure| match failure {
+            CallError::Failed(reason) => {
+                CallError::Failed(format!("a server is there, but does not let us in: {reason}"))
+            }
+            timeout => timeout,
+        })?;
+        relay.built();
         Ok(Wired { sdk, relay: Arc::new(relay) })
     }
 

@@ -20,7 +20,7 @@ use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
     sync::watch,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
@@ -33,6 +33,9 @@ use super::{
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
 /// How long a client may be silent on a connection to a server that was alive, or be without any, until we help it.
 const PATIENCE: Duration = Duration::from_secs(6);
+
+/// How long what is left of a client that was never built goes on trying, and more.
+const LEFTOVERS: Duration = Duration::from_secs(10);
 
 /// What to do about a client that does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +64,8 @@ struct State {
     way: Way,
     /// When the connection was last cut for want of an answer.
     cut: Option<Instant>,
+    /// There is a client, and it will never end: the SDK has no way to.
+    is_built: bool,
 }
 
 type Shared = Arc<Mutex<State>>;
@@ -81,7 +86,8 @@ impl Relay {
         let no_port = |error: io::Error| CallError::Failed(format!("no port on loopback: {error}"));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(no_port)?;
         let port = listener.local_addr().map_err(no_port)?.port();
-        let state = Arc::new(Mutex::new(State { way: Way::Unused { since: Instant::now() }, cut: None }));
+        let state =
+            Arc::new(Mutex::new(State { way: Way::Unused { since: Instant::now() }, cut: None, is_built: false }));
         let (cut, cuts) = watch::channel(());
         let serve = serve(listener, server, options, Arc::clone(&state), cuts);
         #[expect(clippy::disallowed_methods, reason = "a background task, no request's")]
@@ -92,6 +98,11 @@ impl Relay {
     /// Where the client finds us on loopback.
     pub(super) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The client stands, and keeps trying for as long as the process lives: the port is never given back.
+    pub(super) fn built(&self) {
+        lock(&self.state).is_built = true;
     }
 
     /// Why the client's connection ends at us, if it does.
@@ -139,7 +150,7 @@ async fn serve(
     loop {
         let carried = async {
             match carrying.as_mut() {
-                Some(carrying) => Box::pin(carrying).await,
+                Some(carrying) => carrying.await,
                 None => pending().await,
             }
         };
@@ -166,10 +177,18 @@ async fn serve(
         }
     }
     // What is left of the client goes on trying, and must not find the port of another one.
-    loop {
-        if listener.accept().await.is_err() {
-            sleep(RETRY.1).await;
+    let refuse = async {
+        loop {
+            if listener.accept().await.is_err() {
+                sleep(RETRY.1).await;
+            }
         }
+    };
+    let is_built = lock(&state).is_built;
+    if is_built {
+        refuse.await;
+    } else {
+        let _over = timeout(LEFTOVERS, refuse).await;
     }
 }
 
@@ -209,10 +228,7 @@ fn lock(state: &Shared) -> std::sync::MutexGuard<'_, State> {
 mod tests {
     use std::future::Future;
 
-    use tokio::{
-        io::{AsyncReadExt as _, AsyncWriteExt as _},
-        time::timeout,
-    };
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
 
@@ -280,6 +296,7 @@ mod tests {
         let (relay, mut far) = open(&listener, &options).await;
         let (port, mut near) = (relay.port(), connect(&relay).await);
         passes(&mut near, &mut far).await;
+        relay.built();
         drop(relay);
         is_cut(&mut near).await;
         is_cut(&mut far).await;
@@ -287,6 +304,17 @@ mod tests {
         for _ in 0..2 {
             is_cut(&mut TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.expect("accepted")).await;
         }
+    }
+
+    #[tokio::test]
+    async fn the_port_of_a_client_that_was_never_built_is_given_back() {
+        let (listener, options) = server().await;
+        let (relay, _far) = open(&listener, &options).await;
+        let port = relay.port();
+        drop(relay);
+        tokio::time::pause();
+        tokio::time::sleep(LEFTOVERS + Duration::from_secs(1)).await;
+        assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err(), "accepted");
     }
 
     #[tokio::test]
@@ -353,7 +381,7 @@ mod tests {
             (Way::Open { since: at(18) }, Some(at(16)), 24, Remedy::Replace),
             (held, Some(at(16)), 1000, Remedy::Wait),
         ] {
-            let state = State { way, cut };
+            let state = State { way, cut, is_built: true };
             assert_eq!(state.remedy(at(10), at(now)), remedy, "{state:?} at {now}");
         }
     }
