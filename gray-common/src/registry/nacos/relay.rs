@@ -33,7 +33,6 @@ use super::{
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
 /// How long a client may be silent on a connection to a server that was alive, or be without any, until we help it.
 const PATIENCE: Duration = Duration::from_secs(6);
-
 /// How long what is left of a client that was never built goes on trying, and more.
 const LEFTOVERS: Duration = Duration::from_secs(10);
 
@@ -51,7 +50,7 @@ pub(crate) enum Remedy {
 /// Where a connection of the client ends.
 #[derive(Clone, Debug)]
 enum Way {
-    /// There is none.
+    /// There is none, or it is new.
     Unused { since: Instant },
     /// At us, and why no further.
     Held { trouble: String },
@@ -167,7 +166,10 @@ async fn serve(
                 }
             }
             accepted = listener.accept() => match accepted {
-                Ok((client, _)) => carrying = Some(Box::pin(carry(client, server.take(), &options, &state))),
+                Ok((client, _)) => {
+                    enter(&state, Way::Unused { since: Instant::now() });
+                    carrying = Some(Box::pin(carry(client, server.take(), &options, &state)));
+                }
                 // Out of files, say.
                 Err(error) => {
                     tracing::debug!(%error, "a connection of the Nacos SDK was not accepted");
