@@ -27,7 +27,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Longest wait between attempts to build a client on a server that accepts connections but does not answer.
 const MAX_BACKOFF: Duration = Duration::from_secs(15);
 /// The SDK cannot end a client for good; after so many replacements its own reconnecting has to do.
-const MAX_REPLACEMENTS: u32 = 64;
+pub(super) const MAX_REPLACEMENTS: u32 = 64;
 
 /// What can be kept connected.
 #[async_trait]

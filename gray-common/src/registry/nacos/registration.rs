@@ -13,6 +13,7 @@ use tokio::{
 
 use super::{
     client::{CallError, Dialer, Wired, read_instances, to_wire, within},
+    connection::MAX_REPLACEMENTS,
     console,
     relay::Remedy,
 };
@@ -44,11 +45,12 @@ pub(super) struct Registration {
     announced: Option<Instance>,
     silent_since: Option<Instant>,
     misses: u32,
+    replacements: u32,
 }
 
 impl Registration {
     pub(super) fn new(dialer: Arc<Dialer>, service: String) -> Self {
-        Self { dialer, service, client: None, announced: None, silent_since: None, misses: 0 }
+        Self { dialer, service, client: None, announced: None, silent_since: None, misses: 0, replacements: 0 }
     }
 
     /// Serves commands until the instance is taken back.
@@ -142,7 +144,7 @@ impl Registration {
             }
             Err(_) => {
                 let since = *self.silent_since.get_or_insert_with(Instant::now);
-                if client.relay.remedy(since) == Remedy::Replace {
+                if client.relay.remedy(since) == Remedy::Replace && self.replacements < MAX_REPLACEMENTS {
                     self.replace(&instance).await;
                 }
             }
@@ -161,6 +163,7 @@ impl Registration {
 
     async fn replace(&mut self, instance: &Instance) {
         let Ok(fresh) = self.dialer.naming().await else { return };
+        self.replacements += 1;
         self.client = Some(fresh.clone());
         self.silent_since = None;
         // From here on the next check repairs what fails below.
