@@ -11,7 +11,10 @@ use tokio::time::{Instant, timeout_at};
 use super::{NacosOptions, client::Dialer, http};
 use crate::instance::Instance;
 
-/// Limit for all that are asked about at once. The answer is a refinement; nobody should wait for it.
+/// Limit for one request: less than for all, so that another server can be asked. The answer is a refinement; nobody should
+/// wait for it.
+const TIMEOUT: Duration = Duration::from_secs(1);
+/// Limit for all that are asked about at once.
 const LIMIT: Duration = Duration::from_secs(2);
 
 /// Whether the server knows this address, listed or not. `false` as well when it cannot tell (no HTTP, no permission,
@@ -76,5 +79,26 @@ async fn ask(
     if let Some(token) = token {
         request = request.bearer_auth(token);
     }
-    http::send(options, request, http::TIMEOUT).await.ok().map(|(status, _)| status.is_success())
+    http::send(options, request, TIMEOUT).await.ok().map(|(status, _)| status.is_success())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, http::StatusCode, routing::get};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_silent_server_leaves_time_for_the_next() {
+        let bind = async || TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        // The kernel accepts for it, and that is all.
+        let (silent, talking) = (bind().await, bind().await);
+        let address = |listener: &TcpListener| listener.local_addr().expect("bound").to_string();
+        let options = NacosOptions::new(format!("{},{}", address(&silent), address(&talking)));
+        let app = Router::new().route("/nacos/v1/ns/instance", get(async || StatusCode::OK));
+        #[expect(clippy::disallowed_methods, reason = "a server of the test")]
+        tokio::spawn(async move { drop(axum::serve(talking, app).await) });
+        assert!(is_registered(&Dialer::new(options), "user-app", &Instance::new("10.0.0.1", 80)).await);
+    }
 }

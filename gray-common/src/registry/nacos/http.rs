@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, Uri, header, uri::Scheme};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -12,8 +12,6 @@ use tokio::time::timeout;
 
 use super::{NacosOptions, wire};
 
-/// Limit for one request to one server, of those that nobody should wait for.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest answer that is read.
 const MAX_ANSWER: usize = 16 << 20;
 
@@ -66,13 +64,12 @@ async fn exchange(
     let request = request.build().map_err(nonsense)?;
     let mut request = http::Request::<reqwest::Body>::try_from(request).map_err(nonsense)?;
     let authority = request.uri().authority().cloned().ok_or(HttpError::Nonsense)?;
-    let (host, port) = (authority.host(), authority.port_u16().ok_or(HttpError::Nonsense)?);
-    let socket = wire::http(options, host, port).await;
+    let socket = wire::http(options, authority.host(), port(request.uri())).await;
     let socket = socket.map_err(|error| HttpError::Unreachable(error.to_string()))?;
 
     let host = HeaderValue::from_str(authority.as_str()).map_err(|_| HttpError::Nonsense)?;
     request.headers_mut().insert(header::HOST, host);
-    *request.uri_mut() = request.uri().path_and_query().cloned().map_or_else(http::Uri::default, Into::into);
+    *request.uri_mut() = request.uri().path_and_query().cloned().map_or_else(Uri::default, Into::into);
     let failed = |error: hyper::Error| match error.is_parse() {
         true => HttpError::Nonsense,
         false => HttpError::Unreachable(error.to_string()),
@@ -88,5 +85,30 @@ async fn exchange(
     tokio::select! {
         answer = &mut asked => answer,
         _ = &mut connection => asked.await,
+    }
+}
+
+/// A URL does not keep the usual port of its scheme.
+fn port(uri: &Uri) -> u16 {
+    uri.port_u16().unwrap_or(if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::NacosTls;
+
+    #[test]
+    fn the_port_that_was_given_is_asked() {
+        let tls = NacosTls::new(None).expect("roots");
+        for wanted in [80, 443, 8848] {
+            for tls in [None, Some(tls.clone())] {
+                let options = NacosOptions { tls, ..NacosOptions::new(format!("nacos:{wanted}")) };
+                let server = options.servers().expect("a server").swap_remove(0);
+                let request = requests().expect("a client").get(url(&options, &server, "ns/instance"));
+                let request = http::Request::try_from(request.build().expect("a request")).expect("the same");
+                assert_eq!(port(request.uri()), wanted, "{:?}", request.uri());
+            }
+        }
     }
 }

@@ -25,6 +25,8 @@ use super::{
     http::{self, HttpError},
 };
 
+/// Limit for one request to one server.
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// A token is asked for no more often than this, whoever complains about the old one.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Keys that stand in manuals and in old releases: whoever knows them can make himself a token.
@@ -154,7 +156,7 @@ async fn ask(options: &NacosOptions, username: &str, password: &str) -> Result<A
     for server in options.servers().map_err(CallError::Failed)? {
         let url = http::url(options, &server, "auth/login");
         let form = [("username", username), ("password", password)];
-        let asked = async { http::send(options, http::requests()?.post(&url).form(&form), http::TIMEOUT).await };
+        let asked = async { http::send(options, http::requests()?.post(&url).form(&form), TIMEOUT).await };
         let (status, answer) = match asked.await {
             Ok(answer) => answer,
             Err(HttpError::Unreachable(reason)) => {
@@ -188,7 +190,7 @@ async fn is_open(options: &NacosOptions) -> bool {
     for server in options.servers().unwrap_or_default() {
         let Ok(requests) = http::requests() else { return false };
         let request = requests.get(http::url(options, &server, "ns/service/list")).query(&query);
-        if let Ok((status, _)) = http::send(options, request, http::TIMEOUT).await {
+        if let Ok((status, _)) = http::send(options, request, TIMEOUT).await {
             return status.is_success();
         }
     }
