@@ -18,7 +18,7 @@ use gray_common::{
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
-    admin::{self, Access, Admin},
+    admin::{self, Access, Admin, Sources},
     args::{DEFAULT_PORT, DEFAULT_TLS_PORT, GatewayArgs, SERVICE},
     control::{CitySource, ControlLoop, GatewayConfig, Warmth},
     handover::{Listening, Predecessor},
@@ -82,7 +82,8 @@ impl Application {
         let workers = proxy::start_on(sockets, options, Arc::clone(&shared), &stats);
         let workers = workers.map_err(|error| start_error(bind, error))?;
 
-        let ControlPlane { registry, config, disk } = service.control.connect(SERVICE)?;
+        let control_plane = service.control.connect(SERVICE)?;
+        let ControlPlane { registry, config, disk } = control_plane.clone();
         let settings = follow(Arc::clone(&config), &service.control.prefix);
         let city = CitySource::new(args.city_data.clone());
         let control =
@@ -100,15 +101,22 @@ impl Application {
         let registration = Registration::begin(Arc::clone(&registry), SERVICE, instance, before);
         let (phase, phase_now) = watch::channel(Phase::default());
         let (admin_closed, is_admin_closed) = watch::channel(false);
+        let readiness = admin::readiness(Sources {
+            control: &control_plane,
+            settings: settings.subscribe(),
+            snapshot: Arc::clone(&shared),
+            registration: registration.state(),
+            phase: phase_now,
+        });
+        let watching = readiness.clone().watch();
         let admin = admin::app(Admin {
             snapshot: shared,
             settings: settings.subscribe(),
             registry: registry.health(),
             config: config.health(),
-            registration: registration.state(),
+            readiness,
             disk,
             stats: Arc::new(stats),
-            phase: phase_now,
             recorder: admin::install_metrics()?,
             access: Access::new(args.admin_token.clone(), admin_address),
             records: collector.as_ref().map(RecordCollector::buffer),
@@ -119,6 +127,10 @@ impl Application {
         let mut background = JoinSet::new();
         background.spawn(async move {
             control.run().await;
+            Ok(())
+        });
+        background.spawn(async move {
+            watching.await;
             Ok(())
         });
         if let Some(collector) = collector {

@@ -175,6 +175,10 @@ impl Registry for KeptRegistry {
     fn health(&self) -> watch::Receiver<Health> {
         self.inner.health()
     }
+
+    fn doubts(&self) -> watch::Receiver<Option<String>> {
+        self.inner.doubts()
+    }
 }
 
 impl fmt::Debug for KeptRegistry {

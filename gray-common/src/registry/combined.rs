@@ -167,6 +167,10 @@ impl Registry for CombinedRegistry {
     fn health(&self) -> watch::Receiver<Health> {
         self.health.clone()
     }
+
+    fn doubts(&self) -> watch::Receiver<Option<String>> {
+        self.home.doubts()
+    }
 }
 
 impl fmt::Debug for CombinedRegistry {

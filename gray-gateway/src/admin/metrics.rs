@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{extract::State, http::header, response::IntoResponse};
-use gray_common::{GrayStatus, balance::Reason, rule::Severity};
+use gray_common::{GrayStatus, balance::Reason, rule::Severity, telemetry};
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
@@ -48,6 +48,16 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_gauge!("gray_gateway_snapshot_in_use", Unit::Count, "Lists and documents in use from disk");
     describe_gauge!("gray_gateway_snapshot_age_seconds", Unit::Seconds, "Age of the oldest of them");
     describe_counter!("gray_gateway_snapshot_failures_total", Unit::Count, "Snapshots not written or not readable");
+    describe_counter!(
+        telemetry::RELAY_REFUSED_TOTAL,
+        Unit::Count,
+        "Connections of other users of the machine to our way to Nacos"
+    );
+    describe_gauge!(
+        "gray_gateway_source_age_seconds",
+        Unit::Seconds,
+        "Since the registry, or the source of the settings, was last known to answer"
+    );
     describe_gauge!("gray_gateway_ready", Unit::Count, "1 while /readyz answers 200");
     Ok(handle)
 }
@@ -98,7 +108,10 @@ fn record(admin: &Admin) {
     counter!("gray_gateway_retries_total").absolute(stats.retries);
     gauge!("gray_gateway_in_flight").set(stats.in_flight as f64);
     gauge!("gray_gateway_connections").set(stats.connections as f64);
-    gauge!("gray_gateway_ready").set(if admin.not_ready().is_none() { 1.0 } else { 0.0 });
+    gauge!("gray_gateway_ready").set(if admin.readiness.report().is_ready() { 1.0 } else { 0.0 });
+    for (whose, age) in admin.readiness.ages() {
+        gauge!("gray_gateway_source_age_seconds", "of" => whose).set(age as f64);
+    }
     if let Some(disk) = &admin.disk {
         let status = disk.status();
         gauge!("gray_gateway_snapshot_in_use").set(status.in_use.len() as f64);
