@@ -1,6 +1,7 @@
 //! The composition root: the whole wiring, top to bottom.
 
 use std::{
+    cell::Cell,
     io,
     net::{self, SocketAddr},
     sync::Arc,
@@ -184,9 +185,17 @@ impl Application {
 pub async fn check(args: &GatewayArgs) -> anyhow::Result<()> {
     args.tls.load()?;
     let control = &args.service.control;
-    let read = |documents: &_| GatewayConfig::read(documents, &control.prefix);
+    let note = Cell::new(None);
+    let read = |documents: &_| {
+        let config = GatewayConfig::read(documents, &control.prefix);
+        note.set(config.routes.note(args.limits.limits().response_timeout));
+        config
+    };
     let report = check_config(control, SERVICE, &DOCUMENTS, OWN_DOCUMENT, read).await?;
     eprintln!("{report}");
+    if let Some(note) = note.take() {
+        eprintln!("{note}");
+    }
     Ok(())
 }
 

@@ -99,7 +99,7 @@ impl Connection {
                 go_on.map_err(|_| SendError::ClientGone)?;
             }
             let response_ticks = patience.hedge_ticks.unwrap_or(u64::MAX).min(patience.response_ticks);
-            self.state.sending(response_ticks, !upload.is_read(), patience.is_stream);
+            self.state.sending(response_ticks, (!upload.is_read()).then_some(upload.taken), patience.is_stream);
             let error = match self.await_bytes(&mut upstream, upload).await {
                 Err(SendError::Broken(error)) if upstream.received.is_empty() => error,
                 Ok(()) => return Ok(upstream),
@@ -141,10 +141,18 @@ impl Connection {
             match (uploaded, self.state.gave_up()) {
                 (Err(error), _) => Poll::Ready(Err(error)),
                 (_, Some(gave_up)) => Poll::Ready(Err(SendError::GaveUp(gave_up))),
-                _ => Poll::Pending,
+                _ => {
+                    self.holds(upload, upstream, 0);
+                    Poll::Pending
+                }
             }
         })
         .await
+    }
+
+    /// Notes what is held while something is waited for, `more` besides.
+    fn holds(&self, upload: &Transfer, upstream: &Upstream, more: usize) {
+        self.state.holds(self.received.capacity() + upload.out.capacity() + upstream.received.capacity() + more);
     }
 
     /// Passes on what there is of the request, then watches whether the client stays.
@@ -204,6 +212,13 @@ impl Connection {
             if self.state.writing(download.sent, waits) {
                 self.socket.forget();
                 return Poll::Ready(Err(Some(Broken::Sink(io::ErrorKind::TimedOut.into()))));
+            }
+            if let Some(limit) = self.state.resting(download.sent) {
+                self.socket.let_rest(limit);
+            }
+            if polled.is_pending() {
+                let piped = if waits { self.socket.piped() } else { 0 };
+                self.holds(upload, &upstream, download.out.capacity() + piped);
             }
             if polled.is_pending() && self.state.relaying(download.sent, !waits, idle_ticks) {
                 return Poll::Ready(Err(Some(Broken::Source(io::ErrorKind::TimedOut.into()))));

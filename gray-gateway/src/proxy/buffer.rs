@@ -94,6 +94,11 @@ impl Received {
         self.end - self.start
     }
 
+    /// What its buffer takes of the memory.
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Drops the first bytes.
     pub(super) fn consume(&mut self, count: usize) {
         self.start += count;

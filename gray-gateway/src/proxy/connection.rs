@@ -142,6 +142,7 @@ impl Connection {
                 }
                 Poll::Pending => {}
             }
+            state.holds(received.capacity());
             if state.is_overdue() {
                 return Poll::Ready(false);
             }

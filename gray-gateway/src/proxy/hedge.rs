@@ -38,7 +38,7 @@ impl Connection {
         upload: &mut Transfer,
     ) -> Result<Upstream, SendError> {
         let rest = patience.response_ticks.saturating_sub(patience.hedge_ticks.unwrap_or_default());
-        self.state.sending(rest, false, patience.is_stream);
+        self.state.sending(rest, None, patience.is_stream);
         let Some(chosen) = self.second(snapshot, service, request) else {
             return self.await_bytes(&mut first, upload).await.map(|()| first);
         };

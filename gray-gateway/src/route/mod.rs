@@ -107,6 +107,26 @@ impl RouteTable {
         &self.routes
     }
 
+    /// What a document from Spring may not expect, though nothing is wrong with it. For whoever checks one.
+    pub fn note(&self, response_timeout: Duration) -> Option<String> {
+        let is_served =
+            |route: &&Arc<Route>| route.targets().any(|target| !matches!(target.upstream, Upstream::Directory(_)));
+        let untimed: Vec<_> = { self.routes.iter() }
+            .filter(|route| route.response_timeout.is_none())
+            .filter(is_served)
+            .map(|route| &*route.id)
+            .collect();
+        let (first, others) = untimed.split_first()?;
+        let others = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+        Some(format!(
+            "note: no response timeout is set for route `{first}`{others}: an answer that has not begun after {} s is a 504, \
+             where Spring waits without a limit. Set {}.httpclient.response-timeout, or a route's metadata.response-timeout \
+             (-1: no limit)",
+            response_timeout.as_secs(),
+            read::OLD
+        ))
+    }
+
     /// The services behind `lb://` and `lb:https://` routes.
     pub fn services(&self) -> BTreeSet<Box<str>> {
         let services =
@@ -160,11 +180,13 @@ pub struct Route {
     pub filters: Filters,
     /// Longest wait for a connection: `metadata.connect-timeout`, else `httpclient.connect-timeout`.
     pub connect_timeout: Option<Duration>,
-    /// Longest wait for the head of the response: `metadata.response-timeout` (negative: none), else
+    /// Longest wait for the head of the response: `metadata.response-timeout` (negative: `Duration::MAX`), else
     /// `httpclient.response-timeout`.
     pub response_timeout: Option<Duration>,
     /// Longest silence of an instance within its response: `metadata.idle-timeout` (negative: as long as it likes).
     pub idle_timeout: Option<Duration>,
+    /// Longest pause of a client that was fast until then, in a body or an answer: `metadata.pause-timeout`.
+    pub pause_timeout: Option<Duration>,
     /// After which wait for a response another instance is asked as well: `metadata.hedge-after`.
     pub hedge_after: Option<Duration>,
     /// Most requests in flight at the same time: `metadata.max-in-flight`.

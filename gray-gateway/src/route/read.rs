@@ -15,7 +15,7 @@ use super::{
 };
 use crate::scheme::{Protocol, Scheme};
 
-const OLD: &str = "spring.cloud.gateway";
+pub(super) const OLD: &str = "spring.cloud.gateway";
 /// Where newer releases keep the same settings.
 const NEW: &str = "spring.cloud.gateway.server.webflux";
 /// What a uri may begin with.
@@ -41,6 +41,7 @@ struct Metadata {
     connect_timeout: Option<Duration>,
     response_timeout: Option<Duration>,
     idle_timeout: Option<Duration>,
+    pause_timeout: Option<Duration>,
     hedge_after: Option<Duration>,
     max_in_flight: Option<usize>,
     protocol: Protocol,
@@ -141,8 +142,16 @@ impl Shared {
         // A common limit is for those that have none of their own.
         filters.max_body = own_limit.or(filters.max_body);
         let target = Target { scheme, upstream };
-        let Metadata { connect_timeout, response_timeout, idle_timeout, hedge_after, max_in_flight, protocol, files } =
-            metadata;
+        let Metadata {
+            connect_timeout,
+            response_timeout,
+            idle_timeout,
+            pause_timeout,
+            hedge_after,
+            max_in_flight,
+            protocol,
+            files,
+        } = metadata;
         let route = Route {
             id: id.into(),
             place: 0,
@@ -153,6 +162,7 @@ impl Shared {
             connect_timeout,
             response_timeout,
             idle_timeout,
+            pause_timeout,
             hedge_after,
             max_in_flight,
             protocol,
@@ -161,13 +171,14 @@ impl Shared {
         (enabled && !predicates.is_empty()).then_some(Draft { order, route, predicates })
     }
 
-    /// A route's own limits in milliseconds (a negative response timeout lifts the common one), and how it answers
-    /// files; which HTTP instances are spoken to.
+    /// A route's own limits in milliseconds (a negative response or idle timeout: none), and how it answers files; which HTTP
+    /// instances are spoken to.
     fn metadata(&self, metadata: &Section<'_>, has_directory: bool) -> Metadata {
-        const KNOWN: [&str; 9] = [
+        const KNOWN: [&str; 10] = [
             "connect-timeout",
             "response-timeout",
             "idle-timeout",
+            "pause-timeout",
             "hedge-after",
             "max-in-flight",
             "protocol",
@@ -179,6 +190,7 @@ impl Shared {
             connect_timeout: self.connect_timeout,
             response_timeout: self.response_timeout,
             idle_timeout: None,
+            pause_timeout: None,
             hedge_after: None,
             max_in_flight: None,
             protocol: Protocol::default(),
@@ -193,6 +205,7 @@ impl Shared {
                 }
                 millis
             };
+            let lifted = |millis| u64::try_from(millis).map_or(Duration::MAX, Duration::from_millis);
             match relaxed(&key).as_str() {
                 "connecttimeout" => match millis().map(u64::try_from) {
                     Some(Ok(millis)) => read.connect_timeout = Some(Duration::from_millis(millis)),
@@ -201,13 +214,17 @@ impl Shared {
                 },
                 "responsetimeout" => {
                     if let Some(millis) = millis() {
-                        read.response_timeout = u64::try_from(millis).ok().map(Duration::from_millis);
+                        read.response_timeout = Some(lifted(millis));
                     }
                 }
-                "idletimeout" => {
-                    let limit = |millis| u64::try_from(millis).map_or(Duration::MAX, Duration::from_millis);
-                    read.idle_timeout = millis().map(limit);
-                }
+                "idletimeout" => read.idle_timeout = millis().map(lifted),
+                "pausetimeout" => match text.parse() {
+                    Ok(millis) => read.pause_timeout = Some(Duration::from_millis(millis)),
+                    Err(_) => value.error(format!(
+                        "expected a number of milliseconds, 0 for no longer than other clients, found {}",
+                        quoted(text)
+                    )),
+                },
                 "hedgeafter" => match millis().map(u64::try_from) {
                     Some(Ok(millis)) => read.hedge_after = Some(Duration::from_millis(millis)),
                     Some(Err(_)) => value.error("cannot be negative; leave it out for no second request"),

@@ -281,7 +281,7 @@ fn message() -> impl Strategy<Value = Message> {
 #[test]
 fn whatever_the_sizes_are_the_answer_comes() {
     each(|run, between| {
-        let config = Config { cases: 40, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
+        let config = Config { cases: 40, failure_persistence: None, max_shrink_time: 60_000, ..Config::default() };
         let case = (any::<bool>(), message(), message()).prop_map(|(kept, up, down)| Case { kept, up, down });
         let outcome = TestRunner::new(config).run(&case, |case| run(&case));
         outcome.unwrap_or_else(|error| panic!("{between}: {error}"));
