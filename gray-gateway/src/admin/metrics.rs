@@ -35,6 +35,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_gauge!("gray_gateway_in_flight", Unit::Count, "Requests in flight");
     describe_gauge!("gray_gateway_connections", Unit::Count, "Client connections open");
     describe_gauge!("gray_gateway_config_revision", Unit::Count, "Configurations applied since the start");
+    describe_gauge!("gray_gateway_certificate_refused", Unit::Count, "1 while a newer certificate file is refused");
     describe_gauge!("gray_gateway_config_refused", Unit::Count, "1 while the newest configuration is refused");
     describe_gauge!("gray_gateway_lint_findings", Unit::Count, "Things in the rules that cannot be meant, by severity");
     describe_gauge!("gray_gateway_replay_records", Unit::Count, "Requests of which facts are kept for replays");
