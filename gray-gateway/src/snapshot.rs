@@ -70,9 +70,9 @@ impl Snapshot {
         }
     }
 
-    /// Whether nothing was ever configured.
+    /// Whether no document has said yet what routes there are: whatever is asked for may exist in a moment.
     pub fn is_empty(&self) -> bool {
-        self.revision == 0 && self.routes.routes().is_empty()
+        !self.routes.is_stated()
     }
 }
 

@@ -4,6 +4,7 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use super::{
     Documents, Origin, Severity,
+    encrypted::plain,
     problem::shown,
     tree::{Map, Node, Value},
 };
@@ -267,7 +268,7 @@ impl<'d> Item<'d> {
     pub fn text(&self) -> Option<&'d str> {
         match self.kind {
             Kind::Piece(text, _) => Some(text),
-            Kind::Node(Node { value: Value::Scalar(scalar), .. }) => match scalar.text() {
+            Kind::Node(Node { value: Value::Scalar(scalar), .. }) => match plain(scalar) {
                 Ok(text) => Some(text),
                 Err(reason) => {
                     self.error(reason);

@@ -35,7 +35,7 @@ pub use self::{
     access::{Access, AdminToken},
     metrics::install as install_metrics,
 };
-use crate::{control::GatewayConfig, proxy::Stats, record::RecordBuffer, snapshot::Snapshot};
+use crate::{control::GatewayConfig, proxy::Stats, record::RecordBuffer, snapshot::Snapshot, tls::Refused};
 
 /// Longest body that is read, in bytes: that of the longest document.
 const MAX_BODY: usize = 1 << 20;
@@ -51,6 +51,8 @@ pub struct Admin {
     pub registry: watch::Receiver<Health>,
     /// Whether the source of the documents answers.
     pub config: watch::Receiver<Health>,
+    /// Certificates that were replaced by bad ones.
+    pub refused_files: Refused,
     /// How far the registration of the gateway itself has got.
     pub registration: watch::Receiver<RegistrationState>,
     /// Where instances and documents are kept for a start without Nacos, if they are.
@@ -191,6 +193,7 @@ async fn status(State(admin): State<Admin>) -> impl IntoResponse {
         "refused": settings.refused.as_deref(),
         "registry": health(&admin.registry.borrow()),
         "config": health(&admin.config.borrow()),
+        "refusedFiles": &*admin.refused_files.borrow(),
         "snapshot": admin.disk_status(),
         "cityData": snapshot.city.is_some(),
         "rulesRevision": snapshot.rules.revision(),

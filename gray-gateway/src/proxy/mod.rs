@@ -74,7 +74,7 @@ mod workers;
 
 use std::{net::SocketAddr, sync::Arc};
 
-pub use access_log::{AccessLogError, AccessLogFormat, AccessLogOptions};
+pub use access_log::{AccessLogError, AccessLogFormat, AccessLogOptions, Reopen};
 #[doc(hidden)] // For the benchmarks.
 pub use access_log::{End, Entry, LineWriter};
 #[doc(hidden)]
