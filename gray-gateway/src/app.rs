@@ -13,12 +13,16 @@ use gray_common::{
     config_source::ConfigSource,
     control::ControlPlane,
     service::{Phase, Registration, SHARED_DOCUMENT, ServiceError, StopSignals, check_config},
-    settings::LiveSettings,
+    settings::{Caller, LiveSettings},
 };
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
 
 use crate::{
-    admin::{self, Access, Admin},
+    admin::{self, Admin},
     args::{DEFAULT_PORT, DEFAULT_TLS_PORT, GatewayArgs, SERVICE},
     control::{CitySource, ControlLoop, GatewayConfig, Warmth},
     handover::{Listening, Predecessor},
@@ -48,10 +52,11 @@ impl Application {
     /// Binds the ports, then connects the control plane in the background. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// A port in use, a certificate that cannot be used, an access log that cannot be opened, flags that contradict each
+    /// A port in use, an admin side open to the network by mistake, a certificate that cannot be used, an access log that cannot be opened, flags that contradict each
     /// other, a running gateway that refuses to pass its sockets on; never an unreachable registry.
     pub async fn build(args: &GatewayArgs) -> anyhow::Result<Self> {
         let service = &args.service;
+        let gate = args.admin_gate().map_err(anyhow::Error::msg)?;
         let (server_tls, upstream_tls) = args.tls.load()?;
         // Ports first: the mistake that is made most often is reported before anything is connected.
         let bind = SocketAddr::new(service.bind, service.port.unwrap_or(DEFAULT_PORT));
@@ -110,9 +115,12 @@ impl Application {
             stats: Arc::new(stats),
             phase: phase_now,
             recorder: admin::install_metrics()?,
-            access: Access::new(args.admin_token.clone(), admin_address),
+            gate,
             records: collector.as_ref().map(RecordCollector::buffer),
             prefix: service.control.prefix.as_str().into(),
+            caller: Caller { service: SERVICE.into(), version: Some(service.version.to_string()) },
+            limits: args.limits.limits(),
+            judging: Arc::new(Semaphore::new(admin::MAX_JUDGED)),
         });
 
         // A set, because it ends the tasks when the application is dropped.
@@ -132,6 +140,7 @@ impl Application {
         background.spawn(async move {
             until(is_open, |open| *open).await;
             let closed = until(is_admin_closed, |closed| *closed);
+            let admin = admin.into_make_service_with_connect_info::<SocketAddr>();
             axum::serve(admin_listener, admin).with_graceful_shutdown(closed).await
         });
         tracing::info!(address = %admin_address, "admin side listening");
@@ -182,6 +191,7 @@ impl Application {
 /// # Errors
 /// Every problem in them, by name and line; a certificate that cannot be used.
 pub async fn check(args: &GatewayArgs) -> anyhow::Result<()> {
+    args.admin_gate().map_err(anyhow::Error::msg)?;
     args.tls.load()?;
     let control = &args.service.control;
     let read = |documents: &_| GatewayConfig::read(documents, &control.prefix);

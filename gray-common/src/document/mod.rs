@@ -7,12 +7,15 @@
 //!
 //! A document is input from outside: its size, depth and alias expansion are bounded, and nothing in it can panic.
 
+mod candidate;
+mod listing;
 mod parse;
 mod placeholder;
 mod problem;
 mod section;
 mod tree;
 
+pub use listing::Setting;
 pub use problem::{Problem, Problems, Severity};
 pub use section::{Item, Section};
 pub use tree::{Documents, Origin};
