@@ -11,7 +11,7 @@ use std::{
 use super::{
     access_log,
     after::After,
-    buffer::Received,
+    buffer::{Filled, Received},
     connection::{Connection, End},
     pool::Bucket,
     response::Framing,
@@ -24,6 +24,7 @@ use super::{
 
 /// What may wait of an instance's response, and of a client's next requests.
 pub(super) const MAX_WAITING: usize = 64 * 1024;
+const HEAD_TOO_LONG: &str = "its head is longer than 64 KiB";
 
 /// A connection to an instance, in use.
 pub(super) struct Upstream {
@@ -128,11 +129,12 @@ impl Connection {
             let Upstream { socket, received } = upstream;
             // Also when the upload has failed: the instance may have answered first.
             match received.poll_fill(cx, socket, &self.worker.buffers, MAX_WAITING, false) {
-                Poll::Ready(Ok(0)) => {
+                Poll::Ready(Ok(Filled::Bytes(_))) => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(Filled::Full)) => return Poll::Ready(Err(SendError::Malformed(HEAD_TOO_LONG))),
+                Poll::Ready(Ok(Filled::End)) => {
                     let end = if received.is_empty() { "closed without a response" } else { "no end of the head" };
                     return Poll::Ready(Err(uploaded.err().unwrap_or(SendError::Broken(io::Error::other(end)))));
                 }
-                Poll::Ready(Ok(_)) => return Poll::Ready(Ok(())),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(uploaded.err().unwrap_or(SendError::Broken(error)))),
                 Poll::Pending => {}
             }
@@ -167,19 +169,17 @@ impl Connection {
                 Poll::Ready(Err(error)) => return Err(SendError::Client(error)),
             }
         }
-        while received.len() < MAX_WAITING {
+        loop {
             match received.poll_fill(cx, socket, &worker.buffers, MAX_WAITING, false) {
-                Poll::Ready(Ok(count)) if count > 0 => {}
-                Poll::Ready(ended) => {
-                    if let Err(error) = ended {
-                        worker.stats().written(&error);
-                    }
+                Poll::Ready(Ok(Filled::Bytes(_))) => {}
+                Poll::Ready(Ok(Filled::Full)) | Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(Filled::End)) => return Err(SendError::ClientGone),
+                Poll::Ready(Err(error)) => {
+                    worker.stats().written(&error);
                     return Err(SendError::ClientGone);
                 }
-                Poll::Pending => break,
             }
         }
-        Ok(())
     }
 
     /// Passes the response on, and the rest of the request; then gives the instance's connection back.

@@ -17,7 +17,7 @@ use super::{
     access_log,
     after::After,
     connection::{Connection, End},
-    http1::Decoder,
+    http1::{Decoded, Decoder},
     request::Envelope,
     response::{connection_line, status_line},
     socket::Socket,
@@ -140,7 +140,7 @@ impl Connection {
         let mut ignored = Vec::new();
         while !body.is_done() {
             match body.decode(self.received.bytes(), &mut ignored, false, usize::MAX) {
-                Ok(taken) if taken > 0 && body != Decoder::UntilClose => self.received.consume(taken),
+                Ok(Decoded { taken, .. }) if taken > 0 && body != Decoder::UntilClose => self.received.consume(taken),
                 _ => return false,
             }
         }

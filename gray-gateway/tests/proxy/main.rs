@@ -2,6 +2,7 @@
 
 mod access_log;
 mod bodies;
+mod boundaries;
 mod care;
 mod certificates;
 mod edge;
@@ -15,6 +16,7 @@ mod lane_targets;
 mod lanes;
 mod life;
 mod limits;
+mod sizes;
 mod slow;
 mod smuggling;
 mod spread;
