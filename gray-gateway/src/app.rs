@@ -105,7 +105,7 @@ impl Application {
         let registration = Registration::begin(Arc::clone(&registry), SERVICE, instance, before);
         let (phase, phase_now) = watch::channel(Phase::default());
         let (admin_closed, is_admin_closed) = watch::channel(false);
-        let admin = admin::app(Admin {
+        let routes = admin::app(Admin {
             snapshot: shared,
             settings: settings.subscribe(),
             registry: registry.health(),
@@ -140,8 +140,8 @@ impl Application {
         background.spawn(async move {
             until(is_open, |open| *open).await;
             let closed = until(is_admin_closed, |closed| *closed);
-            let admin = admin.into_make_service_with_connect_info::<SocketAddr>();
-            axum::serve(admin_listener, admin).with_graceful_shutdown(closed).await
+            let service = routes.into_make_service_with_connect_info::<SocketAddr>();
+            axum::serve(admin::bounded(admin_listener), service).with_graceful_shutdown(closed).await
         });
         tracing::info!(address = %admin_address, "admin side listening");
         let mut life = Life {

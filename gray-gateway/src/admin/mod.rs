@@ -9,6 +9,7 @@ mod gate;
 mod hosts;
 mod instances;
 mod lint;
+mod listener;
 mod metrics;
 mod replay;
 mod series;
@@ -41,6 +42,8 @@ pub use self::{
     hosts::HostName,
     metrics::install as install_metrics,
 };
+pub(crate) use listener::bounded;
+
 use crate::{
     control::GatewayConfig,
     proxy::{Limits, Stats},
