@@ -15,12 +15,16 @@ use gray_common::{
     config_source::ConfigSource,
     control::ControlPlane,
     service::{Phase, Registration, SHARED_DOCUMENT, ServiceError, StopSignals, check_config},
-    settings::LiveSettings,
+    settings::{Caller, LiveSettings},
 };
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
 
 use crate::{
-    admin::{self, Access, Admin},
+    admin::{self, Admin},
     args::{DEFAULT_PORT, DEFAULT_TLS_PORT, GatewayArgs, SERVICE},
     control::{ControlLoop, GatewayConfig, Warmth},
     geo::CitySource,
@@ -51,10 +55,11 @@ impl Application {
     /// Binds the ports, then connects the control plane in the background. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// A port in use, a certificate that cannot be used, an access log that cannot be opened, flags that contradict each
+    /// A port in use, an admin side open to the network by mistake, a certificate that cannot be used, an access log that cannot be opened, flags that contradict each
     /// other, a running gateway that refuses to pass its sockets on; never an unreachable registry.
     pub async fn build(args: &GatewayArgs) -> anyhow::Result<Self> {
         let service = &args.service;
+        let gate = args.admin_gate().map_err(anyhow::Error::msg)?;
         let (server_tls, upstream_tls) = args.tls.load()?;
         // From here on things may be counted.
         let recorder = admin::install_metrics()?;
@@ -114,7 +119,7 @@ impl Application {
             reload,
             log: workers.log_reopener(),
         };
-        let admin = admin::app(Admin {
+        let routes = admin::app(Admin {
             snapshot: shared,
             settings: settings.subscribe(),
             registry: registry.health(),
@@ -125,9 +130,12 @@ impl Application {
             stats: Arc::new(stats),
             phase: phase_now,
             recorder,
-            access: Access::new(args.admin_token.clone(), admin_address),
+            gate,
             records: collector.as_ref().map(RecordCollector::buffer),
             prefix: service.control.prefix.as_str().into(),
+            caller: Caller { service: SERVICE.into(), version: Some(service.version.to_string()) },
+            limits: args.limits.limits(),
+            judging: Arc::new(Semaphore::new(admin::MAX_JUDGED)),
         });
 
         // A set, because it ends the tasks when the application is dropped.
@@ -147,7 +155,8 @@ impl Application {
         background.spawn(async move {
             until(is_open, |open| *open).await;
             let closed = until(is_admin_closed, |closed| *closed);
-            axum::serve(admin_listener, admin).with_graceful_shutdown(closed).await
+            let service = routes.into_make_service_with_connect_info::<SocketAddr>();
+            axum::serve(admin::bounded(admin_listener), service).with_graceful_shutdown(closed).await
         });
         tracing::info!(address = %admin_address, "admin side listening");
         let mut life = Life {
@@ -198,6 +207,7 @@ impl Application {
 /// # Errors
 /// Every problem in them, by name and line; a certificate that cannot be used.
 pub async fn check(args: &GatewayArgs) -> anyhow::Result<()> {
+    args.admin_gate().map_err(anyhow::Error::msg)?;
     args.tls.load()?;
     let control = &args.service.control;
     let note = Cell::new(None);

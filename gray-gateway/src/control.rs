@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use gray_common::{
     InstanceSet,
     clock::unix_seconds,
-    document::{Documents, Section},
+    document::{Documents, Section, Setting},
     follow::ServiceFollower,
     registry::Registry,
     rule::{FactPlan, Finding, Fleet, RuleSet},
@@ -26,6 +26,7 @@ use crate::{
     checks::Checks,
     findings::Findings,
     geo::CitySource,
+    listing::Listing,
     route::{ROUTES, RateStates, RouteTable, Upstream},
     scheme::Scheme,
     snapshot::{ServiceSnapshot, Services, Snapshot},
@@ -42,6 +43,8 @@ pub struct GatewayConfig {
     pub rules: Arc<RuleSet>,
     /// `spring.cloud.gateway.*`.
     pub routes: Arc<RouteTable>,
+    /// What was read, for people.
+    pub listed: Arc<[Setting]>,
 }
 
 impl GatewayConfig {
@@ -55,7 +58,8 @@ impl GatewayConfig {
         let root = documents.root();
         let gray = GraySettings::read(&root, prefix);
         let rules = Arc::new(RuleSet::read(documents, &gray));
-        let config = Self { gray, rules, routes: Arc::new(RouteTable::read(&root)) };
+        let (routes, listed) = (Arc::new(RouteTable::read(&root)), documents.listed().into());
+        let config = Self { gray, rules, routes, listed };
         config.check_lanes(&root.section("spring.cloud.gateway"));
         GraySettings::warn_unread(&root);
         config
@@ -93,6 +97,7 @@ pub enum Warmth {
 pub struct ControlLoop {
     settings: watch::Receiver<SettingsState<GatewayConfig>>,
     registry: Arc<dyn Registry>,
+    listing: Listing,
     shared: Arc<ArcSwap<Snapshot>>,
     city: CitySource,
     caller: Caller,
@@ -120,6 +125,7 @@ impl ControlLoop {
     ) -> Self {
         Self {
             settings,
+            listing: Listing::new(registry.health()),
             registry,
             shared,
             city,
@@ -182,6 +188,7 @@ impl ControlLoop {
                 changed = self.settings.changed() => if changed.is_err() { return },
                 () = self.changed.notified() => {}
                 Ok(()) = self.reload.changed() => self.city.reload().await,
+                () = self.listing.changed() => {}
             }
         }
     }
@@ -253,20 +260,21 @@ impl ControlLoop {
 
     /// Judges the rules by the services that have been heard of.
     fn lint(&mut self, rules: &RuleSet) -> Arc<[Finding]> {
-        let heard = self.followed.iter().filter(|(_, followed)| followed.is_settled());
+        let heard = self.followed.iter().filter(|(_, followed)| self.listing.is_complete(followed));
         let fleet: Fleet = heard.map(|(service, followed)| (service.clone(), Arc::clone(followed.set()))).collect();
         self.findings.update(rules.lint(&fleet, unix_seconds()))
     }
 
     fn build(&mut self, config: &GatewayConfig, revision: u64, findings: Arc<[Finding]>) -> Snapshot {
         let tallies = &mut self.tallies;
+        tallies.retain_services(|service| self.followed.contains_key(service));
         let services = self.followed.iter().map(|(service, followed)| {
             let (set, strategy) = (Arc::clone(followed.set()), config.gray.strategy(service));
             set.prepare(strategy);
             let snapshot = ServiceSnapshot {
                 set,
                 strategy,
-                settled: followed.is_settled(),
+                settled: self.listing.is_complete(followed),
                 tally: Some(tallies.service(service)),
             };
             (service.clone(), snapshot)

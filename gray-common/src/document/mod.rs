@@ -7,8 +7,10 @@
 //!
 //! A document is input from outside: its size, depth and alias expansion are bounded, and nothing in it can panic.
 
+mod candidate;
 mod encoding;
 mod encrypted;
+mod listing;
 mod outline;
 mod parse;
 mod placeholder;
@@ -18,6 +20,7 @@ mod tree;
 
 pub(crate) use encoding::decode;
 pub use encrypted::encrypted;
+pub use listing::Setting;
 pub use outline::Outline;
 pub use problem::{Problem, Problems, Severity};
 pub use section::{Item, Section};

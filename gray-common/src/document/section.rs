@@ -30,7 +30,7 @@ struct Found<'d> {
     path: Arc<str>,
 }
 
-fn join(path: &str, key: &str) -> Arc<str> {
+pub(super) fn join(path: &str, key: &str) -> Arc<str> {
     let key = shown(key);
     if path.is_empty() { key.into() } else { format!("{path}.{key}").into() }
 }
@@ -221,7 +221,7 @@ impl<'d> Section<'d> {
         let Some(map) = self.map else { return };
         for (key, node, similar) in map.take_unknown() {
             let hint = similar.map(|key| format!("; did you mean `{key}`?")).unwrap_or_default();
-            self.documents.report(severity, &node.origin, &join(&self.path, key), &format!("{what}{hint}"));
+            self.documents.report_key(severity, &node.origin, &join(&self.path, key), &format!("{what}{hint}"));
         }
         for (key, node) in map.entries() {
             match &node.value {

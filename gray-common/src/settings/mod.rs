@@ -13,7 +13,7 @@ mod static_instances;
 pub use health_check::HealthCheck;
 pub(crate) use live::nowhere;
 pub use live::{Lasting, LiveSettings, SettingsState, check};
-pub use mesh::{AdmissionRules, Caller, Edge, Invalid, Mesh, Signing};
+pub use mesh::{AdmissionRules, Caller, Edge, Exclusion, Invalid, Mesh, Signing};
 pub use rules::parse_source;
 #[cfg(feature = "schema")]
 pub use rules::schema as rules_schema;
