@@ -77,6 +77,16 @@ async fn an_outage_takes_no_serving_gateway_out_of_rotation() {
     fs::write(config_at.join("gateway-app.yaml"), "spring: [").expect("written");
     asking.until(200, &["settings refused"]).await;
     registry.deregister("user-app", &instance).await.expect("deregistered");
+    let gone = timeout(LIMIT, async {
+        loop {
+            let status: Value = serde_json::from_str(&asking.text("/status").await.1).expect("JSON");
+            if status["services"]["user-app"]["instances"].as_array().is_some_and(Vec::is_empty) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    assert!(gone.await.is_ok(), "still known");
     fs::rename(&registry_at, at("elsewhere")).expect("moved");
     asking.until(200, &["instances", "registry", "settings refused"]).await;
     fs::rename(&config_at, at("away")).expect("moved");

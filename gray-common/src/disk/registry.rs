@@ -179,6 +179,10 @@ impl Registry for KeptRegistry {
     fn doubts(&self) -> watch::Receiver<Option<String>> {
         self.inner.doubts()
     }
+
+    fn refresh(&self) {
+        self.inner.refresh();
+    }
 }
 
 impl fmt::Debug for KeptRegistry {

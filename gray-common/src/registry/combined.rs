@@ -171,6 +171,10 @@ impl Registry for CombinedRegistry {
     fn doubts(&self) -> watch::Receiver<Option<String>> {
         self.home.doubts()
     }
+
+    fn refresh(&self) {
+        self.parts.iter().for_each(|(_, part)| part.refresh());
+    }
 }
 
 impl fmt::Debug for CombinedRegistry {
