@@ -25,8 +25,10 @@ mod definition;
 mod files;
 mod filter;
 mod guard;
+mod misspelt;
 mod pattern;
 mod predicate;
+mod rates;
 mod read;
 mod retry;
 mod text;
@@ -41,10 +43,12 @@ use std::{collections::BTreeSet, fmt, net::IpAddr, path::Path, sync::Arc, time::
 use gray_common::document::Section;
 use http::{HeaderMap, Method};
 
+pub(crate) use self::read::ROUTES;
 pub use self::{
     files::FileOptions,
     filter::Filters,
     guard::{RateLimit, Rated, TokenCheck},
+    rates::RateStates,
     retry::Retry,
 };
 use self::{predicate::Predicate, trie::Trie};
@@ -60,13 +64,20 @@ pub struct RouteTable {
     /// The predicates of the route at the same place.
     predicates: Vec<Box<[Predicate]>>,
     trie: Trie,
+    is_stated: bool,
 }
 
 impl RouteTable {
     /// Reads `spring.cloud.gateway.routes` and what belongs to it. Problems are left in the documents; with an error
     /// among them the table is incomplete and must not be used.
     pub fn read(root: &Section<'_>) -> Self {
-        Self::new(read::drafts(root))
+        let (drafts, is_stated) = read::drafts(root);
+        Self { is_stated, ..Self::new(drafts) }
+    }
+
+    /// Whether a document says what routes there are, be it none.
+    pub fn is_stated(&self) -> bool {
+        self.is_stated
     }
 
     /// Sorts by order (equal ones stay as written) and indexes.

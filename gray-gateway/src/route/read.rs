@@ -1,6 +1,6 @@
 //! `spring.cloud.gateway`: from documents to routes. Everything wrong is reported, nothing is dropped silently.
 
-use std::{collections::HashMap, net::Ipv6Addr, time::Duration};
+use std::{collections::HashMap, net::Ipv6Addr, num::NonZeroUsize, time::Duration};
 
 use gray_common::document::{Item, Origin, Section};
 
@@ -9,6 +9,7 @@ use super::{
     definition::relaxed,
     files,
     filter::Filter,
+    misspelt,
     predicate::Predicate,
     text::{quoted, suggestion},
     weight,
@@ -18,6 +19,8 @@ use crate::scheme::{Protocol, Scheme};
 pub(super) const OLD: &str = "spring.cloud.gateway";
 /// Where newer releases keep the same settings.
 const NEW: &str = "spring.cloud.gateway.server.webflux";
+/// Where the routes stand.
+pub(crate) const ROUTES: [&str; 2] = ["spring.cloud.gateway.routes", "spring.cloud.gateway.server.webflux.routes"];
 /// What a uri may begin with.
 const SCHEMES: &str = "lb://service, lb:https://service, http://host:port, https://host:port or file:///directory";
 
@@ -48,19 +51,23 @@ struct Metadata {
     files: FileOptions,
 }
 
-/// Reads all routes, as written. A route with an error is missing.
-pub(super) fn drafts(root: &Section<'_>) -> Vec<Draft> {
+/// Reads all routes, as written, and whether any document says what there are. A route with an error is missing.
+pub(super) fn drafts(root: &Section<'_>) -> (Vec<Draft>, bool) {
     let gateway = Gateway { old: root.section(OLD), new: root.section(NEW) };
     let filters = gateway.holder("default-filters").items("default-filters");
     let http = gateway.holder("httpclient").section("httpclient");
     let shared = Shared {
-        filters: filters.iter().filter_map(Filter::read).collect(),
+        filters: filters.iter().filter_map(Filter::read).map(Filter::common).collect(),
         connect_timeout: positive(&http, "connect-timeout"),
         response_timeout: positive(&http, "response-timeout"),
         use404: gateway.holder("loadbalancer").section("loadbalancer").bool("use404").unwrap_or(false),
     };
     let holder = gateway.holder("routes");
-    let items = holder.items("routes");
+    let (items, is_stated) = (holder.items("routes"), holder.has("routes"));
+    let is_map = |(key, item): &(String, Item<'_>)| relaxed(key) == "routes" && item.is_map();
+    if items.is_empty() && is_stated && !holder.peek_keys().iter().any(is_map) {
+        holder.warn("routes", "there are none: every request is answered 404");
+    }
     let mut ids = Ids::default();
     let read: Vec<_> = items.iter().map(|item| shared.route(item, &mut ids)).collect();
     let mut drafts: Vec<Draft> = read.into_iter().flatten().collect();
@@ -74,8 +81,9 @@ pub(super) fn drafts(root: &Section<'_>) -> Vec<Draft> {
     gateway.new.items("default-filters");
     gateway.new.section("httpclient");
     gateway.new.section("loadbalancer");
+    misspelt::refuse(&[&gateway.old, &gateway.new]);
     gateway.old.warn_unknown("this gateway does not know this setting; it has no effect");
-    drafts
+    (drafts, is_stated)
 }
 
 struct Gateway<'d> {
@@ -230,8 +238,13 @@ impl Shared {
                     Some(Err(_)) => value.error("cannot be negative; leave it out for no second request"),
                     None => {}
                 },
-                "maxinflight" => match text.parse() {
-                    Ok(max) => read.max_in_flight = Some(max),
+                "maxinflight" => match text.parse::<NonZeroUsize>() {
+                    Ok(max) => read.max_in_flight = Some(max.get()),
+                    Err(_) if text == "0" => {
+                        value.error(
+                            "0 would turn every request away; leave it out for no limit, or write `enabled: false`",
+                        );
+                    }
                     Err(_) => value.error(format!("expected a number of requests, found {}", quoted(text))),
                 },
                 "protocol" => match protocol(text) {
