@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame};
 use tokio::{
     io::{AsyncReadExt, AsyncWrite, DuplexStream, duplex},
@@ -123,14 +123,22 @@ impl Reader {
         }
     }
 
-    /// Waits for a response's head. Interim ones are for HTTP/1 only.
-    pub(super) fn poll_answer(&mut self, cx: &mut Context<'_>, is_head: bool) -> Poll<io::Result<Answer>> {
+    /// Waits for a response's head. Interim ones are handed over as they come, with the length of theirs.
+    pub(super) fn poll_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        is_head: bool,
+        mut interim: impl FnMut(Response<()>, usize),
+    ) -> Poll<io::Result<Answer>> {
         loop {
             let mut room = http1::room();
             match http1::read_response(&self.bytes, &mut room) {
                 Ok(response) if response.status < 200 => {
-                    let end = response.head.bytes.len();
+                    let (end, translated) = (response.head.bytes.len(), translate::read_interim(&response));
                     self.bytes.advance(end);
+                    if let Some(translated) = translated {
+                        interim(translated, end);
+                    }
                     continue;
                 }
                 Ok(response) => {

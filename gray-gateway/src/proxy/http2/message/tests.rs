@@ -38,7 +38,7 @@ async fn passed(
     };
     let mut reader = Reader::new(far);
     let reading = async {
-        poll_fn(|cx| reader.poll_answer(cx, false)).await?;
+        poll_fn(|cx| reader.poll_answer(cx, false, |_, _| ())).await?;
         let (mut content, mut trailers) = (Vec::new(), None);
         while let Some(frame) = poll_fn(|cx| reader.poll_frame(cx)).await {
             match frame?.into_data() {
@@ -101,7 +101,7 @@ async fn the_end_comes_with_the_last_data() {
         let head = format!("HTTP/1.1 200 OK\r\n{CHUNKED}\r\n{text}");
         near.0.borrow_mut().write_all(head.as_bytes()).now_or_never().expect("room").expect("open");
         let mut reader = Reader::new(far.clone());
-        poll_fn(|cx| reader.poll_answer(cx, false)).await.expect("a head");
+        poll_fn(|cx| reader.poll_answer(cx, false, |_, _| ())).await.expect("a head");
         let first = poll_fn(|cx| reader.poll_frame(cx)).await.expect("a frame").expect("well");
         assert_eq!((first.into_data().expect("data").as_ref(), reader.is_done()), (&b"hi"[..], is_one));
         let next = poll_fn(|cx| reader.poll_frame(cx)).await;
