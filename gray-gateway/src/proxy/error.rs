@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
-use super::{refusal::Refusal, reply::Content, transfer::Broken};
+use super::{fault::Fault, refusal::Refusal, reply::Content, transfer::Broken};
 use crate::route::Rated;
 
 /// Why a request is answered by us and not by an instance.
@@ -51,10 +51,27 @@ pub(super) enum Failure<'r> {
         /// Whether callers are to be told 404, not 503 (Spring's `use404`).
         hidden: bool,
     },
-    /// No instance accepted a connection, or the one that did broke off.
-    BadGateway {
+    /// No instance accepted a connection.
+    Unreachable {
         /// Name of the service or authority as configured.
         service: &'r str,
+    },
+    /// One did, but there is no TLS with it that can be trusted.
+    NoTls {
+        /// Name of the service or authority as configured.
+        service: &'r str,
+    },
+    /// The connection broke before the answer; the request may have been processed.
+    BrokenOff {
+        /// Name of the service or authority as configured.
+        service: &'r str,
+    },
+    /// The answer cannot be passed on.
+    BadAnswer {
+        /// Name of the service or authority as configured.
+        service: &'r str,
+        /// What is wrong with it.
+        reason: &'static str,
     },
     /// No answer in time.
     ResponseTimeout {
@@ -87,7 +104,9 @@ impl Failure<'_> {
             Self::HeadTimeout | Self::UploadTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NoInstance { .. } | Self::Overloaded { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::BadGateway { .. } => StatusCode::BAD_GATEWAY,
+            Self::Unreachable { .. } | Self::NoTls { .. } | Self::BrokenOff { .. } | Self::BadAnswer { .. } => {
+                StatusCode::BAD_GATEWAY
+            }
             Self::ResponseTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -115,6 +134,18 @@ impl Failure<'_> {
         }
     }
 
+    /// What the instance that was asked last is to be blamed for.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Unreachable { .. } => Some(Fault::Connect),
+            Self::NoTls { .. } => Some(Fault::Tls),
+            Self::BrokenOff { .. } => Some(Fault::Broken),
+            Self::BadAnswer { .. } => Some(Fault::Unusable),
+            Self::ResponseTimeout { .. } => Some(Fault::Timeout),
+            _ => None,
+        }
+    }
+
     fn message(&self) -> String {
         match self {
             Self::BadRequest(reason) => format!("bad request: {reason}"),
@@ -132,7 +163,12 @@ impl Failure<'_> {
             Self::UploadTimeout => "the request body did not arrive in time".into(),
             Self::Internal { route } => format!("route {route} cannot serve this request"),
             Self::NoInstance { service, .. } => format!("no instance of {service} is available"),
-            Self::BadGateway { service } => format!("{service} could not be reached"),
+            Self::Unreachable { service } => format!("{service} could not be reached"),
+            Self::NoTls { service } => format!("there is no trusted TLS connection to {service}"),
+            Self::BrokenOff { service } => {
+                format!("{service} broke off before it answered; it may have processed the request")
+            }
+            Self::BadAnswer { service, reason } => format!("the answer of {service} cannot be passed on: {reason}"),
             Self::ResponseTimeout { service } => format!("{service} did not answer in time"),
         }
     }

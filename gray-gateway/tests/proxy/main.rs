@@ -5,6 +5,7 @@ mod bodies;
 mod care;
 mod certificates;
 mod edge;
+mod faults;
 mod files;
 mod gray;
 mod guard;
