@@ -24,7 +24,11 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_counter!("gray_gateway_no_instance_total", Unit::Count, "Requests that no instance could serve");
     describe_counter!("gray_gateway_no_route_total", Unit::Count, "Requests that no route matched");
     describe_counter!("gray_gateway_connect_failures_total", Unit::Count, "Connections to instances that failed");
-    describe_counter!("gray_gateway_upstream_failures_total", Unit::Count, "Attempts at instances that failed, by reason");
+    describe_counter!(
+        "gray_gateway_upstream_failures_total",
+        Unit::Count,
+        "Attempts at instances that failed, by reason"
+    );
     describe_counter!("gray_gateway_retries_total", Unit::Count, "Requests moved to another instance");
     describe_counter!("gray_gateway_repeats_total", Unit::Count, "Requests sent again after a connection broke");
     describe_counter!("gray_gateway_repeats_refused_total", Unit::Count, "Requests not sent again: budget spent");

@@ -12,6 +12,12 @@ use crate::route::Rated;
 pub(super) enum Failure<'r> {
     /// The request is ambiguous or unsafe; the text says in which way.
     BadRequest(&'static str),
+    /// It expects what is not served.
+    Expectation,
+    /// Nothing is wrong: an OPTIONS that must not be passed on any further.
+    Options,
+    /// The same with TRACE: what was received.
+    Trace(Bytes),
     /// The target is too long.
     UriTooLong,
     /// The head has too many lines or bytes.
@@ -93,6 +99,8 @@ impl Failure<'_> {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Expectation => StatusCode::EXPECTATION_FAILED,
+            Self::Options | Self::Trace(_) => StatusCode::OK,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
@@ -122,7 +130,7 @@ impl Failure<'_> {
     /// What it is counted as, if the client is turned away for what it does.
     pub(super) fn refusal(&self) -> Option<Refusal> {
         match self {
-            Self::BadRequest(_) => Some(Refusal::BadRequest),
+            Self::BadRequest(_) | Self::Expectation => Some(Refusal::BadRequest),
             Self::Unauthenticated => Some(Refusal::Unauthenticated),
             Self::TooMany(_) => Some(Refusal::RateLimit),
             Self::UriTooLong => Some(Refusal::UriTooLong),
@@ -149,6 +157,8 @@ impl Failure<'_> {
     fn message(&self) -> String {
         match self {
             Self::BadRequest(reason) => format!("bad request: {reason}"),
+            Self::Expectation => "the only Expect that is served is 100-continue".into(),
+            Self::Options | Self::Trace(_) => String::new(),
             Self::HeadTooLarge => "the request head has too many lines or bytes".into(),
             Self::Unauthenticated => "a valid token is needed".into(),
             Self::TooMany(_) => "too many requests".into(),
@@ -175,6 +185,9 @@ impl Failure<'_> {
 
     /// The answer. Requests that cannot be trusted in their framing end the connection.
     pub(super) fn response(&self) -> Response<Content> {
+        if let Some(answer) = self.last_hop() {
+            return answer;
+        }
         let status = self.status();
         let body = Answer { code: status.as_u16(), msg: self.message(), data: None, success: false, fail: true };
         // Numbers and strings only: it cannot fail, and an empty body would be no disaster.
@@ -201,6 +214,23 @@ impl Failure<'_> {
         response
     }
 }
+
+impl Failure<'_> {
+    /// What OPTIONS and TRACE get at their last hop (RFC 9110, 7.6.2).
+    fn last_hop(&self) -> Option<Response<Content>> {
+        let (name, value, body) = match self {
+            Self::Options => (header::ALLOW, METHODS, Bytes::new()),
+            Self::Trace(seen) => (header::CONTENT_TYPE, "message/http", seen.clone()),
+            _ => return None,
+        };
+        let mut response = Response::new(Content::Fixed(body));
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        Some(response)
+    }
+}
+
+/// What is passed on. A route may take fewer, or others.
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 #[derive(serde::Serialize)]
 struct Answer {

@@ -19,8 +19,7 @@ pub enum Fault {
 
 impl Fault {
     /// All values, in the order of declaration.
-    pub const ALL: [Self; 6] =
-        [Self::Connect, Self::Tls, Self::Broken, Self::Unusable, Self::Timeout, Self::Truncated];
+    pub const ALL: [Self; 6] = [Self::Connect, Self::Tls, Self::Broken, Self::Unusable, Self::Timeout, Self::Truncated];
 
     /// The value in metrics and logs.
     pub const fn as_str(self) -> &'static str {

@@ -73,10 +73,11 @@ impl Connection {
         }
         let mut framing = framing(envelope, request, response, &seen)?;
         framing.keep_alive &= !self.worker.is_leaving();
-        if seen.codings > 0 && !framing.in_chunks && !(envelope.is_head && envelope.is_11) {
+        let announces = envelope.is_head && envelope.is_11 && !never_has_body(response.status);
+        if seen.codings > 0 && !framing.in_chunks && !announces {
             skipped.add(seen.coding_at);
         }
-        if seen.has_length && framing.in_chunks {
+        if seen.has_length && (framing.in_chunks || never_has_body(response.status)) {
             skipped.add(seen.length_at);
         }
         if seen.names_fields() {
@@ -162,6 +163,11 @@ impl Seen<'_> {
     }
 }
 
+/// Whether an answer of this status has no body and says nothing of one, whatever was asked (RFC 9110, 8.6; RFC 9112, 6.1).
+fn never_has_body(status: u16) -> bool {
+    matches!(status, 100..=199 | 204)
+}
+
 /// RFC 9112, 6.3, from the client's point of view; the error says why it is not clear where the response ends, or what it is.
 fn framing(
     envelope: &Envelope,
@@ -184,6 +190,8 @@ fn framing(
     }
     let says = |token: &str| seen.says(token) || (seen.names_fields() && head.mentions("connection", token));
     let mut reusable = !switched && if head.is_11 { !says("close") } else { says("keep-alive") && !says("close") };
+    // What it says of a body is not passed on; whether one comes all the same, nobody knows.
+    reusable &= !(never_has_body(response.status) && (in_coding || length.is_some_and(|length| length > 0)));
     let body = if envelope.is_head || switched || matches!(response.status, 204 | 304) {
         Decoder::EMPTY
     } else if in_coding {

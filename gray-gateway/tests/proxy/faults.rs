@@ -134,7 +134,10 @@ impl Row {
         let gateway = setup.start();
         let mut client = gateway.client().await;
         client.send("GET /api/x HTTP/1.1\r\nHost: a\r\n\r\n").await;
-        let head = client.head().await.unwrap_or_else(|| panic!("{name}: no answer"));
+        let mut head = client.head().await.unwrap_or_else(|| panic!("{name}: no answer"));
+        while head.status < 200 {
+            head = client.head().await.unwrap_or_else(|| panic!("{name}: no answer"));
+        }
         assert_eq!(head.status, self.told.0, "{name}");
         if *fault == Fault::Truncated {
             let _ended = soon(client.socket.read_to_end(&mut client.buffer)).await;
@@ -244,8 +247,15 @@ async fn each_fault_has_one_name() {
             "does not speak HTTP/2 over TLS",
         ),
         row("closed", Over::Plain, saying("").await, Fault::Broken, broken, "closed without a response"),
-        row("half a head", Over::Plain, saying("HTTP/1.1 200 OK\r\n").await, Fault::Broken, broken, "no end of the head"),
-        row("reset, h2", Over::H2, resetting.await.address, Fault::Truncated, (200, ""), "stream error"),
+        row(
+            "half a head",
+            Over::Plain,
+            saying("HTTP/1.1 200 OK\r\n").await,
+            Fault::Broken,
+            broken,
+            "no end of the head",
+        ),
+        row("reset, h2", Over::H2, resetting.await.address, Fault::Broken, broken, "stream error"),
         row("HTTP/1 only", Over::H2, saying("HTTP/1.1 400 No\r\n\r\n").await, Fault::Broken, broken, "http2 error: "),
         row("silent", Over::Plain, silent().await, Fault::Timeout, (504, "app did not answer in time"), "in time"),
         row(
@@ -259,8 +269,11 @@ async fn each_fault_has_one_name() {
         row(
             "a bad chunk, later",
             Over::Plain,
-            saying(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n{}\r\nx\r\n", "y".repeat(0xffff)))
-                .await,
+            saying(format!(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n{}\r\nx\r\n",
+                "y".repeat(0xffff)
+            ))
+            .await,
             Fault::Truncated,
             (200, ""),
             "broke off",

@@ -4,6 +4,7 @@ mod access_log;
 mod bodies;
 mod care;
 mod certificates;
+mod conform;
 mod edge;
 mod faults;
 mod files;

@@ -258,7 +258,9 @@ impl Stream {
                 Ok(response) => break response,
                 Err(error) => error,
             };
-            let Some(unsent) = error.take_message().filter(|_| is_first) else { return Err(whole(&error.into_error())) };
+            let Some(unsent) = error.take_message().filter(|_| is_first) else {
+                return Err(whole(&error.into_error()));
+            };
             // Not a byte of it has left: the instance has said that it will close the connection.
             (request, is_first) = (unsent, false);
             self.hold.0.is_retired.set(true);

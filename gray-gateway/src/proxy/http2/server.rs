@@ -162,7 +162,8 @@ impl Streams {
             };
             if let Err(error) = ended {
                 tracing::debug!(%error, "stream broken off");
-                respond.send_reset(Reason::INTERNAL_ERROR);
+                let is_malformed = error.kind() == io::ErrorKind::InvalidInput;
+                respond.send_reset(if is_malformed { Reason::PROTOCOL_ERROR } else { Reason::INTERNAL_ERROR });
             }
         });
     }
@@ -190,7 +191,7 @@ async fn exchange(
     let (head, body) = request.map(Content::new).into_parts();
     let mut out = Vec::with_capacity(1024);
     let framing = translate::write_request(&head, !body.is_end_stream(), &mut out);
-    let framing = framing.ok_or_else(|| io::Error::other("no line can hold this request"))?;
+    let framing = framing.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no request of HTTP/1"))?;
     let is_head = head.method == Method::HEAD;
     drop(head);
     let pipe = streams.pipe();

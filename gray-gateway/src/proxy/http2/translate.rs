@@ -75,6 +75,10 @@ pub(super) fn write_request(head: &request::Parts, has_body: bool, out: &mut Vec
     if target.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
         return None;
     }
+    // RFC 9113, 8.3.1: the host is in `:authority`. A second one in `:path` would count for more as HTTP/1.
+    if !target.starts_with('/') && target != "*" && head.method != Method::CONNECT {
+        return None;
+    }
     for part in [head.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }
