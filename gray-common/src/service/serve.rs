@@ -33,7 +33,7 @@ use crate::{
 const DEREGISTER_LIMIT: Duration = Duration::from_secs(2);
 
 impl GrayService {
-    /// Serves until SIGTERM or SIGINT, then leaves in order: see the [module](super).
+    /// Serves until SIGTERM, SIGINT or SIGQUIT, then leaves in order: see the [module](super).
     pub async fn serve(self, app: Router) -> Result<(), ServiceError> {
         let Self { name, args, listener, instance, control, settings, views, mut signals } = self;
         let traffic = Arc::new(Traffic::default());
@@ -63,6 +63,11 @@ impl GrayService {
         server
             .spawn(axum::serve(listener, app).with_graceful_shutdown(async move { drop(closed.await) }).into_future());
 
+        let (config, registry) = (Arc::clone(&control.config), Arc::clone(&control.registry));
+        signals.on_reload(move || {
+            config.refresh();
+            registry.refresh();
+        });
         let signal = tokio::select! {
             signal = signals.next() => signal,
             ended = server.join_next() => return served(ended),

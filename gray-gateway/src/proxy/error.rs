@@ -154,7 +154,7 @@ impl Failure<'_> {
         }
     }
 
-    fn message(&self) -> String {
+    pub(super) fn message(&self) -> String {
         match self {
             Self::BadRequest(reason) => format!("bad request: {reason}"),
             Self::Expectation => "the only Expect that is served is 100-continue".into(),

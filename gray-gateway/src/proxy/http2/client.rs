@@ -23,7 +23,7 @@ use tokio::sync::{Mutex, watch};
 
 use super::{
     super::{
-        socket::{Socket, Unusable},
+        socket::{Rest, Socket, Unusable},
         upstream::{Dial, Unconnected, Within, dial},
     },
     Local,
@@ -121,7 +121,7 @@ impl Http2 {
     ) -> Result<Socket, Unconnected> {
         let peer = Peer { address: to.address, host: to.host.into(), port: to.port, limit };
         let hold = self.link(&peer, within).await?;
-        let (pipe, gone, socket) = Pipe::new();
+        let (pipe, gone, socket) = Pipe::new(Rest::default());
         let stream = Stream { http2: Rc::clone(self), peer, hold };
         tokio::task::spawn_local(async move {
             match stream.serve(&pipe, gone).await {

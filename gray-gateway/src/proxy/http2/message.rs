@@ -20,7 +20,7 @@ use tokio::{
 use super::{
     super::{
         http1::{self, Chunked, Decoder, ParseError, Piece},
-        socket::{PipeFault, PipeSocket, Socket},
+        socket::{PipeFault, PipeSocket, Rest, Socket},
     },
     translate::{self, Answer, Framing},
 };
@@ -50,11 +50,11 @@ pub(super) struct Pipe {
 }
 
 impl Pipe {
-    /// A pipe, and the engine's end of it.
-    pub(super) fn new() -> (Self, Gone, Socket) {
+    /// A pipe, and the engine's end of it, which says in `rest` how long the other end may be left alone.
+    pub(super) fn new(rest: Rest) -> (Self, Gone, Socket) {
         let (ours, theirs) = duplex(CAPACITY);
         let ((alive, gone), fault) = (oneshot::channel(), PipeFault::default());
-        let socket = PipeSocket::new(theirs, Rc::clone(&fault), alive);
+        let socket = PipeSocket::new(theirs, rest, Rc::clone(&fault), alive);
         (Self { stream: Rc::new(RefCell::new(ours)), fault }, gone, Socket::Pipe(Box::new(socket)))
     }
 
