@@ -6,7 +6,7 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
 use super::{Admin, gate::REFUSED_TOTAL, series, status::findings};
-use crate::proxy::Refusal;
+use crate::proxy::{Fault, Refusal};
 
 /// Installs the process-wide recorder.
 ///
@@ -20,6 +20,11 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_counter!("gray_gateway_no_instance_total", Unit::Count, "Requests that no instance could serve");
     describe_counter!("gray_gateway_no_route_total", Unit::Count, "Requests that no route matched");
     describe_counter!("gray_gateway_connect_failures_total", Unit::Count, "Connections to instances that failed");
+    describe_counter!(
+        "gray_gateway_upstream_failures_total",
+        Unit::Count,
+        "Attempts at instances that failed, by reason"
+    );
     describe_counter!("gray_gateway_retries_total", Unit::Count, "Requests moved to another instance");
     describe_counter!("gray_gateway_repeats_total", Unit::Count, "Requests sent again after a connection broke");
     describe_counter!("gray_gateway_repeats_refused_total", Unit::Count, "Requests not sent again: budget spent");
@@ -89,6 +94,9 @@ fn record(admin: &Admin) {
         counter!("gray_gateway_refused_total", "reason" => why.as_str()).absolute(count);
     }
     counter!("gray_gateway_connect_failures_total").absolute(stats.connect_failures);
+    for (fault, count) in Fault::ALL.into_iter().zip(stats.faults) {
+        counter!("gray_gateway_upstream_failures_total", "reason" => fault.as_str()).absolute(count);
+    }
     counter!("gray_gateway_retries_total").absolute(stats.retries);
     gauge!("gray_gateway_in_flight").set(stats.in_flight as f64);
     gauge!("gray_gateway_connections").set(stats.connections as f64);

@@ -16,6 +16,8 @@ pub(super) use times::Times;
 const LATE_TICKS: u64 = 5;
 /// How long a client may take to notice that we have said all we will say.
 const LINGER_TICKS: u64 = 10;
+/// The same for one that sends what nobody will answer, and has to come to its end before it listens.
+const MAX_LINGER_TICKS: u64 = 300;
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -267,6 +269,16 @@ impl State {
     /// We have closed our side.
     pub(super) fn closing(&self) {
         self.enter(Phase::Closing, self.clock.deadline(LINGER_TICKS));
+    }
+
+    /// The last tick by which the client has noticed, however much it still sends.
+    pub(super) fn lingering(&self) -> u64 {
+        self.clock.deadline(MAX_LINGER_TICKS)
+    }
+
+    /// It is still sending.
+    pub(super) fn linger(&self, until: u64) {
+        self.enter(Phase::Closing, self.clock.deadline(LINGER_TICKS).min(until));
     }
 
     /// The connection is to end, and has no request left. What was answered last may still be on its way to a client that
