@@ -7,12 +7,14 @@
 //!
 //! A document is input from outside: its size, depth and alias expansion are bounded, and nothing in it can panic.
 
+mod masked;
 mod parse;
 mod placeholder;
 mod problem;
 mod section;
 mod tree;
 
+pub use masked::{is_secret_name, masked};
 pub use problem::{Problem, Problems, Severity};
 pub use section::{Item, Section};
 pub use tree::{Documents, Origin};

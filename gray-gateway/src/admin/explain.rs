@@ -23,7 +23,7 @@ use super::{
 use crate::{
     control::lane_services,
     geo,
-    route::{RequestHead, Upstream},
+    route::{RequestHead, Upstream, check_path},
     snapshot::{ServiceSnapshot, Snapshot},
 };
 
@@ -187,7 +187,8 @@ fn explain(admin: &Admin, asked: Asked) -> Result<impl IntoResponse + use<>, Ref
     });
     let remote = client_ip.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into());
     let head = RequestHead { method: &method, path, query, headers: &headers, host, remote, random };
-    let route = snapshot.routes.find(&head);
+    let resolved = check_path(path).and_then(|spelling| snapshot.routes.resolve(&head, spelling));
+    let route = resolved.map_err(|reason| Refusal::bad(format!("the gateway refuses it: {reason}")))?.route;
     let upstream = route.map(|route| match &route.target(decision.lane.name()).upstream {
         Upstream::Service(service) => service.to_string(),
         Upstream::Fixed { authority, .. } => authority.to_string(),

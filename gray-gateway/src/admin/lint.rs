@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{extract::State, response::IntoResponse};
-use gray_common::{clock::unix_seconds, rule::Fleet};
+use gray_common::rule::Fleet;
 use serde_json::{Value, json};
 
 use super::{
@@ -28,7 +28,7 @@ pub(super) async fn candidate(State(admin): State<Admin>, text: String) -> Resul
     off_the_runtime(move || {
         let candidate = Candidate::read(&admin, &text)?;
         let rules = &candidate.config.rules;
-        let findings = rules.lint(&fleet(&admin.snapshot.load(), &candidate.config), unix_seconds());
+        let findings = candidate.config.lint(&fleet(&admin.snapshot.load(), &candidate.config));
         let body = candidate.hide(json!({ "revision": rules.revision(), "findings": json_of(&findings) }));
         Ok(fresh(with(body, "warnings", candidate.warnings)))
     })

@@ -25,10 +25,14 @@ mod definition;
 mod files;
 mod filter;
 mod guard;
+mod lint;
+mod path;
 mod pattern;
 mod predicate;
 mod read;
+mod resolve;
 mod retry;
+mod spelling;
 mod text;
 mod trie;
 mod weight;
@@ -45,6 +49,8 @@ pub use self::{
     files::FileOptions,
     filter::Filters,
     guard::{RateLimit, Rated, TokenCheck},
+    path::{Spelling, check as check_path},
+    resolve::Resolved,
     retry::Retry,
 };
 use self::{predicate::Predicate, trie::Trie};
@@ -60,6 +66,7 @@ pub struct RouteTable {
     /// The predicates of the route at the same place.
     predicates: Vec<Box<[Predicate]>>,
     trie: Trie,
+    token_queries: BTreeSet<Box<str>>,
 }
 
 impl RouteTable {
@@ -81,6 +88,9 @@ impl RouteTable {
                 None => table.trie.insert([], position),
             }
             draft.route.place = position;
+            table
+                .token_queries
+                .extend(draft.route.filters.token.as_ref().and_then(|token| token.query()).map(Box::from));
             table.routes.push(Arc::new(draft.route));
             table.predicates.push(draft.predicates.into());
         }
@@ -100,6 +110,17 @@ impl RouteTable {
 
     fn holds<H: Lookup>(&self, position: usize, head: &RequestHead<'_, H>) -> bool {
         self.predicates.get(position).is_some_and(|all| all.iter().all(|predicate| predicate.matches(head)))
+    }
+
+    /// Whether the route is for TRACE by name, and does not only let it pass with all other methods.
+    pub fn names_trace(&self, route: &Route) -> bool {
+        let mut predicates = self.predicates.get(route.place).into_iter().flatten();
+        predicates.any(|predicate| matches!(predicate, Predicate::Method(methods) if methods.contains(&Method::TRACE)))
+    }
+
+    /// Parameters of a query in which routes look for tokens.
+    pub(crate) fn token_queries(&self) -> impl Iterator<Item = &str> + Clone {
+        self.token_queries.iter().map(|name| &**name)
     }
 
     /// Every route, in the order in which they are tried.
@@ -173,6 +194,8 @@ pub struct Route {
     pub protocol: Protocol,
     /// How files are answered, when a directory answers.
     pub files: FileOptions,
+    /// Whether `%2f` is a character of a variable and nothing else: `metadata.encoded-slash`.
+    pub encoded_slash: bool,
 }
 
 impl Route {

@@ -45,6 +45,7 @@ struct Metadata {
     max_in_flight: Option<usize>,
     protocol: Protocol,
     files: FileOptions,
+    encoded_slash: bool,
 }
 
 /// Reads all routes, as written. A route with an error is missing.
@@ -141,8 +142,16 @@ impl Shared {
         // A common limit is for those that have none of their own.
         filters.max_body = own_limit.or(filters.max_body);
         let target = Target { scheme, upstream };
-        let Metadata { connect_timeout, response_timeout, idle_timeout, hedge_after, max_in_flight, protocol, files } =
-            metadata;
+        let Metadata {
+            connect_timeout,
+            response_timeout,
+            idle_timeout,
+            hedge_after,
+            max_in_flight,
+            protocol,
+            files,
+            encoded_slash,
+        } = metadata;
         let route = Route {
             id: id.into(),
             place: 0,
@@ -157,6 +166,7 @@ impl Shared {
             max_in_flight,
             protocol,
             files,
+            encoded_slash,
         };
         (enabled && !predicates.is_empty()).then_some(Draft { order, route, predicates })
     }
@@ -164,7 +174,7 @@ impl Shared {
     /// A route's own limits in milliseconds (a negative response timeout lifts the common one), and how it answers
     /// files; which HTTP instances are spoken to.
     fn metadata(&self, metadata: &Section<'_>, has_directory: bool) -> Metadata {
-        const KNOWN: [&str; 9] = [
+        const KNOWN: [&str; 10] = [
             "connect-timeout",
             "response-timeout",
             "idle-timeout",
@@ -174,6 +184,7 @@ impl Shared {
             "fallback",
             "max-age",
             "lanes",
+            "encoded-slash",
         ];
         let mut read = Metadata {
             connect_timeout: self.connect_timeout,
@@ -183,6 +194,7 @@ impl Shared {
             max_in_flight: None,
             protocol: Protocol::default(),
             files: FileOptions::default(),
+            encoded_slash: false,
         };
         for (key, value) in metadata.keys() {
             let text = value.text().unwrap_or_default().trim();
@@ -222,6 +234,12 @@ impl Shared {
                     Err(reason) => value.error(reason),
                 },
                 "lanes" => {}
+                "encodedslash" if text == "pass" => read.encoded_slash = true,
+                "encodedslash" => value.error(format!(
+                    "expected pass (`%2f` in a variable of the path is a character of it), found {}; leave it out \
+                     otherwise",
+                    quoted(text)
+                )),
                 "fallback" | "maxage" if !has_directory => {
                     value.warn("has no effect: it is for a directory (a uri such as file:///srv/web/v1)");
                 }
