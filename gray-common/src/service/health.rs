@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     future::Future,
+    net::SocketAddr,
     panic::AssertUnwindSafe,
     pin::Pin,
     sync::{
@@ -14,7 +15,7 @@ use std::{
 
 use axum::{
     Json, Router,
-    extract::{Request, State},
+    extract::{ConnectInfo, Request, State},
     response::{IntoResponse, Response},
     routing::{future::RouteFuture, get},
 };
@@ -175,16 +176,18 @@ impl Future for Surrounding {
     }
 }
 
-async fn readyz(State(readiness): State<Readiness>) -> Response {
+/// Why not is for those on the machine: it names servers, documents and services.
+async fn readyz(State(readiness): State<Readiness>, request: Request) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let is_local = peer.is_none_or(|peer| peer.0.ip().to_canonical().is_loopback());
     let reasons = readiness.reasons();
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (
-        status,
-        Json(
-            serde_json::json!({ "ready": reasons.is_empty(), "phase": readiness.phase().as_str(), "reasons": reasons }),
-        ),
-    )
-        .into_response()
+    let mut says =
+        serde_json::json!({ "ready": reasons.is_empty(), "phase": readiness.phase().as_str(), "reasons": reasons });
+    if let Some(says) = says.as_object_mut().filter(|_| !is_local) {
+        says.retain(|key, _| key == "ready" || key == "phase");
+    }
+    (status, Json(says)).into_response()
 }
 
 /// The panic hook has said where; a caller gets an answer instead of a broken connection.

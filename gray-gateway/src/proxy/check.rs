@@ -2,9 +2,10 @@
 
 use http::Method;
 
-use super::{
-    http1::{Decoder, Name, RequestHead},
-    path,
+use super::http1::{Decoder, Name, RequestHead};
+use crate::{
+    hops,
+    route::{self, Spelling},
 };
 
 /// What the checks found on their way.
@@ -12,6 +13,8 @@ use super::{
 pub(super) struct Checked<'b> {
     /// The path, as sent.
     pub(super) path: &'b str,
+    /// How the path is spelled.
+    pub(super) spelling: Spelling,
     /// The query, as sent, without `?`.
     pub(super) query: Option<&'b str>,
     /// The value of `Host`; `None` with HTTP/1.0 only.
@@ -26,6 +29,8 @@ pub(super) struct Checked<'b> {
     pub(super) upgrade: bool,
     /// Whether it takes trailers.
     pub(super) trailers: bool,
+    /// What it says of the gateways that it has passed.
+    pub(super) hops: Option<&'b [u8]>,
     /// Whether it waits for `100 Continue`.
     pub(super) expects_continue: bool,
 }
@@ -38,7 +43,7 @@ pub(super) fn request<'b>(request: &RequestHead<'_, 'b>) -> Result<Checked<'b>, 
     let head = &request.head;
     let (mut host, mut has_length, mut coding, mut wants_upgrade) = (None, false, None, false);
     let (mut keep_alive, mut names_fields, mut trailers) = (head.is_11, false, false);
-    let mut expects_continue = false;
+    let (mut expects_continue, mut hops) = (false, None);
     for field in head.fields.iter() {
         match Name::of(field.name) {
             Name::Host if host.is_some() => return Err("there is more than one Host"),
@@ -50,6 +55,7 @@ pub(super) fn request<'b>(request: &RequestHead<'_, 'b>) -> Result<Checked<'b>, 
             Name::Connection => names_fields = true,
             Name::Upgrade => wants_upgrade = true,
             Name::Te => trailers = true,
+            Name::Ours if field.name.eq_ignore_ascii_case(hops::HEADER) => hops = Some(field.value),
             Name::Expect if field.value.eq_ignore_ascii_case(b"100-continue") => expects_continue = head.is_11,
             Name::Expect => return Err("the only Expect that is served is 100-continue"),
             _ => {}
@@ -64,6 +70,7 @@ pub(super) fn request<'b>(request: &RequestHead<'_, 'b>) -> Result<Checked<'b>, 
         keep_alive = true;
     }
     let (path, query) = target(request, host)?;
+    let spelling = route::check_path(path)?;
     let body = match coding {
         Some(_) if has_length => return Err("there are both Content-Length and Transfer-Encoding"),
         Some(_) if !head.is_11 => return Err("HTTP/1.0 has no Transfer-Encoding"),
@@ -85,7 +92,19 @@ pub(super) fn request<'b>(request: &RequestHead<'_, 'b>) -> Result<Checked<'b>, 
     }
     let trailers = trailers && head.mentions("te", "trailers");
     let expects_continue = expects_continue && !body.is_done();
-    Ok(Checked { path, query, host, body, keep_alive, names_fields, upgrade, trailers, expects_continue })
+    Ok(Checked {
+        path,
+        spelling,
+        query,
+        host,
+        body,
+        keep_alive,
+        names_fields,
+        upgrade,
+        trailers,
+        hops,
+        expects_continue,
+    })
 }
 
 const CODING: &str = "the only Transfer-Encoding served is chunked";
@@ -104,7 +123,6 @@ fn target<'b>(
     let relative = if is_path { target } else { without_host(target, host)? };
     let (path, query) = relative.split_once('?').map_or((relative, None), |(path, query)| (path, Some(query)));
     let path = if path.is_empty() { "/" } else { path };
-    path::check(path)?;
     Ok((path, query))
 }
 

@@ -7,7 +7,7 @@ use super::{
     connection::Connection,
     error::Failure,
     held::Held,
-    http1::{Decoder, Name, ResponseHead, Skipped},
+    http1::{Decoder, Head, Name, ResponseHead, Skipped},
     request::{Envelope, Request, UPGRADE},
 };
 use crate::{dye, header::write_line};
@@ -46,7 +46,8 @@ impl Connection {
                     seen.connections += 1;
                     true
                 }
-                Name::Hop | Name::Upgrade => true,
+                // What a tag or its signature is, is no client's business.
+                Name::Hop | Name::Upgrade | Name::Ours => true,
                 Name::TransferEncoding => {
                     seen.coding = Some(field.value);
                     seen.codings += 1;
@@ -166,6 +167,13 @@ impl Seen<'_> {
     }
 }
 
+/// Whether the instance has switched to what was asked for, and to nothing else.
+fn is_websocket(head: &Head<'_, '_>) -> bool {
+    let mut protocols = head.fields.all("upgrade");
+    let (protocol, more) = (protocols.next(), protocols.next());
+    protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket")) && more.is_none()
+}
+
 /// RFC 9112, 6.3, from the client's point of view; `None` when it is not clear where the response ends, or what it is.
 fn framing(
     envelope: &Envelope,
@@ -181,7 +189,7 @@ fn framing(
         _ => return None,
     };
     let switched = response.status == 101;
-    if switched && !request.upgrade {
+    if switched && !(request.upgrade && is_websocket(head)) {
         return None;
     }
     let says = |token: &str| seen.says(token) || (seen.names_fields() && head.mentions("connection", token));
