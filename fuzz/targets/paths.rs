@@ -6,7 +6,7 @@ use std::{net::Ipv4Addr, sync::LazyLock};
 use gray_common::document::Documents;
 use gray_gateway::{
     proxy::path_is_clear,
-    route::{RequestHead, RouteTable},
+    route::{RequestHead, RouteTable, check_path},
 };
 use http::{HeaderMap, Method};
 use libfuzzer_sys::fuzz_target;
@@ -19,12 +19,23 @@ spring.cloud.gateway.routes:
 - { id: all, uri: 'lb://a', predicates: ['Path=/**'] }
 ";
 
-static TABLE: LazyLock<RouteTable> = LazyLock::new(|| {
-    let documents = Documents::parse(&[("routes", ROUTES)], &|_| None).expect("well formed");
+static TABLE: LazyLock<RouteTable> = LazyLock::new(|| table(ROUTES));
+
+#[path = "../../gray-gateway/tests/spellings/mod.rs"]
+#[allow(dead_code, reason = "paths are made by the fuzzer here")]
+mod spellings;
+
+static GUARDED: LazyLock<RouteTable> = LazyLock::new(|| {
+    let routes = spellings::ROUTES.replace("{uri}", "lb://a").replace("{guard}", "AddRequestHeader=guarded,yes");
+    table(&format!("spring.cloud.gateway.routes:{routes}"))
+});
+
+fn table(text: &str) -> RouteTable {
+    let documents = Documents::parse(&[("routes", text)], &|_| None).expect("well formed");
     let table = RouteTable::read(&documents.root());
     assert!(documents.take_problems().is_empty());
     table
-});
+}
 
 fuzz_target!(|data: &[u8]| {
     let Ok(path) = std::str::from_utf8(data) else { return };
@@ -37,6 +48,19 @@ fuzz_target!(|data: &[u8]| {
     }
     let (method, headers) = (Method::GET, HeaderMap::new());
     let remote = Ipv4Addr::LOCALHOST.into();
+    let head = RequestHead { method: &method, path, query: None, headers: &headers, host: None, remote, random: 0 };
+    let resolved = check_path(path).and_then(|spelling| GUARDED.resolve(&head, spelling));
+    if let Ok(resolved) = resolved
+        && let Some(route) = resolved.route.filter(|route| route.id.ends_with("-open"))
+    {
+        let sent = route.filters.rewrite(path);
+        let reads = |server: &&spellings::Server| (server.1)(&sent).is_some_and(|read| spellings::is_guarded(&read));
+        if resolved.check_sent(route, &sent).is_ok()
+            && let Some((server, _)) = spellings::SERVERS.iter().find(reads)
+        {
+            panic!("{path:?} is sent by {} as {sent:?}; {server} reads what is guarded", route.id);
+        }
+    }
     let find = |path| {
         let head = RequestHead { method: &method, path, query: None, headers: &headers, host: None, remote, random: 0 };
         TABLE.find(&head).map(|route| route.id.clone())

@@ -1,6 +1,6 @@
 //! Logs and the names of the metrics.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 
 use tracing_subscriber::{
     EnvFilter, Layer,
@@ -86,10 +86,33 @@ pub fn describe_metrics() {
 pub fn init(filter: &str) -> Result<(), TelemetryError> {
     let filter = parse(filter)?;
     let lines = fmt::layer()
-        .with_writer(io::stderr)
+        .with_writer(|| Bounded(io::stderr()))
         .with_ansi(io::stderr().is_terminal())
         .with_filter(filter_fn(|metadata| may_log(metadata.target(), *metadata.level())));
     tracing_subscriber::registry().with(filter).with(lines).try_init().map_err(|_| TelemetryError::AlreadySet)
+}
+
+/// Cuts lines that are too long: what comes from outside is bounded where it comes in, this is for the rest.
+struct Bounded<W>(W);
+
+/// Longest line of the log, in bytes.
+const MAX_LINE: usize = 32 * 1024;
+const CUT: &[u8] = b"...\n";
+
+impl<W: Write> Write for Bounded<W> {
+    /// One call is one line.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let Some(kept) = line.get(..MAX_LINE - CUT.len()).filter(|_| line.len() > MAX_LINE) else {
+            return self.0.write_all(line).map(|()| line.len());
+        };
+        // Not in the middle of a character.
+        let text = kept.utf8_chunks().next().map_or(kept, |chunk| chunk.valid().as_bytes());
+        self.0.write_all(&[text, CUT].concat()).map(|()| line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// What is logged where the filter does not say.
@@ -143,6 +166,21 @@ mod tests {
     use tracing::Level;
 
     use super::*;
+
+    #[test]
+    fn a_line_has_an_end() {
+        let written = |text: &str| {
+            let mut out = Bounded(Vec::new());
+            out.write_all(text.as_bytes()).expect("written");
+            String::from_utf8(out.0).expect("text")
+        };
+        let fits = format!("{}\n", "x".repeat(MAX_LINE - 1));
+        assert_eq!(written(&fits), fits);
+        for filler in ["x", "州"] {
+            let long = written(&format!("{}\n", filler.repeat(MAX_LINE)));
+            assert!(long.len() <= MAX_LINE && long.len() > MAX_LINE - 16 && long.ends_with("...\n"), "{}", long.len());
+        }
+    }
 
     #[test]
     fn filters_are_checked() {

@@ -1,25 +1,71 @@
 //! Whose request is it? The peer's, unless the peer is a proxy that we were told to believe.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use gray_common::rule::IpSet;
+use gray_common::{rule::IpSet, settings::TrustedHeaders};
 use http::HeaderName;
 
 use crate::header::Lookup;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 
 /// The client's address.
 ///
-/// What headers say counts only when `peer` is in `trusted`. Then `X-Forwarded-For` is read from its right end, where
+/// What headers say counts only when `peer` is in `trusted`, and only those of one family: the other may hold what a
+/// client wrote. `X-Forwarded-For`, or the `for=` of `Forwarded`, is read from its right end, where
 /// the nearest proxy wrote, up to the first address that is not trusted itself: further left anybody may have written.
 /// `X-Real-IP` is read when there is no `X-Forwarded-For`. An unreadable entry ends the reading.
-pub fn client_address(peer: IpAddr, headers: &impl Lookup, trusted: &IpSet) -> IpAddr {
+pub fn client_address(peer: IpAddr, headers: &impl Lookup, trusted: &IpSet, family: TrustedHeaders) -> IpAddr {
     let peer = peer.to_canonical();
     if trusted.is_empty() || !trusted.contains(peer) {
         return peer;
     }
+    match family {
+        TrustedHeaders::XForwarded => by_x_forwarded(peer, headers, trusted),
+        TrustedHeaders::Forwarded => by_forwarded(peer, headers, trusted),
+    }
+}
+
+fn by_forwarded(peer: IpAddr, headers: &impl Lookup, trusted: &IpSet) -> IpAddr {
+    let mut nearest = peer;
+    for value in headers.values(&FORWARDED).rev() {
+        let Some(elements) = text(value).and_then(|text| unquoted_parts(text, ',')) else { return nearest };
+        for element in elements.into_iter().rev() {
+            let Some(ip) = forwarded_for(element).and_then(parse) else { return nearest };
+            nearest = ip;
+            if !trusted.contains(ip) {
+                return nearest;
+            }
+        }
+    }
+    nearest
+}
+
+/// The value of `for` in one element of `Forwarded`, without its quotes.
+fn forwarded_for(element: &str) -> Option<&str> {
+    let pairs = unquoted_parts(element, ';')?;
+    let mut values = pairs.into_iter().filter_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("for").then_some(value.trim())
+    });
+    let (value, None) = (values.next()?, values.next()) else { return None };
+    Some(value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value))
+}
+
+/// Splits where the separator is not within quotes; `None` for what nobody should have to understand.
+fn unquoted_parts(text: &str, separator: char) -> Option<Vec<&str>> {
+    let mut quoted = false;
+    let parts = text.split(|c: char| {
+        quoted ^= c == '"';
+        c == separator && !quoted
+    });
+    let parts: Vec<_> = parts.collect();
+    (!quoted && !text.contains('\\')).then_some(parts)
+}
+
+fn by_x_forwarded(peer: IpAddr, headers: &impl Lookup, trusted: &IpSet) -> IpAddr {
     if !headers.has(&X_FORWARDED_FOR) {
         let name = X_REAL_IP;
         let mut values = headers.values(&name);
@@ -42,6 +88,17 @@ pub fn client_address(peer: IpAddr, headers: &impl Lookup, trusted: &IpSet) -> I
     nearest
 }
 
+/// Whom an address stands for where clients are counted: a network of IPv6 is one client's, who has all of its addresses.
+pub(crate) fn counted_as(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        address => address,
+    }
+}
+
 fn text(value: &[u8]) -> Option<&str> {
     std::str::from_utf8(value).ok()
 }
@@ -61,6 +118,10 @@ mod tests {
     use super::*;
 
     fn resolve(peer: &str, trusted: &[&str], headers: &[(HeaderName, &str)]) -> String {
+        resolve_by(TrustedHeaders::XForwarded, peer, trusted, headers)
+    }
+
+    fn resolve_by(family: TrustedHeaders, peer: &str, trusted: &[&str], headers: &[(HeaderName, &str)]) -> String {
         let mut set = IpSet::default();
         for text in trusted {
             set.insert(text).expect("address");
@@ -69,7 +130,7 @@ mod tests {
         for (name, value) in headers {
             map.append(name, HeaderValue::from_str(value).expect("value"));
         }
-        client_address(peer.parse().expect("ip"), &map, &set).to_string()
+        client_address(peer.parse().expect("ip"), &map, &set, family).to_string()
     }
 
     #[test]
@@ -99,5 +160,41 @@ mod tests {
         check(&[(X_FORWARDED_FOR, "[2001:db8::1]")], "2001:db8::1");
         check(&[(X_FORWARDED_FOR, "::ffff:9.9.9.9")], "9.9.9.9");
         check(&[(X_FORWARDED_FOR, "9.9.9.9"), (X_REAL_IP, "1.1.1.1")], "9.9.9.9");
+    }
+
+    #[test]
+    fn one_family_is_believed_and_the_other_is_not() {
+        let both = [(X_FORWARDED_FOR, "9.9.9.9"), (X_REAL_IP, "9.9.9.8"), (FORWARDED, "for=7.7.7.7")];
+        let trusted = ["10.0.0.0/8"];
+        let check = |headers: &[(HeaderName, &str)], expect: &str| {
+            let found = resolve_by(TrustedHeaders::Forwarded, "10.0.0.1", &trusted, headers);
+            assert_eq!(found, expect, "{headers:?}");
+        };
+        assert_eq!(resolve("10.0.0.1", &trusted, &both), "9.9.9.9");
+        assert_eq!(resolve("10.0.0.1", &trusted, &both[2..]), "10.0.0.1");
+        check(&both, "7.7.7.7");
+        check(&both[..2], "10.0.0.1");
+        for (value, expect) in [
+            ("for=1.1.1.1, for=9.9.9.9, For=10.0.0.2", "9.9.9.9"),
+            ("proto=https; for = \"9.9.9.9:80\" ;by=10.0.0.1", "9.9.9.9"),
+            ("for=\"[2001:db8::1]:4711\"", "2001:db8::1"),
+            ("for=9.9.9.9, for=\"a,b\"", "10.0.0.1"),
+            ("for=9.9.9.9, for=unknown", "10.0.0.1"),
+            ("for=9.9.9.9, for=_hidden, for=10.0.0.2", "10.0.0.2"),
+            ("for=9.9.9.9, proto=https", "10.0.0.1"),
+            ("for=9.9.9.9;for=8.8.8.8", "10.0.0.1"),
+            ("for=\"9.9.9.9", "10.0.0.1"),
+            ("for=\"9.9.9.9\\\"\"", "10.0.0.1"),
+        ] {
+            check(&[(FORWARDED, value)], expect);
+        }
+    }
+
+    #[test]
+    fn a_client_has_a_whole_network_of_version_6() {
+        let counted = |text: &str| counted_as(text.parse().expect("ip")).to_string();
+        assert_eq!(counted("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(counted("192.0.2.7"), "192.0.2.7");
+        assert_eq!(counted("::ffff:192.0.2.7"), "192.0.2.7");
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use gray_common::{
-    InstanceSet,
+    GrayStatus, InstanceSet,
     clock::unix_seconds,
     document::{Documents, Section, Setting},
     follow::ServiceFollower,
@@ -26,6 +26,7 @@ use crate::{
     checks::Checks,
     findings::Findings,
     geo::CitySource,
+    hops::Hops,
     listing::Listing,
     route::{ROUTES, RateStates, RouteTable, Upstream},
     scheme::Scheme,
@@ -67,6 +68,14 @@ impl GatewayConfig {
 }
 
 impl GatewayConfig {
+    /// What in the rules and in the routes is worth knowing, worst first.
+    pub fn lint(&self, fleet: &Fleet) -> Vec<Finding> {
+        let mut findings = self.rules.lint(fleet, unix_seconds());
+        findings.extend(self.routes.lint());
+        findings.sort_by_key(|finding| finding.severity);
+        findings
+    }
+
     /// A route's own target for a lane is of no use when there is no such lane.
     fn check_lanes(&self, routes: &Section<'_>) {
         let is_known = |lane: &str| self.rules.lanes().iter().any(|known| known.lane().name() == lane);
@@ -174,7 +183,7 @@ impl ControlLoop {
                 self.begin(&config, state.revision);
                 self.follow(&config);
                 self.check(&config);
-                let findings = self.lint(&config.rules);
+                let findings = self.lint(&config);
                 let plan = FactPlan::new(&config.rules);
                 if plan != *self.plan {
                     self.plan = Arc::new(plan);
@@ -258,11 +267,11 @@ impl ControlLoop {
         }
     }
 
-    /// Judges the rules by the services that have been heard of.
-    fn lint(&mut self, rules: &RuleSet) -> Arc<[Finding]> {
+    /// Judges rules and routes by the services that have been heard of.
+    fn lint(&mut self, config: &GatewayConfig) -> Arc<[Finding]> {
         let heard = self.followed.iter().filter(|(_, followed)| self.listing.is_complete(followed));
         let fleet: Fleet = heard.map(|(service, followed)| (service.clone(), Arc::clone(followed.set()))).collect();
-        self.findings.update(rules.lint(&fleet, unix_seconds()))
+        self.findings.update(config.lint(&fleet))
     }
 
     fn build(&mut self, config: &GatewayConfig, revision: u64, findings: Arc<[Finding]>) -> Snapshot {
@@ -289,7 +298,9 @@ impl ControlLoop {
             caller: HeaderValue::try_from(self.caller.to_string())
                 .unwrap_or_else(|_| HeaderValue::from_static(SERVICE)),
             trusted_hops: config.gray.gateway.trusted_hops.clone(),
+            trusted_headers: config.gray.gateway.trusted_headers,
             outliers: config.gray.mesh.outliers,
+            hops: Hops::new(&shared_secret(config)),
             limits,
             routes: Arc::clone(&config.routes),
             services,
@@ -297,6 +308,14 @@ impl ControlLoop {
             plan: Arc::clone(&self.plan),
             findings,
         }
+    }
+}
+
+/// What the gateways of a fleet have in common and clients do not know: the signing key, else what the documents say.
+fn shared_secret(config: &GatewayConfig) -> String {
+    match &config.gray.mesh.signing {
+        Some(signing) => format!("{:?}", signing.key.sign(GrayStatus::All, None, 0)),
+        None => format!("{} {:?}", config.rules.revision(), config.routes),
     }
 }
 

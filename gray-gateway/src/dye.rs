@@ -55,7 +55,7 @@ pub fn tell(rules: &RuleSet, decision: &Decision<'_>, said: Option<&str>) -> Opt
 /// Whether a header could pass for one of those that only we write, at a backend that folds `-`, `_` and `.`. The case
 /// does not matter.
 pub fn is_ours(name: &str) -> bool {
-    const OURS: [&str; 4] = ["gray", "graylane", "graysignature", "graycaller"];
+    const OURS: [&str; 5] = ["gray", "graylane", "graysignature", "graycaller", "grayhops"];
     let mut letters =
         name.bytes().filter(|byte| !b"-_.".contains(byte)).map(|byte| byte.to_ascii_lowercase()).peekable();
     // Nearly every name leaves here.
@@ -240,6 +240,7 @@ mod tests {
             "gray_lane",
             "graysignature",
             "gray-caller",
+            "gray-hops",
         ] {
             assert!(is_ours(name), "{name}");
         }

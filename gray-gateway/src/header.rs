@@ -13,6 +13,12 @@ pub trait Lookup {
     }
 }
 
+/// Whether a backend that takes `_` and `.` for `-` takes one name for the other. The case does not matter.
+pub(crate) fn is_same(name: &str, other: &str) -> bool {
+    let plain = |byte: u8| if matches!(byte, b'_' | b'.') { b'-' } else { byte.to_ascii_lowercase() };
+    name.len() == other.len() && name.bytes().map(plain).eq(other.bytes().map(plain))
+}
+
 /// Appends a header line.
 pub(crate) fn write_line(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
     for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {

@@ -12,6 +12,7 @@ mod findings;
 pub mod geo;
 pub mod handover;
 pub mod header;
+pub mod hops;
 mod life;
 pub mod limit;
 pub(crate) mod listing;

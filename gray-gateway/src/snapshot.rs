@@ -6,7 +6,7 @@ use gray_common::{
     InstanceSet,
     balance::{OutlierPolicy, Strategy},
     rule::{FactPlan, Finding, IpSet, RuleSet},
-    settings::Signing,
+    settings::{Signing, TrustedHeaders},
 };
 
 use http::HeaderValue;
@@ -14,6 +14,7 @@ use http::HeaderValue;
 use crate::{
     args::SERVICE,
     geo::CityData,
+    hops::Hops,
     limit::InFlightLimits,
     route::RouteTable,
     tally::{RuleTally, ServiceTally},
@@ -34,8 +35,12 @@ pub struct Snapshot {
     pub caller: HeaderValue,
     /// Peers whose `X-Forwarded-For` and `X-Real-IP` count.
     pub trusted_hops: IpSet,
+    /// In which header fields.
+    pub trusted_headers: TrustedHeaders,
     /// Which instances are left out for a while.
     pub outliers: OutlierPolicy,
+    /// How requests that come back are known.
+    pub hops: Hops,
     /// How many requests may be in flight.
     pub limits: InFlightLimits,
     /// Where requests go.
@@ -60,7 +65,9 @@ impl Snapshot {
             signing: None,
             caller: HeaderValue::from_static(SERVICE),
             trusted_hops: IpSet::default(),
+            trusted_headers: TrustedHeaders::default(),
             outliers: OutlierPolicy::default(),
+            hops: Hops::new(""),
             limits: InFlightLimits::default(),
             routes: Arc::new(RouteTable::default()),
             services: Services::default(),
@@ -68,6 +75,11 @@ impl Snapshot {
             plan: Arc::default(),
             findings: Arc::default(),
         }
+    }
+
+    /// Parameters of a query that hold tokens, by the rules and the routes.
+    pub(crate) fn secret_queries(&self) -> impl Iterator<Item = &str> + Clone {
+        self.rules.token_queries().chain(self.routes.token_queries())
     }
 
     /// Whether no document has said yet what routes there are: whatever is asked for may exist in a moment.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use super::Origin;
+use super::{Origin, masked};
 
 /// Whether a document with this problem may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -160,6 +160,7 @@ impl std::error::Error for Problems {}
 /// A value or key from outside as it may stand in a message: short, on one line, nothing a terminal obeys.
 pub(super) fn shown(text: &str) -> String {
     const LONGEST: usize = 80;
+    let text = masked(text);
     let mut short: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
     if text.chars().nth(LONGEST).is_some() {
         short.push('…');
@@ -172,7 +173,7 @@ pub(super) fn shown(text: &str) -> String {
 pub(super) fn one_line(message: &str) -> String {
     const LONGEST: usize = 600;
     let escaped = |c: char| if c.is_control() { c.escape_debug().collect() } else { String::from(c) };
-    message.chars().take(LONGEST).map(escaped).collect()
+    masked(message).chars().take(LONGEST).map(escaped).collect()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 use super::{
     Documents, Origin, Severity,
     encrypted::plain,
+    masked::shown_under,
     problem::shown,
     tree::{Map, Node, Value},
 };
@@ -114,7 +115,7 @@ impl<'d> Section<'d> {
         }
         let value = convert(text);
         if value.is_none() {
-            item.error(format!("expected {expected}, found `{}`", shown(text)));
+            item.error(format!("expected {expected}, found `{}`", shown_under(key, text)));
         }
         value
     }
@@ -157,7 +158,7 @@ impl<'d> Section<'d> {
         match text.parse() {
             Ok(value) => Some(value),
             Err(reason) => {
-                self.error(key, format!("`{}` does not fit: {reason}", shown(&text)));
+                self.error(key, format!("`{}` does not fit: {reason}", shown_under(key, &text)));
                 None
             }
         }

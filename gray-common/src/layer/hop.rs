@@ -23,7 +23,28 @@ pub struct Hop {
     service: Box<str>,
     instance: Instance,
     settings: Arc<ArcSwapOption<GraySettings>>,
-    callers: ArcSwap<HashMap<Box<str>, Arc<[Counter; 5]>, RandomState>>,
+    callers: ArcSwap<Callers>,
+}
+
+/// Who called, each with its counters.
+#[derive(Clone, Default)]
+struct Callers {
+    counters: HashMap<Box<str>, Arc<[Counter; 5]>, RandomState>,
+    /// Who brought up a name that nothing vouched for.
+    strangers: Vec<Option<IpAddr>>,
+}
+
+/// What vouches for the name that a caller gives itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Vouched {
+    /// A good signature, or an address that needs none.
+    BySignature,
+    /// There are no signatures; the settings know the name.
+    BySettings,
+    /// There are no signatures.
+    ByNothing,
+    /// There are signatures, and it has none that is good.
+    Not,
 }
 
 /// How a request and the instance that got it fit together.
@@ -64,6 +85,10 @@ pub struct Refused(pub Verdict);
 impl Hop {
     /// Callers counted one by one; later ones count as `other`, so that nobody can fill the memory with names.
     const MAX_CALLERS: usize = 64;
+    /// As many again for callers whose name somebody vouches for, so that others cannot take their places.
+    const MAX_VOUCHED: usize = 128;
+    /// Names that one address can bring up where nothing vouches for any.
+    const MAX_PER_PEER: usize = 8;
 
     /// A service and the instance that it registers, with the space that it registers in when that is another than ours.
     pub fn new(service: &str, instance: Instance, settings: Arc<ArcSwapOption<GraySettings>>) -> Self {
@@ -78,10 +103,14 @@ impl Hop {
         let mut context = ReleaseContext::extract(headers);
         let settings = self.settings.load();
         let Some(settings) = settings.as_deref() else { return Ok((context, Fit::Untagged)) };
+        let mut vouched = if settings.mesh.signing.is_some() { Vouched::Not } else { Vouched::ByNothing };
         if let Some(signing) = settings.mesh.signing.as_ref().filter(|_| claims(headers)) {
             let verdict = judge(signing, headers, context.tag);
             let is_trusted = || peer.is_some_and(|peer| signing.trusted_callers.contains(peer));
-            if verdict != Verdict::Valid && is_trusted() {
+            if verdict == Verdict::Valid || is_trusted() {
+                vouched = Vouched::BySignature;
+            }
+            if verdict != Verdict::Valid && vouched == Vouched::BySignature {
                 // It knows no signatures; whoever we call does, and does not know it.
                 context.sign(&signing.key, unix_seconds() + signing.ttl.as_secs());
             } else if verdict != Verdict::Valid {
@@ -93,7 +122,7 @@ impl Hop {
             }
         }
         let fit = self.fit(&context, settings);
-        self.count(headers, fit);
+        self.count(headers, fit, (vouched, peer), settings);
         Ok((context.carrying(headers, &settings.mesh.propagate), fit))
     }
 
@@ -118,29 +147,86 @@ impl Hop {
         format!("{}@{}:{}", self.service, self.instance.version().unwrap_or("-"), fit.as_str())
     }
 
-    fn count(&self, headers: &HeaderMap, fit: Fit) {
+    fn count(
+        &self,
+        headers: &HeaderMap,
+        fit: Fit,
+        (vouched, peer): (Vouched, Option<IpAddr>),
+        settings: &GraySettings,
+    ) {
         let caller = headers.get(CALLER_HEADER).and_then(|value| value.to_str().ok());
-        let count = |caller: &str| self.callers.load().get(caller).map(|counters| counters[fit as usize].increment(1));
+        let known = self.callers.load();
+        let count = |caller: &str| known.counters.get(caller).map(|counters| counters[fit as usize].increment(1));
         if caller.is_some_and(|caller| count(caller).is_some()) {
             return;
         }
-        let caller = caller.filter(|text| text.split('@').all(is_token)).unwrap_or("unknown");
-        if count(caller).is_some() {
+        let caller = caller.filter(|text| text.split('@').all(is_token)).unwrap_or(UNKNOWN);
+        let vouched = match vouched {
+            _ if caller == UNKNOWN => Vouched::BySettings,
+            Vouched::ByNothing if settings.names(service_of(caller)) => Vouched::BySettings,
+            vouched => vouched,
+        };
+        let name = if known.has_room(vouched, peer) { caller } else { OTHER };
+        if count(name).is_some() {
             return;
         }
-        let known = self.callers.load_full();
-        let name = if known.len() < Self::MAX_CALLERS { caller } else { "other" };
         let counters = Arc::new(Fit::ALL.map(|fit| {
             metrics::counter!(telemetry::EDGE_REQUESTS_TOTAL, "from" => name.to_owned(), "to" => self.service.to_string(),
                 "fit" => fit.as_str())
         }));
         counters[fit as usize].increment(1);
-        if known.len() < Self::MAX_CALLERS {
-            // Of two at once one addition is lost, and made by the next request.
-            let mut more = HashMap::clone(&known);
-            more.insert(caller.into(), counters);
-            self.callers.store(Arc::new(more));
+        // Of two at once one addition is lost, and made by the next request.
+        let mut more = Callers::clone(&known);
+        more.counters.insert(name.into(), counters);
+        if vouched == Vouched::ByNothing && name != OTHER {
+            more.strangers.push(peer.map(network));
         }
+        self.callers.store(Arc::new(more));
+    }
+}
+
+impl Callers {
+    /// Whether one name more gets counters of its own.
+    fn has_room(&self, vouched: Vouched, peer: Option<IpAddr>) -> bool {
+        let peer = peer.map(network);
+        let of_peer = || self.strangers.iter().filter(|stranger| **stranger == peer).count();
+        match vouched {
+            Vouched::BySignature | Vouched::BySettings => self.counters.len() < Hop::MAX_VOUCHED,
+            Vouched::ByNothing => {
+                self.strangers.len() < Hop::MAX_CALLERS && (peer.is_none() || of_peer() < Hop::MAX_PER_PEER)
+            }
+            Vouched::Not => false,
+        }
+    }
+}
+
+/// Who did not say who it is.
+const UNKNOWN: &str = "unknown";
+/// Whoever is not counted by name.
+const OTHER: &str = "other";
+/// What gateways call themselves.
+const GATEWAY: &str = "gateway-app";
+
+/// The service in `order-app@V1`.
+fn service_of(caller: &str) -> &str {
+    caller.split_once('@').map_or(caller, |(service, _)| service)
+}
+
+/// All addresses of one client: it may have a whole network of IPv6.
+fn network(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
+        address => address,
+    }
+}
+
+impl GraySettings {
+    /// Whether these settings know a service by name.
+    fn names(&self, service: &str) -> bool {
+        service == GATEWAY
+            || self.static_instances.contains_key(service)
+            || self.strategies.contains_key(service)
+            || self.mesh.admission.edges.iter().any(|edge| edge.from == service || edge.to == service)
     }
 }
 
@@ -148,7 +234,7 @@ impl Hop {
 fn judge(signing: &Signing, headers: &HeaderMap, tag: Option<GrayStatus>) -> Verdict {
     let single = |name| headers.get_all(name).iter().count() <= 1;
     let Some(tag) = tag.filter(|_| single(LANE_HEADER) && single(SIGNATURE_HEADER)) else { return Verdict::Forged };
-    signing.key.verify(headers.get(SIGNATURE_HEADER), tag, headers.get(LANE_HEADER), unix_seconds())
+    signing.verify(headers.get(SIGNATURE_HEADER), tag, headers.get(LANE_HEADER), unix_seconds())
 }
 
 /// Whether the request claims to belong somewhere.

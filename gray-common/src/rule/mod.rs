@@ -154,6 +154,20 @@ impl RuleSet {
         &self.revision
     }
 
+    /// Parameters of a query that hold tokens whose claims are asked for.
+    pub fn token_queries(&self) -> impl Iterator<Item = &str> + Clone {
+        self.sources.iter().flat_map(|source| {
+            let parts = if let Source::FirstOf(parts) = source { &**parts } else { std::slice::from_ref(source) };
+            parts.iter().filter_map(|part| match part {
+                Source::Claim { jwt, .. } => match &jwt.token {
+                    Source::Query(name) => Some(&**name),
+                    _ => None,
+                },
+                _ => None,
+            })
+        })
+    }
+
     /// The rules, in order.
     pub fn rules(&self) -> &[Rule] {
         &self.rules

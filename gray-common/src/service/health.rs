@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     future::Future,
+    net::SocketAddr,
     panic::AssertUnwindSafe,
     pin::Pin,
     sync::{
@@ -14,7 +15,7 @@ use std::{
 
 use axum::{
     Json, Router,
-    extract::{Request, State},
+    extract::{ConnectInfo, Request, State},
     response::{IntoResponse, Response},
     routing::{future::RouteFuture, get},
 };
@@ -175,10 +176,17 @@ impl Future for Surrounding {
     }
 }
 
-async fn readyz(State(readiness): State<Readiness>) -> Response {
+/// Why not, and what is wrong all the same, is for those on the machine: it names servers, documents and services.
+async fn readyz(State(readiness): State<Readiness>, request: Request) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let is_local = peer.is_none_or(|peer| peer.0.ip().to_canonical().is_loopback());
     let report = readiness.report();
     let status = if report.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(report.body(readiness.phase()))).into_response()
+    let mut says = report.body(readiness.phase());
+    if let Some(says) = says.as_object_mut().filter(|_| !is_local) {
+        says.retain(|key, _| key == "ready" || key == "phase");
+    }
+    (status, Json(says)).into_response()
 }
 
 /// The panic hook has said where; a caller gets an answer instead of a broken connection.

@@ -2,17 +2,21 @@
 
 use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
 
-use http::{HeaderName, header};
+use http::{HeaderName, HeaderValue, header};
 
 use crate::{
     balance::OutlierPolicy,
-    document::Section,
+    document::{Item, Section},
     instance::Instance,
-    lane::{SigningKey, is_token},
+    lane::{SigningKey, Verdict, is_token},
     registry::{Space, SpaceError},
     rule::IpSet,
     settings::read::addresses,
+    tag::GrayStatus,
 };
+
+/// Signing keys at the same time.
+const MAX_KEYS: usize = 8;
 
 /// `propagate`, `namespaces`, `drain`, `slowStart`, `edges`, `outlier` and `signing`.
 #[derive(Clone, Debug, Default)]
@@ -56,14 +60,32 @@ pub struct Edge {
 /// `signing.*`: tags are only believed when the gateway signed them.
 #[derive(Clone, Debug)]
 pub struct Signing {
-    /// The shared secret.
+    /// The shared secret that signs.
     pub key: SigningKey,
+    /// Other secrets that are believed as well, so that a new one can be given to everybody before it signs, and an old
+    /// one be taken away after.
+    pub also: Vec<SigningKey>,
     /// How long a signature holds.
     pub ttl: Duration,
     /// What a service does with a tag that is not properly signed.
     pub invalid: Invalid,
     /// Callers whose requests need no signature: services that know only the header `gray`.
     pub trusted_callers: IpSet,
+}
+
+impl Signing {
+    /// Judges a signature by all keys; see [`SigningKey::verify`].
+    pub fn verify(
+        &self,
+        signature: Option<&HeaderValue>,
+        tag: GrayStatus,
+        lane: Option<&HeaderValue>,
+        now: u64,
+    ) -> Verdict {
+        let mut verdicts = [&self.key].into_iter().chain(&self.also).map(|key| key.verify(signature, tag, lane, now));
+        // A key that did not make it calls it forged.
+        verdicts.find(|verdict| *verdict != Verdict::Forged).unwrap_or(Verdict::Forged)
+    }
 }
 
 /// What a service does with a tag that is not properly signed.
@@ -268,13 +290,48 @@ fn signing(section: &Section<'_>) -> Option<Signing> {
         section.error("ttl", "must be from 10s to 24h: longer than the clocks of two machines differ");
     }
     let trusted_callers = addresses(section, "trustedCallers");
-    let secret = section.string("key");
-    let key = secret.as_deref().and_then(|secret| SigningKey::new(secret.as_bytes()));
-    if key.is_none() {
-        let least = SigningKey::MIN_BYTES;
-        section.error("key", format!("a secret of at least {least} bytes is needed, best from a `${{VARIABLE}}`"));
-    }
-    Some(Signing { key: key?, ttl, invalid, trusted_callers })
+    let mut keys = signing_keys(section)?.into_iter();
+    Some(Signing { key: keys.next()?, also: keys.collect(), ttl, invalid, trusted_callers })
+}
+
+/// `key`, or `keys`: the first one signs, all are believed.
+fn signing_keys(section: &Section<'_>) -> Option<Vec<SigningKey>> {
+    let needed = format!("a secret of at least {} bytes is needed, best from a `${{VARIABLE}}`", SigningKey::MIN_BYTES);
+    let items = section.items("keys");
+    let keys: Option<Vec<_>> = match &*items {
+        [] => {
+            let key = section.string("key").and_then(|secret| SigningKey::new(secret.as_bytes()));
+            if key.is_none() {
+                section.error("key", needed);
+            }
+            key.map(|key| vec![key])
+        }
+        _ if section.has("key") => {
+            section.error("key", "there are `keys` as well; keep only those: the first signs, all are believed");
+            None
+        }
+        items => {
+            let key = |item: &Item<'_>| {
+                let key = item.text().and_then(|secret| SigningKey::new(secret.trim().as_bytes()));
+                if key.is_none() {
+                    item.error(needed.clone());
+                }
+                key
+            };
+            let keys: Vec<_> = items.iter().map(key).collect();
+            keys.into_iter().collect()
+        }
+    };
+    keys.filter(|keys| {
+        let is_bounded = keys.len() <= MAX_KEYS;
+        if !is_bounded {
+            section.error(
+                "keys",
+                format!("at most {MAX_KEYS} keys: each is tried for every request that has no good signature"),
+            );
+        }
+        is_bounded
+    })
 }
 
 impl FromStr for Invalid {

@@ -18,7 +18,7 @@ pub use rules::parse_source;
 #[cfg(feature = "schema")]
 pub use rules::schema as rules_schema;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, str::FromStr};
 
 use http::HeaderName;
 
@@ -68,6 +68,29 @@ impl GraySettings {
     }
 }
 
+/// The header fields in which a trusted proxy says whose request it passes on. One that writes only one family may pass
+/// on what a client wrote in the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TrustedHeaders {
+    /// `X-Forwarded-*` and `X-Real-IP`.
+    #[default]
+    XForwarded,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
+impl FromStr for TrustedHeaders {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.to_ascii_lowercase().as_str() {
+            "x-forwarded" => Ok(Self::XForwarded),
+            "forwarded" => Ok(Self::Forwarded),
+            _ => Err("expected x-forwarded (X-Forwarded-* and X-Real-IP) or forwarded (RFC 7239)"),
+        }
+    }
+}
+
 /// `<prefix>.gateway.*`: how the gateway decides.
 #[derive(Clone, Debug)]
 pub struct GatewayGray {
@@ -85,6 +108,8 @@ pub struct GatewayGray {
     pub user_no_header: HeaderName,
     /// `trustedHops`: proxies in front of us whose `X-Real-IP` / `X-Forwarded-For` count. Default none.
     pub trusted_hops: IpSet,
+    /// `trustedHeaders`: in which header fields they say so; the other family's are dropped.
+    pub trusted_headers: TrustedHeaders,
     /// `healthCheck.<service>`: whose instances are asked whether they are well.
     pub health_checks: BTreeMap<String, HealthCheck>,
     /// `maxInFlight`: most requests in flight at the same time. Default: no limit.
@@ -101,6 +126,7 @@ impl Default for GatewayGray {
             user_no_list: Vec::new(),
             user_no_header: HeaderName::from_static("userno"),
             trusted_hops: IpSet::default(),
+            trusted_headers: TrustedHeaders::default(),
             health_checks: BTreeMap::new(),
             max_in_flight: None,
         }

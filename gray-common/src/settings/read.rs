@@ -114,6 +114,7 @@ fn gateway(section: &Section<'_>) -> GatewayGray {
         user_no_list: texts(section, "grayUserNoList", "a user number"),
         user_no_header: section.parsed("userNoHeader").unwrap_or(default.user_no_header),
         trusted_hops: addresses(section, "trustedHops"),
+        trusted_headers: section.parsed("trustedHeaders").unwrap_or_default(),
         health_checks: super::health_check::read(&section.section("healthCheck")),
         max_in_flight: section.parsed::<Limit>("maxInFlight").map(|limit| limit.0),
     }

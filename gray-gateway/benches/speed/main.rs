@@ -12,7 +12,7 @@ use std::{
 use gray_common::document::Documents;
 use gray_gateway::{
     proxy::{AccessLogFormat, End, Entry, HeadBench, LineWriter},
-    route::{RequestHead, RouteTable},
+    route::{RequestHead, RouteTable, check_path},
 };
 use http::{HeaderMap, Method, Version};
 
@@ -97,6 +97,28 @@ fn main() {
                     random: 0,
                 };
                 assert!(black_box(table.find(&head)).is_some());
+            }
+        });
+    }
+    // What another server could read in another way is routed in every form; the rest is looked at once.
+    for (name, rest) in
+        [("plain", "order/N0001"), ("utf8", "%E6%9D%AD%E5%B7%9E/N0001"), ("ambiguous", "/order%2fN0001/a%20b;v=1")]
+    {
+        cases.add(format!("route/resolve/10000/{name}"), move || {
+            let (table, headers, path) = (table(10_000), HeaderMap::new(), format!("/api-9999/{rest}"));
+            move || {
+                let path = black_box(&*path);
+                let head = RequestHead {
+                    method: &Method::GET,
+                    path,
+                    query: None,
+                    headers: &headers,
+                    host: Some("shop.example.com"),
+                    remote: [127, 0, 0, 1].into(),
+                    random: 0,
+                };
+                let resolved = check_path(path).and_then(|spelling| table.resolve(&head, spelling));
+                assert!(black_box(resolved.is_ok_and(|resolved| resolved.route.is_some())));
             }
         });
     }

@@ -26,7 +26,7 @@ use crate::{
     geo,
     header::write_line,
     proxy::edge::{self, Refused},
-    route::{RequestHead, Route, Upstream},
+    route::{RequestHead, Resolved, Route, Upstream, check_path},
     snapshot::Snapshot,
 };
 
@@ -150,8 +150,7 @@ fn explain(admin: &Admin, asked: Asked) -> Result<impl IntoResponse + use<>, Ref
     let client_ip = asked.client_ip.unwrap_or(Ipv4Addr::LOCALHOST.into());
     let bytes = head(&method, path, query, &headers);
     if let Err(Refused { status, message }) = edge::admits(&bytes, client_ip, &admin.limits) {
-        let refusal = Refusal::bad(format!("the gateway answers {status}, whatever the routes: {message}"));
-        return Err(refusal.with("status", status.into()));
+        return Err(refused(status, &message));
     }
     let host = asked_host.map(without_port);
     let time = asked.time.as_ref().map(read_time).transpose()?.unwrap_or_else(unix_seconds);
@@ -170,7 +169,9 @@ fn explain(admin: &Admin, asked: Asked) -> Result<impl IntoResponse + use<>, Ref
     };
     let (decision, explanation) = snapshot.rules.explain(&facts);
     let head = RequestHead { method: &method, path, query, headers: &headers, host, remote: client_ip, random };
-    let route = snapshot.routes.find(&head);
+    let resolved = check_path(path).and_then(|spelling| snapshot.routes.resolve(&head, spelling));
+    let resolved = resolved.map_err(|reason| refused(400, reason))?;
+    let route = resolved.route;
     let target = route.map(|route| route.target(decision.lane.name()));
     let upstream = target.map(|target| match &target.upstream {
         Upstream::Service(service) => service.to_string(),
@@ -179,7 +180,7 @@ fn explain(admin: &Admin, asked: Asked) -> Result<impl IntoResponse + use<>, Ref
     });
     let own = match route {
         None => Some(edge::no_route(&snapshot)),
-        Some(route) => own_answer(&snapshot, route, path, &facts, decision.lane.as_ref()),
+        Some(route) => own_answer(&snapshot, (&resolved, route), path, &facts, decision.lane.as_ref()),
     };
     let explained = Explained {
         route: route.map(|route| route.id.to_string()),
@@ -196,10 +197,15 @@ fn explain(admin: &Admin, asked: Asked) -> Result<impl IntoResponse + use<>, Ref
     Ok(fresh(json_of(explained)))
 }
 
+/// The gateway answers so, whatever the rules.
+fn refused(status: u16, reason: &str) -> Refusal {
+    Refusal::bad(format!("the gateway refuses it with {status}: {reason}")).with("status", status.into())
+}
+
 /// What the gateway answers itself although a route matches; rates and what is in flight aside.
 fn own_answer(
     snapshot: &Snapshot,
-    route: &Route,
+    (resolved, route): (&Resolved<'_>, &Route),
     path: &str,
     facts: &RequestFacts<'_>,
     lane: &Lane,
@@ -214,7 +220,7 @@ fn own_answer(
             return Some(edge::no_instance(service, route));
         }
     }
-    edge::sent(route, path).err()
+    edge::sent(resolved, route, path).err()
 }
 
 /// The request as it would come in.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{extract::State, response::IntoResponse};
-use gray_common::{clock::unix_seconds, rule::Fleet};
+use gray_common::rule::Fleet;
 use serde_json::{Value, json};
 
 use super::{
@@ -30,8 +30,7 @@ pub(super) async fn candidate(State(admin): State<Admin>, text: String) -> Resul
         let candidate = Candidate::read(&admin, &text)?;
         let rules = &candidate.config.rules;
         let named = services(&candidate.config);
-        let fleet = fleet(&admin.snapshot.load(), |service| named.contains(service));
-        let findings = rules.lint(&fleet, unix_seconds());
+        let findings = candidate.config.lint(&fleet(&admin.snapshot.load(), |service| named.contains(service)));
         let body = candidate.hide(json!({ "revision": rules.revision(), "findings": json_of(&findings) }));
         Ok(fresh(with(body, "warnings", candidate.warnings)))
     })

@@ -4,7 +4,7 @@ use std::{
     cell::Cell,
     collections::HashMap,
     hash::{BuildHasher, RandomState},
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -19,6 +19,7 @@ use tokio::{
 };
 
 use super::{refusal::Refusal, socket::let_rest, worker::Worker};
+use crate::client_address::counted_as;
 
 /// Idle connections that are closed at once when there is no room: to look for them costs a look at all.
 const EVICTED_AT_ONCE: usize = 32;
@@ -55,7 +56,7 @@ impl Clients {
 
     /// One more connection, unless the client has `max`.
     fn enter(self: &Arc<Self>, peer: IpAddr, max: usize) -> Option<Guest> {
-        let client = client(peer);
+        let client = counted_as(peer);
         let entered = self.change(client, |counts| {
             let count = counts.entry(client).or_default();
             let fits = *count < max;
@@ -85,17 +86,6 @@ impl Drop for Guest {
             }
             true
         });
-    }
-}
-
-/// Whom an address stands for: a network of IPv6 is one client's.
-fn client(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        address => address,
     }
 }
 

@@ -6,8 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gray_common::{balance::InFlight, rule::Decision};
+use gray_common::{balance::InFlight, document::is_secret_name, rule::Decision};
 use http::Version;
+use percent_encoding::percent_decode;
 
 use super::{
     access_log::{self, Entry},
@@ -88,6 +89,21 @@ impl<'s> Draft<'s> {
         }
         self.has_id = id.is_some();
         self.version = if request.head.is_11 { Version::HTTP_11 } else { Version::HTTP_10 };
+    }
+
+    /// Values of the query under these names, and under those that sound like a secret, are not logged.
+    pub(super) fn hide<'n>(&mut self, secrets: impl Iterator<Item = &'n str> + Clone) {
+        let [method, target, _] = self.ends;
+        let target = self.text.get_mut(method..target).unwrap_or_default();
+        let Some(query) = target.iter().position(|byte| *byte == b'?') else { return };
+        for pair in target[query + 1..].split_mut(|byte| *byte == b'&') {
+            let Some(end) = pair.iter().position(|byte| *byte == b'=') else { continue };
+            let (name, value) = pair.split_at_mut(end);
+            let name = percent_decode(name).decode_utf8_lossy();
+            if is_secret_name(&name) || secrets.clone().any(|secret| *secret == *name) {
+                value[1..].fill(b'*');
+            }
+        }
     }
 
     /// It was decided.

@@ -9,19 +9,19 @@ use super::{
     Limits, Stats,
     forwarded::Forwarded,
     held::Held,
-    path,
     request::{Reader, Reading},
     worker::Worker,
 };
 use crate::{
     control::GatewayConfig,
+    route,
     scheme::Scheme,
     snapshot::{ServiceSnapshot, Services, Snapshot},
 };
 
 /// Whether a path passes the check.
 pub fn path_is_clear(path: &str) -> bool {
-    path::check(path).is_ok()
+    route::check_path(path).is_ok()
 }
 
 /// One connection's worth of what a request is read with.

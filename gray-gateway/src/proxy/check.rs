@@ -5,7 +5,10 @@ use http::Method;
 use super::{
     forwarded,
     http1::{Decoder, Name, RequestHead},
-    path,
+};
+use crate::{
+    hops,
+    route::{self, Spelling},
 };
 
 /// What the checks found on their way.
@@ -13,6 +16,8 @@ use super::{
 pub(super) struct Checked<'b> {
     /// The path, as sent.
     pub(super) path: &'b str,
+    /// How the path is spelled.
+    pub(super) spelling: Spelling,
     /// The query, as sent, without `?`.
     pub(super) query: Option<&'b str>,
     /// The host that is asked; `None` with HTTP/1.0 only.
@@ -27,6 +32,8 @@ pub(super) struct Checked<'b> {
     pub(super) upgrade: bool,
     /// Whether it takes trailers.
     pub(super) trailers: bool,
+    /// What it says of the gateways that it has passed.
+    pub(super) hops: Option<&'b [u8]>,
     /// Whether it waits for `100 Continue`.
     pub(super) expects_continue: bool,
     /// Whether it expects something else, which nobody here knows.
@@ -45,7 +52,7 @@ pub(super) fn request<'b>(request: &RequestHead<'_, 'b>) -> Result<Checked<'b>, 
     let head = &request.head;
     let (mut host, mut has_length, mut coding, mut wants_upgrade) = (None, false, None, false);
     let (mut keep_alive, mut names_fields, mut trailers) = (head.is_11, false, false);
-    let (mut expects_continue, mut expects_more) = (false, false);
+    let (mut expects_continue, mut expects_more, mut hops) = (false, false, None);
     for field in head.fields.iter() {
         match Name::of(field.name) {
             Name::Host if host.is_some() => return Err("there is more than one Host"),
@@ -57,6 +64,7 @@ pub(super) fn request<'b>(request: &RequestHead<'_, 'b>) -> Result<Checked<'b>, 
             Name::Connection => names_fields = true,
             Name::Upgrade => wants_upgrade = true,
             Name::Te => trailers = true,
+            Name::Ours if field.name.eq_ignore_ascii_case(hops::HEADER) => hops = Some(field.value),
             Name::Expect if field.value.eq_ignore_ascii_case(b"100-continue") => expects_continue = head.is_11,
             Name::Expect => expects_more = true,
             _ => {}
@@ -75,6 +83,7 @@ pub(super) fn request<'b>(request: &RequestHead<'_, 'b>) -> Result<Checked<'b>, 
         return Err("Host is no host");
     }
     let (host, is_absolute) = (authority.or(host), authority.is_some());
+    let spelling = route::check_path(path)?;
     let body = match coding {
         Some(_) if has_length => return Err("there are both Content-Length and Transfer-Encoding"),
         Some(_) if !head.is_11 => return Err("HTTP/1.0 has no Transfer-Encoding"),
@@ -98,6 +107,7 @@ pub(super) fn request<'b>(request: &RequestHead<'_, 'b>) -> Result<Checked<'b>, 
     let expects_continue = expects_continue && !body.is_done();
     Ok(Checked {
         path,
+        spelling,
         query,
         host,
         body,
@@ -105,6 +115,7 @@ pub(super) fn request<'b>(request: &RequestHead<'_, 'b>) -> Result<Checked<'b>, 
         names_fields,
         upgrade,
         trailers,
+        hops,
         expects_continue,
         expects_more,
         is_absolute,
@@ -147,7 +158,6 @@ fn target<'b>(request: &RequestHead<'_, 'b>) -> Result<Target<'b>, &'static str>
     let (authority, relative) = if is_path { (None, target) } else { absolute(target)? };
     let (path, query) = relative.split_once('?').map_or((relative, None), |(path, query)| (path, Some(query)));
     let path = if path.is_empty() { "/" } else { path };
-    path::check(path)?;
     Ok(Target { path, query, authority })
 }
 

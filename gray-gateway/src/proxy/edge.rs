@@ -12,7 +12,11 @@ use super::{
     http1::{ParseError, read_request, room},
     request::rewritten,
 };
-use crate::{route::Route, scheme::Scheme, snapshot::Snapshot};
+use crate::{
+    route::{Resolved, Route},
+    scheme::Scheme,
+    snapshot::Snapshot,
+};
 
 /// Why the gateway answers a request itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,8 +60,8 @@ pub(crate) fn admits(head: &[u8], peer: IpAddr, limits: &Limits) -> Result<(), R
 }
 
 /// The path that an instance gets to see, if it gets to see one.
-pub(crate) fn sent<'p>(route: &Route, path: &'p str) -> Result<Cow<'p, str>, Refused> {
-    rewritten(route, path).map_err(Refused::from)
+pub(crate) fn sent<'p>(resolved: &Resolved<'_>, route: &Route, path: &'p str) -> Result<Cow<'p, str>, Refused> {
+    rewritten(resolved, route, path).map_err(Refused::from)
 }
 
 /// No route matches.

@@ -34,6 +34,10 @@ pub(super) enum Failure<'r> {
     NoRoute,
     /// The route's directory has no such file, or none that is served.
     NoFile,
+    /// TRACE, which no route asks for by name.
+    TraceRefused,
+    /// It has passed too many gateways.
+    Loop,
     /// A directory answers GET and HEAD only.
     NotAllowed,
     /// No configuration has arrived yet, so nobody knows whether a route would match.
@@ -107,7 +111,8 @@ impl Failure<'_> {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::NoRoute | Self::NoFile | Self::NoInstance { hidden: true, .. } => StatusCode::NOT_FOUND,
-            Self::NotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAllowed | Self::TraceRefused => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Loop => StatusCode::LOOP_DETECTED,
             Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::HeadTimeout | Self::UploadTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
@@ -133,6 +138,7 @@ impl Failure<'_> {
             Self::BadRequest(_) | Self::Expectation => Some(Refusal::BadRequest),
             Self::Unauthenticated => Some(Refusal::Unauthenticated),
             Self::TooMany(_) => Some(Refusal::RateLimit),
+            Self::Loop => Some(Refusal::Loop),
             Self::UriTooLong => Some(Refusal::UriTooLong),
             Self::HeadTooLarge => Some(Refusal::HeadTooLarge),
             Self::BodyTooLarge => Some(Refusal::BodyTooLarge),
@@ -168,6 +174,8 @@ impl Failure<'_> {
             Self::NoRoute => "no route matches this request".into(),
             Self::NoFile => "no such file".into(),
             Self::NotAllowed => "only GET and HEAD are answered here".into(),
+            Self::TraceRefused => "TRACE is not served here".into(),
+            Self::Loop => "the request has passed too many gateways: a route leads back to where it came from".into(),
             Self::NotReady => "the gateway has no configuration yet".into(),
             Self::Overloaded { route } => format!("too many requests are in flight on route {route}"),
             Self::UploadTimeout => "the request body did not arrive in time".into(),
@@ -207,6 +215,10 @@ impl Failure<'_> {
         }
         if matches!(self, Self::Unauthenticated) {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if matches!(self, Self::TraceRefused) {
+            let allowed = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+            headers.insert(header::ALLOW, allowed);
         }
         if self.ends_connection() {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -6,9 +6,11 @@ use std::{
     cell::RefCell,
     fmt::Write as _,
     io::Write as _,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     rc::Rc,
 };
+
+use gray_common::settings::TrustedHeaders;
 
 use super::http1::Fields;
 use crate::scheme::Scheme;
@@ -83,8 +85,9 @@ impl Forwarded {
         let mut forwarded = format!("proto={};", self.scheme);
         let (mut name_len, mut named) = (0, None);
         if let Some(host) = host {
-            let text = std::str::from_utf8(host).ok().filter(|_| is_host(host)).ok_or("Host is no host")?;
-            let (name, port) = split(text, self.scheme).ok_or("Host is no host")?;
+            let invalid = "Host is not a host name or address with an optional port";
+            let text = std::str::from_utf8(host).map_err(|_| invalid)?;
+            let (name, port) = split(text, self.scheme).filter(|(name, _)| is_name(name)).ok_or(invalid)?;
             name_len = name.len();
             named = Some((text, port));
             // Writing to a string does not fail.
@@ -104,15 +107,16 @@ impl Forwarded {
         Ok(Asked { host: named.map(|(text, _)| text.into()), name_len, values, lines })
     }
 
-    /// Writes the lines. What a trusted peer said in `fields` stays in front of what we say.
+    /// Writes the lines. What a trusted peer said in its family of `fields` stays in front of what we say; in the other it
+    /// may have passed on what somebody else said.
     pub(super) fn write(
         &self,
         out: &mut Vec<u8>,
         asked: &Asked,
         prefix: Option<&str>,
-        trusted: Option<Fields<'_, '_>>,
+        trusted: Option<(Fields<'_, '_>, TrustedHeaders)>,
     ) {
-        let Some(fields) = trusted else {
+        let Some((fields, family)) = trusted else {
             out.extend_from_slice(&asked.lines);
             if let Some(prefix) = prefix.filter(|prefix| prefix.is_ascii()) {
                 // Writing to a vector does not fail.
@@ -126,7 +130,9 @@ impl Forwarded {
         };
         for name in NAMES {
             let mut begun = false;
-            for value in fields.all(name).chain(ours(name).map(str::as_bytes)) {
+            let is_theirs = (name == "forwarded") == (family == TrustedHeaders::Forwarded);
+            let theirs = is_theirs.then(|| fields.all(name)).into_iter().flatten();
+            for value in theirs.chain(ours(name).map(str::as_bytes)) {
                 let before = if begun { ", " } else { name };
                 out.extend_from_slice(before.as_bytes());
                 out.extend_from_slice(if begun { b"" } else { b": " });
@@ -140,9 +146,21 @@ impl Forwarded {
     }
 }
 
-/// Whether this is made of what a host is made of.
+/// Whether it is a name or an address, with a port or without.
 pub(super) fn is_host(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:[]!$&'()*+,;=%".contains(byte))
+    let text = std::str::from_utf8(text).ok();
+    text.and_then(|text| split(text, Scheme::Http)).is_some_and(|(name, _)| is_name(name))
+}
+
+/// Whether it is a name or an address, and nothing that somebody takes for two: labels out of letters, digits, `-`, `_`
+/// and `~`, or an IPv6 address in brackets. RFC 3986 would take more, for names that no resolver knows.
+fn is_name(name: &str) -> bool {
+    if let Some(address) = name.strip_prefix('[') {
+        return address.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+    }
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~');
+    let labels = name.strip_suffix('.').unwrap_or(name).split('.');
+    name.len() <= 255 && { labels }.all(|label| !label.is_empty() && label.bytes().all(fits))
 }
 
 /// `name:port`, with the scheme's port when there is none.
@@ -181,19 +199,46 @@ mod tests {
         for host in ["a:b", "a:1:2", "::1", ":80", "[::1", "[::1]x", "a:65536", "a:+1"] {
             assert_eq!(split(host, Scheme::Http), None, "{host}");
         }
-        for host in ["", "a/b", "a@b", "a\"b", "a b", "a\\b", "a?b", "ä"] {
-            assert!(!is_host(host.as_bytes()), "{host}");
+        for host in ["a", "a.b.", "1.2.3.4", "[::1]", "a_b-c~d", "xn--zz"] {
+            assert!(is_name(host), "{host}");
+        }
+        for host in [
+            "",
+            "a/b",
+            "a@b",
+            "a\"b",
+            "a b",
+            "a\\b",
+            "a?b",
+            "ä",
+            "a,b",
+            "evil.com,x.internal.example",
+            "a;b",
+            "a%2eb",
+            "*.b",
+            ".",
+            ".a",
+            "a..b",
+            "[::1",
+            "[1.2.3.4]",
+            "[::1%eth0]",
+            "[]",
+            "a(b)",
+            "a=b",
+            "a'b",
+        ] {
+            assert!(!is_name(host), "{host}");
         }
     }
 
     /// What a request with these lines is sent on with.
-    fn sent(forwarded: &Forwarded, lines: &str, prefix: Option<&str>, trusted: bool) -> String {
+    fn sent(forwarded: &Forwarded, lines: &str, prefix: Option<&str>, trusted: Option<TrustedHeaders>) -> String {
         let text = format!("GET / HTTP/1.1\r\n{lines}\r\n");
         let mut room = room();
         let fields = read_request(text.as_bytes(), &mut room, 100).expect("a request").head.fields;
         let asked = forwarded.asked(fields.all("host").next()).expect("host");
         let mut out = Vec::new();
-        forwarded.write(&mut out, &asked, prefix, trusted.then_some(fields));
+        forwarded.write(&mut out, &asked, prefix, trusted.map(|family| (fields, family)));
         String::from_utf8(out).expect("text")
     }
 
@@ -201,11 +246,16 @@ mod tests {
     fn strangers_are_overwritten_and_trusted_hops_continued() {
         let forwarded = Forwarded::new("[::ffff:9.9.9.9]:4321".parse().expect("peer"), Scheme::Http);
         let said = "Host: shop:7000\r\nX-Forwarded-For: 1.1.1.1\r\nx-forwarded-for: 2.2.2.2\r\n";
-        for (trusted, expect) in [(false, "9.9.9.9"), (true, "1.1.1.1, 2.2.2.2, 9.9.9.9")] {
+        let said = format!("{said}Forwarded: for=3.3.3.3\r\n");
+        for (trusted, before, expect) in [
+            (None, "", "9.9.9.9"),
+            (Some(TrustedHeaders::XForwarded), "", "1.1.1.1, 2.2.2.2, 9.9.9.9"),
+            (Some(TrustedHeaders::Forwarded), "for=3.3.3.3, ", "9.9.9.9"),
+        ] {
             assert_eq!(
-                sent(&forwarded, said, Some("/order-api"), trusted),
+                sent(&forwarded, &said, Some("/order-api"), trusted),
                 format!(
-                    "forwarded: proto=http;host=\"shop:7000\";for=\"9.9.9.9:4321\"\r\nx-forwarded-for: {expect}\r\n\
+                    "forwarded: {before}proto=http;host=\"shop:7000\";for=\"9.9.9.9:4321\"\r\nx-forwarded-for: {expect}\r\n\
                      x-forwarded-proto: http\r\nx-forwarded-host: shop:7000\r\nx-forwarded-port: 7000\r\n\
                      x-forwarded-prefix: /order-api\r\n"
                 )
@@ -221,7 +271,7 @@ mod tests {
         let forwarded = Forwarded::new("9.9.9.9:4321".parse().expect("peer"), Scheme::Https);
         for (host, port) in [("shop", "443"), ("shop:7443", "7443")] {
             assert_eq!(
-                sent(&forwarded, &format!("Host: {host}\r\n"), None, false),
+                sent(&forwarded, &format!("Host: {host}\r\n"), None, None),
                 format!(
                     "forwarded: proto=https;host=\"{host}\";for=\"9.9.9.9:4321\"\r\nx-forwarded-for: 9.9.9.9\r\n\
                      x-forwarded-proto: https\r\nx-forwarded-host: {host}\r\nx-forwarded-port: {port}\r\n"

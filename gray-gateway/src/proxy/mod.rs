@@ -12,7 +12,7 @@
 //! | `held` | its hold on the snapshot, how decisions look on the wire |
 //! | `connection`, `state`, `pace` | one client connection, its time limits |
 //! | `request` | a request's way, from bytes to bytes: the part that waits for nothing |
-//! | `check`, `path` | what is refused before anything else looks at it |
+//! | `check` | what is refused before anything else looks at it |
 //! | `edge` | the same of a request that is only asked about (`/explain`) |
 //! | `forwarded` | where it came from |
 //! | `exchange` | the part that waits: from the request to the head of the response |
@@ -58,7 +58,6 @@ mod http2;
 mod limits;
 mod listen;
 mod pace;
-mod path;
 mod pool;
 mod refusal;
 mod reply;

@@ -29,11 +29,13 @@ pub enum Refusal {
     RateLimit,
     /// No token, or none that is good (401).
     Unauthenticated,
+    /// A request that has passed too many gateways (508).
+    Loop,
 }
 
 impl Refusal {
     /// All values, in the order of declaration.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::BadRequest,
         Self::UriTooLong,
         Self::HeadTooLarge,
@@ -47,6 +49,7 @@ impl Refusal {
         Self::Http2Abuse,
         Self::RateLimit,
         Self::Unauthenticated,
+        Self::Loop,
     ];
 
     /// The value in metrics.
@@ -65,6 +68,7 @@ impl Refusal {
             Self::Http2Abuse => "http2_abuse",
             Self::RateLimit => "rate_limit",
             Self::Unauthenticated => "unauthenticated",
+            Self::Loop => "loop",
         }
     }
 }

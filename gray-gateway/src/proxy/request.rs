@@ -6,6 +6,7 @@ use std::{borrow::Cow, cell::OnceCell, io::Write as _, net::IpAddr, ops::Range};
 use gray_common::{
     balance::Chosen,
     rule::{Decision, find_cookie},
+    settings::TrustedHeaders,
 };
 use http::{Method, uri::PathAndQuery};
 
@@ -16,14 +17,14 @@ use super::{
     forwarded::{self, Asked, Forwarded},
     held::Held,
     http1::{Decoder, Name, ParseError, RequestHead, Skipped, read_request, room},
-    path,
     worker::Worker,
 };
 use crate::{
     client_address::client_address,
     dye::ClientFacts,
     header::write_line,
-    route::{self, Rated, Route, Target, Upstream},
+    hops::Hops,
+    route::{self, Rated, Resolved, Route, Target, Upstream},
 };
 
 /// What there is to know of a request before anybody looks at what it is about.
@@ -131,6 +132,7 @@ impl Reader<'_> {
         };
         if let Some(log) = log {
             log.read(&request);
+            log.hide(snapshot.secret_queries());
         }
         if request.target.len() > limits.max_target_bytes {
             return Reading::Unreadable(Failure::UriTooLong);
@@ -175,7 +177,7 @@ impl Reader<'_> {
         let RequestHead { head, method, target, .. } = request;
         let check::Checked { path, query, .. } = *checked;
         let (peer, fields) = (self.forwarded.peer(), &head.fields);
-        let route = snapshot.routes.find(&route::RequestHead {
+        let asking = route::RequestHead {
             method,
             path,
             query,
@@ -183,11 +185,26 @@ impl Reader<'_> {
             host: asked.name(),
             remote: peer,
             random: fastrand::u64(..),
-        });
+        };
+        let resolved = snapshot.routes.resolve(&asking, checked.spelling).map_err(Failure::BadRequest)?;
         let no_route = if snapshot.is_empty() { Failure::NotReady } else { Failure::NoRoute };
-        let route: &Route = route.ok_or(no_route)?;
+        let route: &Route = resolved.route.ok_or(no_route)?;
         if let Some(log) = log {
             log.route = Some(&route.id);
+        }
+        let is_directory = matches!(route.target.upstream, Upstream::Directory(_));
+        if *method == Method::TRACE && !is_directory && !snapshot.routes.names_trace(route) {
+            return Err(Failure::TraceRefused);
+        }
+        let passed = snapshot.hops.passed(checked.hops, || snapshot.trusted_hops.contains(peer));
+        if Hops::is_over(passed) {
+            if self.worker.may_warn(&route.id) {
+                tracing::warn!(
+                    route = &*route.id,
+                    "a request came back again and again: does the route lead to this gateway?"
+                );
+            }
+            return Err(Failure::Loop);
         }
         if let (Some(max), Decoder::Length(length)) = (route.filters.max_body, checked.body)
             && length > max
@@ -195,7 +212,7 @@ impl Reader<'_> {
             return Err(Failure::BodyTooLarge);
         }
 
-        let client_ip = client_address(peer, fields, &snapshot.trusted_hops);
+        let client_ip = client_address(peer, fields, &snapshot.trusted_hops, snapshot.trusted_headers);
         let facts = ClientFacts {
             method,
             path,
@@ -246,8 +263,8 @@ impl Reader<'_> {
             Upstream::Fixed { authority, .. } => authority,
             Upstream::Directory(_) => asked.host().unwrap_or_default(),
         };
-        let rewritten = rewritten(route, path)?;
-        let writing = Writing { request, checked, asked, route, path: &rewritten, authority };
+        let rewritten = rewritten(&resolved, route, path)?;
+        let writing = Writing { request, checked, asked, route, path: &rewritten, authority, passed };
         let host_at = writing.write(self.forwarded, snapshot, &decision, out);
         let original = matches!(destination.upstream, Upstream::Directory(_)).then(|| Box::from(*target));
         let upgrade = checked.upgrade;
@@ -278,6 +295,8 @@ struct Writing<'w, 'b> {
     route: &'w Route,
     path: &'w str,
     authority: &'w str,
+    /// Gateways before this one.
+    passed: usize,
 }
 
 impl Writing<'_, '_> {
@@ -289,8 +308,8 @@ impl Writing<'_, '_> {
         decision: &Decision<'_>,
         out: &mut Vec<u8>,
     ) -> Option<Range<usize>> {
-        let Self { request, checked, asked, route, path, authority } = self;
-        let trusted = snapshot.trusted_hops.contains(forwarded.peer());
+        let Self { request, checked, asked, route, path, authority, passed } = self;
+        let trusted = snapshot.trusted_hops.contains(forwarded.peer()).then_some(snapshot.trusted_headers);
         for part in [request.method.as_str(), " ", path] {
             out.extend_from_slice(part.as_bytes());
         }
@@ -309,14 +328,14 @@ impl Writing<'_, '_> {
             out.extend_from_slice(b"\r\n");
             range
         });
-        request.head.copy_lines(self.skipped(keeps_host, trusted), out);
+        request.head.copy_lines(self.skipped(keeps_host, trusted == Some(TrustedHeaders::XForwarded)), out);
         for (name, value) in route.filters.added() {
             if Name::of(name.as_str()) != Name::Ours && !forwarded::is_set(name.as_str()) {
                 write_line(out, name, value);
             }
         }
         let prefix = route.filters.stripped_prefix(checked.path);
-        forwarded.write(out, asked, prefix, trusted.then_some(request.head.fields));
+        forwarded.write(out, asked, prefix, trusted.map(|family| (request.head.fields, family)));
         if checked.trailers {
             out.extend_from_slice(b"te: trailers\r\n");
         }
@@ -327,6 +346,7 @@ impl Writing<'_, '_> {
             // Writing to a vector does not fail.
             let _written = write!(out, "{}: {}\r\n", check::MAX_FORWARDS, left.saturating_sub(1));
         }
+        snapshot.hops.write(*passed, out);
         // Last, so that no filter and no header of the client's can have the final word.
         snapshot.write_mark(decision, out);
         out.extend_from_slice(b"\r\n");
@@ -335,7 +355,7 @@ impl Writing<'_, '_> {
     }
 
     /// What of the client's lines is not passed on.
-    fn skipped(&self, keeps_host: bool, trusted: bool) -> Skipped {
+    fn skipped(&self, keeps_host: bool, trusts_x_forwarded: bool) -> Skipped {
         let Self { request, checked, route, .. } = self;
         let mut skipped = Skipped::default();
         for (place, field) in request.head.fields.iter().enumerate() {
@@ -343,7 +363,7 @@ impl Writing<'_, '_> {
                 Name::Other => checked.max_forwards.is_some() && field.name.eq_ignore_ascii_case(check::MAX_FORWARDS),
                 Name::ContentLength | Name::TransferEncoding => false,
                 Name::Host => !keeps_host,
-                Name::Origin => !trusted || forwarded::is_set(field.name),
+                Name::Origin => !trusts_x_forwarded || forwarded::is_set(field.name),
                 // It can only be 100-continue, and that is between the client and us.
                 Name::Expect
                 | Name::Connection
@@ -395,15 +415,19 @@ fn last_hop(request: &RequestHead<'_, '_>) -> Failure<'static> {
 }
 
 /// The path that the instance gets to see.
-pub(super) fn rewritten<'s, 'p>(route: &'s Route, path: &'p str) -> Result<Cow<'p, str>, Failure<'s>> {
+pub(super) fn rewritten<'s, 'p>(
+    resolved: &Resolved<'_>,
+    route: &'s Route,
+    path: &'p str,
+) -> Result<Cow<'p, str>, Failure<'s>> {
     let rewritten = route.filters.rewrite(path);
-    if let Cow::Owned(path) = &rewritten {
-        // Put together anew: dots that were apart may have met.
-        path::check(path).map_err(Failure::BadRequest)?;
-        if let Err(error) = PathAndQuery::try_from(&**path) {
-            tracing::warn!(route = &*route.id, %error, "the route's filters made a path that cannot be sent");
-            return Err(Failure::Internal { route: &route.id });
-        }
+    // Put together anew: dots that were apart may have met.
+    resolved.check_sent(route, &rewritten).map_err(Failure::BadRequest)?;
+    if let Cow::Owned(path) = &rewritten
+        && let Err(error) = PathAndQuery::try_from(&**path)
+    {
+        tracing::warn!(route = &*route.id, %error, "the route's filters made a path that cannot be sent");
+        return Err(Failure::Internal { route: &route.id });
     }
     Ok(rewritten)
 }

@@ -6,7 +6,7 @@ use http::header;
 use super::{
     connection::Connection,
     held::Held,
-    http1::{Decoder, Name, ResponseHead, Skipped},
+    http1::{Decoder, Head, Name, ResponseHead, Skipped},
     request::{Envelope, Request, UPGRADE},
 };
 use crate::{dye, header::write_line};
@@ -45,7 +45,8 @@ impl Connection {
                     seen.connections += 1;
                     true
                 }
-                Name::Hop | Name::Upgrade => true,
+                // What a tag or its signature is, is no client's business.
+                Name::Hop | Name::Upgrade | Name::Ours => true,
                 Name::TransferEncoding => {
                     seen.coding = Some(field.value);
                     seen.codings += 1;
@@ -168,6 +169,13 @@ fn never_has_body(status: u16) -> bool {
     matches!(status, 100..=199 | 204)
 }
 
+/// Whether the instance has switched to what was asked for, and to nothing else.
+fn is_websocket(head: &Head<'_, '_>) -> bool {
+    let mut protocols = head.fields.all("upgrade");
+    let (protocol, more) = (protocols.next(), protocols.next());
+    protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket")) && more.is_none()
+}
+
 /// RFC 9112, 6.3, from the client's point of view; the error says why it is not clear where the response ends, or what it is.
 fn framing(
     envelope: &Envelope,
@@ -185,7 +193,7 @@ fn framing(
         _ => return Err("there is more than one Transfer-Encoding"),
     };
     let switched = response.status == 101;
-    if switched && !request.upgrade {
+    if switched && !(request.upgrade && is_websocket(head)) {
         return Err("it switches to a protocol (101) that was not asked for");
     }
     let says = |token: &str| seen.says(token) || (seen.names_fields() && head.mentions("connection", token));

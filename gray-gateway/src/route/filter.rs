@@ -6,6 +6,8 @@ use gray_common::{GRAY_HEADER, document::Item};
 use http::{HeaderName, HeaderValue, header};
 use regex::Regex;
 
+use crate::header::is_same;
+
 use super::{
     RateLimit, Retry, TokenCheck,
     definition::{Definition, Parameter, Value},
@@ -80,12 +82,22 @@ enum HeaderStep {
 }
 
 impl Filters {
-    /// The path that the instance gets to see.
+    /// Whether the instance gets to see another path.
+    pub fn change_path(&self) -> bool {
+        !self.path.is_empty()
+    }
+
+    /// The path that the instance gets to see. It has no empty segments that the filters made: servers differ in what they
+    /// take them for.
     pub fn rewrite<'p>(&self, path: &'p str) -> Cow<'p, str> {
-        self.path.iter().fold(Cow::Borrowed(path), |path, step| match path {
+        let rewritten = self.path.iter().fold(Cow::Borrowed(path), |path, step| match path {
             Cow::Borrowed(path) => step.apply(path),
             Cow::Owned(path) => Cow::Owned(step.apply(&path).into_owned()),
-        })
+        });
+        match rewritten {
+            Cow::Owned(made) if made.contains("//") && !path.contains("//") => Cow::Owned(merged(&made)),
+            rewritten => rewritten,
+        }
     }
 
     /// What [`rewrite`](Self::rewrite) takes off the beginning of this path, for `X-Forwarded-Prefix`.
@@ -99,9 +111,10 @@ impl Filters {
         original.strip_suffix(kept).filter(|prefix| !prefix.is_empty())
     }
 
-    /// Whether the client's fields of this name stay behind. The case does not matter.
+    /// Whether the client's fields of this name stay behind. The case does not matter, nor whether there is `_` or `.` for
+    /// `-`: some backends take these for the same name.
     pub fn removes(&self, name: &str) -> bool {
-        self.removed.iter().any(|removed| name.eq_ignore_ascii_case(removed.as_str()))
+        self.removed.iter().any(|removed| is_same(name, removed.as_str()))
     }
 
     /// The fields that the request gets besides.
@@ -137,15 +150,20 @@ fn strip(path: &str, parts: usize) -> Cow<'_, str> {
     if rest.starts_with('/') && !rest.as_bytes().windows(2).any(|pair| pair == b"//") {
         return Cow::Borrowed(rest);
     }
-    let mut clean = String::with_capacity(rest.len() + 1);
-    for segment in rest.split('/').filter(|segment| !segment.is_empty()) {
+    Cow::Owned(merged(rest))
+}
+
+/// Without empty segments, but for the slash at the end.
+fn merged(path: &str) -> String {
+    let mut clean = String::with_capacity(path.len() + 1);
+    for segment in path.split('/').filter(|segment| !segment.is_empty()) {
         clean.push('/');
         clean.push_str(segment);
     }
-    if rest.ends_with('/') {
+    if path.ends_with('/') {
         clean.push('/');
     }
-    Cow::Owned(clean)
+    clean
 }
 
 /// Java's `replaceAll`. Whatever the expression makes of a path, it stays one.
@@ -193,7 +211,7 @@ impl Extend<Filter> for Filters {
                 Filter::Request(HeaderChange(HeaderStep::Add(name, value))) => self.added.push((name, value)),
                 Filter::Request(HeaderChange(HeaderStep::Remove(name))) => {
                     // What was added before goes as well, what is added later stays.
-                    self.added.retain(|(added, _)| *added != name);
+                    self.added.retain(|(added, _)| !is_same(added.as_str(), name.as_str()));
                     self.removed.push(name);
                 }
                 Filter::Response(name, value) => self.response.push((name, value)),

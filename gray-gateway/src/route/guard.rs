@@ -23,6 +23,8 @@ use gray_common::{
 };
 use http::HeaderName;
 
+use crate::client_address::counted_as;
+
 use super::{
     definition::Definition,
     text::{quoted, suggestion},
@@ -62,6 +64,11 @@ impl TokenCheck {
             serde_json::Value::Number(user) if fits => Some(user.to_string()),
             _ => None,
         }
+    }
+
+    /// The parameter of a query that holds the token, if it is there.
+    pub(super) fn query(&self) -> Option<&str> {
+        if let Source::Query(name) = &self.jwt.token { Some(name) } else { None }
     }
 
     pub(super) fn read(definition: &Definition<'_>) -> Option<Self> {
@@ -183,7 +190,7 @@ impl RateLimit {
     pub fn count(&self, facts: &impl Facts, user: Option<&str>) -> Rated {
         let counters = self.counters(|| None);
         let hasher = &counters.hasher;
-        let client = || hasher.hash_one(facts.client_ip());
+        let client = || hasher.hash_one(facts.client_ip().map(counted_as));
         let key = match &self.key {
             Key::Route => 0,
             Key::Client => client(),

@@ -25,12 +25,16 @@ mod definition;
 mod files;
 mod filter;
 mod guard;
+mod lint;
 mod misspelt;
+mod path;
 mod pattern;
 mod predicate;
 mod rates;
 mod read;
+mod resolve;
 mod retry;
+mod spelling;
 mod text;
 mod trie;
 mod weight;
@@ -48,7 +52,9 @@ pub use self::{
     files::FileOptions,
     filter::Filters,
     guard::{RateLimit, Rated, TokenCheck},
+    path::{Spelling, check as check_path},
     rates::RateStates,
+    resolve::Resolved,
     retry::Retry,
 };
 use self::{predicate::Predicate, trie::Trie};
@@ -65,6 +71,7 @@ pub struct RouteTable {
     predicates: Vec<Box<[Predicate]>>,
     trie: Trie,
     is_stated: bool,
+    token_queries: BTreeSet<Box<str>>,
 }
 
 impl RouteTable {
@@ -92,6 +99,9 @@ impl RouteTable {
                 None => table.trie.insert([], position),
             }
             draft.route.place = position;
+            table
+                .token_queries
+                .extend(draft.route.filters.token.as_ref().and_then(|token| token.query()).map(Box::from));
             table.routes.push(Arc::new(draft.route));
             table.predicates.push(draft.predicates.into());
         }
@@ -111,6 +121,17 @@ impl RouteTable {
 
     fn holds<H: Lookup>(&self, position: usize, head: &RequestHead<'_, H>) -> bool {
         self.predicates.get(position).is_some_and(|all| all.iter().all(|predicate| predicate.matches(head)))
+    }
+
+    /// Whether the route is for TRACE by name, and does not only let it pass with all other methods.
+    pub fn names_trace(&self, route: &Route) -> bool {
+        let mut predicates = self.predicates.get(route.place).into_iter().flatten();
+        predicates.any(|predicate| matches!(predicate, Predicate::Method(methods) if methods.contains(&Method::TRACE)))
+    }
+
+    /// Parameters of a query in which routes look for tokens.
+    pub(crate) fn token_queries(&self) -> impl Iterator<Item = &str> + Clone {
+        self.token_queries.iter().map(|name| &**name)
     }
 
     /// Every route, in the order in which they are tried.
@@ -206,6 +227,8 @@ pub struct Route {
     pub protocol: Protocol,
     /// How files are answered, when a directory answers.
     pub files: FileOptions,
+    /// Whether `%2f` is a character of a variable and nothing else: `metadata.encoded-slash`.
+    pub encoded_slash: bool,
 }
 
 impl Route {

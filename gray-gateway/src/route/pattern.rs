@@ -9,6 +9,7 @@ use super::text::{decoded, quoted, whole};
 /// `/order-api/{id}/**`: matched segment by segment against the decoded path.
 #[derive(Clone, Debug)]
 pub(super) struct PathPattern {
+    text: Box<str>,
     segments: Box<[Segment]>,
     /// Ends in `/**` or `/{*rest}`: anything may follow, also nothing.
     rest: bool,
@@ -33,7 +34,8 @@ impl PathPattern {
             Segment::parse(part, false)
         };
         let segments: Result<_, _> = parts.iter().map(segment).collect();
-        Ok(Self { segments: segments.map_err(|reason| format!("path pattern {shown}: {reason}"))?, rest })
+        let segments = segments.map_err(|reason| format!("path pattern {shown}: {reason}"))?;
+        Ok(Self { text: text.into(), segments, rest })
     }
 
     /// The leading segments that are plain text: what a route can be found by.
@@ -66,6 +68,41 @@ impl PathPattern {
             (Some(slash), None) => slash.is_empty() && trailing_slash && !last_is_empty,
             _ => false,
         }
+    }
+}
+
+impl PathPattern {
+    /// As written.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Ambiguous spellings of a path that the pattern covers.
+    pub(super) fn spellings(&self) -> impl Iterator<Item = String> {
+        let sample = |segment: &Segment| match segment {
+            Segment::Literal(text) => text.to_string(),
+            _ => "x".to_owned(),
+        };
+        let mut segments: Vec<_> = self.segments.iter().map(sample).collect();
+        if self.rest {
+            segments.push("x".to_owned());
+        }
+        let count = segments.len();
+        (1..=count).flat_map(move |place| {
+            let (before, after) = (segments[..place].join("/"), segments[place..].join("/"));
+            // The slash before the last segments, twice or encoded; with nothing behind it is the first one.
+            match after.is_empty() {
+                true => [format!("//{before}"), format!("/;/{before}")],
+                false => [format!("/{before}//{after}"), format!("/{before}%2f{after}")],
+            }
+        })
+    }
+
+    /// Whether every segment of a path that it covers with `%2f` in it is a single one of the pattern's, so that the
+    /// slash is a character of a variable.
+    pub(super) fn holds_slashes(&self, path: &str) -> bool {
+        let relative = path.strip_prefix('/').unwrap_or(path);
+        relative.split('/').skip(self.segments.len()).all(|segment| !segment.to_ascii_lowercase().contains("%2f"))
     }
 }
 

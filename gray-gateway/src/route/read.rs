@@ -49,6 +49,7 @@ struct Metadata {
     max_in_flight: Option<usize>,
     protocol: Protocol,
     files: FileOptions,
+    encoded_slash: bool,
 }
 
 /// Reads all routes, as written, and whether any document says what there are. A route with an error is missing.
@@ -159,6 +160,7 @@ impl Shared {
             max_in_flight,
             protocol,
             files,
+            encoded_slash,
         } = metadata;
         let route = Route {
             id: id.into(),
@@ -175,6 +177,7 @@ impl Shared {
             max_in_flight,
             protocol,
             files,
+            encoded_slash,
         };
         (enabled && !predicates.is_empty()).then_some(Draft { order, route, predicates })
     }
@@ -182,7 +185,7 @@ impl Shared {
     /// A route's own limits in milliseconds (a negative response or idle timeout: none), and how it answers files; which HTTP
     /// instances are spoken to.
     fn metadata(&self, metadata: &Section<'_>, has_directory: bool) -> Metadata {
-        const KNOWN: [&str; 10] = [
+        const KNOWN: [&str; 11] = [
             "connect-timeout",
             "response-timeout",
             "idle-timeout",
@@ -193,6 +196,7 @@ impl Shared {
             "fallback",
             "max-age",
             "lanes",
+            "encoded-slash",
         ];
         let mut read = Metadata {
             connect_timeout: self.connect_timeout,
@@ -203,6 +207,7 @@ impl Shared {
             max_in_flight: None,
             protocol: Protocol::default(),
             files: FileOptions::default(),
+            encoded_slash: false,
         };
         for (key, value) in metadata.keys() {
             let text = value.text().unwrap_or_default().trim();
@@ -252,6 +257,12 @@ impl Shared {
                     Err(reason) => value.error(reason),
                 },
                 "lanes" => {}
+                "encodedslash" if text == "pass" => read.encoded_slash = true,
+                "encodedslash" => value.error(format!(
+                    "expected pass (`%2f` in a variable of the path is a character of it), found {}; leave it out \
+                     otherwise",
+                    quoted(text)
+                )),
                 "fallback" | "maxage" if !has_directory => {
                     value.warn("has no effect: it is for a directory (a uri such as file:///srv/web/v1)");
                 }

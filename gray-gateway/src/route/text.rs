@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
+use gray_common::document::masked;
 use regex::{Regex, RegexBuilder};
 
 /// Compiled size of one expression. The engine is linear in the text, so this bounds a match as well.
@@ -103,6 +104,7 @@ fn hex_pair(bytes: &[u8]) -> Option<u8> {
 pub(super) fn quoted(text: &str) -> String {
     const LONGEST: usize = 100;
     let escape = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() };
+    let text = masked(text);
     let short: String = text.chars().take(LONGEST).map(escape).collect();
     format!("`{short}{}`", if text.chars().nth(LONGEST).is_some() { "…" } else { "" })
 }

@@ -33,7 +33,7 @@ async fn a_head_is_passed_on_line_by_line() {
         ours.starts_with(&format!(
             "forwarded: proto=http;host=\"shop:7000\";for=\"{peer}\"\r\nx-forwarded-for: 127.0.0.1\r\n\
              x-forwarded-proto: http\r\nx-forwarded-host: shop:7000\r\nx-forwarded-port: 7000\r\n\
-             x-forwarded-prefix: /api\r\ngray: PROD\r\ngray-lane: "
+             x-forwarded-prefix: /api\r\ngray-hops: 1.e3b0c44298fc1c14\r\ngray: PROD\r\ngray-lane: "
         )),
         "{ours}"
     );

@@ -103,7 +103,8 @@ async fn nobody_else_writes_our_headers() {
             let folded = |line: &str| line.split(':').next().unwrap_or_default().replace(['-', '_', '.'], "");
             let ours: Vec<_> =
                 head.lines().map(folded).filter(|name| name.to_lowercase().starts_with("gray")).collect();
-            let expect: &[&str] = if off { &["gray", "graycaller"] } else { &["gray", "graylane", "graycaller"] };
+            let expect: &[&str] =
+                if off { &["grayhops", "gray", "graycaller"] } else { &["grayhops", "gray", "graylane", "graycaller"] };
             assert_eq!(ours, expect, "off: {off}\n{head}");
         }
     }

@@ -10,6 +10,7 @@ mod gateway_restart;
 mod graph;
 mod gray_integrity;
 mod ground;
+mod guarded_paths;
 mod h2_abuse;
 mod live_config;
 mod overload;
@@ -162,6 +163,7 @@ scenarios![
     "14" "overload and retries" self::overload,
     "15" "soak" self::soak,
     "15b" "supply chain" self::supply_chain,
+    "16" "guarded paths" self::guarded_paths,
     "F1" "fault: network to an instance" crate::faults::instance_network,
     "F2" "fault: network to the registry" crate::faults::registry_network,
     "F3" "fault: hung instance" crate::faults::hung_instance,

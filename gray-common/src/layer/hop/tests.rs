@@ -230,9 +230,99 @@ fn callers_are_counted_and_nobody_can_fill_the_memory_with_names() {
     };
     assert_eq!(count("order-app@V2").as_deref(), Some("5"), "known early, counted to the end");
     assert_eq!(count("unknown").as_deref(), Some("6"));
-    assert_eq!(count("caller-61").as_deref(), Some("2"), "the last of 64");
-    assert_eq!(count("caller-62"), None);
-    // 1000 callers, 62 of them by name.
-    assert_eq!(count("other").as_deref(), Some("1876"));
-    assert_eq!(lines.len(), 65 * Fit::ALL.len(), "64 callers and the others, by fit");
+    assert_eq!(count("caller-62").as_deref(), Some("2"), "the last of 64");
+    assert_eq!(count("caller-63"), None);
+    // 1000 callers, 63 of them by name.
+    assert_eq!(count("other").as_deref(), Some("1874"));
+    assert_eq!(lines.len(), 66 * Fit::ALL.len(), "64 callers, those without a name and the others, by fit");
+}
+
+/// What was counted of each caller, after some requests of (caller, its address, whether it is signed).
+fn counted(settings: &str, requests: impl IntoIterator<Item = (String, &'static str, bool)>) -> Vec<(String, u64)> {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    let key = SigningKey::new(SECRET.as_bytes()).expect("long enough");
+    let signature = key.sign(GrayStatus::Gray, None, unix_seconds() + 60);
+    metrics::with_local_recorder(&recorder, || {
+        let hop = user_app("V2", settings);
+        for (caller, peer, is_signed) in requests {
+            let mut sent = headers(&[("gray", "GRAY"), ("gray-caller", &caller)]);
+            if is_signed {
+                sent.insert(SIGNATURE_HEADER, signature.clone());
+            }
+            hop.take_in(&sent, peer.parse().ok()).expect("taken in");
+        }
+    });
+    let rendered = handle.render();
+    let lines = rendered.lines().filter_map(|line| line.strip_prefix("gray_edge_requests_total{from=\""));
+    let mut counts = std::collections::BTreeMap::<String, u64>::new();
+    for line in lines {
+        let (from, rest) = line.split_once('"').expect("a label");
+        let (_, count) = rest.rsplit_once(' ').expect("a value");
+        *counts.entry(from.to_owned()).or_default() += count.parse::<u64>().expect("a number");
+    }
+    counts.into_iter().collect()
+}
+
+#[test]
+fn strangers_cannot_take_the_places_of_callers() {
+    let of =
+        |counts: &[(String, u64)], name: &str| counts.iter().find(|(from, _)| from == name).map(|(_, count)| *count);
+    let flood = |peer| (0..500).map(move |number| (format!("made-up-{number}"), peer, false));
+    let chain = [("gateway-app@V1", "10.0.0.1"), ("order-app@V1", "10.0.0.2")];
+    let chain = |is_signed| chain.map(|(caller, peer)| (caller.to_owned(), peer, is_signed));
+
+    // Without signatures: one address brings up few names, and an IPv6 network is one address.
+    let floods = flood("192.0.2.7").chain(flood("2001:db8::1")).chain(flood("2001:db8::2"));
+    let counts = counted("", floods.chain(chain(false)));
+    assert_eq!((of(&counts, "gateway-app@V1"), of(&counts, "order-app@V1")), (Some(1), Some(1)));
+    assert_eq!(of(&counts, "other"), Some(492 + 484 + 484), "those of the others count as theirs");
+
+    // From many addresses: whoever the settings name keeps a place.
+    let many = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5", "192.0.2.6", "192.0.2.7", "192.0.2.8"];
+    let floods = || {
+        many.into_iter()
+            .enumerate()
+            .flat_map(|(at, peer)| (0..500).map(move |number| (format!("made-up-{at}-{number}"), peer, false)))
+    };
+    let counts = counted("", floods().chain(chain(false)));
+    assert_eq!((of(&counts, "gateway-app@V1"), of(&counts, "order-app@V1")), (Some(1), None));
+    let edges = ", edges: [{ from: order-app, to: user-app, allow: [V2] }]";
+    assert_eq!(of(&counted(edges, floods().chain(chain(false))), "order-app@V1"), Some(1));
+
+    // With signatures only those who have a good one have a name.
+    let signing = format!(", signing: {{ key: '{SECRET}' }}");
+    let counts = counted(&signing, floods().chain(chain(true)));
+    let expect = [("gateway-app@V1", 1), ("order-app@V1", 1), ("other", 4000)];
+    assert_eq!(counts, expect.map(|(from, count)| (from.to_owned(), count)));
+}
+
+#[test]
+fn signing_keys_are_replaced_one_by_one() {
+    const NEXT: &str = "the next secret of it";
+    let lane = HeaderValue::from_static(LANE);
+    let sign = |secret: &str, expiry| {
+        let key = SigningKey::new(secret.as_bytes()).expect("long enough");
+        key.sign(GrayStatus::Gray, Some(&lane), expiry).to_str().expect("text").to_owned()
+    };
+    let taken = |keys: &str, signature: &str| {
+        let hop = user_app("V2", &format!(", signing: {{ {keys}, invalid: refuse }}"));
+        let sent = headers(&[("gray", "GRAY"), ("gray-lane", LANE), ("gray-signature", signature)]);
+        hop.take_in(&sent, None).map(|_| ()).map_err(|Refused(verdict)| verdict)
+    };
+    let soon = unix_seconds() + 60;
+    let (old, next) = (sign(SECRET, soon), sign(NEXT, soon));
+    let (one, both, turned) =
+        (format!("key: '{SECRET}'"), format!("keys: ['{SECRET}', '{NEXT}']"), format!("keys: ['{NEXT}', '{SECRET}']"));
+    assert_eq!((taken(&one, &old), taken(&one, &next)), (Ok(()), Err(Verdict::Forged)));
+    for keys in [&both, &turned] {
+        assert_eq!((taken(keys, &old), taken(keys, &next)), (Ok(()), Ok(())), "{keys}");
+        assert_eq!(taken(keys, &sign(NEXT, unix_seconds() - 5)), Err(Verdict::Expired), "{keys}");
+        assert_eq!(taken(keys, &sign("somebody else's one", soon)), Err(Verdict::Forged), "{keys}");
+    }
+    // The first one signs.
+    let settings = settings(&format!(", signing: {{ {turned} }}"));
+    let settings = settings.load();
+    let signing = settings.as_ref().and_then(|settings| settings.mesh.signing.as_ref()).expect("signing");
+    assert_eq!(signing.key.sign(GrayStatus::Gray, Some(&lane), soon), *next);
 }

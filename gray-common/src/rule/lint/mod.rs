@@ -47,6 +47,8 @@ pub enum About {
     Rule,
     /// A lane.
     Lane,
+    /// A route of the gateway.
+    Route,
 }
 
 /// One thing that cannot be meant.
@@ -56,9 +58,9 @@ pub struct Finding {
     pub severity: Severity,
     /// Which kind of finding, for machines.
     pub code: &'static str,
-    /// Whether `name` is that of a rule or of a lane.
+    /// Whether `name` is that of a rule, of a lane or of a route.
     pub about: About,
-    /// Name of the rule or lane.
+    /// Name of the rule, lane or route.
     pub name: Box<str>,
     /// What is wrong, and what to do.
     pub message: String,
@@ -77,6 +79,7 @@ impl fmt::Display for Finding {
         let about = match self.about {
             About::Rule => "rule",
             About::Lane => "lane",
+            About::Route => "route",
         };
         write!(f, "{}[{}] {about} `{}`: {}", self.severity.as_str(), self.code, self.name, self.message)
     }

@@ -21,7 +21,7 @@ pub(crate) enum Name {
     Upgrade,
     /// `Expect`
     Expect,
-    /// Others that end at this hop: `Keep-Alive`, `Proxy-Connection`, `Proxy-Authorization`; and what could pass for one of
+    /// Others that end at this hop: `Keep-Alive`, `Proxy`, `Proxy-Connection`, `Proxy-Authorization`; and what could pass for one of
     /// them, or for a length.
     Hop,
     /// `gray` and its kin, in any spelling that a backend could take for it.
@@ -50,6 +50,8 @@ impl Name {
             (Some(b'c'), 14) if is_spelling(bytes, b"content-length") => Self::Hop,
             (Some(b't'), 17) if is_spelling(bytes, b"transfer-encoding") => Self::Hop,
             (Some(b'k'), 10) if is_spelling(bytes, b"keep-alive") => Self::Hop,
+            // What a CGI program takes for the address of its own proxy.
+            (Some(b'p'), 5) if is("proxy") => Self::Hop,
             (Some(b'p'), 16) if is_spelling(bytes, b"proxy-connection") => Self::Hop,
             (Some(b'p'), 19) if is_spelling(bytes, b"proxy-authorization") => Self::Hop,
             (Some(b'f'), 9) if is("forwarded") => Self::Origin,
@@ -105,6 +107,8 @@ mod tests {
             ("Keep-Alive", Name::Hop),
             ("Proxy-Connection", Name::Hop),
             ("proxy-authorization", Name::Hop),
+            ("Proxy", Name::Hop),
+            ("proxy-x", Name::Other),
             ("Keep.Alive", Name::Hop),
             ("Content_Length", Name::Hop),
             ("Transfer.Encoding", Name::Hop),

@@ -6,6 +6,7 @@ mod predicates;
 mod retry;
 mod search;
 mod settings;
+mod spellings;
 
 use gray_common::document::Documents;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};

@@ -85,7 +85,7 @@ async fn what_is_refused_ends_its_stream_alone() {
         (of("http://shop/elsewhere"), 404, "no route"),
         (of("http://shop/no"), 503, "no instance of none"),
         (of("http://shop/api/../x"), 400, "bad request"),
-        (of("http://user@shop/api/x"), 400, "Host is no host"),
+        (of("http://user@shop/api/x"), 400, "Host is not a host name"),
         (get(&[("host", "other")]), 400, "more than one Host"),
         (get(&[("expect", "miracles")]), 417, "Expect"),
         (Request::connect("shop:443").body(empty()).expect("a request"), 400, "CONNECT"),

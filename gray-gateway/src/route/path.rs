@@ -1,26 +1,54 @@
-//! Paths that mean something else to a backend than to our routes are refused; all others pass byte by byte.
+//! Paths that no server may read as a path out of where it is are refused; all others pass byte by byte.
 
-/// Refuses dot segments and control characters, plain or percent-encoded, and broken percent-encoding.
+/// How a path is spelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spelling {
+    /// Every server reads the same segments.
+    Plain,
+    /// It holds an empty segment, `\`, `;`, a blank, or one of `/ \ ; %` and blank percent-encoded: servers differ in
+    /// what they make of it.
+    Ambiguous,
+}
+
+/// Refuses dot segments and control characters, plain or percent-encoded, and broken percent-encoding; tells how the
+/// rest is spelled.
 ///
 /// What some backend treats as a separator ends a segment here as well: `/`, `%2f`, `\`, `%5c`; so does what it cuts
 /// off: `;` and everything behind.
-pub(super) fn check(path: &str) -> Result<(), &'static str> {
+///
+/// # Errors
+/// With the reason.
+pub fn check(path: &str) -> Result<Spelling, &'static str> {
     let bytes = path.as_bytes();
     let mut segment = Segment::default();
-    let mut at = 0;
+    let (mut at, mut begun, mut spelling) = (0, usize::MAX, Spelling::Plain);
     while let Some(&raw) = bytes.get(at) {
         let byte = if raw == b'%' { decode(bytes, &mut at)? } else { raw };
         at += 1;
         match byte {
             0..=0x1f | 0x7f => return Err("the path contains a control character"),
-            b'/' | b'\\' => segment.end()?,
-            b';' => segment.cut = true,
+            b'/' | b'\\' => {
+                if byte == b'\\' || raw == b'%' || at == begun {
+                    spelling = Spelling::Ambiguous;
+                }
+                begun = at + 1;
+                segment.end()?;
+            }
+            b';' => {
+                spelling = Spelling::Ambiguous;
+                segment.cut = true;
+            }
             b'.' if !segment.cut => segment.dots += 1,
-            _ if !segment.cut => segment.other = true,
-            _ => {}
+            _ => {
+                if byte == b' ' || byte == b'%' {
+                    spelling = Spelling::Ambiguous;
+                }
+                segment.other |= !segment.cut;
+            }
         }
     }
-    segment.end()
+    segment.end()?;
+    Ok(spelling)
 }
 
 /// The byte that `%xx` at `at` stands for, moving to its last digit.
@@ -52,7 +80,20 @@ impl Segment {
 mod tests {
     use proptest::prelude::*;
 
-    use super::check;
+    use super::{Spelling, check};
+
+    #[test]
+    fn spellings() {
+        for path in ["/", "", "*", "/a", "/a/", "/a-b_c~d.e/f:g@h!$&'()*+,=", "/%e6%9d%ad%41", "/a%2Eb", "/a.b/..c"] {
+            assert_eq!(check(path), Ok(Spelling::Plain), "{path}");
+        }
+        for path in [
+            "//", "/a//b", "/a//", "/a\\b", "/a;b", "/;", "/a b", "/a%2fb", "/a%5Cb", "/a%3bb", "/a%25b", "/a%20b",
+            "/a/%2F",
+        ] {
+            assert_eq!(check(path), Ok(Spelling::Ambiguous), "{path}");
+        }
+    }
 
     #[test]
     fn dot_segments_and_control_characters_are_refused() {
@@ -101,7 +142,7 @@ mod tests {
             "/\u{e9}",
             "/a/..a/b",
         ] {
-            assert_eq!(check(path), Ok(()), "{path}");
+            assert!(check(path).is_ok(), "{path}");
         }
     }
 
