@@ -81,6 +81,7 @@ impl Resolved<'_> {
     ///
     /// # Errors
     /// With the reason why not.
+    #[expect(clippy::ptr_arg, reason = "what is borrowed is a part of what was checked")]
     pub fn check_sent(&self, route: &Route, sent: &Cow<'_, str>) -> Result<(), &'static str> {
         let canonical = match (&self.canonical, sent) {
             _ if !route.filters.change_path() => return Ok(()),

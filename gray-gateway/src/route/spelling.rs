@@ -15,6 +15,9 @@ const TOO_MANY: &str = "the path can be read in two ways, and is too long to try
 const TOO_DEEP: &str = "the path is percent-encoded more than three times over";
 const DOTS: &str = "the path contains a dot segment once it is decoded";
 
+/// What cuts parameters off a segment.
+type Cut = fn(&[u8]) -> &[u8];
+
 /// The forms of a path, each as a path that patterns read as exactly these segments.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Forms {
@@ -69,14 +72,7 @@ impl Forms {
 
     /// Adds what is read of these bytes by servers that split them at `/`, or at `\` as well, and then make this of the
     /// segments. Empty ones are merged.
-    fn add_all(
-        &mut self,
-        own: &str,
-        path: &str,
-        bytes: &[u8],
-        cuts: &[fn(&[u8]) -> &[u8]],
-        then: fn(&[u8]) -> Vec<u8>,
-    ) {
+    fn add_all(&mut self, own: &str, path: &str, bytes: &[u8], cuts: &[Cut], then: fn(&[u8]) -> Vec<u8>) {
         let separators: &[&[u8]] = if bytes.contains(&b'\\') { &[b"/", b"/\\"] } else { &[b"/"] };
         // Without parameters there is one way to cut them off.
         let cuts = if bytes.contains(&b';') { cuts } else { &cuts[..1] };

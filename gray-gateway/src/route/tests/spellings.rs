@@ -6,9 +6,9 @@ use super::table;
 use crate::route::{RequestHead, RouteTable, check_path};
 
 #[path = "../../../tests/spellings/mod.rs"]
-mod spellings;
+mod servers;
 
-use spellings::{ROUTES, SERVERS, Speller, is_guarded};
+use servers::{ROUTES, SERVERS, Speller, is_guarded};
 
 /// The route and the path that is sent; or why nothing is.
 fn send(table: &RouteTable, path: &str) -> Result<Option<(String, String)>, &'static str> {
@@ -33,7 +33,7 @@ fn guarded() -> RouteTable {
 /// What a server would give away of what the guarded routes cover, when the request came through an open one.
 fn leak(table: &RouteTable, path: &str) -> Option<String> {
     let (route, sent) = send(table, path).ok()??;
-    let reads = |server: &&spellings::Server| (server.1)(&sent).is_some_and(|segments| is_guarded(&segments));
+    let reads = |server: &&servers::Server| (server.1)(&sent).is_some_and(|segments| is_guarded(&segments));
     let (server, _) = SERVERS.iter().find(reads).filter(|_| route.ends_with("-open"))?;
     Some(format!("{path} was sent by {route} as {sent}; {server} reads what is guarded"))
 }
