@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use gray_common::{
     config_source::ConfigSource,
     control::ControlPlane,
+    descriptors,
     service::{Phase, Registration, SHARED_DOCUMENT, ServiceError, StopSignals, check_config},
     settings::LiveSettings,
 };
@@ -53,6 +54,7 @@ impl Application {
     pub async fn build(args: &GatewayArgs) -> anyhow::Result<Self> {
         let service = &args.service;
         let (server_tls, upstream_tls) = args.tls.load()?;
+        descriptors::raise();
         // Ports first: the mistake that is made most often is reported before anything is connected.
         let bind = SocketAddr::new(service.bind, service.port.unwrap_or(DEFAULT_PORT));
         let mut options = ProxyOptions::new(bind);
@@ -63,7 +65,7 @@ impl Application {
         let (records, collector) = record::channel(args.replay_buffer as usize).unzip();
         options.records = records;
         options.access_log = args.access_log.options();
-        options.limits = args.limits.limits();
+        options.limits = args.limits.limits(service, options.workers);
         let stats = Stats::new(options.workers);
         let shared = Arc::new(ArcSwap::from_pointee(Snapshot::empty()));
         let handed_over = match &args.handover {

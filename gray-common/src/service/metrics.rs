@@ -16,8 +16,13 @@ use tokio::sync::watch;
 
 use super::{Readiness, health::Traffic};
 use crate::{
+    descriptors,
+    server::Server,
     settings::{GraySettings, SettingsState},
-    telemetry::{self, SERVICE, SERVICE_IN_FLIGHT, SERVICE_READY, SERVICE_REQUESTS_TOTAL, SETTINGS_REFUSED},
+    telemetry::{
+        self, SERVICE, SERVICE_CONNECTIONS, SERVICE_CONNECTIONS_REFUSED_TOTAL, SERVICE_IN_FLIGHT, SERVICE_READY,
+        SERVICE_REQUESTS_TOTAL, SETTINGS_REFUSED,
+    },
 };
 
 /// The process's recorder, installed on the first call; `None` when the program has installed another one before. It
@@ -47,6 +52,7 @@ pub(super) struct Metrics {
     pub(super) traffic: Arc<Traffic>,
     pub(super) readiness: Readiness,
     pub(super) settings: watch::Receiver<SettingsState<GraySettings>>,
+    pub(super) server: Server,
 }
 
 impl Metrics {
@@ -59,6 +65,9 @@ impl Metrics {
         let truth = |truth| if truth { 1.0 } else { 0.0 };
         gauge!(SERVICE_IN_FLIGHT, SERVICE => service()).set(self.traffic.in_flight() as f64);
         gauge!(SERVICE_READY, SERVICE => service()).set(truth(self.readiness.reasons().is_empty()));
+        gauge!(SERVICE_CONNECTIONS, SERVICE => service()).set(self.server.connections() as f64);
+        counter!(SERVICE_CONNECTIONS_REFUSED_TOTAL, SERVICE => service()).absolute(self.server.refused());
+        descriptors::record();
         let settings = self.settings.borrow();
         gauge!(telemetry::SETTINGS_REVISION, SERVICE => service()).set(settings.revision as f64);
         gauge!(SETTINGS_REFUSED, SERVICE => service()).set(truth(settings.refused.is_some()));

@@ -43,6 +43,7 @@ use tokio::net::TcpListener;
 use crate::{
     client::{ClientError, GrayClient, GrayClientBuilder, ServiceView},
     control::ControlPlane,
+    descriptors,
     document::Documents,
     instance::Instance,
     settings::{Caller, GraySettings, LiveSettings},
@@ -91,6 +92,7 @@ impl GrayService {
         control: ControlPlane,
     ) -> Result<Self, ServiceError> {
         let port = listener.local_addr().map_err(|source| ServiceError::Serve { source })?.port();
+        descriptors::raise();
         // From here on clients may count.
         metrics::recorder();
         let signals = StopSignals::listen().map_err(|source| ServiceError::Signals { source })?;

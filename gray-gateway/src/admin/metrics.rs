@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{extract::State, http::header, response::IntoResponse};
-use gray_common::{GrayStatus, balance::Reason, rule::Severity};
+use gray_common::{GrayStatus, balance::Reason, descriptors, rule::Severity};
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
@@ -34,6 +34,12 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_counter!("gray_gateway_refused_total", Unit::Count, "Requests and connections turned away, by reason");
     describe_gauge!("gray_gateway_in_flight", Unit::Count, "Requests in flight");
     describe_gauge!("gray_gateway_connections", Unit::Count, "Client connections open");
+    describe_gauge!(
+        "gray_gateway_upstream_connections",
+        Unit::Count,
+        "Connections to instances open, idle ones included"
+    );
+    descriptors::describe();
     describe_gauge!("gray_gateway_config_revision", Unit::Count, "Configurations applied since the start");
     describe_gauge!("gray_gateway_config_refused", Unit::Count, "1 while the newest configuration is refused");
     describe_gauge!("gray_gateway_lint_findings", Unit::Count, "Things in the rules that cannot be meant, by severity");
@@ -98,6 +104,8 @@ fn record(admin: &Admin) {
     counter!("gray_gateway_retries_total").absolute(stats.retries);
     gauge!("gray_gateway_in_flight").set(stats.in_flight as f64);
     gauge!("gray_gateway_connections").set(stats.connections as f64);
+    gauge!("gray_gateway_upstream_connections").set(stats.upstream_connections as f64);
+    descriptors::record();
     gauge!("gray_gateway_ready").set(if admin.not_ready().is_none() { 1.0 } else { 0.0 });
     if let Some(disk) = &admin.disk {
         let status = disk.status();

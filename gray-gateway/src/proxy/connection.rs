@@ -58,7 +58,8 @@ pub(super) enum End {
 impl Connection {
     pub(super) fn new(worker: Rc<Worker>, state: Rc<State>, forwarded: Forwarded, socket: Socket) -> Self {
         let may_be_http2 = !matches!(socket, Socket::Pipe(_));
-        let must_be_http2 = matches!(&socket, Socket::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2"));
+        let must_be_http2 =
+            matches!(&socket, Socket::Tls(stream, _) if stream.get_ref().1.alpn_protocol() == Some(b"h2"));
         let received = Received::default();
         Self { worker, state, forwarded, socket, received, partial: 0, may_be_http2, must_be_http2 }
     }

@@ -43,6 +43,7 @@ mod check;
 mod choose;
 mod clock;
 mod connection;
+mod descriptors;
 mod error;
 mod exchange;
 mod files;
@@ -77,6 +78,7 @@ use std::{net::SocketAddr, sync::Arc};
 pub use access_log::{AccessLogError, AccessLogFormat, AccessLogOptions};
 #[doc(hidden)] // For the benchmarks.
 pub use access_log::{End, Entry, LineWriter};
+pub(crate) use admission::MAX_SAID;
 #[doc(hidden)]
 pub use bench::{HeadBench, path_is_clear};
 pub use limits::Limits;

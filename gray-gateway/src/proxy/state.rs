@@ -61,7 +61,6 @@ pub(super) struct State {
 pub(super) struct Times {
     head: u64,
     idle: u64,
-    tunnel: u64,
     upload: Pace,
     download: Pace,
 }
@@ -72,7 +71,6 @@ impl Times {
         Self {
             head: ticks(limits.head_timeout),
             idle: ticks(limits.idle_timeout),
-            tunnel: limits.tunnel_idle_timeout.map_or(u64::MAX, ticks),
             upload: Pace::new(body * 3 / 4, body, limits.min_rate),
             download: Pace::new(write, write, limits.min_rate),
         }
@@ -224,8 +222,8 @@ impl State {
     }
 
     /// Something passed through the websocket.
-    pub(super) fn tunneling(&self) {
-        self.enter(Phase::Tunnel, self.clock.deadline(self.times.tunnel));
+    pub(super) fn tunneling(&self, idle_ticks: u64) {
+        self.enter(Phase::Tunnel, self.clock.deadline(idle_ticks));
     }
 
     /// We have closed our side.

@@ -42,6 +42,9 @@ pub(super) struct WorkerStats {
     pub(super) ended: Counter,
     pub(super) connections: Counter,
     pub(super) disconnections: Counter,
+    /// Connections to instances.
+    pub(super) dialled: Counter,
+    pub(super) hung_up: Counter,
     pub(super) recorded: Counter,
     pub(super) unrecorded: Counter,
     pub(super) log_dropped: Counter,
@@ -87,6 +90,11 @@ impl WorkerStats {
     /// Open client connections.
     pub(super) fn open(&self) -> u64 {
         difference(self.disconnections.0.load(Relaxed), || self.connections.0.load(Relaxed))
+    }
+
+    /// Open connections of both sides.
+    fn descriptors(&self) -> u64 {
+        self.open() + difference(self.hung_up.0.load(Relaxed), || self.dialled.0.load(Relaxed))
     }
 
     pub(super) fn decided(&self, status: GrayStatus) {
@@ -184,6 +192,8 @@ pub struct StatsSnapshot {
     pub in_flight: u64,
     /// Open client connections.
     pub connections: u64,
+    /// Open connections to instances, those that wait for work included.
+    pub upstream_connections: u64,
     /// Requests kept for replays.
     pub recorded: u64,
     /// Requests that were to be kept and were not: too long, or too many at once.
@@ -234,6 +244,11 @@ impl Stats {
         self.workers.iter().map(WorkerStats::open).sum()
     }
 
+    /// Open connections of all workers, to clients and to instances.
+    pub(super) fn descriptors(&self) -> u64 {
+        self.workers.iter().map(WorkerStats::descriptors).sum()
+    }
+
     /// Adds up the workers' counters.
     pub fn snapshot(&self) -> StatsSnapshot {
         let sum = |read: &dyn Fn(&WorkerStats) -> &Counter| {
@@ -260,6 +275,7 @@ impl Stats {
             // `ended` first: a request that ends in between must not make the difference negative.
             in_flight: difference(sum(&|w| &w.ended), || sum(&|w| &w.began)),
             connections: difference(sum(&|w| &w.disconnections), || sum(&|w| &w.connections)),
+            upstream_connections: difference(sum(&|w| &w.hung_up), || sum(&|w| &w.dialled)),
         }
     }
 }

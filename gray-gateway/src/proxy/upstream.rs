@@ -1,11 +1,11 @@
 //! Connections to instances.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, rc::Rc, time::Duration};
 
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
-use super::{pool::Bucket, socket::Socket};
+use super::{descriptors::Descriptors, pool::Bucket, socket::Socket};
 use crate::{scheme::Protocol, tls::UpstreamTls};
 
 /// Whom to dial: the registry's or the configuration's word, never the request's.
@@ -20,7 +20,7 @@ pub(super) struct Dial<'d> {
 pub(super) async fn connect(to: Dial<'_>, bucket: &Bucket, limit: Duration) -> io::Result<Socket> {
     let connecting = async {
         match bucket.http2() {
-            None => dial(to, bucket.tls(), Protocol::Http1).await,
+            None => dial(to, bucket.tls(), Protocol::Http1, bucket.descriptors()).await,
             Some(http2) => http2.pipe(to, limit).await,
         }
     };
@@ -35,14 +35,23 @@ pub(super) async fn connect(to: Dial<'_>, bucket: &Bucket, limit: Duration) -> i
 }
 
 /// A new connection without a limit in time.
-pub(super) async fn dial(to: Dial<'_>, tls: Option<&UpstreamTls>, protocol: Protocol) -> io::Result<Socket> {
+pub(super) async fn dial(
+    to: Dial<'_>,
+    tls: Option<&UpstreamTls>,
+    protocol: Protocol,
+    descriptors: &Rc<Descriptors>,
+) -> io::Result<Socket> {
+    let descriptor = descriptors.take()?;
     let socket = match to.address {
         Some(address) => TcpStream::connect(address).await?,
         None => TcpStream::connect((to.host, to.port)).await?,
     };
     socket.set_nodelay(true)?;
     match tls {
-        None => Ok(Socket::Tcp(socket)),
-        Some(tls) => Ok(Socket::Tls(Box::new(TlsStream::Client(tls.connect(to.host, protocol, socket).await?)))),
+        None => Ok(Socket::Tcp(socket, Some(descriptor))),
+        Some(tls) => {
+            let stream = TlsStream::Client(tls.connect(to.host, protocol, socket).await?);
+            Ok(Socket::Tls(Box::new(stream), Some(descriptor)))
+        }
     }
 }
