@@ -175,6 +175,10 @@ impl Registry for KeptRegistry {
     fn health(&self) -> watch::Receiver<Health> {
         self.inner.health()
     }
+
+    fn refresh(&self) {
+        self.inner.refresh();
+    }
 }
 
 impl fmt::Debug for KeptRegistry {

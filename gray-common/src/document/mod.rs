@@ -7,12 +7,21 @@
 //!
 //! A document is input from outside: its size, depth and alias expansion are bounded, and nothing in it can panic.
 
+mod candidate;
+mod encoding;
+mod encrypted;
+mod listing;
+mod outline;
 mod parse;
 mod placeholder;
 mod problem;
 mod section;
 mod tree;
 
+pub(crate) use encoding::decode;
+pub use encrypted::encrypted;
+pub use listing::Setting;
+pub use outline::Outline;
 pub use problem::{Problem, Problems, Severity};
 pub use section::{Item, Section};
 pub use tree::{Documents, Origin};

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 
 use super::{
-    Origin, Problem, Problems, Severity,
+    Origin, Problem, Problems, Severity, encoding,
     problem::shown,
     tree::{Map, Node, Scalar, Value, relaxed},
 };
@@ -28,6 +28,9 @@ pub(super) fn parse(document: &Arc<str>, text: &str, problems: &mut Problems) ->
     if text.len() > MAX_TEXT {
         let message = format!("the document has {} bytes; at most {MAX_TEXT} (1 MiB) are read", text.len());
         return Err(builder.problem(Severity::Error, 0, "", message));
+    }
+    if let Some((line, message)) = encoding::fault(text) {
+        return Err(builder.problem(Severity::Error, line, "", message));
     }
     let mut parser = Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
     while let Some(event) = parser.next_event() {

@@ -4,6 +4,7 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use super::{
     Documents, Origin, Severity,
+    encrypted::plain,
     problem::shown,
     tree::{Map, Node, Value},
 };
@@ -29,7 +30,7 @@ struct Found<'d> {
     path: Arc<str>,
 }
 
-fn join(path: &str, key: &str) -> Arc<str> {
+pub(super) fn join(path: &str, key: &str) -> Arc<str> {
     let key = shown(key);
     if path.is_empty() { key.into() } else { format!("{path}.{key}").into() }
 }
@@ -220,7 +221,7 @@ impl<'d> Section<'d> {
         let Some(map) = self.map else { return };
         for (key, node, similar) in map.take_unknown() {
             let hint = similar.map(|key| format!("; did you mean `{key}`?")).unwrap_or_default();
-            self.documents.report(severity, &node.origin, &join(&self.path, key), &format!("{what}{hint}"));
+            self.documents.report_key(severity, &node.origin, &join(&self.path, key), &format!("{what}{hint}"));
         }
         for (key, node) in map.entries() {
             match &node.value {
@@ -267,7 +268,7 @@ impl<'d> Item<'d> {
     pub fn text(&self) -> Option<&'d str> {
         match self.kind {
             Kind::Piece(text, _) => Some(text),
-            Kind::Node(Node { value: Value::Scalar(scalar), .. }) => match scalar.text() {
+            Kind::Node(Node { value: Value::Scalar(scalar), .. }) => match plain(scalar) {
                 Ok(text) => Some(text),
                 Err(reason) => {
                     self.error(reason);

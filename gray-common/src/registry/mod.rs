@@ -79,6 +79,9 @@ pub trait Registry: Send + Sync + std::fmt::Debug {
     /// does not list everybody yet treats those who are missing as it would have then; others need not listen.
     fn recall(&self, _space: Option<&Space>, _service: &str, _known: Arc<[Instance]>) {}
 
+    /// Looks at once at what is otherwise looked at now and then. What is pushed needs no such thing.
+    fn refresh(&self) {}
+
     /// Whether the registry answers. What is open for other spaces does not count.
     fn health(&self) -> watch::Receiver<Health>;
 }

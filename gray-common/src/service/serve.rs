@@ -28,7 +28,7 @@ use crate::{
 const DEREGISTER_LIMIT: Duration = Duration::from_secs(2);
 
 impl GrayService {
-    /// Serves until SIGTERM or SIGINT, then leaves in order: see the [module](super).
+    /// Serves until SIGTERM, SIGINT or SIGQUIT, then leaves in order: see the [module](super).
     pub async fn serve(self, app: Router) -> Result<(), ServiceError> {
         let Self { name, args, listener, instance, control, settings, views, mut signals } = self;
         let traffic = Arc::new(Traffic::default());
@@ -52,6 +52,11 @@ impl GrayService {
         let mut serving = JoinSet::new();
         serving.spawn(async move { server.serve(listener, app, async { drop(closed.await) }).await });
 
+        let (config, registry) = (Arc::clone(&control.config), Arc::clone(&control.registry));
+        signals.on_reload(move || {
+            config.refresh();
+            registry.refresh();
+        });
         let signal = tokio::select! {
             signal = signals.next() => signal,
             ended = serving.join_next() => return served(ended),

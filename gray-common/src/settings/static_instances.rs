@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::{document::Section, instance::Instance, registry::entry};
 
-const KEY: &str = "spring.cloud.discovery.client.simple.instances";
+/// Where they stand.
+pub(super) const KEY: &str = "spring.cloud.discovery.client.simple.instances";
 
 /// Reads the instances of every service. Problems are noted in the documents; a key that means nothing is one.
 pub(super) fn read(root: &Section<'_>) -> BTreeMap<String, Vec<Instance>> {

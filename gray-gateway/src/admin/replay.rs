@@ -1,11 +1,14 @@
 //! `/replay`: what a document would have done to the last requests.
 
+use std::sync::Arc;
+
 use axum::{
     extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
 use gray_common::rule::Replay;
+use tokio::sync::Semaphore;
 
 use super::{
     Admin,
@@ -20,7 +23,7 @@ pub(super) async fn candidate(State(admin): State<Admin>, text: String) -> Resul
         let message = "no requests are kept: the gateway runs with --replay-buffer 0 (GRAY_REPLAY_BUFFER)";
         return Err(Refusal::new(StatusCode::CONFLICT, message));
     };
-    off_the_runtime(move || {
+    off_the_runtime(&admin.judging.clone(), move || {
         let candidate = Candidate::read(&admin, &text)?;
         let rules = admin.snapshot.load().rules.clone();
         let replay = Replay::run(&buffer.records(), &rules, &candidate.config.rules);
@@ -30,10 +33,17 @@ pub(super) async fn candidate(State(admin): State<Admin>, text: String) -> Resul
     .await
 }
 
-/// Runs what takes a while beside the control plane instead of in it.
+/// Runs what takes a while beside the control plane instead of in it; no more of it at once than there are permits.
 pub(super) async fn off_the_runtime<T: IntoResponse + Send + 'static>(
+    permits: &Arc<Semaphore>,
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<Response, Refusal> {
-    let done = tokio::task::spawn_blocking(move || work().map(IntoResponse::into_response)).await;
-    done.unwrap_or_else(|_| Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "broke off; the log may say why")))
+    let broke_off = || Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "broke off; the log may say why");
+    let permit = Arc::clone(permits).acquire_owned().await.map_err(|_| broke_off())?;
+    let done = tokio::task::spawn_blocking(move || {
+        // It goes on when the client has gone, and the permit with it.
+        let _permit = permit;
+        work().map(IntoResponse::into_response)
+    });
+    done.await.unwrap_or_else(|_| Err(broke_off()))
 }

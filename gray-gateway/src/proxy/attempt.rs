@@ -11,7 +11,7 @@ use std::{
 use super::{
     access_log,
     after::After,
-    buffer::Received,
+    buffer::{Filled, Received},
     connection::{Connection, End},
     pool::Bucket,
     response::Framing,
@@ -24,6 +24,7 @@ use super::{
 
 /// What may wait of an instance's response, and of a client's next requests.
 pub(super) const MAX_WAITING: usize = 64 * 1024;
+const HEAD_TOO_LONG: &str = "its head is longer than 64 KiB";
 
 /// A connection to an instance, in use.
 pub(super) struct Upstream {
@@ -101,7 +102,7 @@ impl Connection {
                 go_on.map_err(|_| SendError::ClientGone)?;
             }
             let response_ticks = patience.hedge_ticks.unwrap_or(u64::MAX).min(patience.response_ticks);
-            self.state.sending(response_ticks, !upload.is_read(), patience.is_stream);
+            self.state.sending(response_ticks, (!upload.is_read()).then_some(upload.taken), patience.is_stream);
             let error = match self.await_bytes(&mut upstream, upload).await {
                 Err(SendError::Broken(error)) if upstream.received.is_empty() => error,
                 Ok(()) => return Ok(upstream),
@@ -131,21 +132,30 @@ impl Connection {
             let Upstream { socket, received } = upstream;
             // Also when the upload has failed: the instance may have answered first.
             match received.poll_fill(cx, socket, &self.worker.buffers, MAX_WAITING, false) {
-                Poll::Ready(Ok(0)) => {
+                Poll::Ready(Ok(Filled::Bytes(_))) => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(Filled::Full)) => return Poll::Ready(Err(SendError::Malformed(HEAD_TOO_LONG))),
+                Poll::Ready(Ok(Filled::End)) => {
                     let end = if received.is_empty() { "closed without a response" } else { "no end of the head" };
                     return Poll::Ready(Err(uploaded.err().unwrap_or(SendError::Broken(io::Error::other(end)))));
                 }
-                Poll::Ready(Ok(_)) => return Poll::Ready(Ok(())),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(uploaded.err().unwrap_or(SendError::Broken(error)))),
                 Poll::Pending => {}
             }
             match (uploaded, self.state.gave_up()) {
                 (Err(error), _) => Poll::Ready(Err(error)),
                 (_, Some(gave_up)) => Poll::Ready(Err(SendError::GaveUp(gave_up))),
-                _ => Poll::Pending,
+                _ => {
+                    self.holds(upload, upstream, 0);
+                    Poll::Pending
+                }
             }
         })
         .await
+    }
+
+    /// Notes what is held while something is waited for, `more` besides.
+    fn holds(&self, upload: &Transfer, upstream: &Upstream, more: usize) {
+        self.state.holds(self.received.capacity() + upload.out.capacity() + upstream.received.capacity() + more);
     }
 
     /// Passes on what there is of the request, then watches whether the client stays.
@@ -170,19 +180,17 @@ impl Connection {
                 Poll::Ready(Err(error)) => return Err(SendError::Client(error)),
             }
         }
-        while received.len() < MAX_WAITING {
+        loop {
             match received.poll_fill(cx, socket, &worker.buffers, MAX_WAITING, false) {
-                Poll::Ready(Ok(count)) if count > 0 => {}
-                Poll::Ready(ended) => {
-                    if let Err(error) = ended {
-                        worker.stats().written(&error);
-                    }
+                Poll::Ready(Ok(Filled::Bytes(_))) => {}
+                Poll::Ready(Ok(Filled::Full)) | Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(Filled::End)) => return Err(SendError::ClientGone),
+                Poll::Ready(Err(error)) => {
+                    worker.stats().written(&error);
                     return Err(SendError::ClientGone);
                 }
-                Poll::Pending => break,
             }
         }
-        Ok(())
     }
 
     /// Passes the response on, and the rest of the request; then gives the instance's connection back.
@@ -207,6 +215,13 @@ impl Connection {
             if self.state.writing(download.sent, waits) {
                 self.socket.forget();
                 return Poll::Ready(Err(Some(Broken::Sink(io::ErrorKind::TimedOut.into()))));
+            }
+            if let Some(limit) = self.state.resting(download.sent) {
+                self.socket.let_rest(limit);
+            }
+            if polled.is_pending() {
+                let piped = if waits { self.socket.piped() } else { 0 };
+                self.holds(upload, &upstream, download.out.capacity() + piped);
             }
             if polled.is_pending() && self.state.relaying(download.sent, !waits, idle_ticks) {
                 return Poll::Ready(Err(Some(Broken::Source(io::ErrorKind::TimedOut.into()))));

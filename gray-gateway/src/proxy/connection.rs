@@ -11,7 +11,7 @@ use tokio::io::AsyncWrite;
 
 use super::{
     after::{After, Draft},
-    buffer::Received,
+    buffer::{Filled, Received},
     error::Failure,
     forwarded::Forwarded,
     http2::{self, Preface},
@@ -134,14 +134,16 @@ impl Connection {
         let limit = worker.limits.max_head_bytes;
         poll_fn(|cx| {
             match received.poll_fill(cx, socket, &worker.buffers, limit, false) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(false),
-                Poll::Ready(Ok(_)) => return Poll::Ready(true),
+                // What fills all the room is looked at again: it is a whole request, or refused as too long.
+                Poll::Ready(Ok(Filled::Bytes(_) | Filled::Full)) => return Poll::Ready(true),
+                Poll::Ready(Ok(Filled::End)) => return Poll::Ready(false),
                 Poll::Ready(Err(error)) => {
                     tracing::debug!(%error, "connection ended");
                     return Poll::Ready(false);
                 }
                 Poll::Pending => {}
             }
+            state.holds(received.capacity());
             if state.is_overdue() {
                 return Poll::Ready(false);
             }
@@ -178,7 +180,7 @@ impl Connection {
             loop {
                 received.release(&worker.buffers);
                 match received.poll_fill(cx, socket, &worker.buffers, usize::MAX, false) {
-                    Poll::Ready(Ok(count)) if count > 0 && ignored < MAX_IGNORED => ignored += count,
+                    Poll::Ready(Ok(Filled::Bytes(count))) if ignored < MAX_IGNORED => ignored += count,
                     Poll::Pending if !state.is_overdue() => return Poll::Pending,
                     _ => return Poll::Ready(()),
                 }

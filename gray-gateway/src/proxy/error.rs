@@ -117,7 +117,7 @@ impl Failure<'_> {
         }
     }
 
-    fn message(&self) -> String {
+    pub(super) fn message(&self) -> String {
         match self {
             Self::BadRequest(reason) => format!("bad request: {reason}"),
             Self::HeadTooLarge => "the request head has too many lines or bytes".into(),

@@ -11,6 +11,7 @@ use http::{Request as HttpRequest, Response, Version, header, request::Parts};
 use super::{
     after::After,
     attempt::{SendError, Upstream},
+    clock::ticks,
     connection::{Connection, End},
     error::Failure,
     files,
@@ -100,6 +101,7 @@ impl Connection {
             return Err(Failure::Overloaded { route: &request.route.id });
         };
         after.permits = permits;
+        self.state.may_pause(ticks(request.route.pause_timeout.unwrap_or(self.worker.limits.pause_timeout)));
         let (service, fixed) = match &request.target.upstream {
             route::Upstream::Service(service) => (&**service, None),
             route::Upstream::Fixed { authority, host, port } => {

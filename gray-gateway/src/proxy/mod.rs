@@ -13,6 +13,7 @@
 //! | `connection`, `state`, `pace` | one client connection, its time limits |
 //! | `request` | a request's way, from bytes to bytes: the part that waits for nothing |
 //! | `check`, `path` | what is refused before anything else looks at it |
+//! | `edge` | the same of a request that is only asked about (`/explain`) |
 //! | `forwarded` | where it came from |
 //! | `exchange` | the part that waits: from the request to the head of the response |
 //! | `call`, `attempt`, `hedge` | instances, one after the other, or two at once |
@@ -44,6 +45,7 @@ mod choose;
 mod clock;
 mod connection;
 mod descriptors;
+pub(crate) mod edge;
 mod error;
 mod exchange;
 mod files;
@@ -75,7 +77,7 @@ mod workers;
 
 use std::{net::SocketAddr, sync::Arc};
 
-pub use access_log::{AccessLogError, AccessLogFormat, AccessLogOptions};
+pub use access_log::{AccessLogError, AccessLogFormat, AccessLogOptions, Reopen};
 #[doc(hidden)] // For the benchmarks.
 pub use access_log::{End, Entry, LineWriter};
 pub(crate) use admission::MAX_SAID;

@@ -144,7 +144,7 @@ impl Pool {
         if !self.descriptors.is_tight() {
             return;
         }
-        let unused_since = (self.clock.now() + self.idle_ticks).saturating_sub(TIGHT_TICKS);
+        let unused_since = self.clock.now().saturating_add(self.idle_ticks).saturating_sub(TIGHT_TICKS);
         for buckets in self.buckets() {
             for bucket in buckets.borrow().values() {
                 bucket.idle.borrow_mut().retain(|idle| idle.until >= unused_since);

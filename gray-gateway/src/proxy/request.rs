@@ -352,7 +352,7 @@ impl Writing<'_, '_> {
 }
 
 /// The path that the instance gets to see.
-fn rewritten<'s, 'p>(route: &'s Route, path: &'p str) -> Result<Cow<'p, str>, Failure<'s>> {
+pub(super) fn rewritten<'s, 'p>(route: &'s Route, path: &'p str) -> Result<Cow<'p, str>, Failure<'s>> {
     let rewritten = route.filters.rewrite(path);
     if let Cow::Owned(path) = &rewritten {
         // Put together anew: dots that were apart may have met.

@@ -1,12 +1,18 @@
 //! One connection's byte stream: plain, TLS, or one that HTTP/2 is made of.
 
 use std::{
+    cell::Cell,
     convert::Infallible,
     future::{Future, poll_fn},
     io::{self, IoSlice},
     pin::{Pin, pin},
+    rc::Rc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
+
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
@@ -29,17 +35,37 @@ pub(super) enum Socket {
     Pipe(Box<PipeSocket>),
 }
 
+/// How long a client may leave what it was sent where that is, as said on the pipes of its streams: the longest one.
+pub(super) type Rest = Rc<Cell<Duration>>;
+
+/// What the kernel takes is a number of milliseconds in 31 bits.
+#[cfg(target_os = "linux")]
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+/// A full pipe, and what HTTP/2 takes of one stream.
+const PIPED: usize = 192 * 1024;
+
+/// How long the kernel lets a client's window stay shut, where it can be told. For what we cannot see: that a short answer,
+/// which it has whole, is not taken.
+pub(super) fn let_rest(stream: &TcpStream, limit: Duration) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    SockRef::from(stream).set_tcp_user_timeout(Some(limit.min(LONGEST)))?;
+    #[cfg(not(target_os = "linux"))]
+    let _unlimited = (stream, limit);
+    Ok(())
+}
+
 /// One end of a pipe within the worker.
 #[derive(Debug)]
 pub(super) struct PipeSocket {
     stream: DuplexStream,
+    rest: Rest,
     /// Dropped with it, for the other end to see at once, whatever it waits for.
     _alive: oneshot::Sender<Infallible>,
 }
 
 impl PipeSocket {
-    pub(super) fn new(stream: DuplexStream, alive: oneshot::Sender<Infallible>) -> Self {
-        Self { stream, _alive: alive }
+    pub(super) fn new(stream: DuplexStream, rest: Rest, alive: oneshot::Sender<Infallible>) -> Self {
+        Self { stream, rest, _alive: alive }
     }
 }
 
@@ -63,6 +89,23 @@ impl Socket {
 }
 
 impl Socket {
+    /// How long a client may leave what it was sent where that is: with the kernel, or within HTTP/2.
+    pub(super) fn let_rest(&self, limit: Duration) {
+        let stream = match self {
+            Self::Tcp(stream, _) => stream,
+            Self::Tls(stream, _) => stream.get_ref().0,
+            Self::Pipe(pipe) => return pipe.rest.set(pipe.rest.get().max(limit)),
+        };
+        if let Err(error) = let_rest(stream, limit) {
+            tracing::debug!(%error, "slow readers may be noticed late");
+        }
+    }
+
+    /// Bytes that lie between the engine and the client's socket when it takes no more.
+    pub(super) fn piped(&self) -> usize {
+        if matches!(self, Self::Pipe(_)) { PIPED } else { 0 }
+    }
+
     /// Has the kernel forget what it has not sent when this is dropped: nobody takes it.
     pub(super) fn forget(&self) {
         let stream = match self {

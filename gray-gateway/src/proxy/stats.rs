@@ -45,6 +45,8 @@ pub(super) struct WorkerStats {
     /// Connections to instances.
     pub(super) dialled: Counter,
     pub(super) hung_up: Counter,
+    /// Bytes of buffers that are held while something is waited for, as of a tick.
+    pub(super) held: Counter,
     pub(super) recorded: Counter,
     pub(super) unrecorded: Counter,
     pub(super) log_dropped: Counter,
@@ -62,6 +64,11 @@ impl Counter {
 
     pub(super) fn add(&self) {
         self.add_many(1);
+    }
+
+    /// For what goes up and down.
+    pub(super) fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
     }
 
     pub(super) fn add_many(&self, count: u64) {
@@ -194,6 +201,8 @@ pub struct StatsSnapshot {
     pub connections: u64,
     /// Open connections to instances, those that wait for work included.
     pub upstream_connections: u64,
+    /// Bytes of buffers that requests hold while they wait, a moment ago.
+    pub held_bytes: u64,
     /// Requests kept for replays.
     pub recorded: u64,
     /// Requests that were to be kept and were not: too long, or too many at once.
@@ -249,6 +258,11 @@ impl Stats {
         self.workers.iter().map(WorkerStats::descriptors).sum()
     }
 
+    /// Bytes of buffers that all workers hold.
+    pub(super) fn held(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.held.get()).sum()
+    }
+
     /// Adds up the workers' counters.
     pub fn snapshot(&self) -> StatsSnapshot {
         let sum = |read: &dyn Fn(&WorkerStats) -> &Counter| {
@@ -266,6 +280,7 @@ impl Stats {
             repeats_refused: sum(&|w| &w.repeats_refused),
             shed: sum(&|w| &w.shed),
             hedges: sum(&|w| &w.hedges),
+            held_bytes: self.held(),
             ejections: std::array::from_fn(|reason| sum(&|w| &w.ejections[reason])),
             recorded: sum(&|w| &w.recorded),
             unrecorded: sum(&|w| &w.unrecorded),

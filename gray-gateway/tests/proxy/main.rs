@@ -2,6 +2,7 @@
 
 mod access_log;
 mod bodies;
+mod boundaries;
 mod care;
 mod certificates;
 mod descriptors;
@@ -16,10 +17,13 @@ mod lane_targets;
 mod lanes;
 mod life;
 mod limits;
+mod pauses;
+mod sizes;
 mod slow;
 mod smuggling;
 mod spread;
 mod support;
+mod time_limits;
 mod tls;
 mod tunnels;
 mod upstream;

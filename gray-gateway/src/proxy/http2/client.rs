@@ -23,7 +23,7 @@ use tokio::sync::{Mutex, watch};
 use super::{
     super::{
         descriptors::Descriptors,
-        socket::Socket,
+        socket::{Rest, Socket},
         upstream::{Dial, dial},
     },
     Local,
@@ -117,7 +117,7 @@ impl Http2 {
     pub(in crate::proxy) async fn pipe(self: &Rc<Self>, to: Dial<'_>, limit: Duration) -> io::Result<Socket> {
         let peer = Peer { address: to.address, host: to.host.into(), port: to.port, limit };
         let hold = self.link(&peer).await?;
-        let (pipe, gone, socket) = Pipe::new();
+        let (pipe, gone, socket) = Pipe::new(Rest::default());
         let stream = Stream { http2: Rc::clone(self), peer, hold };
         tokio::task::spawn_local(async move {
             stream.serve(&pipe, gone).await;

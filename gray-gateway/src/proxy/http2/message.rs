@@ -20,7 +20,7 @@ use tokio::{
 use super::{
     super::{
         http1::{self, Chunked, Decoder, ParseError, Piece},
-        socket::{PipeSocket, Socket},
+        socket::{PipeSocket, Rest, Socket},
     },
     translate::{self, Answer, Framing},
 };
@@ -47,11 +47,11 @@ pub(super) type Gone = oneshot::Receiver<Infallible>;
 pub(super) struct Pipe(Rc<RefCell<DuplexStream>>);
 
 impl Pipe {
-    /// A pipe, and the engine's end of it.
-    pub(super) fn new() -> (Self, Gone, Socket) {
+    /// A pipe, and the engine's end of it, which says in `rest` how long the other end may be left alone.
+    pub(super) fn new(rest: Rest) -> (Self, Gone, Socket) {
         let (ours, theirs) = duplex(CAPACITY);
         let (alive, gone) = oneshot::channel();
-        (Self(Rc::new(RefCell::new(ours))), gone, Socket::Pipe(Box::new(PipeSocket::new(theirs, alive))))
+        (Self(Rc::new(RefCell::new(ours))), gone, Socket::Pipe(Box::new(PipeSocket::new(theirs, rest, alive))))
     }
 
     fn poll_fill(&self, cx: &mut Context<'_>, bytes: &mut BytesMut) -> Poll<io::Result<usize>> {

@@ -7,6 +7,7 @@ use std::{
     pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -20,7 +21,10 @@ use tokio::{
 };
 
 use super::{
-    super::{Limits, connection::Connection, forwarded::Forwarded, refusal::Refusal, state::State, worker::Worker},
+    super::{
+        Limits, clock::ticks, connection::Connection, forwarded::Forwarded, refusal::Refusal, socket::Rest,
+        state::State, worker::Worker,
+    },
     Local,
     downloads::{Downloads, Waiting},
     frames::Meter,
@@ -68,6 +72,7 @@ pub(in crate::proxy) async fn serve(client: Connection) {
         active: Cell::new(0),
         frames: RefCell::new(Meter::new(worker.now())),
         downloads: Downloads::default(),
+        rest: Rc::new(Cell::new(worker.times.rest())),
         is_cut: Cell::new(false),
         is_ending: Cell::new(false),
         idle: RefCell::default(),
@@ -75,7 +80,7 @@ pub(in crate::proxy) async fn serve(client: Connection) {
     let (serving, counting) = (Rc::clone(&streams), Rc::clone(&streams));
     let service = service_fn(move |request| serving.serve(request));
     let mut served =
-        pin!(builder(&worker.limits).serve_connection(TokioIo::new(Rewound { client, streams: counting }), service));
+        pin!(builder(&worker.limits).serve_connection(TokioIo::new(Rewound::new(client, counting)), service));
     // No time to rest before the first request.
     state.secured();
     let ended = poll_fn(|cx| {
@@ -84,7 +89,7 @@ pub(in crate::proxy) async fn serve(client: Connection) {
                 return Poll::Ready(Some(ended));
             }
             if streams.active.get() > 0 && state.is_overdue() {
-                if streams.downloads.are_stuck(worker.now(), streams.active.get(), worker.times.write()) {
+                if streams.are_stuck() {
                     worker.stats().refused(Refusal::WriteTimeout);
                     streams.is_cut.set(true);
                     return Poll::Ready(None);
@@ -123,6 +128,8 @@ struct Streams {
     frames: RefCell<Meter>,
     /// What the client may still leave where it is.
     downloads: Downloads,
+    /// How long: the longest that was said of one of its answers.
+    rest: Rest,
     /// What the kernel still has for the client is of no use.
     is_cut: Cell<bool>,
     /// No more streams are taken.
@@ -147,6 +154,7 @@ impl Drop for Active {
         let Self(streams) = self;
         streams.active.set(streams.active.get() - 1);
         if streams.active.get() == 0 {
+            streams.rest.set(streams.worker.times.rest());
             streams.state.responded();
             if streams.is_ending.get() {
                 streams.state.ending();
@@ -163,6 +171,13 @@ impl Streams {
         exchange(Active::new(self), request)
     }
 
+    /// Whether the client leaves its answers where they are for longer than it may.
+    fn are_stuck(&self) -> bool {
+        let times = &self.worker.times;
+        let rest = if times.is_pressed() { 0 } else { ticks(self.rest.get()) };
+        self.downloads.are_stuck(self.worker.now(), self.active.get(), times.write(), rest)
+    }
+
     /// A pipe to the engine.
     fn pipe(&self) -> Pipe {
         while let Some(pipe) = self.idle.borrow_mut().pop() {
@@ -170,7 +185,7 @@ impl Streams {
                 return pipe;
             }
         }
-        let (pipe, _gone, socket) = Pipe::new();
+        let (pipe, _gone, socket) = Pipe::new(Rc::clone(&self.rest));
         self.worker.accept_pipe(socket, self.forwarded.clone());
         pipe
     }
@@ -270,9 +285,25 @@ impl Drop for Download {
 struct Rewound {
     client: Connection,
     streams: Rc<Streams>,
+    /// What the kernel was told last.
+    rest: Duration,
 }
 
 impl Rewound {
+    fn new(client: Connection, streams: Rc<Streams>) -> Self {
+        let rest = streams.rest.get();
+        Self { client, streams, rest }
+    }
+
+    /// Tells the kernel what the streams have said, when that is news.
+    fn let_rest(&mut self) {
+        let rest = self.streams.rest.get();
+        if self.rest != rest {
+            self.rest = rest;
+            self.client.socket.let_rest(rest);
+        }
+    }
+
     fn read(&self, bytes: &[u8]) -> io::Result<()> {
         let Streams { worker, frames, active, .. } = &*self.streams;
         if bytes.is_empty() || frames.borrow_mut().received(bytes, worker.now(), active.get()) {
@@ -321,6 +352,7 @@ impl AsyncRead for Rewound {
 impl AsyncWrite for Rewound {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.let_rest();
         let written = Pin::new(&mut this.client.socket).poll_write(cx, bytes);
         this.wrote(written)
     }
@@ -331,6 +363,7 @@ impl AsyncWrite for Rewound {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.let_rest();
         let written = Pin::new(&mut this.client.socket).poll_write_vectored(cx, slices);
         this.wrote(written)
     }

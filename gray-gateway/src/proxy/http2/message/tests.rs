@@ -123,7 +123,7 @@ async fn a_writer_waits_for_its_reader() {
 
 #[tokio::test]
 async fn the_engine_lets_go() {
-    let (pipe, gone, socket) = Pipe::new();
+    let (pipe, gone, socket) = Pipe::new(Rest::default());
     assert!(pipe.is_quiet());
     drop(socket);
     assert!(gone.await.is_err() && !pipe.is_quiet());
