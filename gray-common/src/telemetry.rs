@@ -38,10 +38,14 @@ pub const SERVICE_CONNECTIONS: &str = "gray_service_connections";
 pub const SERVICE_CONNECTIONS_REFUSED_TOTAL: &str = "gray_service_connections_refused_total";
 /// Gauge, label [`SERVICE`]: 1 while `/readyz` answers 200.
 pub const SERVICE_READY: &str = "gray_service_ready";
+/// Gauge, labels [`SERVICE`] and `of` (`registry`, `settings`): seconds since it was last known to answer.
+pub const SERVICE_AGE: &str = "gray_service_source_age_seconds";
 /// Gauge, label [`SERVICE`]: settings put into effect since the start.
 pub const SETTINGS_REVISION: &str = "gray_service_config_revision";
 /// Gauge, label [`SERVICE`]: 1 while the newest settings are refused.
 pub const SETTINGS_REFUSED: &str = "gray_service_config_refused";
+/// Counter: connections to the port on loopback by which our Nacos client goes, made by other users of the machine.
+pub const RELAY_REFUSED_TOTAL: &str = "gray_nacos_relay_refused_total";
 /// Gauge, label [`DIRECTORY`]: instance files of the file registry whose newest text is refused.
 pub const REGISTRY_FILES_REFUSED: &str = "gray_registry_files_refused";
 /// Label: where files are.
@@ -52,7 +56,7 @@ pub const SERVICE: &str = "service";
 /// Describes every metric above to the recorder that is installed. A service does so by itself; a program that installs
 /// a recorder of its own may call this.
 pub fn describe_metrics() {
-    use metrics::{Unit::Count, describe_counter, describe_gauge};
+    use metrics::{Unit::Count, Unit::Seconds, describe_counter, describe_gauge};
     describe_counter!(
         FALLBACK_TOTAL,
         Count,
@@ -65,11 +69,17 @@ pub fn describe_metrics() {
     describe_counter!(CLIENT_EJECTIONS_TOTAL, Count, "Instances of the called service that were left out for a while");
     describe_counter!(CLIENT_NO_INSTANCE_TOTAL, Count, "Calls that found no instance of the called service");
     describe_counter!(SERVICE_REQUESTS_TOTAL, Count, "Requests answered, by status class");
+    describe_counter!(RELAY_REFUSED_TOTAL, Count, "Connections of other users of the machine to our way to Nacos");
     describe_gauge!(SERVICE_IN_FLIGHT, Count, "Requests whose answer has not begun");
     describe_gauge!(SERVICE_CONNECTIONS, Count, "Open connections of callers");
     describe_counter!(SERVICE_CONNECTIONS_REFUSED_TOTAL, Count, "Connections turned away because there were too many");
     crate::descriptors::describe();
     describe_gauge!(SERVICE_READY, Count, "1 while /readyz answers 200");
+    describe_gauge!(
+        SERVICE_AGE,
+        Seconds,
+        "Since the registry, or the source of the settings, was last known to answer"
+    );
     describe_gauge!(SETTINGS_REVISION, Count, "Settings put into effect since the start");
     describe_gauge!(SETTINGS_REFUSED, Count, "1 while the newest settings are refused");
     describe_gauge!(REGISTRY_FILES_REFUSED, Count, "Instance files whose newest text is refused");

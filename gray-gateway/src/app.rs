@@ -25,7 +25,7 @@ use tokio::{
 };
 
 use crate::{
-    admin::{self, Admin},
+    admin::{self, Admin, Sources},
     args::{DEFAULT_PORT, DEFAULT_TLS_PORT, GatewayArgs, SERVICE},
     control::{ControlLoop, GatewayConfig, Warmth},
     geo::CitySource,
@@ -95,7 +95,8 @@ impl Application {
         let workers = proxy::start_on(sockets, options, Arc::clone(&shared), &stats);
         let workers = workers.map_err(|error| start_error(bind, error))?;
 
-        let ControlPlane { registry, config, disk } = service.control.connect(SERVICE)?;
+        let control_plane = service.control.connect(SERVICE)?;
+        let ControlPlane { registry, config, disk } = control_plane.clone();
         let settings = follow(Arc::clone(&config), &service.control.prefix);
         let city = CitySource::new(args.city_data.clone());
         let (reload, reloaded) = watch::channel(0);
@@ -122,16 +123,23 @@ impl Application {
             reload,
             log: workers.log_reopener(),
         };
+        let readiness = admin::readiness(Sources {
+            control: &control_plane,
+            settings: settings.subscribe(),
+            snapshot: Arc::clone(&shared),
+            registration: registration.state(),
+            phase: phase_now,
+        });
+        let watching = readiness.clone().watch();
         let routes = admin::app(Admin {
             snapshot: shared,
             settings: settings.subscribe(),
             registry: registry.health(),
             config: config.health(),
             refused_files,
-            registration: registration.state(),
+            readiness,
             disk,
             stats: Arc::new(stats),
-            phase: phase_now,
             recorder,
             gate,
             records: collector.as_ref().map(RecordCollector::buffer),
@@ -145,6 +153,10 @@ impl Application {
         let mut background = JoinSet::new();
         background.spawn(async move {
             control.run().await;
+            Ok(())
+        });
+        background.spawn(async move {
+            watching.await;
             Ok(())
         });
         if let Some(collector) = collector {

@@ -176,8 +176,9 @@ impl Life {
         }
         self.open();
         let mut registered = self.registration.state();
+        // A refusal will not turn into anything else within the limit.
         let is_known =
-            |state: &RegistrationState| matches!(state, RegistrationState::Registered | RegistrationState::NoRegistry);
+            |state: &RegistrationState| !matches!(state, RegistrationState::Waiting | RegistrationState::Failing(_));
         let known = timeout(REGISTER_LIMIT, registered.wait_for(is_known)).await.is_ok();
         if !known {
             tracing::warn!("the registry does not have this gateway yet; taking over all the same");

@@ -185,7 +185,8 @@ async fn a_flood_is_shed_before_descriptors_run_out() {
     }
     let (served, shed) = (statuses[200], statuses[503]);
     assert!(served >= 20, "{served} served");
-    assert!(shed >= 50, "{shed} shed");
+    // Refusals are said to so many at a time; the others are just closed.
+    assert!(shed >= 10, "{shed} shed");
     drop(silent);
 
     // As if nothing had been.

@@ -176,6 +176,10 @@ impl Registry for KeptRegistry {
         self.inner.health()
     }
 
+    fn doubts(&self) -> watch::Receiver<Option<String>> {
+        self.inner.doubts()
+    }
+
     fn refresh(&self) {
         self.inner.refresh();
     }

@@ -168,6 +168,10 @@ impl Registry for CombinedRegistry {
         self.health.clone()
     }
 
+    fn doubts(&self) -> watch::Receiver<Option<String>> {
+        self.home.doubts()
+    }
+
     fn refresh(&self) {
         self.parts.iter().for_each(|(_, part)| part.refresh());
     }

@@ -33,7 +33,7 @@ pub use check::{CheckError, check_config};
 pub use error::ServiceError;
 pub use healthcheck::healthcheck;
 pub use phase::Phase;
-pub use readiness::Readiness;
+pub use readiness::{Needs, Readiness, Report};
 pub use registration::{Registration, RegistrationState};
 pub use run::{BoxError, run, with_causes};
 pub use signals::StopSignals;

@@ -21,6 +21,8 @@ use crate::{
     tag::GRAY_HEADER,
 };
 
+mod outage;
+
 const LIMIT: Duration = Duration::from_secs(10);
 const SETTINGS: &str = "kerwin.tool.gray: {load: true, version: {prodVersion: V1, grayVersion: V2}}";
 

@@ -1,12 +1,12 @@
 //! `/metrics`: the workers' own counters, brought into the `metrics` facade on every scrape.
 
 use axum::{extract::State, http::header, response::IntoResponse};
-use gray_common::{GrayStatus, balance::Reason, descriptors, rule::Severity};
+use gray_common::{GrayStatus, balance::Reason, descriptors, rule::Severity, telemetry};
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
 use super::{Admin, gate::REFUSED_TOTAL, series, status::findings};
-use crate::proxy::Refusal;
+use crate::proxy::{Fault, Refusal};
 
 /// Installs the process-wide recorder.
 ///
@@ -20,6 +20,11 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_counter!("gray_gateway_no_instance_total", Unit::Count, "Requests that no instance could serve");
     describe_counter!("gray_gateway_no_route_total", Unit::Count, "Requests that no route matched");
     describe_counter!("gray_gateway_connect_failures_total", Unit::Count, "Connections to instances that failed");
+    describe_counter!(
+        "gray_gateway_upstream_failures_total",
+        Unit::Count,
+        "Attempts at instances that failed, by reason"
+    );
     describe_counter!("gray_gateway_retries_total", Unit::Count, "Requests moved to another instance");
     describe_counter!("gray_gateway_repeats_total", Unit::Count, "Requests sent again after a connection broke");
     describe_counter!("gray_gateway_repeats_refused_total", Unit::Count, "Requests not sent again: budget spent");
@@ -51,6 +56,16 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_gauge!("gray_gateway_snapshot_in_use", Unit::Count, "Lists and documents in use from disk");
     describe_gauge!("gray_gateway_snapshot_age_seconds", Unit::Seconds, "Age of the oldest of them");
     describe_counter!("gray_gateway_snapshot_failures_total", Unit::Count, "Snapshots not written or not readable");
+    describe_counter!(
+        telemetry::RELAY_REFUSED_TOTAL,
+        Unit::Count,
+        "Connections of other users of the machine to our way to Nacos"
+    );
+    describe_gauge!(
+        "gray_gateway_source_age_seconds",
+        Unit::Seconds,
+        "Since the registry, or the source of the settings, was last known to answer"
+    );
     describe_counter!(REFUSED_TOTAL, Unit::Count, "Requests to the admin side turned away, by reason");
     describe_gauge!("gray_gateway_ready", Unit::Count, "1 while /readyz answers 200");
     Ok(handle)
@@ -85,13 +100,19 @@ fn record(admin: &Admin) {
         counter!("gray_gateway_refused_total", "reason" => why.as_str()).absolute(count);
     }
     counter!("gray_gateway_connect_failures_total").absolute(stats.connect_failures);
+    for (fault, count) in Fault::ALL.into_iter().zip(stats.faults) {
+        counter!("gray_gateway_upstream_failures_total", "reason" => fault.as_str()).absolute(count);
+    }
     counter!("gray_gateway_retries_total").absolute(stats.retries);
     gauge!("gray_gateway_in_flight").set(stats.in_flight as f64);
     gauge!("gray_gateway_connections").set(stats.connections as f64);
     gauge!("gray_gateway_upstream_connections").set(stats.upstream_connections as f64);
     descriptors::record();
     gauge!("gray_gateway_buffer_bytes").set(stats.held_bytes as f64);
-    gauge!("gray_gateway_ready").set(if admin.not_ready().is_none() { 1.0 } else { 0.0 });
+    gauge!("gray_gateway_ready").set(if admin.readiness.report().is_ready() { 1.0 } else { 0.0 });
+    for (whose, age) in admin.readiness.ages() {
+        gauge!("gray_gateway_source_age_seconds", "of" => whose).set(age as f64);
+    }
     if let Some(disk) = &admin.disk {
         let status = disk.status();
         gauge!("gray_gateway_snapshot_in_use").set(status.in_use.len() as f64);

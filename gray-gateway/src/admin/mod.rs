@@ -11,6 +11,7 @@ mod instances;
 mod lint;
 mod listener;
 mod metrics;
+mod readiness;
 mod replay;
 mod series;
 mod status;
@@ -30,12 +31,13 @@ use gray_common::{
     clock::unix_seconds,
     disk::{DiskStatus, DiskStore},
     registry::Health,
-    service::{Phase, Registration, RegistrationState},
+    service::Readiness,
     settings::{Caller, SettingsState},
 };
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
 
+pub(crate) use self::readiness::{Sources, readiness};
 pub use self::{
     access::{Access, AdminToken},
     gate::Gate,
@@ -70,14 +72,12 @@ pub struct Admin {
     pub config: watch::Receiver<Health>,
     /// Certificates that were replaced by bad ones.
     pub refused_files: Refused,
-    /// How far the registration of the gateway itself has got.
-    pub registration: watch::Receiver<RegistrationState>,
+    /// Whether requests may come here.
+    pub readiness: Readiness,
     /// Where instances and documents are kept for a start without Nacos, if they are.
     pub disk: Option<Arc<DiskStore>>,
     /// The counters of all workers.
     pub stats: Arc<Stats>,
-    /// Where the gateway is in its life, but for how far its registration has got.
-    pub phase: watch::Receiver<Phase>,
     /// Renders what was recorded through the `metrics` facade.
     pub recorder: metrics_exporter_prometheus::PrometheusHandle,
     /// Who may ask for more than probes and metrics, and by which name.
@@ -110,46 +110,6 @@ pub fn app(admin: Admin) -> Router {
 }
 
 impl Admin {
-    /// Why requests should not come here yet; `None` when they may.
-    ///
-    /// A registry that went away later is no reason: the last good snapshot still serves.
-    fn not_ready(&self) -> Option<String> {
-        if self.phase.borrow().is_stopping() {
-            return Some("stopping".into());
-        }
-        let settings = self.settings.borrow();
-        let Some(config) = &settings.current else {
-            return Some(match (&settings.refused, &*self.config.borrow()) {
-                (Some(refused), _) => format!("the configuration was refused: {refused}"),
-                (None, Health::Down(reason)) => format!("no configuration yet: {reason}"),
-                (None, Health::Up) => "no configuration yet".into(),
-            });
-        };
-        if config.routes.routes().is_empty() {
-            return Some("the configuration has no routes: is gateway-app.yaml published in this namespace?".into());
-        }
-        // Nothing was ever heard from the registry: the first requests would all be 503.
-        let snapshot = self.snapshot.load();
-        let nobody = snapshot.services.values().all(|service| service.set.known().is_empty());
-        match &*self.registry.borrow() {
-            Health::Down(reason) if nobody => Some(format!("no instances known yet: {reason}")),
-            // It serves what it knew before, and registers when there is somebody to register with.
-            Health::Down(_) if self.is_on_disk() => None,
-            _ => Registration::reason(&self.registration),
-        }
-    }
-}
-
-impl Admin {
-    /// Whether something in use comes from disk, because the registry or the source of the documents has not answered.
-    fn is_on_disk(&self) -> bool {
-        self.disk.as_ref().is_some_and(|disk| !disk.status().in_use.is_empty())
-    }
-
-    fn phase(&self) -> &'static str {
-        self.phase.borrow().with(&self.registration.borrow()).as_str()
-    }
-
     fn disk_status(&self) -> Value {
         let Some(disk) = &self.disk else { return Value::Null };
         let DiskStatus { in_use, failures } = disk.status();
@@ -162,8 +122,7 @@ impl Admin {
 }
 
 async fn readyz(State(admin): State<Admin>) -> impl IntoResponse {
-    let reason = admin.not_ready();
-    let status = if reason.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let reasons: Vec<_> = reason.into_iter().collect();
-    (status, Json(json!({ "ready": reasons.is_empty(), "phase": admin.phase(), "reasons": reasons })))
+    let report = admin.readiness.report();
+    let status = if report.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(report.body(admin.readiness.phase())))
 }

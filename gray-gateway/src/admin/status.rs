@@ -25,12 +25,14 @@ pub(super) async fn show(State(admin): State<Admin>) -> impl IntoResponse {
         Health::Down(reason) => json!({ "down": reason }),
     };
     let routes: Vec<_> = snapshot.routes.routes().iter().map(|route| route.id.to_string()).collect();
+    let report = admin.readiness.report();
     fresh(json!({
         "program": { "name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION") },
         "registeredAs": admin.caller.to_string(),
         "uptimeSecs": uptime_ms() / 1_000,
-        "ready": admin.not_ready().is_none(),
-        "phase": admin.phase(),
+        "ready": report.is_ready(),
+        "degraded": report.degraded(),
+        "phase": admin.readiness.phase().as_str(),
         "gray": match snapshot.rules.switch() {
             Switch::On => "on",
             Switch::Off => "off",

@@ -12,14 +12,16 @@ use super::{
     access_log,
     after::After,
     buffer::{Filled, Received},
+    call::Asked,
     connection::{Connection, End},
+    fault::Fault,
     pool::Bucket,
     response::Framing,
-    socket::Socket,
+    socket::{Socket, Unusable},
     state::GaveUp,
     transfer::{Broken, Transfer},
     tunnel,
-    upstream::{Dial, connect},
+    upstream::{Dial, Unconnected, connect},
 };
 
 /// What may wait of an instance's response, and of a client's next requests.
@@ -59,20 +61,40 @@ pub(super) struct Reuse {
 /// Why there is no response.
 #[derive(Debug)]
 pub(super) enum SendError {
-    /// Nothing was sent.
-    Unsent(io::Error),
-    /// Something may have been sent.
+    /// There is no connection: nothing was sent.
+    Unsent(Unconnected),
+    /// It broke off; something may have been sent.
     Broken(io::Error),
-    /// What came is no response.
-    Malformed(&'static str),
-    /// There is one, which cannot be passed on.
-    Unusable,
+    /// What came is no response, or none that can be passed on; the text says why.
+    Unusable(&'static str),
     /// It took too long.
     GaveUp(GaveUp),
     /// The client's body cannot be passed on.
     Client(Broken),
     /// The client has gone.
     ClientGone,
+}
+
+impl SendError {
+    /// The instance's end of the exchange is gone.
+    fn broken(error: io::Error) -> Self {
+        match error.get_ref().and_then(|cause| cause.downcast_ref::<Unusable>()) {
+            Some(Unusable(reason)) => Self::Unusable(reason),
+            None => Self::Broken(error),
+        }
+    }
+
+    /// What the instance is to be blamed for, if it is.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Unsent(Unconnected::Tcp(_)) => Some(Fault::Connect),
+            Self::Unsent(Unconnected::Tls(_)) => Some(Fault::Tls),
+            Self::Broken(_) => Some(Fault::Broken),
+            Self::Unusable(_) => Some(Fault::Unusable),
+            Self::GaveUp(GaveUp::Response) => Some(Fault::Timeout),
+            Self::GaveUp(GaveUp::Upload) | Self::Client(_) | Self::ClientGone => None,
+        }
+    }
 }
 
 impl Connection {
@@ -116,7 +138,7 @@ impl Connection {
                 return Err(SendError::Broken(error));
             }
             if !reuse.was_pooled {
-                return Err(SendError::Unsent(error));
+                return Err(SendError::Unsent(Unconnected::Tcp(error)));
             }
         }
     }
@@ -133,12 +155,14 @@ impl Connection {
             // Also when the upload has failed: the instance may have answered first.
             match received.poll_fill(cx, socket, &self.worker.buffers, MAX_WAITING, false) {
                 Poll::Ready(Ok(Filled::Bytes(_))) => return Poll::Ready(Ok(())),
-                Poll::Ready(Ok(Filled::Full)) => return Poll::Ready(Err(SendError::Malformed(HEAD_TOO_LONG))),
+                Poll::Ready(Ok(Filled::Full)) => return Poll::Ready(Err(SendError::Unusable(HEAD_TOO_LONG))),
                 Poll::Ready(Ok(Filled::End)) => {
                     let end = if received.is_empty() { "closed without a response" } else { "no end of the head" };
                     return Poll::Ready(Err(uploaded.err().unwrap_or(SendError::Broken(io::Error::other(end)))));
                 }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(uploaded.err().unwrap_or(SendError::Broken(error)))),
+                Poll::Ready(Err(error)) => {
+                    return Poll::Ready(Err(uploaded.err().unwrap_or_else(|| SendError::broken(error))));
+                }
                 Poll::Pending => {}
             }
             match (uploaded, self.state.gave_up()) {
@@ -200,7 +224,7 @@ impl Connection {
         upload: &mut Transfer,
         mut download: Transfer,
         (framing, idle_ticks): (Framing, u64),
-        bucket: &Bucket,
+        asked: &Asked<'_>,
         after: &mut After<'_>,
     ) -> End {
         let head = download.head_len();
@@ -245,7 +269,14 @@ impl Connection {
                     tracing::debug!(%error, "client gone");
                 }
                 // The head is out: only the end of the connection can tell the client.
-                Some(error) => tracing::debug!(%error, "response broken off"),
+                Some(error) => {
+                    self.worker.stats().failed(Fault::Truncated);
+                    after.note(|log| log.fault = Some(Fault::Truncated));
+                    if self.worker.may_warn(asked.authority) {
+                        let (instance, reason) = (asked.authority, Fault::Truncated.as_str());
+                        tracing::warn!(instance, reason, %error, "the answer broke off");
+                    }
+                }
                 None => tracing::debug!("client gone"),
             }
             upstream.received.release(buffers);
@@ -260,7 +291,7 @@ impl Connection {
         buffers.take_back_out(std::mem::take(&mut upload.out));
         buffers.take_back_out(download.out);
         if uploaded && is_quiet && framing.reusable {
-            bucket.checkin(upstream.socket);
+            asked.bucket.checkin(upstream.socket);
         }
         match (uploaded, framing.keep_alive) {
             (true, true) => End::Keep,

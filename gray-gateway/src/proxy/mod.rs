@@ -28,6 +28,7 @@
 //! | `socket`, `buffer` | streams and memory |
 //! | `files` | answers out of a directory |
 //! | `error`, `reply` | answers of our own |
+//! | `fault` | what can go wrong with an instance |
 //! | `limits`, `refusal` | what clients may use, what happens beyond that |
 //! | `access_log` | one line per request, off the request path |
 //! | `sample` | what is kept of requests for replays |
@@ -48,6 +49,7 @@ mod descriptors;
 pub(crate) mod edge;
 mod error;
 mod exchange;
+mod fault;
 mod files;
 mod forwarded;
 mod hedge;
@@ -83,6 +85,7 @@ pub use access_log::{End, Entry, LineWriter};
 pub(crate) use admission::MAX_SAID;
 #[doc(hidden)]
 pub use bench::{HeadBench, path_is_clear};
+pub use fault::Fault;
 pub use limits::Limits;
 pub(crate) use listen::is_at;
 pub use listen::{ListenError, Sockets};

@@ -1,13 +1,13 @@
 //! One connection's byte stream: plain, TLS, or one that HTTP/2 is made of.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     convert::Infallible,
     future::{Future, poll_fn},
     io::{self, IoSlice},
     pin::{Pin, pin},
     rc::Rc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -35,6 +35,13 @@ pub(super) enum Socket {
     Pipe(Box<PipeSocket>),
 }
 
+/// Why a pipe has ended, if it did not end in order.
+pub(super) type PipeFault = Rc<RefCell<Option<io::Error>>>;
+
+/// An answer that cannot be passed on, as the cause of an [`io::Error`].
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Unusable(pub(super) &'static str);
 /// How long a client may leave what it was sent where that is, as said on the pipes of its streams: the longest one.
 pub(super) type Rest = Rc<Cell<Duration>>;
 
@@ -59,13 +66,25 @@ pub(super) fn let_rest(stream: &TcpStream, limit: Duration) -> io::Result<()> {
 pub(super) struct PipeSocket {
     stream: DuplexStream,
     rest: Rest,
+    /// What the other end says of its end.
+    fault: PipeFault,
     /// Dropped with it, for the other end to see at once, whatever it waits for.
     _alive: oneshot::Sender<Infallible>,
 }
 
 impl PipeSocket {
-    pub(super) fn new(stream: DuplexStream, rest: Rest, alive: oneshot::Sender<Infallible>) -> Self {
-        Self { stream, rest, _alive: alive }
+    pub(super) fn new(stream: DuplexStream, rest: Rest, fault: PipeFault, alive: oneshot::Sender<Infallible>) -> Self {
+        Self { stream, rest, fault, _alive: alive }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
+        let is_over = buffer.filled().len() == before && buffer.remaining() > 0;
+        match if is_over { self.fault.borrow_mut().take() } else { None } {
+            Some(error) => Poll::Ready(Err(error)),
+            None => Poll::Ready(read),
+        }
     }
 }
 
@@ -125,7 +144,7 @@ impl AsyncRead for Socket {
         match self.get_mut() {
             Self::Tcp(stream, _) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream, _) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Pipe(pipe) => Pin::new(&mut pipe.stream).poll_read(cx, buffer),
+            Self::Pipe(pipe) => pipe.poll_read(cx, buffer),
         }
     }
 }

@@ -3,19 +3,21 @@
 use std::{cell::Cell, rc::Rc, task::Context, time::Duration};
 
 use super::{
-    clock::{Clock, duration, ticks},
-    limits::Limits,
+    clock::{Clock, duration},
     pace::{Meter, Pace},
     worker::Worker,
 };
+
+mod times;
+
+pub(super) use times::Times;
 
 /// How long a connection that was accepted as we began to drain may take to send its request.
 const LATE_TICKS: u64 = 5;
 /// How long a client may take to notice that we have said all we will say.
 const LINGER_TICKS: u64 = 10;
-/// What the kernel and we may have of an answer that its client has not taken: it keeps 64 KiB beyond what the window has
-/// room for (`TCP_NOTSENT_LOWAT`), one write more than that, and what is on its way.
-const UNSEEN: u64 = 256 * 1024;
+/// The same for one that sends what nobody will answer, and has to come to its end before it listens.
+const MAX_LINGER_TICKS: u64 = 300;
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,53 +65,6 @@ pub(super) struct State {
     /// The request and its answer are streams that may rest.
     is_stream: Cell<bool>,
     is_pipe: bool,
-}
-
-/// A worker's limits in ticks.
-#[derive(Debug)]
-pub(super) struct Times {
-    head: u64,
-    idle: u64,
-    upload: Pace,
-    download: Pace,
-    pressed: Cell<bool>,
-}
-
-impl Times {
-    pub(super) fn new(limits: &Limits) -> Self {
-        let long = ticks(limits.pause_timeout);
-        let pace = |limit: Duration, unseen| {
-            let short = ticks(limit);
-            Pace { grace: (short * 3 / 4).max(1), short, long, rate: limits.min_rate.into(), unseen }
-        };
-        Self {
-            head: ticks(limits.head_timeout),
-            idle: ticks(limits.idle_timeout),
-            upload: pace(limits.body_timeout, 0),
-            download: pace(limits.write_timeout, UNSEEN),
-            pressed: Cell::new(false),
-        }
-    }
-
-    /// How long an HTTP/2 client may leave a part of an answer where it is, before it has taken any.
-    pub(super) fn write(&self) -> u64 {
-        self.download.grace
-    }
-
-    /// How long it may leave what it was sent where that is, unless it is fast.
-    pub(super) fn rest(&self) -> Duration {
-        duration(self.download.short)
-    }
-
-    /// Whether long pauses cannot be afforded now.
-    pub(super) fn is_pressed(&self) -> bool {
-        self.pressed.get()
-    }
-
-    /// Takes in how much of what there is for all clients is used.
-    pub(super) fn press(&self, pressed: bool) {
-        self.pressed.set(pressed);
-    }
 }
 
 impl State {
@@ -314,6 +269,16 @@ impl State {
     /// We have closed our side.
     pub(super) fn closing(&self) {
         self.enter(Phase::Closing, self.clock.deadline(LINGER_TICKS));
+    }
+
+    /// The last tick by which the client has noticed, however much it still sends.
+    pub(super) fn lingering(&self) -> u64 {
+        self.clock.deadline(MAX_LINGER_TICKS)
+    }
+
+    /// It is still sending.
+    pub(super) fn linger(&self, until: u64) {
+        self.enter(Phase::Closing, self.clock.deadline(LINGER_TICKS).min(until));
     }
 
     /// The connection is to end, and has no request left. What was answered last may still be on its way to a client that

@@ -11,7 +11,7 @@ use std::{
 use gray_common::GrayStatus;
 use http::StatusCode;
 
-use super::refusal::Refusal;
+use super::{fault::Fault, refusal::Refusal};
 
 /// The counters of all workers.
 #[derive(Clone, Debug)]
@@ -27,6 +27,7 @@ pub(super) struct WorkerStats {
     responses: [Counter; 5],
     decisions: [Counter; 3],
     refused: [Counter; Refusal::ALL.len()],
+    faults: [Counter; Fault::ALL.len()],
     pub(super) fallbacks: Counter,
     pub(super) no_instance: Counter,
     pub(super) no_route: Counter,
@@ -85,6 +86,11 @@ impl WorkerStats {
     /// Somebody was turned away.
     pub(super) fn refused(&self, why: Refusal) {
         self.refused[why as usize].add();
+    }
+
+    /// An attempt at an instance has failed.
+    pub(super) fn failed(&self, fault: Fault) {
+        self.faults[fault as usize].add();
     }
 
     /// Writing to a client has failed: whether we or the kernel had waited long enough.
@@ -213,6 +219,8 @@ pub struct StatsSnapshot {
     pub log_failed: u64,
     /// Requests and connections turned away, in the order of [`Refusal::ALL`].
     pub refused: [u64; Refusal::ALL.len()],
+    /// Attempts at instances that failed, in the order of [`Fault::ALL`].
+    pub faults: [u64; Fault::ALL.len()],
 }
 
 impl StatsSnapshot {
@@ -287,6 +295,7 @@ impl Stats {
             log_dropped: sum(&|w| &w.log_dropped),
             log_failed: sum(&|w| &w.log_failed),
             refused: std::array::from_fn(|why| sum(&|w| &w.refused[why])),
+            faults: std::array::from_fn(|fault| sum(&|w| &w.faults[fault])),
             // `ended` first: a request that ends in between must not make the difference negative.
             in_flight: difference(sum(&|w| &w.ended), || sum(&|w| &w.began)),
             connections: difference(sum(&|w| &w.disconnections), || sum(&|w| &w.connections)),

@@ -2,19 +2,21 @@
 
 use std::{
     cell::{Cell, RefCell},
-    future::{Future, poll_fn},
+    future::poll_fn,
     io::{self, IoSlice},
-    pin::{Pin, pin},
+    pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
+use h2::{
+    Reason, RecvStream,
+    server::{Builder, SendResponse},
+};
 use http::{Method, Request, Response};
 use http_body::{Body, Frame};
-use hyper::{body::Incoming, server::conn::http2::Builder, service::service_fn};
-use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     task::AbortHandle,
@@ -25,11 +27,11 @@ use super::{
         Limits, clock::ticks, connection::Connection, forwarded::Forwarded, refusal::Refusal, socket::Rest,
         state::State, worker::Worker,
     },
-    Local,
     downloads::{Downloads, Waiting},
     frames::Meter,
     message::{Pipe, Reader, Unwritten, Writer},
     translate::{self, Answer},
+    wire::{Content, Interims, Wire, answer},
 };
 
 /// Requests of one client at the same time.
@@ -45,18 +47,16 @@ const MAX_MISTAKES: usize = 100;
 /// Pipes kept for the next streams of a connection.
 const MAX_IDLE: usize = 32;
 
-fn builder(limits: &Limits) -> Builder<Local> {
-    let mut builder = Builder::new(Local);
+fn builder(limits: &Limits) -> Builder {
+    let mut builder = Builder::new();
     builder
         .max_concurrent_streams(MAX_STREAMS)
-        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(MAX_WAITING)
-        .max_local_error_reset_streams(MAX_MISTAKES)
-        // The engine refuses what is too long for it; only what is far beyond that is left to hyper.
-        .max_header_list_size(u32::try_from(limits.max_head_bytes.saturating_mul(2)).unwrap_or(u32::MAX))
-        // The engine has one.
-        .auto_date_header(false);
+        .max_send_buffer_size(MAX_WAITING)
+        .max_local_error_reset_streams(Some(MAX_MISTAKES))
+        // The engine refuses what is too long for it; only what is far beyond that is left to h2.
+        .max_header_list_size(u32::try_from(limits.max_head_bytes.saturating_mul(2)).unwrap_or(u32::MAX));
     builder
 }
 
@@ -77,15 +77,12 @@ pub(in crate::proxy) async fn serve(client: Connection) {
         is_ending: Cell::new(false),
         idle: RefCell::default(),
     });
-    let (serving, counting) = (Rc::clone(&streams), Rc::clone(&streams));
-    let service = service_fn(move |request| serving.serve(request));
-    let mut served =
-        pin!(builder(&worker.limits).serve_connection(TokioIo::new(Rewound::new(client, counting)), service));
+    let mut wire = Wire::new(&builder(&worker.limits), Rewound::new(client, Rc::clone(&streams)));
     // No time to rest before the first request.
     state.secured();
     let ended = poll_fn(|cx| {
         loop {
-            if let Poll::Ready(ended) = served.as_mut().poll(cx) {
+            if let Poll::Ready(ended) = wire.poll(cx, |request, respond| streams.serve(request, respond)) {
                 return Poll::Ready(Some(ended));
             }
             if streams.active.get() > 0 && state.is_overdue() {
@@ -101,7 +98,7 @@ pub(in crate::proxy) async fn serve(client: Connection) {
                 (true, false) => return Poll::Pending,
                 (false, false) if !worker.is_leaving() => return Poll::Pending,
                 (false, _) => {
-                    served.as_mut().graceful_shutdown();
+                    wire.end();
                     streams.is_ending.set(true);
                     if streams.active.get() == 0 {
                         state.ending();
@@ -164,11 +161,19 @@ impl Drop for Active {
 }
 
 impl Streams {
-    fn serve(
-        self: &Rc<Self>,
-        request: Request<Incoming>,
-    ) -> impl Future<Output = io::Result<Response<Download>>> + use<> {
-        exchange(Active::new(self), request)
+    fn serve(self: &Rc<Self>, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+        let active = Active::new(self);
+        tokio::task::spawn_local(async move {
+            let ended = match exchange(active, request, &mut respond).await {
+                Ok(response) => answer(&mut respond, response).await.map_err(io::Error::other),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "stream broken off");
+                let is_malformed = error.kind() == io::ErrorKind::InvalidInput;
+                respond.send_reset(if is_malformed { Reason::PROTOCOL_ERROR } else { Reason::INTERNAL_ERROR });
+            }
+        });
     }
 
     /// Whether the client leaves its answers where they are for longer than it may.
@@ -192,18 +197,22 @@ impl Streams {
 }
 
 /// One request and its response.
-async fn exchange(active: Active, request: Request<Incoming>) -> io::Result<Response<Download>> {
+async fn exchange(
+    active: Active,
+    request: Request<RecvStream>,
+    respond: &mut SendResponse<Bytes>,
+) -> io::Result<Response<Download>> {
     let Active(streams) = &active;
-    let (head, body) = request.into_parts();
+    let (head, body) = request.map(Content::new).into_parts();
     let mut out = Vec::with_capacity(1024);
     let framing = translate::write_request(&head, !body.is_end_stream(), &mut out);
-    let framing = framing.ok_or_else(|| io::Error::other("no line can hold this request"))?;
+    let framing = framing.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no request of HTTP/1"))?;
     let is_head = head.method == Method::HEAD;
     drop(head);
     let pipe = streams.pipe();
     let mut reader = Reader::new(pipe.clone());
     let mut writer = Some(Writer::new(pipe, out, framing, body, true));
-    let mut is_cut = false;
+    let (mut is_cut, mut interims) = (false, Interims::default());
     let Answer { response, keep_alive, .. } = poll_fn(|cx| {
         if let Some(Poll::Ready(written)) = writer.as_mut().map(|writer| writer.poll(cx)) {
             writer = None;
@@ -214,7 +223,14 @@ async fn exchange(active: Active, request: Request<Incoming>) -> io::Result<Resp
                 Err(Unwritten::Sink(_)) => is_cut = true,
             }
         }
-        reader.poll_answer(cx, is_head)
+        let polled = reader.poll_answer(cx, is_head, |interim, length| interims.send(respond, interim, length));
+        if polled.is_pending()
+            && let Poll::Ready(reset) = respond.poll_reset(cx)
+        {
+            let reason = reset.map_or_else(io::Error::other, |reason| io::Error::other(h2::Error::from(reason)));
+            return Poll::Ready(Err(reason));
+        }
+        polled
     })
     .await?;
     // The response has begun before the end of the request: from now on they go their own ways.
@@ -224,7 +240,7 @@ async fn exchange(active: Active, request: Request<Incoming>) -> io::Result<Resp
     Ok(response.map(|()| Download { reader: Some(reader), reusable, upload, waiting, active }))
 }
 
-async fn upload(mut writer: Writer<Incoming>) {
+async fn upload(mut writer: Writer<Content>) {
     if let Err(error) = poll_fn(|cx| writer.poll(cx)).await {
         tracing::debug!(%error, "request not sent to its end");
         writer.break_off();

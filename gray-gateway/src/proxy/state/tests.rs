@@ -1,6 +1,9 @@
 //! Deadlines to the tick, on a clock that is moved by hand.
 
-use super::*;
+use super::{
+    super::{clock::ticks, limits::Limits},
+    *,
+};
 
 fn state() -> (Rc<Clock>, Rc<Times>, State) {
     let clock = Rc::new(Clock::new());
