@@ -32,6 +32,10 @@ pub const BAD_SIGNATURE_TOTAL: &str = "gray_bad_signature_total";
 pub const SERVICE_REQUESTS_TOTAL: &str = "gray_service_requests_total";
 /// Gauge, label [`SERVICE`]: requests whose answer has not begun.
 pub const SERVICE_IN_FLIGHT: &str = "gray_service_in_flight";
+/// Gauge, label [`SERVICE`]: open connections of callers, with those that were upgraded.
+pub const SERVICE_CONNECTIONS: &str = "gray_service_connections";
+/// Counter, label [`SERVICE`]: connections turned away (503) because there were too many.
+pub const SERVICE_CONNECTIONS_REFUSED_TOTAL: &str = "gray_service_connections_refused_total";
 /// Gauge, label [`SERVICE`]: 1 while `/readyz` answers 200.
 pub const SERVICE_READY: &str = "gray_service_ready";
 /// Gauge, labels [`SERVICE`] and `of` (`registry`, `settings`): seconds since it was last known to answer.
@@ -67,6 +71,9 @@ pub fn describe_metrics() {
     describe_counter!(SERVICE_REQUESTS_TOTAL, Count, "Requests answered, by status class");
     describe_counter!(RELAY_REFUSED_TOTAL, Count, "Connections of other users of the machine to our way to Nacos");
     describe_gauge!(SERVICE_IN_FLIGHT, Count, "Requests whose answer has not begun");
+    describe_gauge!(SERVICE_CONNECTIONS, Count, "Open connections of callers");
+    describe_counter!(SERVICE_CONNECTIONS_REFUSED_TOTAL, Count, "Connections turned away because there were too many");
+    crate::descriptors::describe();
     describe_gauge!(SERVICE_READY, Count, "1 while /readyz answers 200");
     describe_gauge!(
         SERVICE_AGE,

@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use gray_common::{
     config_source::ConfigSource,
     control::ControlPlane,
+    descriptors,
     service::{Phase, Registration, SHARED_DOCUMENT, ServiceError, StopSignals, check_config},
     settings::{Caller, LiveSettings},
 };
@@ -61,6 +62,7 @@ impl Application {
         let service = &args.service;
         let gate = args.admin_gate().map_err(anyhow::Error::msg)?;
         let (server_tls, upstream_tls) = args.tls.load()?;
+        descriptors::raise();
         // From here on things may be counted.
         let recorder = admin::install_metrics()?;
         // Ports first: the mistake that is made most often is reported before anything is connected.
@@ -73,7 +75,8 @@ impl Application {
         let (records, collector) = record::channel(args.replay_buffer as usize).unzip();
         options.records = records;
         options.access_log = args.access_log.options();
-        options.limits = args.limits.limits();
+        let limits = args.limits.limits(service, options.workers);
+        options.limits = limits.clone();
         let stats = Stats::new(options.workers);
         let shared = Arc::new(ArcSwap::from_pointee(Snapshot::empty()));
         let handed_over = match &args.handover {
@@ -142,7 +145,7 @@ impl Application {
             records: collector.as_ref().map(RecordCollector::buffer),
             prefix: service.control.prefix.as_str().into(),
             caller: Caller { service: SERVICE.into(), version: Some(service.version.to_string()) },
-            limits: args.limits.limits(),
+            limits,
             judging: Arc::new(Semaphore::new(admin::MAX_JUDGED)),
         });
 
@@ -225,7 +228,7 @@ pub async fn check(args: &GatewayArgs) -> anyhow::Result<()> {
     let note = Cell::new(None);
     let read = |documents: &_| {
         let config = GatewayConfig::read(documents, &control.prefix);
-        note.set(config.routes.note(args.limits.limits().response_timeout));
+        note.set(config.routes.note(proxy::Limits::default().response_timeout));
         config
     };
     let lasting = GatewayConfig::lasting(&control.prefix);

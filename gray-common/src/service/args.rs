@@ -1,10 +1,12 @@
 //! The flags of a service.
 
-use std::{net::IpAddr, str::FromStr};
+use std::{net::IpAddr, str::FromStr, time::Duration};
 
 use crate::{
     control::ControlArgs,
+    descriptors,
     lane::is_token,
+    server::Limits,
     tag::{SOURCE_KEY, VERSION_KEY},
 };
 
@@ -51,6 +53,21 @@ pub struct ServiceArgs {
     /// When stopped: longest time for requests in flight to finish
     #[arg(long, env = "GRAY_DRAIN_SECS", value_name = "SECONDS", default_value = "30")]
     pub drain_secs: u64,
+
+    /// Connections of callers at most; beyond it the longest idle ones are closed, then new ones are answered 503.
+    /// Without it, with 0, or with more than that: as many as the open files that the system allows leave room for
+    #[arg(long, env = "GRAY_MAX_CONNECTIONS", value_name = "N", default_value = "0", hide_default_value = true)]
+    pub max_connections: usize,
+
+    /// Milliseconds that a connection may be without a request; then it is closed
+    #[arg(
+        long,
+        env = "GRAY_IDLE_TIMEOUT_MS",
+        value_name = "MS",
+        default_value = "75000",
+        value_parser = clap::value_parser!(u64).range(200..)
+    )]
+    pub idle_timeout_ms: u64,
 
     /// What to log: a level, or levels by module (info,gray_common=debug). RUST_LOG counts when this is not given
     #[arg(long, env = "GRAY_LOG", value_name = "FILTER")]
@@ -198,6 +215,16 @@ impl ServiceArgs {
     pub fn log_filter(&self) -> String {
         let from_environment = || std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
         self.log.clone().or_else(from_environment).unwrap_or_else(|| "info".to_owned())
+    }
+
+    /// What callers may use of a service.
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            idle_timeout: Duration::from_millis(self.idle_timeout_ms),
+            // A request takes two: the caller's connection, and one of its own to the next service.
+            max_connections: descriptors::fitting(self.max_connections, descriptors::available(0).map(|all| all / 2)),
+            ..Limits::default()
+        }
     }
 }
 

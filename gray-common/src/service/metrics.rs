@@ -16,9 +16,12 @@ use tokio::sync::watch;
 
 use super::{Readiness, health::Traffic};
 use crate::{
+    descriptors,
+    server::Server,
     settings::{GraySettings, SettingsState},
     telemetry::{
-        self, SERVICE, SERVICE_AGE, SERVICE_IN_FLIGHT, SERVICE_READY, SERVICE_REQUESTS_TOTAL, SETTINGS_REFUSED,
+        self, SERVICE, SERVICE_AGE, SERVICE_CONNECTIONS, SERVICE_CONNECTIONS_REFUSED_TOTAL, SERVICE_IN_FLIGHT,
+        SERVICE_READY, SERVICE_REQUESTS_TOTAL, SETTINGS_REFUSED,
     },
 };
 
@@ -49,6 +52,7 @@ pub(super) struct Metrics {
     pub(super) traffic: Arc<Traffic>,
     pub(super) readiness: Readiness,
     pub(super) settings: watch::Receiver<SettingsState<GraySettings>>,
+    pub(super) server: Server,
 }
 
 impl Metrics {
@@ -61,6 +65,9 @@ impl Metrics {
         let truth = |truth| if truth { 1.0 } else { 0.0 };
         gauge!(SERVICE_IN_FLIGHT, SERVICE => service()).set(self.traffic.in_flight() as f64);
         gauge!(SERVICE_READY, SERVICE => service()).set(truth(self.readiness.report().is_ready()));
+        gauge!(SERVICE_CONNECTIONS, SERVICE => service()).set(self.server.connections() as f64);
+        counter!(SERVICE_CONNECTIONS_REFUSED_TOTAL, SERVICE => service()).absolute(self.server.refused());
+        descriptors::record();
         let settings = self.settings.borrow();
         gauge!(telemetry::SETTINGS_REVISION, SERVICE => service()).set(settings.revision as f64);
         for (whose, age) in self.readiness.ages() {

@@ -45,6 +45,7 @@ use tokio::net::TcpListener;
 use crate::{
     client::{ClientError, GrayClient, GrayClientBuilder, ServiceView},
     control::ControlPlane,
+    descriptors,
     document::Documents,
     instance::Instance,
     settings::{Caller, GraySettings, LiveSettings},
@@ -95,6 +96,7 @@ impl GrayService {
         control: ControlPlane,
     ) -> Result<Self, ServiceError> {
         let port = listener.local_addr().map_err(|source| ServiceError::Serve { source })?.port();
+        descriptors::raise();
         metrics::recorder();
         let signals = StopSignals::listen().map_err(|source| ServiceError::Signals { source })?;
         let instance = args.instance(port);

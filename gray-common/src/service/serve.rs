@@ -1,14 +1,8 @@
 //! Serving, and the orderly way out.
 
-use std::{
-    future::{Future, IntoFuture},
-    net::SocketAddr,
-    pin::pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
-use axum::{Router, ServiceExt, extract::Request, serve::ListenerExt};
+use axum::Router;
 use tokio::{
     sync::{oneshot, watch},
     task::JoinSet,
@@ -26,6 +20,7 @@ use crate::{
     instance::Instance,
     layer::Hop,
     registry::Health,
+    server::Server,
     settings::{GraySettings, SettingsState},
 };
 
@@ -44,26 +39,20 @@ impl GrayService {
         let readiness = readiness(&traffic, settings.subscribe(), &control, views, &registration);
         let mut watching = JoinSet::new();
         watching.spawn(readiness.clone().watch());
+        let server = Server::new(args.limits());
         let metrics = recorder().map(|recorder| Metrics {
             service: Arc::clone(&name),
             recorder,
             traffic: Arc::clone(&traffic),
             readiness: readiness.clone(),
             settings: settings.subscribe(),
+            server: server.clone(),
         });
         let app = Surrounded::new(app, readiness, Arc::clone(&traffic), metrics, hop);
-        let app = ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(app);
-
         let (close, closed) = oneshot::channel::<()>();
-        let listener = listener.tap_io(|stream| {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY not set");
-            }
-        });
         // A set, because it ends the server when this future is dropped.
-        let mut server = JoinSet::new();
-        server
-            .spawn(axum::serve(listener, app).with_graceful_shutdown(async move { drop(closed.await) }).into_future());
+        let mut serving = JoinSet::new();
+        serving.spawn(async move { server.serve(listener, app, async { drop(closed.await) }).await });
 
         let (config, registry) = (Arc::clone(&control.config), Arc::clone(&control.registry));
         signals.on_reload(move || {
@@ -72,7 +61,7 @@ impl GrayService {
         });
         let signal = tokio::select! {
             signal = signals.next() => signal,
-            ended = server.join_next() => return served(ended),
+            ended = serving.join_next() => return served(ended),
         };
         tracing::info!(service = &*name, signal, in_flight = traffic.in_flight(), "stopping: deregistering");
         traffic.enter(Phase::Deregistering);
@@ -84,7 +73,7 @@ impl GrayService {
             tokio::select! {
                 () = time::sleep(wait) => {}
                 signal = signals.next() => tracing::info!(signal, "second signal: not waiting any longer"),
-                ended = server.join_next() => return served(ended),
+                ended = serving.join_next() => return served(ended),
             }
         }
         tracing::info!(in_flight = traffic.in_flight(), "no longer accepting; finishing what is in flight");
@@ -94,7 +83,7 @@ impl GrayService {
         }
         let limit = Duration::from_secs(args.drain_secs);
         let finished = {
-            let mut finished = pin!(time::timeout(limit, server.join_next()));
+            let mut finished = pin!(time::timeout(limit, serving.join_next()));
             tokio::select! {
                 finished = &mut finished => Some(finished),
                 signal = signals.next() => {
@@ -127,10 +116,9 @@ impl GrayService {
     }
 }
 
-fn served(ended: Option<Result<std::io::Result<()>, tokio::task::JoinError>>) -> Result<(), ServiceError> {
+fn served(ended: Option<Result<(), tokio::task::JoinError>>) -> Result<(), ServiceError> {
     match ended {
-        Some(Ok(Ok(()))) | None => Ok(()),
-        Some(Ok(Err(source))) => Err(ServiceError::Serve { source }),
+        Some(Ok(())) | None => Ok(()),
         Some(Err(error)) => Err(ServiceError::Serve { source: std::io::Error::other(error) }),
     }
 }

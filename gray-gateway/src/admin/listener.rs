@@ -21,8 +21,8 @@ use tokio::{
 
 use super::gate::REFUSED_TOTAL;
 
-/// Connections at most; more are closed at once.
-const MAX_CONNECTIONS: usize = 256;
+/// Connections at most, which the descriptors kept free (`gray_common::descriptors::RESERVED`) have room for; more are closed at once.
+const MAX_CONNECTIONS: usize = 32;
 /// Time from the first moment of a connection, or the last byte of an answer, to the next byte of an answer: for the head,
 /// the body and the work. As long as `grayctl` waits.
 const MAX_SILENCE: Duration = Duration::from_secs(60);

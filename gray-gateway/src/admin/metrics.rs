@@ -1,7 +1,7 @@
 //! `/metrics`: the workers' own counters, brought into the `metrics` facade on every scrape.
 
 use axum::{extract::State, http::header, response::IntoResponse};
-use gray_common::{GrayStatus, balance::Reason, rule::Severity, telemetry};
+use gray_common::{GrayStatus, balance::Reason, descriptors, rule::Severity, telemetry};
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
@@ -34,6 +34,12 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_counter!("gray_gateway_refused_total", Unit::Count, "Requests and connections turned away, by reason");
     describe_gauge!("gray_gateway_in_flight", Unit::Count, "Requests in flight");
     describe_gauge!("gray_gateway_connections", Unit::Count, "Client connections open");
+    describe_gauge!(
+        "gray_gateway_upstream_connections",
+        Unit::Count,
+        "Connections to instances open, idle ones included"
+    );
+    descriptors::describe();
     describe_gauge!("gray_gateway_buffer_bytes", Unit::Bytes, "Buffers that requests hold while they wait");
     describe_gauge!("gray_gateway_config_revision", Unit::Count, "Configurations applied since the start");
     describe_gauge!("gray_gateway_certificate_refused", Unit::Count, "1 while a newer certificate file is refused");
@@ -100,6 +106,8 @@ fn record(admin: &Admin) {
     counter!("gray_gateway_retries_total").absolute(stats.retries);
     gauge!("gray_gateway_in_flight").set(stats.in_flight as f64);
     gauge!("gray_gateway_connections").set(stats.connections as f64);
+    gauge!("gray_gateway_upstream_connections").set(stats.upstream_connections as f64);
+    descriptors::record();
     gauge!("gray_gateway_buffer_bytes").set(stats.held_bytes as f64);
     gauge!("gray_gateway_ready").set(if admin.readiness.report().is_ready() { 1.0 } else { 0.0 });
     for (whose, age) in admin.readiness.ages() {

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use crate::proxy::Limits;
+use gray_common::{descriptors, service::ServiceArgs};
+
+use crate::proxy::{self, Limits};
+
+/// Descriptors of a worker that are no connections: its listeners, what of them is kept for a successor, its runtime's.
+const PER_WORKER: usize = 8;
 
 /// What clients may use at most. Set at the start: they hold for connections, before it is known which route they are for.
 #[derive(Clone, Debug, clap::Args)]
 pub struct LimitArgs {
-    /// Client connections at most; beyond it the longest idle ones are closed, then new ones are answered 503. Without
-    /// it: four fifths of the open files that the system allows; 0: no limit
-    #[arg(long, help_heading = "Limits", env = "GRAY_MAX_CONNECTIONS", value_name = "N")]
-    pub max_connections: Option<usize>,
-
     /// Connections of one client address at most (IPv6: of one /64), but for trusted hops; more are answered 429; 0: no
     /// limit
     #[arg(
@@ -98,27 +98,20 @@ pub struct LimitArgs {
     #[arg(long, help_heading = "Limits", env = "GRAY_MIN_RATE", value_name = "BYTES", default_value_t = 500)]
     pub min_rate: u32,
 
-    /// Milliseconds between two requests of a connection; then it is closed
-    #[arg(
-        long,
-        help_heading = "Limits",
-        env = "GRAY_IDLE_TIMEOUT_MS",
-        value_name = "MS",
-        default_value_t = 75_000,
-        value_parser = clap::value_parser!(u64).range(200..)
-    )]
-    pub idle_timeout_ms: u64,
-
-    /// Milliseconds without a byte in either direction of a websocket; then it is closed; 0: no limit
-    #[arg(long, help_heading = "Limits", env = "GRAY_WEBSOCKET_IDLE_MS", value_name = "MS", default_value_t = 0)]
+    /// Milliseconds without a byte (a ping is some) in either direction of a websocket, unless its route has an
+    /// `idle-timeout`; then it is closed; 0: no limit
+    #[arg(long, help_heading = "Limits", env = "GRAY_WEBSOCKET_IDLE_MS", value_name = "MS", default_value_t = 600_000)]
     pub websocket_idle_ms: u64,
 }
 
 impl LimitArgs {
-    /// The limits.
-    pub fn limits(&self) -> Limits {
+    /// The limits, with those that every service has.
+    pub fn limits(&self, service: &ServiceArgs, workers: usize) -> Limits {
+        let both_sides = descriptors::available(PER_WORKER * workers + proxy::MAX_SAID);
         Limits {
-            max_connections: self.max_connections.unwrap_or_else(sensible),
+            // A request takes two: the client's connection, and one to the instance.
+            max_connections: descriptors::fitting(service.max_connections, both_sides.map(|all| all / 2)),
+            max_descriptors: both_sides.unwrap_or(0),
             max_connections_per_client: self.max_connections_per_client,
             max_target_bytes: self.max_uri_bytes as usize,
             max_head_bytes: self.max_head_bytes as usize,
@@ -128,21 +121,17 @@ impl LimitArgs {
             pause_timeout: Duration::from_millis(self.pause_timeout_ms),
             max_buffer_bytes: self.max_buffer_bytes,
             min_rate: self.min_rate,
-            idle_timeout: Duration::from_millis(self.idle_timeout_ms),
+            idle_timeout: Duration::from_millis(service.idle_timeout_ms),
             tunnel_idle_timeout: (self.websocket_idle_ms > 0).then(|| Duration::from_millis(self.websocket_idle_ms)),
             ..Limits::default()
         }
     }
 }
 
-/// What leaves descriptors for connections to instances, logs and the rest.
-fn sensible() -> usize {
-    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    files.map_or(0, |files| usize::try_from(files / 5 * 4).unwrap_or(0))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use clap::Parser;
 
     use crate::{args::GatewayArgs, proxy::Limits};
@@ -151,11 +140,15 @@ mod tests {
     fn the_flags_say_what_the_limits_are() {
         let limits = |args: &[&str]| {
             let args = GatewayArgs::try_parse_from([&["gray-gateway"], args].concat());
-            args.map(|args| args.limits.limits()).map_err(|error| error.to_string())
+            args.map(|args| args.limits.limits(&args.service, 2)).map_err(|error| error.to_string())
         };
         // But for the connections, the same defaults in both places.
-        assert_eq!(limits(&["--max-connections", "0"]), Ok(Limits::default()));
-        assert!(limits(&[]).is_ok_and(|limits| limits.max_connections > 100));
+        let Limits { max_connections, max_descriptors, .. } = limits(&[]).expect("valid");
+        assert_eq!(limits(&[]), Ok(Limits { max_connections, max_descriptors, ..Limits::default() }));
+        assert_eq!(max_connections, max_descriptors / 2);
+        assert_eq!(limits(&["--max-connections", "9"]).map(|limits| limits.max_connections), Ok(9));
+        let idle = limits(&["--idle-timeout-ms", "700"]).expect("valid").idle_timeout;
+        assert_eq!(idle, Duration::from_millis(700));
         let some = limits(&["--max-uri-bytes", "1000", "--websocket-idle-ms", "500"]).expect("valid");
         assert_eq!((some.max_target_bytes, some.tunnel_idle_timeout.map(|idle| idle.as_millis())), (1000, Some(500)));
         assert!(limits(&["--head-timeout-ms", "1"]).is_err());

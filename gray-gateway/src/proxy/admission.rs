@@ -23,8 +23,8 @@ use crate::client_address::counted_as;
 
 /// Idle connections that are closed at once when there is no room: to look for them costs a look at all.
 const EVICTED_AT_ONCE: usize = 32;
-/// Refusals that are said at a time; more are just closed.
-const MAX_SAID: usize = 64;
+/// Refusals that are said at a time, by all workers; more are just closed.
+pub(crate) const MAX_SAID: usize = 64;
 /// How long a client may take to hear one.
 const SAY: Duration = Duration::from_secs(1);
 /// What the kernel takes of an answer beyond what the client's window has room for. It would take megabytes, at the expense of
@@ -98,11 +98,12 @@ pub(super) struct Admission {
     /// The tick in which nobody was found idle.
     full_at: Cell<u64>,
     said: Rc<Cell<usize>>,
+    max_said: usize,
 }
 
 impl Admission {
-    pub(super) fn new(clients: Arc<Clients>) -> Self {
-        Self { clients, ..Self::default() }
+    pub(super) fn new(clients: Arc<Clients>, workers: usize) -> Self {
+        Self { clients, max_said: (MAX_SAID / workers).max(1), ..Self::default() }
     }
 }
 
@@ -110,8 +111,9 @@ impl Worker {
     /// Whether one more connection may come, and what counts it.
     pub(super) fn admit(&self, peer: IpAddr) -> Result<Option<Guest>, Refusal> {
         let (limits, admission) = (&self.limits, &self.admission);
-        if limits.max_connections > 0 && self.connections_of_all() >= limits.max_connections as u64 && !self.make_room()
-        {
+        self.pool.make_room();
+        let are_too_many = limits.max_connections > 0 && self.connections_of_all() >= limits.max_connections as u64;
+        if (are_too_many || self.descriptors.is_full()) && !self.make_room() {
             return Err(Refusal::Connections);
         }
         if limits.max_connections_per_client == 0 || self.snapshot().trusted_hops.contains(peer) {
@@ -141,7 +143,7 @@ impl Worker {
     pub(super) fn turn_away(&self, mut socket: TcpStream, why: Refusal, is_plain: bool) {
         self.stats().refused(why);
         let said = Rc::clone(&self.admission.said);
-        if !is_plain || said.get() >= MAX_SAID {
+        if !is_plain || said.get() >= self.admission.max_said {
             return;
         }
         said.set(said.get() + 1);

@@ -113,7 +113,10 @@ impl Connection {
             reuse.was_pooled = pooled.is_some();
             let socket = match pooled {
                 Some(socket) => socket,
-                None => connect(dial, bucket, patience.connect).await.map_err(SendError::Unsent)?,
+                None => {
+                    self.worker.pool.make_room();
+                    connect(dial, bucket, patience.connect).await.map_err(SendError::Unsent)?
+                }
             };
             let mut upstream = Upstream { socket, received: Received::default() };
             if patience.expects_continue && upload.sent == 0 && !upload.is_read() && self.received.is_empty() {
@@ -280,7 +283,7 @@ impl Connection {
             return End::Gone;
         }
         if framing.switched {
-            tunnel::join(self, upstream, after).await;
+            tunnel::join(self, upstream, idle_ticks, after).await;
             return End::Gone;
         }
         let (uploaded, is_quiet) = (upload.is_done(), upstream.received.is_empty());

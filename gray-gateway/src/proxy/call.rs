@@ -14,11 +14,13 @@ use super::{
     choose,
     clock::ticks,
     connection::{Connection, End},
+    descriptors::is_shortage,
     error::Failure,
     fault::Fault,
     held::Held,
     pool::Bucket,
     request::{Envelope, Request},
+    response::Framing,
     state::GaveUp,
     transfer::{Broken, Transfer},
     upstream::{Dial, Unconnected},
@@ -111,7 +113,7 @@ impl Connection {
                             }
                             after.note(|log| log.answered(status));
                             after.in_flight = asked.load.take();
-                            let framing = (framing, self.idle_ticks(&request));
+                            let framing = (framing, self.idle_ticks(&request, framing));
                             return Ok(self.relay(upstream, upload, download, framing, &asked, after).await);
                         }
                         Err(error) => error,
@@ -121,6 +123,15 @@ impl Connection {
             };
             if let (Some(chosen), Some(outcome)) = (asked.chosen, choose::outcome(&error)) {
                 self.worker.report(snapshot, service, (chosen.endpoint, chosen.is_trial), outcome);
+            }
+            if let SendError::Unsent(Unconnected::Tcp(error)) = &error
+                && is_shortage(error)
+            {
+                // No other instance would do; and it is not theirs.
+                if self.worker.may_warn("descriptors") {
+                    tracing::warn!(service, %error, "no connection to an instance: requests are turned away");
+                }
+                return Err(Failure::OutOfDescriptors);
             }
             let (is_unsent, is_broken) = (matches!(error, SendError::Unsent(_)), matches!(error, SendError::Broken(_)));
             let failure = self.give_up(service, asked.authority, error);
@@ -193,9 +204,14 @@ impl Connection {
         }
     }
 
-    /// How long the instance may fall silent within its response.
-    fn idle_ticks(&self, request: &Request<'_>) -> u64 {
-        let limit = if request.route.is_stream() { Duration::MAX } else { self.worker.limits.stream_idle_timeout };
+    /// How long the instance may fall silent within its response, and both sides of a websocket.
+    fn idle_ticks(&self, request: &Request<'_>, framing: Framing) -> u64 {
+        let limits = &self.worker.limits;
+        let limit = match framing {
+            Framing { switched: true, .. } => limits.tunnel_idle_timeout.unwrap_or(Duration::MAX),
+            _ if request.route.is_stream() => Duration::MAX,
+            _ => limits.stream_idle_timeout,
+        };
         ticks(request.route.idle_timeout.unwrap_or(limit))
     }
 

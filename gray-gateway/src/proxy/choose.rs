@@ -8,7 +8,10 @@ use gray_common::{
     rule::Decision,
 };
 
-use super::{attempt::SendError, held::Held, state::GaveUp, stats::Pick, upstream::Unconnected, worker::Worker};
+use super::{
+    attempt::SendError, descriptors::is_shortage, held::Held, state::GaveUp, stats::Pick, upstream::Unconnected,
+    worker::Worker,
+};
 
 /// Services and addresses of which a retry budget is kept; they come from the configuration, so there are no more.
 const MAX_BUDGETS: usize = 4096;
@@ -102,17 +105,17 @@ impl Worker {
 /// What a failed attempt says of the instance; `None` when it says nothing.
 pub(super) fn outcome(error: &SendError) -> Option<Outcome> {
     match error {
-        SendError::Unsent(Unconnected::Tcp(error)) if is_ours(error) => None,
+        SendError::Unsent(Unconnected::Tcp(error)) if is_shortage(error) || is_ours(error) => None,
         SendError::Unsent(_) => Some(Outcome::Unreachable),
         SendError::Broken(_) | SendError::Unusable(_) | SendError::GaveUp(GaveUp::Response) => Some(Outcome::Failed),
         SendError::GaveUp(GaveUp::Upload) | SendError::Client(_) | SendError::ClientGone => None,
     }
 }
 
-/// Whether this machine is to blame: it is out of ports, descriptors or memory.
+/// Whether this machine is to blame: it is out of ports or memory.
 fn is_ours(error: &io::Error) -> bool {
     use rustix::io::Errno;
-    let ours = [Errno::ADDRNOTAVAIL, Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::AGAIN];
+    let ours = [Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM, Errno::AGAIN];
     error.raw_os_error().is_some_and(|code| ours.iter().any(|errno| errno.raw_os_error() == code))
 }
 

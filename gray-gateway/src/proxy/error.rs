@@ -47,6 +47,8 @@ pub(super) enum Failure<'r> {
         /// The route.
         route: &'r str,
     },
+    /// There is no room for a connection to an instance.
+    OutOfDescriptors,
     /// The client did not go on with its body.
     UploadTimeout,
     /// What we would have to send cannot be sent; a matter of the configuration.
@@ -113,7 +115,7 @@ impl Failure<'_> {
             Self::NoRoute | Self::NoFile | Self::NoInstance { hidden: true, .. } => StatusCode::NOT_FOUND,
             Self::NotAllowed | Self::TraceRefused => StatusCode::METHOD_NOT_ALLOWED,
             Self::Loop => StatusCode::LOOP_DETECTED,
-            Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotReady | Self::OutOfDescriptors => StatusCode::SERVICE_UNAVAILABLE,
             Self::HeadTimeout | Self::UploadTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NoInstance { .. } | Self::Overloaded { .. } => StatusCode::SERVICE_UNAVAILABLE,
@@ -178,6 +180,7 @@ impl Failure<'_> {
             Self::Loop => "the request has passed too many gateways: a route leads back to where it came from".into(),
             Self::NotReady => "the gateway has no configuration yet".into(),
             Self::Overloaded { route } => format!("too many requests are in flight on route {route}"),
+            Self::OutOfDescriptors => "the gateway has too many open connections".into(),
             Self::UploadTimeout => "the request body did not arrive in time".into(),
             Self::Internal { route } => format!("route {route} cannot serve this request"),
             Self::NoInstance { service, .. } => format!("no instance of {service} is available"),
@@ -204,7 +207,10 @@ impl Failure<'_> {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if matches!(self, Self::Overloaded { .. } | Self::NoInstance { hidden: false, .. } | Self::NotReady) {
+        if matches!(
+            self,
+            Self::Overloaded { .. } | Self::OutOfDescriptors | Self::NoInstance { hidden: false, .. } | Self::NotReady
+        ) {
             // Whoever comes again at once finds the same.
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }

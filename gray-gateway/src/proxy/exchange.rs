@@ -78,7 +78,7 @@ impl Connection {
         match failure {
             Failure::NoRoute => worker.stats().no_route.add(),
             Failure::NoInstance { .. } => worker.stats().no_instance.add(),
-            Failure::Overloaded { .. } => worker.stats().shed.add(),
+            Failure::Overloaded { .. } | Failure::OutOfDescriptors => worker.stats().shed.add(),
             _ => {}
         }
         if let Some(why) = failure.refusal() {

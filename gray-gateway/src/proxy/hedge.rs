@@ -91,6 +91,7 @@ impl Connection {
             return Reached::Second(Upstream { socket, received: Received::default() });
         }
         let Some(dial) = other.address() else { return Reached::First };
+        self.worker.pool.make_room();
         let mut connecting = pin!(connect(dial, &other.bucket, patience.connect));
         let mut is_connecting = true;
         poll_fn(|cx| {

@@ -29,11 +29,15 @@ pub struct Limits {
     pub max_buffer_bytes: usize,
     /// Bytes per second of a body, in either direction, below which these times run; 0: every byte starts them anew.
     pub min_rate: u32,
-    /// Without a byte in either direction of a websocket; then it is closed. `None`: no limit.
+    /// Without a byte in either direction of a websocket, unless the route says otherwise; then it is closed. `None`: no
+    /// limit.
     pub tunnel_idle_timeout: Option<Duration>,
     /// Client connections of all workers; beyond it the longest idle ones are closed, then new ones are answered 503. 0:
     /// no limit.
     pub max_connections: usize,
+    /// Connections to clients and to instances, of all workers: what the limit of open files has room for. Beyond it unused
+    /// ones are closed, then new ones are answered 503, as are requests that need one. 0: no limit.
+    pub max_descriptors: usize,
     /// Connections of one address (IPv6: of one /64), unless it is a trusted hop; more are answered 429. 0: no limit.
     pub max_connections_per_client: usize,
     /// To connect to an instance, TLS handshake included, per attempt, unless the route says otherwise.
@@ -73,8 +77,9 @@ impl Default for Limits {
             pause_timeout: Duration::from_secs(60),
             max_buffer_bytes: 256 * 1024 * 1024,
             min_rate: 500,
-            tunnel_idle_timeout: None,
+            tunnel_idle_timeout: Some(Duration::from_secs(600)),
             max_connections: 0,
+            max_descriptors: 0,
             max_connections_per_client: 0,
             connect_timeout: Duration::from_secs(2),
             response_timeout: Duration::from_secs(30),

@@ -45,6 +45,7 @@ mod check;
 mod choose;
 mod clock;
 mod connection;
+mod descriptors;
 pub(crate) mod edge;
 mod error;
 mod exchange;
@@ -80,6 +81,7 @@ use std::{net::SocketAddr, sync::Arc};
 pub use access_log::{AccessLogError, AccessLogFormat, AccessLogOptions, Reopen};
 #[doc(hidden)] // For the benchmarks.
 pub use access_log::{End, Entry, LineWriter};
+pub(crate) use admission::MAX_SAID;
 #[doc(hidden)]
 pub use bench::{HeadBench, path_is_clear};
 pub use fault::Fault;

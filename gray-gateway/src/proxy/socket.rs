@@ -22,13 +22,15 @@ use tokio::{
 };
 use tokio_rustls::TlsStream;
 
-/// A connection to a client or to an instance.
+use super::descriptors::Descriptor;
+
+/// A connection to a client, or to an instance, which is counted as long as it is there.
 #[derive(Debug)]
 pub(super) enum Socket {
     /// Plain.
-    Tcp(TcpStream),
+    Tcp(TcpStream, #[expect(dead_code, reason = "it counts until it is dropped")] Option<Descriptor>),
     /// After a handshake.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<TcpStream>>, #[expect(dead_code, reason = "it counts until it is dropped")] Option<Descriptor>),
     /// To one HTTP/2 stream at a time, by way of `http2`.
     Pipe(Box<PipeSocket>),
 }
@@ -92,10 +94,10 @@ impl Socket {
     pub(super) fn is_quiet(&mut self) -> bool {
         let mut byte = [0];
         match self {
-            Self::Tcp(stream) => {
+            Self::Tcp(stream, _) => {
                 stream.try_read(&mut byte).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
             }
-            Self::Tls(_) | Self::Pipe(_) => {
+            Self::Tls(..) | Self::Pipe(_) => {
                 let mut buffer = ReadBuf::new(&mut byte);
                 // A task that has done much would be told to wait, which says nothing about the stream.
                 let read = unconstrained(poll_fn(|cx| Pin::new(&mut *self).poll_read(cx, &mut buffer)));
@@ -109,8 +111,8 @@ impl Socket {
     /// How long a client may leave what it was sent where that is: with the kernel, or within HTTP/2.
     pub(super) fn let_rest(&self, limit: Duration) {
         let stream = match self {
-            Self::Tcp(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
+            Self::Tcp(stream, _) => stream,
+            Self::Tls(stream, _) => stream.get_ref().0,
             Self::Pipe(pipe) => return pipe.rest.set(pipe.rest.get().max(limit)),
         };
         if let Err(error) = let_rest(stream, limit) {
@@ -126,8 +128,8 @@ impl Socket {
     /// Has the kernel forget what it has not sent when this is dropped: nobody takes it.
     pub(super) fn forget(&self) {
         let stream = match self {
-            Self::Tcp(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
+            Self::Tcp(stream, _) => stream,
+            Self::Tls(stream, _) => stream.get_ref().0,
             // Its other end sees the end of it.
             Self::Pipe(_) => return,
         };
@@ -140,8 +142,8 @@ impl Socket {
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tcp(stream, _) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream, _) => Pin::new(stream).poll_read(cx, buffer),
             Self::Pipe(pipe) => pipe.poll_read(cx, buffer),
         }
     }
@@ -150,8 +152,8 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tcp(stream, _) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream, _) => Pin::new(stream).poll_write(cx, bytes),
             Self::Pipe(pipe) => Pin::new(&mut pipe.stream).poll_write(cx, bytes),
         }
     }
@@ -162,32 +164,32 @@ impl AsyncWrite for Socket {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Tcp(stream, _) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Tls(stream, _) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Pipe(pipe) => Pin::new(&mut pipe.stream).poll_write_vectored(cx, slices),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
-            Self::Tcp(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
+            Self::Tcp(stream, _) => stream.is_write_vectored(),
+            Self::Tls(stream, _) => stream.is_write_vectored(),
             Self::Pipe(pipe) => pipe.stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tcp(stream, _) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream, _) => Pin::new(stream).poll_flush(cx),
             Self::Pipe(pipe) => Pin::new(&mut pipe.stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tcp(stream, _) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream, _) => Pin::new(stream).poll_shutdown(cx),
             Self::Pipe(pipe) => Pin::new(&mut pipe.stream).poll_shutdown(cx),
         }
     }

@@ -262,8 +262,8 @@ impl State {
     }
 
     /// Something passed through the websocket.
-    pub(super) fn tunneling(&self) {
-        self.enter(Phase::Tunnel, self.clock.deadline(self.times.tunnel));
+    pub(super) fn tunneling(&self, idle_ticks: u64) {
+        self.enter(Phase::Tunnel, self.clock.deadline(idle_ticks));
     }
 
     /// We have closed our side.

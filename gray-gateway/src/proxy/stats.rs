@@ -43,6 +43,9 @@ pub(super) struct WorkerStats {
     pub(super) ended: Counter,
     pub(super) connections: Counter,
     pub(super) disconnections: Counter,
+    /// Connections to instances.
+    pub(super) dialled: Counter,
+    pub(super) hung_up: Counter,
     /// Bytes of buffers that are held while something is waited for, as of a tick.
     pub(super) held: Counter,
     pub(super) recorded: Counter,
@@ -100,6 +103,11 @@ impl WorkerStats {
     /// Open client connections.
     pub(super) fn open(&self) -> u64 {
         difference(self.disconnections.0.load(Relaxed), || self.connections.0.load(Relaxed))
+    }
+
+    /// Open connections of both sides.
+    fn descriptors(&self) -> u64 {
+        self.open() + difference(self.hung_up.0.load(Relaxed), || self.dialled.0.load(Relaxed))
     }
 
     pub(super) fn decided(&self, status: GrayStatus) {
@@ -197,6 +205,8 @@ pub struct StatsSnapshot {
     pub in_flight: u64,
     /// Open client connections.
     pub connections: u64,
+    /// Open connections to instances, those that wait for work included.
+    pub upstream_connections: u64,
     /// Bytes of buffers that requests hold while they wait, a moment ago.
     pub held_bytes: u64,
     /// Requests kept for replays.
@@ -251,6 +261,11 @@ impl Stats {
         self.workers.iter().map(WorkerStats::open).sum()
     }
 
+    /// Open connections of all workers, to clients and to instances.
+    pub(super) fn descriptors(&self) -> u64 {
+        self.workers.iter().map(WorkerStats::descriptors).sum()
+    }
+
     /// Bytes of buffers that all workers hold.
     pub(super) fn held(&self) -> u64 {
         self.workers.iter().map(|worker| worker.held.get()).sum()
@@ -284,6 +299,7 @@ impl Stats {
             // `ended` first: a request that ends in between must not make the difference negative.
             in_flight: difference(sum(&|w| &w.ended), || sum(&|w| &w.began)),
             connections: difference(sum(&|w| &w.disconnections), || sum(&|w| &w.connections)),
+            upstream_connections: difference(sum(&|w| &w.hung_up), || sum(&|w| &w.dialled)),
         }
     }
 }

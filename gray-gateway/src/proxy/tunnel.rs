@@ -12,8 +12,8 @@ use tokio::io::copy_bidirectional;
 
 use super::{after::After, attempt::Upstream, connection::Connection, reply::write_all};
 
-/// Joins the two, until either side has closed. Notes how much has passed, if both have closed in order.
-pub(super) async fn join(client: &mut Connection, mut upstream: Upstream, after: &mut After<'_>) {
+/// Joins the two, until either side has closed or both have been silent for `idle_ticks`. Notes how much has passed, if both have closed in order.
+pub(super) async fn join(client: &mut Connection, mut upstream: Upstream, idle_ticks: u64, after: &mut After<'_>) {
     let worker = Rc::clone(&client.worker);
     let buffers = &worker.buffers;
     // What was sent right behind the heads.
@@ -26,13 +26,13 @@ pub(super) async fn join(client: &mut Connection, mut upstream: Upstream, after:
         Ok(()) => {
             let state = Rc::clone(&client.state);
             let mut joined = pin!(copy_bidirectional(&mut client.socket, &mut upstream.socket));
-            state.tunneling();
+            state.tunneling(idle_ticks);
             poll_fn(|cx| {
                 // Only the clock wakes us when the deadline has passed; everything else is something on a socket.
                 if state.is_overdue() {
                     return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                 }
-                state.tunneling();
+                state.tunneling(idle_ticks);
                 joined.as_mut().poll(cx)
             })
             .await

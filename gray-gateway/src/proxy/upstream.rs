@@ -1,11 +1,11 @@
 //! Connections to instances.
 
-use std::{future::Future, io, net::SocketAddr, time::Duration};
+use std::{future::Future, io, net::SocketAddr, rc::Rc, time::Duration};
 
 use tokio::{net::TcpStream, time::Instant};
 use tokio_rustls::TlsStream;
 
-use super::{pool::Bucket, socket::Socket};
+use super::{descriptors::Descriptors, pool::Bucket, socket::Socket};
 use crate::{scheme::Protocol, tls::UpstreamTls};
 
 /// Whom to dial: the registry's or the configuration's word, never the request's.
@@ -54,7 +54,7 @@ pub(super) async fn connect(to: Dial<'_>, bucket: &Bucket, limit: Duration) -> R
     // In a box: a request that finds a connection does not carry the room for a handshake.
     Box::pin(async move {
         match bucket.http2() {
-            None => dial(to, bucket.tls(), Protocol::Http1, within).await,
+            None => dial(to, bucket.tls(), Protocol::Http1, within, bucket.descriptors()).await,
             Some(http2) => http2.pipe(to, limit, within).await,
         }
     })
@@ -67,7 +67,9 @@ pub(super) async fn dial(
     tls: Option<&UpstreamTls>,
     protocol: Protocol,
     within: Within,
+    descriptors: &Rc<Descriptors>,
 ) -> Result<Socket, Unconnected> {
+    let descriptor = descriptors.take().map_err(Unconnected::Tcp)?;
     let connecting = async {
         let socket = match to.address {
             Some(address) => TcpStream::connect(address).await?,
@@ -77,11 +79,11 @@ pub(super) async fn dial(
     };
     let socket = within.wait("connection", connecting).await.flatten().map_err(Unconnected::Tcp)?;
     match tls {
-        None => Ok(Socket::Tcp(socket)),
+        None => Ok(Socket::Tcp(socket, Some(descriptor))),
         Some(tls) => {
             let shaking = within.wait("TLS connection", tls.connect(to.host, protocol, socket)).await;
             let stream = shaking.flatten().map_err(Unconnected::Tls)?;
-            Ok(Socket::Tls(Box::new(TlsStream::Client(stream))))
+            Ok(Socket::Tls(Box::new(TlsStream::Client(stream)), Some(descriptor)))
         }
     }
 }

@@ -12,7 +12,7 @@ impl Worker {
     /// Serves an accepted connection on this thread.
     pub(super) fn accept(self: &Rc<Self>, socket: TcpStream, peer: SocketAddr) {
         let Some((socket, state, open)) = self.welcome(socket, peer, true) else { return };
-        let connection = self.connection(Socket::Tcp(socket), Forwarded::new(peer, Scheme::Http), state);
+        let connection = self.connection(Socket::Tcp(socket, None), Forwarded::new(peer, Scheme::Http), state);
         tokio::task::spawn_local(async move {
             connection.run().await;
             drop(open);
@@ -26,7 +26,7 @@ impl Worker {
         tokio::task::spawn_local(async move {
             match connection::secure(handshake, &state, &worker).await {
                 Some(Ok(stream)) => {
-                    let socket = Socket::Tls(Box::new(TlsStream::Server(stream)));
+                    let socket = Socket::Tls(Box::new(TlsStream::Server(stream)), None);
                     worker.connection(socket, Forwarded::new(peer, Scheme::Https), state).run().await;
                 }
                 Some(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),

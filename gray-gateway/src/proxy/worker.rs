@@ -23,6 +23,7 @@ use super::{
     buffer::Buffers,
     clock::{Clock, TICK},
     connection::Connection,
+    descriptors::Descriptors,
     forwarded::Forwarded,
     held::Held,
     pool::Pool,
@@ -50,6 +51,7 @@ pub(super) struct Worker {
     /// `None`: requests are not logged, and nothing that is only logged needs to be found out.
     pub(super) access_log: Option<AccessLog>,
     pub(super) admission: Admission,
+    pub(super) descriptors: Rc<Descriptors>,
     pub(super) clock: Rc<Clock>,
     pub(super) times: Rc<Times>,
     /// The `Date` line, as of a tick.
@@ -88,13 +90,15 @@ impl Worker {
         let mut snapshots = Cache::new(shared);
         let current = RefCell::new(Rc::new(Held::new(Arc::clone(snapshots.load()))));
         let clock = Rc::new(Clock::new());
+        let descriptors = Descriptors::new(stats.clone(), index, limits.max_descriptors);
         Self {
-            pool: Pool::new(&limits, tls, Rc::clone(&clock)),
+            pool: Pool::new(&limits, tls, Rc::clone(&clock), Rc::clone(&descriptors)),
+            descriptors,
             buffers: Buffers::default(),
             times: Rc::new(Times::new(&limits)),
             limits,
             access_log,
-            admission: Admission::new(clients),
+            admission: Admission::new(clients, stats.workers()),
             clock,
             date: RefCell::default(),
             stats,
@@ -346,6 +350,7 @@ impl Worker {
                     waker.wake_by_ref();
                 }
             }
+            self.pool.trim();
             self.stats().held.set(held);
             self.times.press(self.limits.are_pressed(self.stats.open(), self.stats.held()));
             if now >= pool_swept + POOL_SWEEP_TICKS {

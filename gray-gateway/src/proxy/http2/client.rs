@@ -23,6 +23,7 @@ use tokio::sync::{Mutex, watch};
 
 use super::{
     super::{
+        descriptors::Descriptors,
         socket::{Rest, Socket, Unusable},
         upstream::{Dial, Unconnected, Within, dial},
     },
@@ -51,6 +52,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// The HTTP/2 connections to one authority: one, unless the instance takes fewer streams than there are requests.
 pub(in crate::proxy) struct Http2 {
     tls: Option<Arc<UpstreamTls>>,
+    descriptors: Rc<Descriptors>,
     links: RefCell<Vec<Rc<Link>>>,
     /// Held by who connects; others wait for the outcome.
     connecting: Mutex<()>,
@@ -108,8 +110,8 @@ impl Drop for Hold {
 }
 
 impl Http2 {
-    pub(in crate::proxy) fn new(tls: Option<Arc<UpstreamTls>>) -> Self {
-        Self { tls, links: RefCell::default(), connecting: Mutex::default() }
+    pub(in crate::proxy) fn new(tls: Option<Arc<UpstreamTls>>, descriptors: Rc<Descriptors>) -> Self {
+        Self { tls, descriptors, links: RefCell::default(), connecting: Mutex::default() }
     }
 
     /// A pipe to an instance, over a connection that is there or a new one; `limit` is for connecting anew later.
@@ -165,7 +167,7 @@ impl Http2 {
 
     async fn connect(&self, peer: &Peer, within: Within) -> Result<Hold, Unconnected> {
         let to = Dial { address: peer.address, host: &peer.host, port: peer.port };
-        let socket = dial(to, self.tls.as_deref(), Protocol::Http2, within).await?;
+        let socket = dial(to, self.tls.as_deref(), Protocol::Http2, within, &self.descriptors).await?;
         let shaking = Builder::new(Local)
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)

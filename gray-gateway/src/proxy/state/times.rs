@@ -17,7 +17,6 @@ const UNSEEN: u64 = 256 * 1024;
 pub(in crate::proxy) struct Times {
     pub(super) head: u64,
     pub(super) idle: u64,
-    pub(super) tunnel: u64,
     pub(super) upload: Pace,
     pub(super) download: Pace,
     pressed: Cell<bool>,
@@ -33,7 +32,6 @@ impl Times {
         Self {
             head: ticks(limits.head_timeout),
             idle: ticks(limits.idle_timeout),
-            tunnel: limits.tunnel_idle_timeout.map_or(u64::MAX, ticks),
             upload: pace(limits.body_timeout, 0),
             download: pace(limits.write_timeout, UNSEEN),
             pressed: Cell::new(false),
