@@ -46,6 +46,7 @@ pub mod control;
 mod directory;
 pub mod disk;
 pub mod document;
+pub mod expression;
 pub mod follow;
 pub mod instance;
 pub mod lane;

@@ -2,14 +2,17 @@
 
 use std::{
     cell::{OnceCell, RefCell},
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt,
     sync::Arc,
 };
 
 use twox_hash::XxHash3_64;
 
-use super::{Problem, Problems, Section, Severity, parse, placeholder::Resolver, problem::one_line};
+use super::{
+    Budget, Problem, Problems, Section, Severity, parse, placeholder::Resolver, problem::one_line, size::Total,
+    trail::Trail,
+};
 
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -98,8 +101,10 @@ pub(super) struct Map {
     index: HashMap<Arc<str>, usize>,
     /// Relaxed name and name of every key that somebody asked for.
     asked: RefCell<BTreeMap<String, String>>,
+    /// Relaxed names of keys that placeholders stand for. They are known, and nobody can have meant them instead of others.
+    referred: RefCell<HashSet<String>>,
     /// Relaxed names already reported as unknown.
-    reported: RefCell<Vec<String>>,
+    reported: RefCell<HashSet<String>>,
 }
 
 impl Map {
@@ -118,6 +123,13 @@ impl Map {
         self.get(key)
     }
 
+    /// Like `get`, for a placeholder.
+    pub(super) fn refer(&self, key: &str) -> Option<(&Arc<str>, &Node)> {
+        let found = self.get(key)?;
+        self.referred.borrow_mut().insert(relaxed(key));
+        Some(found)
+    }
+
     #[cfg(all(test, feature = "schema"))]
     pub(super) fn asked(&self) -> Vec<String> {
         self.asked.borrow().values().cloned().collect()
@@ -125,17 +137,17 @@ impl Map {
 
     /// Whether anybody looked inside.
     pub(super) fn is_visited(&self) -> bool {
-        !self.asked.borrow().is_empty()
+        !self.asked.borrow().is_empty() || !self.referred.borrow().is_empty()
     }
 
     /// Keys nobody asked for, each reported once, with the most similar of those that were asked for.
     pub(super) fn take_unknown(&self) -> Vec<(&Arc<str>, &Node, Option<String>)> {
         let asked = self.asked.borrow();
-        let mut reported = self.reported.borrow_mut();
+        let (referred, mut reported) = (self.referred.borrow(), self.reported.borrow_mut());
         let mut unknown = Vec::new();
         for (key, node) in self.entries() {
             let name = relaxed(key);
-            if asked.contains_key(&name) || reported.contains(&name) {
+            if asked.contains_key(&name) || referred.contains(&name) || reported.contains(&name) {
                 continue;
             }
             // Past this many the list of problems is cut anyway.
@@ -196,6 +208,7 @@ fn similar(name: &str, asked: &BTreeMap<String, String>) -> Option<String> {
 /// Some YAML documents, merged.
 pub struct Documents {
     root: Node,
+    budget: Budget,
     problems: RefCell<Problems>,
     fingerprint: u64,
 }
@@ -210,14 +223,14 @@ impl Documents {
     /// Malformed YAML, a duplicate key, or a document that is too large, too deep or expands to too many nodes.
     pub fn parse(sources: &[(&str, &str)], env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Problems> {
         let mut problems = Problems::default();
-        let mut merged = Map::default();
+        let (mut merged, mut total) = (Map::default(), Total::default());
         let mut origin = Origin { document: "(no document)".into(), line: 0 };
         for (position, (name, text)) in sources.iter().enumerate() {
             let document: Arc<str> = (*name).into();
             if position == 0 {
                 origin = Origin { document: Arc::clone(&document), line: 0 };
             }
-            match parse::parse(&document, text, &mut problems) {
+            match parse::parse(&document, text, &mut total, &mut problems) {
                 Ok(map) => merged.overlay(map),
                 Err(problem) => problems.push(problem),
             }
@@ -226,7 +239,8 @@ impl Documents {
         Resolver::new(&merged, env).resolve_all();
         let seed = |seed, text: &str| XxHash3_64::oneshot_with_seed(seed, text.as_bytes());
         let fingerprint = sources.iter().fold(0, |hash, (name, text)| seed(seed(hash, name), text));
-        Ok(Self { root: Node { origin, value: Value::Map(merged) }, problems: RefCell::new(problems), fingerprint })
+        let (root, problems) = (Node { origin, value: Value::Map(merged) }, RefCell::new(problems));
+        Ok(Self { root, budget: Budget::default(), problems, fingerprint })
     }
 
     /// The same texts under the same names always have the same one, on every machine (XXH3).
@@ -239,13 +253,19 @@ impl Documents {
         Section::root(self, &self.root)
     }
 
+    /// The account of what is made of them.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
     /// Takes out every problem collected so far.
     pub fn take_problems(&self) -> Problems {
         self.problems.take()
     }
 
-    pub(super) fn report(&self, severity: Severity, origin: &Origin, path: &str, message: &str) {
-        let problem = Problem { severity, origin: origin.clone(), path: path.into(), message: one_line(message) };
+    pub(super) fn report(&self, severity: Severity, origin: &Origin, path: &Trail, message: &str) {
+        let (path, message) = (path.to_string(), one_line(message));
+        let problem = Problem { severity, origin: origin.clone(), path, message };
         self.problems.borrow_mut().push(problem);
     }
 }
