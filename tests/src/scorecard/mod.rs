@@ -11,6 +11,7 @@ mod graph;
 mod gray_integrity;
 mod ground;
 mod h2_abuse;
+mod hostile_documents;
 mod live_config;
 mod overload;
 pub mod proc;
@@ -162,6 +163,7 @@ scenarios![
     "14" "overload and retries" self::overload,
     "15" "soak" self::soak,
     "15b" "supply chain" self::supply_chain,
+    "17" "hostile documents" self::hostile_documents,
     "F1" "fault: network to an instance" crate::faults::instance_network,
     "F2" "fault: network to the registry" crate::faults::registry_network,
     "F3" "fault: hung instance" crate::faults::hung_instance,
