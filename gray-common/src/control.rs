@@ -14,6 +14,7 @@ use crate::{
     certificates::TlsError,
     config_source::{ConfigSource, FileConfigSource, NacosConfigSource},
     disk::{DiskStore, KeptConfigSource, KeptRegistry},
+    document::encrypted,
     registry::{CombinedRegistry, FileRegistry, NacosOptions, NacosRegistry, NacosTls, NoRegistry, Registry, Space},
 };
 
@@ -221,8 +222,11 @@ impl ControlArgs {
 
     fn source(&self, nacos: Option<NacosOptions>) -> Result<Arc<dyn ConfigSource>, ControlError> {
         Ok(match (&self.config_dir, nacos) {
-            (Some(directory), _) => FileConfigSource::open(directory)
-                .map_err(|error| invalid_directory("--config-dir", directory, &error))?,
+            (Some(directory), _) => FileConfigSource::open(directory).map_err(|error| ControlError::Invalid {
+                flag: "--config-dir",
+                value: directory.display().to_string(),
+                reason: format!("{error}; expected a directory with common-config.yaml, which is never made"),
+            })?,
             (None, Some(options)) => NacosConfigSource::connect(options),
             (None, None) => return Err(ControlError::Nowhere),
         })
@@ -257,6 +261,9 @@ impl ControlArgs {
         options.servers().map_err(|reason| invalid("--nacos", server, reason))?;
         if options.group.is_empty() {
             return Err(invalid("--group", &self.group, "empty; the usual group is DEFAULT_GROUP".into()));
+        }
+        if let Some(kind) = options.password.as_deref().and_then(encrypted) {
+            return Err(invalid("--nacos-password", "(hidden)", format!("{kind}; give the plain password")));
         }
         if options.username.is_some() != options.password.is_some() {
             let reason = "a user needs a password and the other way round (GRAY_NACOS_PASSWORD)".into();
@@ -314,11 +321,14 @@ mod tests {
             ("--nacos nacos:port", "is no port"),
             ("--nacos nacos --group=", "DEFAULT_GROUP"),
             ("--nacos nacos --nacos-username u", "GRAY_NACOS_PASSWORD"),
+            ("--nacos nacos --nacos-username u --nacos-password ENC(a/b==)", "give the plain password"),
+            ("--config-dir /nowhere/at/all", "expected a directory with common-config.yaml"),
             ("--config-dir DIR --register-in gray-ns", "there is no registry"),
             ("--nacos nacos --nacos-ca nobody.pem", "--nacos-ca nobody.pem: cannot be read"),
         ];
         let directory = tempfile::tempdir().expect("a directory");
         let at = directory.path().join("dir").display().to_string();
+        std::fs::create_dir(&at).expect("made");
         for (line, expect) in cases {
             let error = args(&line.replace("DIR", &at)).connect("test").expect_err(line).to_string();
             assert!(error.contains(expect), "{line}: `{error}` does not say `{expect}`");

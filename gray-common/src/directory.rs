@@ -14,6 +14,8 @@ use std::{
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
+use crate::document;
+
 /// How often to look without being told.
 const POLL: Duration = Duration::from_secs(1);
 /// Events come in bursts: look when it has been quiet for so long, ...
@@ -38,14 +40,18 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(path: &Path) -> io::Result<Option<Self>> {
+    /// Of a file; the error says why nothing can be read there.
+    fn of(path: &Path) -> io::Result<Self> {
         let metadata = fs::metadata(path)?;
+        if !metadata.is_file() {
+            let what = if metadata.is_dir() { "a directory" } else { "no regular file" };
+            return Err(io::Error::other(format!("it is {what}; expected a text file")));
+        }
         #[cfg(unix)]
         let inode = std::os::unix::fs::MetadataExt::ino(&metadata);
         #[cfg(not(unix))]
         let inode = 0;
-        let stamp = Self { modified: metadata.modified().ok(), bytes: metadata.len(), inode };
-        Ok(metadata.is_file().then_some(stamp))
+        Ok(Self { modified: metadata.modified().ok(), bytes: metadata.len(), inode })
     }
 }
 
@@ -105,9 +111,15 @@ enum Outcome {
 
 fn read_file(path: &Path, known: Option<Stamp>) -> Outcome {
     let before = match Stamp::of(path) {
-        Ok(Some(stamp)) => stamp,
-        Ok(None) => return Outcome::Gone,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Outcome::Gone,
+        Ok(stamp) => stamp,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return match fs::symlink_metadata(path) {
+                Ok(link) if link.is_symlink() => {
+                    Outcome::Read(Stamp::NEVER, Err("it is a link that leads nowhere".to_owned()))
+                }
+                _ => Outcome::Gone,
+            };
+        }
         Err(error) => return Outcome::Read(Stamp::NEVER, Err(error.to_string())),
     };
     if known == Some(before) {
@@ -117,30 +129,45 @@ fn read_file(path: &Path, known: Option<Stamp>) -> Outcome {
         return Outcome::Read(before, Err(format!("{} bytes are too much (limit {MAX_BYTES})", before.bytes)));
     }
     let text = match fs::read(path) {
-        Ok(bytes) => String::from_utf8(bytes).map(Arc::from).map_err(|error| {
-            let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
-            format!("line {line}: not UTF-8")
-        }),
+        Ok(bytes) => document::decode(bytes).map(Arc::from),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Outcome::Gone,
-        Err(error) => Err(error.to_string()),
+        // Not with its stamp: whoever corrects the permissions changes neither time nor size.
+        Err(error) => return Outcome::Read(Stamp::NEVER, Err(error.to_string())),
     };
     match Stamp::of(path) {
-        Ok(Some(after)) if after == before => Outcome::Read(before, text),
+        Ok(after) if after == before => Outcome::Read(before, text),
         _ => Outcome::Changing,
     }
 }
 
-/// Creates the directory if need be, hands its files to `changed` before returning, and then again after every change,
-/// on a thread that ends after `target` was dropped.
+/// Has a followed directory looked at.
+#[derive(Clone, Debug)]
+pub(crate) struct Wake(mpsc::Sender<()>);
+
+impl Wake {
+    /// The two ends, for whoever is to be woken and for [`follow`].
+    pub(crate) fn channel() -> (Self, mpsc::Receiver<()>) {
+        let (wake, woken) = mpsc::channel();
+        (Self(wake), woken)
+    }
+
+    /// Reads every file now, also those that look unchanged.
+    pub(crate) fn look(&self) {
+        if self.0.send(()).is_err() {
+            tracing::trace!("the thread has ended, nobody to tell");
+        }
+    }
+}
+
+/// Hands the files of a directory to `changed` before returning, and then again after every change, on a thread that ends
+/// after `target` was dropped.
 pub(crate) fn follow<T: Send + Sync + 'static>(
     directory: PathBuf,
     extensions: &'static [&'static str],
+    (wake, woken): (Wake, mpsc::Receiver<()>),
     target: &Arc<T>,
     changed: impl Fn(&T, &Listing) + Send + 'static,
 ) -> io::Result<()> {
-    fs::create_dir_all(&directory)?;
-    let (wake, woken) = mpsc::channel();
     // Watching begins before the first look, so that nothing falls between the two.
     let watcher = watch(&directory, wake.clone());
     let mut reader = Reader { directory, extensions, known: BTreeMap::new() };
@@ -164,12 +191,12 @@ pub(crate) fn follow<T: Send + Sync + 'static>(
     Ok(())
 }
 
-fn watch(directory: &Path, wake: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
+fn watch(directory: &Path, wake: Wake) -> Option<RecommendedWatcher> {
     let on_event = move |event: notify::Result<notify::Event>| {
         // Reading a file is an event too, and would keep us busy for ever.
         let accessed = matches!(&event, Ok(event) if event.kind.is_access());
-        if !accessed && wake.send(()).is_err() {
-            tracing::trace!("the thread has ended, nobody to tell");
+        if !accessed {
+            wake.look();
         }
     };
     let watcher = notify::recommended_watcher(on_event).and_then(|mut watcher| {

@@ -2,7 +2,13 @@
 
 use std::io::{self, IsTerminal};
 
-use tracing_subscriber::{EnvFilter, Layer, filter::filter_fn, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::{LevelFilter, filter_fn},
+    fmt,
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 /// Counter, label [`SERVICE`]: requests that were answered by the configured fallback, because no instance of the
 /// wanted version was alive.
@@ -28,17 +34,25 @@ pub const SERVICE_REQUESTS_TOTAL: &str = "gray_service_requests_total";
 pub const SERVICE_IN_FLIGHT: &str = "gray_service_in_flight";
 /// Gauge, label [`SERVICE`]: 1 while `/readyz` answers 200.
 pub const SERVICE_READY: &str = "gray_service_ready";
+/// Gauge, labels [`SERVICE`] and `of` (`registry`, `settings`): seconds since it was last known to answer.
+pub const SERVICE_AGE: &str = "gray_service_source_age_seconds";
 /// Gauge, label [`SERVICE`]: settings put into effect since the start.
 pub const SETTINGS_REVISION: &str = "gray_service_config_revision";
 /// Gauge, label [`SERVICE`]: 1 while the newest settings are refused.
 pub const SETTINGS_REFUSED: &str = "gray_service_config_refused";
+/// Counter: connections to the port on loopback by which our Nacos client goes, made by other users of the machine.
+pub const RELAY_REFUSED_TOTAL: &str = "gray_nacos_relay_refused_total";
+/// Gauge, label [`DIRECTORY`]: instance files of the file registry whose newest text is refused.
+pub const REGISTRY_FILES_REFUSED: &str = "gray_registry_files_refused";
+/// Label: where files are.
+pub const DIRECTORY: &str = "directory";
 /// Label: name of the called service, for `gray_service_*` of the service itself.
 pub const SERVICE: &str = "service";
 
 /// Describes every metric above to the recorder that is installed. A service does so by itself; a program that installs
 /// a recorder of its own may call this.
 pub fn describe_metrics() {
-    use metrics::{Unit::Count, describe_counter, describe_gauge};
+    use metrics::{Unit::Count, Unit::Seconds, describe_counter, describe_gauge};
     describe_counter!(
         FALLBACK_TOTAL,
         Count,
@@ -51,10 +65,17 @@ pub fn describe_metrics() {
     describe_counter!(CLIENT_EJECTIONS_TOTAL, Count, "Instances of the called service that were left out for a while");
     describe_counter!(CLIENT_NO_INSTANCE_TOTAL, Count, "Calls that found no instance of the called service");
     describe_counter!(SERVICE_REQUESTS_TOTAL, Count, "Requests answered, by status class");
+    describe_counter!(RELAY_REFUSED_TOTAL, Count, "Connections of other users of the machine to our way to Nacos");
     describe_gauge!(SERVICE_IN_FLIGHT, Count, "Requests whose answer has not begun");
     describe_gauge!(SERVICE_READY, Count, "1 while /readyz answers 200");
+    describe_gauge!(
+        SERVICE_AGE,
+        Seconds,
+        "Since the registry, or the source of the settings, was last known to answer"
+    );
     describe_gauge!(SETTINGS_REVISION, Count, "Settings put into effect since the start");
     describe_gauge!(SETTINGS_REFUSED, Count, "1 while the newest settings are refused");
+    describe_gauge!(REGISTRY_FILES_REFUSED, Count, "Instance files whose newest text is refused");
 }
 
 /// Sends logs to standard error, filtered as `RUST_LOG` does it: `info`, `info,gray_common=debug`.
@@ -63,8 +84,7 @@ pub fn describe_metrics() {
 /// and reconnect is none, and we log the state of the connection ourselves. Below `warn` it never logs, whatever the
 /// filter says: its debug logs contain passwords.
 pub fn init(filter: &str) -> Result<(), TelemetryError> {
-    let quiet = if filter.contains("nacos_sdk") { "" } else { ",nacos_sdk=off" };
-    let filter = parse(&format!("{filter}{quiet}"))?;
+    let filter = parse(filter)?;
     let lines = fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
@@ -72,10 +92,29 @@ pub fn init(filter: &str) -> Result<(), TelemetryError> {
     tracing_subscriber::registry().with(filter).with(lines).try_init().map_err(|_| TelemetryError::AlreadySet)
 }
 
+/// What is logged where the filter does not say.
+const DEFAULT: &str = "info";
+
+/// A filter with a default: one that only names modules, rightly or not, would otherwise silence everything else.
 fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
-    EnvFilter::builder()
-        .parse(filter)
-        .map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), reason: source.to_string() })
+    let wrong = |reason: String| TelemetryError::Filter { filter: filter.to_owned(), reason };
+    let parts: Vec<_> = filter.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    for part in &parts {
+        if part.split('[').next().unwrap_or_default().contains(char::is_whitespace) {
+            return Err(wrong(format!("`{part}` has a space in it; a comma stands between two parts")));
+        }
+        // A lone word that is no level is taken for a module, of which everything is logged, and of others nothing.
+        if !part.contains(['=', '[']) && part.parse::<LevelFilter>().is_err() {
+            return Err(wrong(format!(
+                "`{part}` is not a level: off, error, warn, info, debug or trace; for a module write `{part}=debug`"
+            )));
+        }
+    }
+    let has_default = parts.iter().any(|part| part.parse::<LevelFilter>().is_ok());
+    let default = if has_default { None } else { Some(DEFAULT) };
+    let quiet = (!filter.contains("nacos_sdk")).then_some("nacos_sdk=off");
+    let whole = default.into_iter().chain(parts).chain(quiet).collect::<Vec<_>>().join(",");
+    EnvFilter::builder().parse(whole).map_err(|source| wrong(source.to_string()))
 }
 
 fn may_log(target: &str, level: tracing::Level) -> bool {
@@ -107,11 +146,32 @@ mod tests {
 
     #[test]
     fn filters_are_checked() {
-        for filter in ["info", "", "warn,gray_common=trace", "off"] {
+        for filter in
+            ["info", "", "warn,gray_common=trace", "off", "INFO", " info , gray_common=debug ", "gray[x]=debug"]
+        {
             assert!(parse(filter).is_ok(), "{filter}");
         }
         let error = parse("info,gray_common=loud").expect_err("not a level").to_string();
         assert!(error.contains("info,gray_common=loud") && error.contains("write for example"), "{error}");
+        for filter in ["inof", "info,gray_common", "warning"] {
+            let error = parse(filter).expect_err(filter).to_string();
+            assert!(error.contains("is not a level: off, error, warn, info, debug or trace"), "{error}");
+        }
+        let error = parse("info gray_common=debug").expect_err("two parts").to_string();
+        assert!(error.contains("a comma stands between"), "{error}");
+    }
+
+    #[test]
+    fn what_a_filter_does_not_name_is_logged_at_info() {
+        for (filter, expect) in [
+            ("", LevelFilter::INFO),
+            ("grey_comon=error", LevelFilter::INFO),
+            ("error,gray_common=error", LevelFilter::ERROR),
+            ("off", LevelFilter::OFF),
+        ] {
+            let most = parse(filter).expect(filter).max_level_hint();
+            assert_eq!(most, Some(expect), "{filter}");
+        }
     }
 
     #[test]

@@ -82,20 +82,44 @@ async fn file_written_in_place() {
     contract::run(source, &Overwrites(directory.path()), "contract").await;
 }
 
+/// Whatever stands where a document should be and is none, it is not as if nothing were there.
 #[tokio::test]
-async fn a_file_that_cannot_be_read_keeps_its_last_text() {
+async fn what_cannot_be_read_is_unreadable_and_not_absent() {
     let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name);
+    std::fs::write(path("gbk.yaml"), b"city: \xba\xbc\xd6\xdd").expect("written");
+    std::fs::create_dir(path("directory.yaml")).expect("made");
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("nowhere", path("link.yaml")).expect("linked");
     let source = FileConfigSource::open(directory.path()).expect("opened");
-    let (renames, mut good, mut other) = (Renames(directory.path()), source.watch("a.yaml"), source.watch("b.yaml"));
-    let becomes = |text: &str| DocumentText::Present(text.into());
-    renames.publish("a.yaml", "a: 1").await;
-    let limit = Duration::from_secs(5);
-    drop(timeout(limit, good.wait_for(|now| *now == becomes("a: 1"))).await.expect("in time").expect("alive"));
-    std::fs::write(directory.path().join("a.yaml"), [b'a', 0xff]).expect("written");
-    // When the second document shows, the first has been looked at too.
-    renames.publish("b.yaml", "b: 1").await;
-    drop(timeout(limit, other.wait_for(|now| *now == becomes("b: 1"))).await.expect("in time").expect("alive"));
-    assert_eq!(*good.borrow(), becomes("a: 1"));
+    for (name, says) in [
+        ("gbk.yaml", "not UTF-8 (GBK, perhaps)"),
+        ("directory.yaml", "it is a directory"),
+        #[cfg(unix)]
+        ("link.yaml", "a link that leads nowhere"),
+    ] {
+        let text = source.watch(name).borrow().clone();
+        assert!(matches!(&text, DocumentText::Unreadable(reason) if reason.contains(says)), "{name}: {text:?}");
+    }
+    let mut text = source.watch("gbk.yaml");
+    Renames(directory.path()).publish("gbk.yaml", "city: 杭州").await;
+    let good = timeout(Duration::from_secs(5), text.wait_for(|now| *now == DocumentText::Present("city: 杭州".into())));
+    drop(good.await.expect("in time").expect("alive"));
+    // And back: written in place, as `cp` does.
+    let utf16 = "\u{feff}city: x".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+    std::fs::write(path("gbk.yaml"), utf16).expect("written");
+    let bad = |now: &DocumentText| matches!(now, DocumentText::Unreadable(reason) if reason.contains("UTF-16"));
+    drop(timeout(Duration::from_secs(5), text.wait_for(bad)).await.expect("in time").expect("alive"));
+}
+
+#[tokio::test]
+async fn a_directory_of_settings_is_never_made() {
+    let parent = tempfile::tempdir().expect("a directory");
+    let missing = parent.path().join("typo");
+    assert!(FileConfigSource::open(&missing).is_err() && !missing.exists());
+    let file = parent.path().join("file");
+    std::fs::write(&file, "a: 1").expect("written");
+    assert!(FileConfigSource::open(&file).is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,8 @@
 //! The composition root: the whole wiring, top to bottom.
 
 use std::{
+    cell::Cell,
+    collections::BTreeMap,
     io,
     net::{self, SocketAddr},
     sync::Arc,
@@ -13,16 +15,21 @@ use gray_common::{
     config_source::ConfigSource,
     control::ControlPlane,
     service::{Phase, Registration, SHARED_DOCUMENT, ServiceError, StopSignals, check_config},
-    settings::LiveSettings,
+    settings::{Caller, LiveSettings},
 };
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
 
 use crate::{
-    admin::{self, Access, Admin},
+    admin::{self, Admin, Sources},
     args::{DEFAULT_PORT, DEFAULT_TLS_PORT, GatewayArgs, SERVICE},
-    control::{CitySource, ControlLoop, GatewayConfig, Warmth},
+    control::{ControlLoop, GatewayConfig, Warmth},
+    geo::CitySource,
     handover::{Listening, Predecessor},
-    life::Life,
+    life::{Life, OnSignal},
     proxy::{self, AccessLogError, ListenError, ProxyOptions, Stats, TlsListener, is_at},
     record::{self, RecordCollector},
     snapshot::Snapshot,
@@ -48,11 +55,14 @@ impl Application {
     /// Binds the ports, then connects the control plane in the background. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// A port in use, a certificate that cannot be used, an access log that cannot be opened, flags that contradict each
+    /// A port in use, an admin side open to the network by mistake, a certificate that cannot be used, an access log that cannot be opened, flags that contradict each
     /// other, a running gateway that refuses to pass its sockets on; never an unreachable registry.
     pub async fn build(args: &GatewayArgs) -> anyhow::Result<Self> {
         let service = &args.service;
+        let gate = args.admin_gate().map_err(anyhow::Error::msg)?;
         let (server_tls, upstream_tls) = args.tls.load()?;
+        // From here on things may be counted.
+        let recorder = admin::install_metrics()?;
         // Ports first: the mistake that is made most often is reported before anything is connected.
         let bind = SocketAddr::new(service.bind, service.port.unwrap_or(DEFAULT_PORT));
         let mut options = ProxyOptions::new(bind);
@@ -82,12 +92,15 @@ impl Application {
         let workers = proxy::start_on(sockets, options, Arc::clone(&shared), &stats);
         let workers = workers.map_err(|error| start_error(bind, error))?;
 
-        let ControlPlane { registry, config, disk } = service.control.connect(SERVICE)?;
+        let control_plane = service.control.connect(SERVICE)?;
+        let ControlPlane { registry, config, disk } = control_plane.clone();
         let settings = follow(Arc::clone(&config), &service.control.prefix);
         let city = CitySource::new(args.city_data.clone());
+        let (reload, reloaded) = watch::channel(0);
         let control =
             ControlLoop::new(settings.subscribe(), Arc::clone(&registry), Arc::clone(&shared), city, &service.version)
                 .checking(Arc::clone(&upstream_tls))
+                .reloading(reloaded.clone())
                 .counting(stats.workers());
         let instance = service.instance(workers.local_addr().port());
         let warmth = control.warmth();
@@ -100,19 +113,37 @@ impl Application {
         let registration = Registration::begin(Arc::clone(&registry), SERVICE, instance, before);
         let (phase, phase_now) = watch::channel(Phase::default());
         let (admin_closed, is_admin_closed) = watch::channel(false);
-        let admin = admin::app(Admin {
+        let (refused, refused_files) = watch::channel(BTreeMap::new());
+        let on_signal = OnSignal {
+            config: Arc::clone(&config),
+            registry: Arc::clone(&registry),
+            reload,
+            log: workers.log_reopener(),
+        };
+        let readiness = admin::readiness(Sources {
+            control: &control_plane,
+            settings: settings.subscribe(),
+            snapshot: Arc::clone(&shared),
+            registration: registration.state(),
+            phase: phase_now,
+        });
+        let watching = readiness.clone().watch();
+        let routes = admin::app(Admin {
             snapshot: shared,
             settings: settings.subscribe(),
             registry: registry.health(),
             config: config.health(),
-            registration: registration.state(),
+            refused_files,
+            readiness,
             disk,
             stats: Arc::new(stats),
-            phase: phase_now,
-            recorder: admin::install_metrics()?,
-            access: Access::new(args.admin_token.clone(), admin_address),
+            recorder,
+            gate,
             records: collector.as_ref().map(RecordCollector::buffer),
             prefix: service.control.prefix.as_str().into(),
+            caller: Caller { service: SERVICE.into(), version: Some(service.version.to_string()) },
+            limits: args.limits.limits(),
+            judging: Arc::new(Semaphore::new(admin::MAX_JUDGED)),
         });
 
         // A set, because it ends the tasks when the application is dropped.
@@ -121,18 +152,23 @@ impl Application {
             control.run().await;
             Ok(())
         });
+        background.spawn(async move {
+            watching.await;
+            Ok(())
+        });
         if let Some(collector) = collector {
             background.spawn(async move {
                 collector.run().await;
                 Ok(())
             });
         }
-        background.spawn(async move { match tls::follow(server_tls, upstream_tls).await {} });
+        background.spawn(async move { match tls::follow(server_tls, upstream_tls, reloaded, refused).await {} });
         let admin_listener = TcpListener::from_std(admin_listener)?;
         background.spawn(async move {
             until(is_open, |open| *open).await;
             let closed = until(is_admin_closed, |closed| *closed);
-            axum::serve(admin_listener, admin).with_graceful_shutdown(closed).await
+            let service = routes.into_make_service_with_connect_info::<SocketAddr>();
+            axum::serve(admin::bounded(admin_listener), service).with_graceful_shutdown(closed).await
         });
         tracing::info!(address = %admin_address, "admin side listening");
         let mut life = Life {
@@ -149,6 +185,7 @@ impl Application {
             predecessor,
             handover,
             offer: None,
+            on_signal: Some(on_signal),
         };
         life.begin()?;
         Ok(Self { admin_address, life })
@@ -169,7 +206,7 @@ impl Application {
         self.admin_address
     }
 
-    /// Serves until a signal, then leaves in order: `/readyz` 503, deregister, wait until others have heard of it, stop
+    /// Serves until a signal that stops it (others: [`StopSignals`]), then leaves in order: `/readyz` 503, deregister, wait until others have heard of it, stop
     /// accepting, finish what is in flight. A second signal cuts the wait short. Or until a successor has taken over: then
     /// it stops accepting at once and finishes what is in flight.
     pub async fn run_until_stopped(self, signals: StopSignals) {
@@ -182,17 +219,27 @@ impl Application {
 /// # Errors
 /// Every problem in them, by name and line; a certificate that cannot be used.
 pub async fn check(args: &GatewayArgs) -> anyhow::Result<()> {
+    args.admin_gate().map_err(anyhow::Error::msg)?;
     args.tls.load()?;
     let control = &args.service.control;
-    let read = |documents: &_| GatewayConfig::read(documents, &control.prefix);
-    let report = check_config(control, SERVICE, &DOCUMENTS, OWN_DOCUMENT, read).await?;
+    let note = Cell::new(None);
+    let read = |documents: &_| {
+        let config = GatewayConfig::read(documents, &control.prefix);
+        note.set(config.routes.note(args.limits.limits().response_timeout));
+        config
+    };
+    let lasting = GatewayConfig::lasting(&control.prefix);
+    let report = check_config(control, SERVICE, &DOCUMENTS, OWN_DOCUMENT, &lasting, read).await?;
     eprintln!("{report}");
+    if let Some(note) = note.take() {
+        eprintln!("{note}");
+    }
     Ok(())
 }
 
 fn follow(config: Arc<dyn ConfigSource>, prefix: &str) -> LiveSettings<GatewayConfig> {
-    let prefix = prefix.to_owned();
-    LiveSettings::follow(config, &DOCUMENTS, move |documents| GatewayConfig::read(documents, &prefix))
+    let (prefix, lasting) = (prefix.to_owned(), GatewayConfig::lasting(prefix));
+    LiveSettings::follow_lasting(config, &DOCUMENTS, lasting, move |documents| GatewayConfig::read(documents, &prefix))
 }
 
 /// Returns when it is so.

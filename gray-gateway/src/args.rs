@@ -8,7 +8,7 @@ use clap::Parser;
 use gray_common::{certificates::TlsError, service::ServiceArgs};
 
 use crate::{
-    admin::AdminToken,
+    admin::{Access, AdminToken, Gate, HostName},
     proxy::{AccessLogFormat, AccessLogOptions},
     tls::{ServerTls, UpstreamTls},
 };
@@ -50,6 +50,15 @@ pub struct GatewayArgs {
     #[arg(long, help_heading = "Gateway", env = "GRAY_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub admin_token: Option<AdminToken>,
 
+    /// Let everyone who can reach --admin-bind ask without a token. Without it, an address beyond loopback wants
+    /// --admin-token
+    #[arg(long, help_heading = "Gateway", env = "GRAY_ADMIN_OPEN")]
+    pub admin_open: bool,
+
+    /// Name by which the admin side is asked, besides addresses and localhost; repeated, or separated by commas
+    #[arg(long, help_heading = "Gateway", env = "GRAY_ADMIN_HOST", value_name = "NAME", value_delimiter = ',')]
+    pub admin_host: Vec<HostName>,
+
     /// Requests of which facts are kept in memory for `grayctl rules replay`; 0 keeps none
     #[arg(
         long,
@@ -85,6 +94,17 @@ pub struct GatewayArgs {
     /// What clients may use.
     #[command(flatten)]
     pub limits: LimitArgs,
+}
+
+impl GatewayArgs {
+    /// Who may ask the admin side.
+    ///
+    /// # Errors
+    /// When everybody could without having been asked for; the text names the flags.
+    pub fn admin_gate(&self) -> Result<Gate, String> {
+        let access = Access::new(self.admin_token.clone(), self.admin_open, self.admin_bind)?;
+        Ok(Gate::new(access, &self.admin_host))
+    }
 }
 
 /// The flags about the access log.

@@ -5,7 +5,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
-    path::PathBuf,
     sync::Arc,
 };
 
@@ -13,12 +12,11 @@ use arc_swap::ArcSwap;
 use gray_common::{
     InstanceSet,
     clock::unix_seconds,
-    document::{Documents, Section},
+    document::{Documents, Section, Setting},
     follow::ServiceFollower,
     registry::Registry,
     rule::{FactPlan, Finding, Fleet, RuleSet},
-    service::with_causes,
-    settings::{Caller, GraySettings, SettingsState},
+    settings::{Caller, GraySettings, Lasting, SettingsState},
 };
 use http::HeaderValue;
 use tokio::sync::{Notify, watch};
@@ -27,8 +25,9 @@ use crate::{
     args::SERVICE,
     checks::Checks,
     findings::Findings,
-    geo::CityData,
-    route::{RouteTable, Upstream},
+    geo::CitySource,
+    listing::Listing,
+    route::{ROUTES, RateStates, RouteTable, Upstream},
     scheme::Scheme,
     snapshot::{ServiceSnapshot, Services, Snapshot},
     tally::Tallies,
@@ -47,15 +46,23 @@ pub struct GatewayConfig {
     pub rules: Arc<RuleSet>,
     /// `spring.cloud.gateway.*`.
     pub routes: Arc<RouteTable>,
+    /// What was read, for people.
+    pub listed: Arc<[Setting]>,
 }
 
 impl GatewayConfig {
+    /// What is not gone because no document mentions it any more.
+    pub fn lasting(prefix: &str) -> Vec<Lasting> {
+        [Lasting::list(&ROUTES), Lasting::map("gray")].into_iter().chain(GraySettings::lasting(prefix)).collect()
+    }
+
     /// Reads both halves; problems are left in the documents.
     pub fn read(documents: &Documents, prefix: &str) -> Self {
         let root = documents.root();
         let gray = GraySettings::read(&root, prefix);
         let rules = Arc::new(RuleSet::read(documents, &gray));
-        let config = Self { gray, rules, routes: Arc::new(RouteTable::read(&root)) };
+        let (routes, listed) = (Arc::new(RouteTable::read(&root)), documents.listed().into());
+        let config = Self { gray, rules, routes, listed };
         config.check_services(&root.section("spring.cloud.gateway"));
         config.check_lanes(&root.section("spring.cloud.gateway"));
         GraySettings::warn_unread(&root);
@@ -105,10 +112,14 @@ pub enum Warmth {
 pub struct ControlLoop {
     settings: watch::Receiver<SettingsState<GatewayConfig>>,
     registry: Arc<dyn Registry>,
+    listing: Listing,
     shared: Arc<ArcSwap<Snapshot>>,
     city: CitySource,
     caller: Caller,
     tallies: Tallies,
+    rates: RateStates,
+    /// Changes when files are to be read again.
+    reload: watch::Receiver<u64>,
     followed: BTreeMap<Box<str>, ServiceFollower>,
     changed: Arc<Notify>,
     reported: u64,
@@ -129,11 +140,14 @@ impl ControlLoop {
     ) -> Self {
         Self {
             settings,
+            listing: Listing::new(registry.health()),
             registry,
             shared,
             city,
             caller: Caller { service: SERVICE.into(), version: Some(version.into()) },
             tallies: Tallies::new(1),
+            rates: RateStates::default(),
+            reload: watch::Sender::default().subscribe(),
             followed: BTreeMap::new(),
             changed: Arc::new(Notify::new()),
             reported: 0,
@@ -161,12 +175,18 @@ impl ControlLoop {
         Self { checks: Checks::new(tls), ..self }
     }
 
+    /// Reading the city data again whenever this changes.
+    #[must_use]
+    pub fn reloading(self, reload: watch::Receiver<u64>) -> Self {
+        Self { reload, ..self }
+    }
+
     /// Runs for ever. Cancel safe: dropping the future leaves the last snapshot in place.
     pub async fn run(mut self) {
         loop {
             let state = self.settings.borrow_and_update().clone();
             if let Some(config) = state.current {
-                self.report(&config, state.revision);
+                self.begin(&config, state.revision);
                 self.follow(&config);
                 self.check(&config);
                 let findings = self.lint(&config.rules);
@@ -182,6 +202,8 @@ impl ControlLoop {
             tokio::select! {
                 changed = self.settings.changed() => if changed.is_err() { return },
                 () = self.changed.notified() => {}
+                Ok(()) = self.reload.changed() => self.city.reload().await,
+                () = self.listing.changed() => {}
             }
         }
     }
@@ -236,12 +258,13 @@ impl ControlLoop {
         }));
     }
 
-    /// Logs a new revision once, with what in it cannot work here.
-    fn report(&mut self, config: &GatewayConfig, revision: u64) {
+    /// Takes over what goes on from the revision before, and logs a new one once, with what in it cannot work here.
+    fn begin(&mut self, config: &GatewayConfig, revision: u64) {
         if self.reported == revision {
             return;
         }
         self.reported = revision;
+        self.rates.hand_over(config.routes.routes());
         let rules: Vec<_> = config.rules.rules().iter().map(|rule| &*rule.name).collect();
         let (routes, fingerprint) = (config.routes.routes().len(), config.rules.revision());
         tracing::info!(revision, rules.revision = fingerprint, routes, ?rules, "configuration applied");
@@ -252,20 +275,21 @@ impl ControlLoop {
 
     /// Judges the rules by the services that have been heard of.
     fn lint(&mut self, rules: &RuleSet) -> Arc<[Finding]> {
-        let heard = self.followed.iter().filter(|(_, followed)| followed.is_settled());
+        let heard = self.followed.iter().filter(|(_, followed)| self.listing.is_complete(followed));
         let fleet: Fleet = heard.map(|(service, followed)| (service.clone(), Arc::clone(followed.set()))).collect();
         self.findings.update(rules.lint(&fleet, unix_seconds()))
     }
 
     fn build(&mut self, config: &GatewayConfig, revision: u64, findings: Arc<[Finding]>) -> Snapshot {
         let tallies = &mut self.tallies;
+        tallies.retain_services(|service| self.followed.contains_key(service));
         let services = self.followed.iter().map(|(service, followed)| {
             let (set, strategy) = (Arc::clone(followed.set()), config.gray.strategy(service));
             set.prepare(strategy);
             let snapshot = ServiceSnapshot {
                 set,
                 strategy,
-                settled: followed.is_settled(),
+                settled: self.listing.is_complete(followed),
                 tally: Some(tallies.service(service)),
             };
             (service.clone(), snapshot)
@@ -284,39 +308,9 @@ impl ControlLoop {
             limits,
             routes: Arc::clone(&config.routes),
             services,
-            city: self.city.data.clone(),
+            city: self.city.data(),
             plan: Arc::clone(&self.plan),
             findings,
-        }
-    }
-}
-
-/// The city data: 11 MB that are read when the first rule asks for a city, and never otherwise.
-#[derive(Clone, Debug, Default)]
-pub struct CitySource {
-    path: Option<PathBuf>,
-    data: Option<Arc<CityData>>,
-}
-
-impl CitySource {
-    /// Data to be read from this file when needed.
-    pub fn new(path: Option<PathBuf>) -> Self {
-        Self { path, data: None }
-    }
-
-    /// Reads the data unless it is there. Without data a city rule is unusable, and everything else works.
-    fn load(&mut self) {
-        if self.data.is_some() {
-            return;
-        }
-        let unusable = "rules that ask for a city can only match private addresses (本地)";
-        match self.path.as_deref().map(CityData::open) {
-            Some(Ok(data)) => {
-                tracing::info!(path = ?self.path, "city data loaded");
-                self.data = Some(Arc::new(data));
-            }
-            Some(Err(error)) => tracing::warn!("{unusable}: {}", with_causes(&error)),
-            None => tracing::warn!("{unusable}: no city data is given (--city-data, GRAY_CITY_DATA)"),
         }
     }
 }

@@ -1,7 +1,12 @@
 //! From address to city. Private addresses need no data; the rest is looked up in ip2region data, if some was loaded.
 
-use std::{net::IpAddr, path::Path};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
+use gray_common::service::with_causes;
 use xdb_parse::IpVersion;
 
 /// The city of private, loopback and link-local addresses, as ip2region calls it ("intranet" in the data's language).
@@ -79,6 +84,60 @@ impl CityData {
 
     fn public(&self, ip: IpAddr) -> Option<&str> {
         self.layout.city(record(&self.bytes, self.version, ip)?)
+    }
+}
+
+/// The city data: 11 MB that are read when the first rule asks for a city, and never otherwise.
+#[derive(Clone, Debug, Default)]
+pub struct CitySource {
+    path: Option<PathBuf>,
+    is_needed: bool,
+    data: Option<Arc<CityData>>,
+}
+
+impl CitySource {
+    /// Data to be read from this file when needed.
+    pub fn new(path: Option<PathBuf>) -> Self {
+        Self { path, is_needed: false, data: None }
+    }
+
+    /// What was read.
+    pub fn data(&self) -> Option<Arc<CityData>> {
+        self.data.clone()
+    }
+
+    /// Reads the data unless it is there. Without data a city rule is unusable, and everything else works.
+    pub(crate) fn load(&mut self) {
+        self.is_needed = true;
+        if self.data.is_some() {
+            return;
+        }
+        let unusable = "rules that ask for a city can only match private addresses (本地)";
+        match self.path.as_deref().map(CityData::open) {
+            Some(Ok(data)) => {
+                tracing::info!(path = ?self.path, "city data loaded");
+                self.data = Some(Arc::new(data));
+            }
+            Some(Err(error)) => tracing::warn!("{unusable}: {}", with_causes(&error)),
+            None => tracing::warn!("{unusable}: no city data is given (--city-data, GRAY_CITY_DATA)"),
+        }
+    }
+
+    /// Reads the file again, if it was ever asked for. A bad one changes nothing.
+    pub(crate) async fn reload(&mut self) {
+        let Some(path) = self.path.clone().filter(|_| self.is_needed) else { return };
+        // It does not panic, and nobody aborts it.
+        let Ok(read) = tokio::task::spawn_blocking(move || CityData::open(&path)).await else { return };
+        match read {
+            Ok(data) => {
+                tracing::info!(path = ?self.path, "city data read again");
+                self.data = Some(Arc::new(data));
+            }
+            Err(error) => {
+                let stays = if self.data.is_some() { "the data in use stays" } else { "there is none still" };
+                tracing::warn!("city data not reloaded, {stays}: {}", with_causes(&error));
+            }
+        }
     }
 }
 
@@ -169,12 +228,25 @@ pub enum CityDataError {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
 
     use super::*;
 
     fn ip(text: &str) -> IpAddr {
         text.parse().expect("ip")
+    }
+
+    #[tokio::test]
+    async fn what_is_read_again_is_what_is_needed_and_a_bad_file_changes_nothing() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("ip2region.xdb");
+        std::fs::write(&path, "no data").expect("written");
+        let mut source = CitySource::new(Some(path.clone()));
+        source.reload().await;
+        assert!(!source.is_needed && source.data().is_none(), "nobody has asked for a city");
+        let data = Arc::new(CityData { bytes: Vec::new(), version: IpVersion::V4, layout: Layout::NoRegion });
+        source = CitySource { path: Some(path), is_needed: true, data: Some(Arc::clone(&data)) };
+        source.reload().await;
+        assert!(source.data().is_some_and(|kept| Arc::ptr_eq(&kept, &data)));
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod handover;
 pub mod header;
 mod life;
 pub mod limit;
+pub(crate) mod listing;
 pub mod proxy;
 pub mod record;
 pub mod route;

@@ -3,11 +3,13 @@
 use std::{
     io,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use gray_common::{
-    registry::Health,
+    config_source::ConfigSource,
+    registry::{Health, Registry},
     service::{Phase, Registration, RegistrationState, StopSignals},
 };
 use tokio::{sync::watch, task::JoinSet, time::timeout};
@@ -15,7 +17,7 @@ use tokio::{sync::watch, task::JoinSet, time::timeout};
 use crate::{
     control::Warmth,
     handover::{Listening, Offer, Predecessor, Successor},
-    proxy::Workers,
+    proxy::{Reopen, Workers},
 };
 
 /// Limit of the deregistration; a stop must not hang on the registry.
@@ -54,6 +56,32 @@ pub(crate) struct Life {
     /// Where our sockets are offered, and duplicates of them.
     pub(crate) handover: Option<(PathBuf, Listening)>,
     pub(crate) offer: Option<Offer>,
+    /// Until it is wired.
+    pub(crate) on_signal: Option<OnSignal>,
+}
+
+/// What the signals that do not stop it are about.
+#[derive(Debug)]
+pub(crate) struct OnSignal {
+    pub(crate) config: Arc<dyn ConfigSource>,
+    pub(crate) registry: Arc<dyn Registry>,
+    /// Changed when certificates and city data are to be read again.
+    pub(crate) reload: watch::Sender<u64>,
+    pub(crate) log: Option<Reopen>,
+}
+
+impl OnSignal {
+    fn wire(self, signals: &mut StopSignals) {
+        let Self { config, registry, reload, log } = self;
+        signals.on_reload(move || {
+            config.refresh();
+            registry.refresh();
+            reload.send_modify(|count| *count += 1);
+        });
+        if let Some(log) = log {
+            signals.on_reopen(move || log.request());
+        }
+    }
 }
 
 /// What ends the long part.
@@ -78,6 +106,9 @@ impl Life {
 
     /// Lives until a signal or a successor.
     pub(crate) async fn run(mut self, mut signals: StopSignals) {
+        if let Some(on_signal) = self.on_signal.take() {
+            on_signal.wire(&mut signals);
+        }
         let end = tokio::select! {
             signal = signals.next() => End::Signal(signal),
             successor = self.serve() => End::Successor(successor),
@@ -145,8 +176,9 @@ impl Life {
         }
         self.open();
         let mut registered = self.registration.state();
+        // A refusal will not turn into anything else within the limit.
         let is_known =
-            |state: &RegistrationState| matches!(state, RegistrationState::Registered | RegistrationState::NoRegistry);
+            |state: &RegistrationState| !matches!(state, RegistrationState::Waiting | RegistrationState::Failing(_));
         let known = timeout(REGISTER_LIMIT, registered.wait_for(is_known)).await.is_ok();
         if !known {
             tracing::warn!("the registry does not have this gateway yet; taking over all the same");

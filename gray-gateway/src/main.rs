@@ -32,9 +32,16 @@ async fn run(args: GatewayArgs) -> anyhow::Result<()> {
         None if args.service.check_config => return app::check(&args).await,
         None => {}
     }
+    // First thing: a signal must not end a program that is only starting.
+    let mut signals = StopSignals::listen()?;
     telemetry::init(&args.service.log_filter())?;
-    let signals = StopSignals::listen()?;
-    let application = Application::build(&args).await?;
+    let application = tokio::select! {
+        built = Application::build(&args) => built?,
+        signal = signals.next() => {
+            tracing::info!(signal, "stopping before having started");
+            return Ok(());
+        }
+    };
     application.run_until_stopped(signals).await;
     Ok(())
 }

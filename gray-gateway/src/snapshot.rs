@@ -70,9 +70,9 @@ impl Snapshot {
         }
     }
 
-    /// Whether nothing was ever configured.
+    /// Whether no document has said yet what routes there are: whatever is asked for may exist in a moment.
     pub fn is_empty(&self) -> bool {
-        self.revision == 0 && self.routes.routes().is_empty()
+        !self.routes.is_stated()
     }
 }
 
@@ -88,6 +88,7 @@ pub struct ServiceSnapshot {
     pub strategy: Strategy,
     /// How picking went; `None` when nobody counts.
     pub tally: Option<ServiceTally>,
-    /// Whether every registry that may know it has answered: nobody is missing only because it is early.
+    /// Whether every registry that may know it has answered: nobody is missing only because it is early
+    /// ([`Listing`](crate::listing::Listing)).
     pub settled: bool,
 }

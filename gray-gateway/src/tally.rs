@@ -1,7 +1,7 @@
 //! Counters by rule and by service, kept from one snapshot to the next.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, atomic::AtomicUsize},
 };
 
@@ -23,7 +23,7 @@ pub type RuleTally = Arc<Tally<1>>;
 /// Picks by service: hit, fallback, none.
 pub type ServiceTally = Arc<Tally<3>>;
 
-/// All of them. A name that goes and comes back goes on counting.
+/// All of them. A name keeps its counter from one snapshot to the next, for as long as it is there.
 #[derive(Debug)]
 pub struct Tallies {
     workers: usize,
@@ -39,8 +39,10 @@ impl Tallies {
         Self { workers, rules: HashMap::new(), services: HashMap::new(), in_flight: HashMap::new() }
     }
 
-    /// The counters of the rules, in their order, with that of the default last.
+    /// The counters of the rules, in their order, with that of the default last. Those of other rules are forgotten.
     pub fn rules(&mut self, rules: &RuleSet) -> Arc<[(Box<str>, RuleTally)]> {
+        let known: HashSet<&str> = rules.rules().iter().map(|rule| &*rule.name).chain(["default", OTHERS]).collect();
+        self.rules.retain(|name, _| known.contains(&**name));
         let names = rules.rules().iter().map(|rule| &*rule.name).chain(["default"]);
         names.map(|name| named(&mut self.rules, name, self.workers)).collect()
     }
@@ -54,6 +56,11 @@ impl Tallies {
         };
         let all = limit("", all);
         InFlightLimits { all, routes: routes.iter().map(|route| limit(&route.id, route.max_in_flight)).collect() }
+    }
+
+    /// Forgets the counters of all services but these.
+    pub fn retain_services(&mut self, is_known: impl Fn(&str) -> bool) {
+        self.services.retain(|name, _| &**name == OTHERS || is_known(name));
     }
 
     /// The counter of a service.
@@ -87,5 +94,8 @@ mod tests {
         assert!(tallies.services.len() <= MAX_NAMES + 1);
         assert!(Arc::ptr_eq(&first, &tallies.service("order-app")));
         assert!(Arc::ptr_eq(&tallies.service("x"), &tallies.service("y")));
+        tallies.retain_services(|name| name == "order-app");
+        assert!(Arc::ptr_eq(&first, &tallies.service("order-app")), "it is still there");
+        assert!(!Arc::ptr_eq(&tallies.service("x"), &tallies.service("y")), "room again");
     }
 }

@@ -28,6 +28,7 @@ fn a_line_is_written_without_an_allocation() {
         service: Some("order-app"),
         instance: Some("10.0.12.34:7100"),
         end: End::Complete,
+        fault: None,
         request_id: Some(b"6f1c2d"),
     };
     for format in [AccessLogFormat::Text, AccessLogFormat::Json] {

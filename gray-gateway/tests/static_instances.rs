@@ -62,8 +62,8 @@ async fn static_instances_need_no_registry_and_are_live() {
     let line = ["gray-gateway", "--bind", "127.0.0.1", "--port", "0", "--admin-port", "0", "--config-dir", at];
     let gateway = Application::build(&GatewayArgs::try_parse_from(line).expect("valid")).await.expect("starts");
 
-    until(&format!("http://{}/readyz", gateway.admin_address()), r#"{"phase":"serving","ready":true,"reasons":[]}"#)
-        .await;
+    let ready = r#"{"degraded":[],"phase":"serving","ready":true,"reasons":[]}"#;
+    until(&format!("http://{}/readyz", gateway.admin_address()), ready).await;
     let who = format!("http://{}/user-api/who", gateway.address());
     until(&who, "V1").await;
     publish(directory.path(), &[(two, "V1")]);

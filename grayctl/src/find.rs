@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use gray_common::document::Outline;
 
 /// Where the documents live in the repository.
 pub(crate) const DOCUMENTS: &str = "deploy/nacos";
@@ -28,6 +29,10 @@ pub(crate) fn documents(dir: &Path) -> Result<Vec<Document>> {
         let name =
             path.file_name().and_then(|name| name.to_str()).context("a document's name is not UTF-8")?.to_owned();
         let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        // Whoever has the one before would keep that.
+        if Outline::of(&text).is_some_and(|outline| outline.is_blank()) {
+            bail!("{} is empty; if it is to say nothing, write `{{}}`", path.display());
+        }
         found.push(Document { name, text });
     }
     if found.is_empty() {
@@ -54,6 +59,17 @@ mod tests {
         }
         let names: Vec<_> = documents(dir.path())?.into_iter().map(|document| document.name).collect();
         assert_eq!(names, ["a.yaml", "b.yaml"]);
+        Ok(())
+    }
+
+    #[test]
+    fn an_empty_document_is_an_error_unless_it_says_so() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        std::fs::write(dir.path().join("a.yaml"), "{}")?;
+        assert_eq!(documents(dir.path())?.len(), 1);
+        std::fs::write(dir.path().join("b.yaml"), "# gray: {}\n")?;
+        let error = documents(dir.path()).expect_err("empty").to_string();
+        assert!(error.contains("b.yaml is empty; if it is to say nothing, write `{}`"), "{error}");
         Ok(())
     }
 

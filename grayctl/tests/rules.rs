@@ -172,6 +172,13 @@ fn refusals_are_1_and_tell_every_line() {
 }
 
 #[test]
+fn a_wrong_token_is_not_a_missing_one() {
+    let (address, _serving) = gateway("401 Unauthorized", r#"{"error":"no"}"#);
+    let (_, error, code) = grayctl(&["lint", "--gateway", &address, "--token", "another-token-of-tests"]);
+    assert_eq!((code, error.contains("refuses the token")), (1, true), "{error}");
+}
+
+#[test]
 fn lint_is_1_only_for_more_than_notes() {
     for (severity, expect) in [("note", 0), ("warning", 1), ("error", 1)] {
         let answer = format!(

@@ -49,6 +49,9 @@ impl Error {
             Self::User(UserClientError::Call(ClientError::Connect { .. })) => {
                 plain(StatusCode::BAD_GATEWAY, "user-app cannot be reached")
             }
+            Self::User(UserClientError::Call(ClientError::Transport { .. })) => {
+                plain(StatusCode::BAD_GATEWAY, "user-app broke off before it had answered")
+            }
             Self::User(_) => plain(StatusCode::BAD_GATEWAY, "user-app gave a wrong answer"),
         }
     }

@@ -18,6 +18,10 @@ pub struct Setup {
     pub users: Vec<&'static str>,
     /// More arguments for the gateway.
     pub gateway_args: Vec<String>,
+    /// The user of the services in Nacos, and the password.
+    pub services_as: Option<(String, String)>,
+    /// The user of the gateway.
+    pub gateway_as: Option<(String, String)>,
 }
 
 impl Setup {
@@ -29,6 +33,8 @@ impl Setup {
             orders: versions.clone(),
             users: versions,
             gateway_args: Vec::new(),
+            services_as: None,
+            gateway_as: None,
         })
     }
 
@@ -102,14 +108,25 @@ impl Chain {
     /// The same, with Nacos reached under another address (through a [`Cable`](crate::cable::Cable)).
     pub async fn start_at(nacos: &Arc<Nacos>, address: &str, setup: Setup) -> Result<Self> {
         let namespace = nacos.namespace(&setup.documents).await?;
-        let registry = registry_args(address, &namespace.name);
+        Self::start_in(namespace, address, setup).await
+    }
+
+    /// The same, in a namespace that is there already.
+    pub async fn start_in(namespace: Namespace, address: &str, setup: Setup) -> Result<Self> {
+        let args = |user: &Option<(String, String)>| {
+            let user = user.iter().flat_map(|(name, password)| {
+                ["--nacos-username", name, "--nacos-password", password].map(str::to_owned)
+            });
+            registry_args(address, &namespace.name).into_iter().chain(user).collect::<Vec<_>>()
+        };
+        let (registry, gateway_registry) = (args(&setup.services_as), args(&setup.gateway_as));
         let start = |program: &'static str, versions: &[&'static str]| -> Result<Vec<Service>> {
             versions.iter().map(|version| start_service(program, version, &registry)).collect()
         };
         let (orders, users) = (start("order-app", &setup.orders)?, start("user-app", &setup.users)?);
         let [port, admin_port] = ports::free()?;
         let own = ["--port".to_owned(), port.to_string(), "--admin-port".to_owned(), admin_port.to_string()];
-        let gateway = App::start("gray-gateway", &[&own, &registry[..], &setup.gateway_args[..]].concat())?;
+        let gateway = App::start("gray-gateway", &[&own, &gateway_registry[..], &setup.gateway_args[..]].concat())?;
         let url = format!("http://127.0.0.1:{port}");
         let documents = setup.documents;
         let mut chain = Self { namespace, documents, gateway, url, admin_port, orders, users, http: Http::new()? };

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -17,7 +17,7 @@ use testcontainers::{
     core::{IntoContainerPort as _, client::docker_client_instance},
     runners::AsyncRunner as _,
 };
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, RwLock};
 
 use crate::{Documents, documents, eventually, eventually_within, ports};
 
@@ -48,12 +48,20 @@ pub fn container(port: u16) -> ContainerRequest<GenericImage> {
         .with_mapped_port(port + 1000, 9848.tcp())
 }
 
+async fn start(request: ContainerRequest<GenericImage>) -> Result<ContainerAsync<GenericImage>> {
+    request.start().await.context(
+        "cannot start Nacos: is Docker running (scripts/ensure-docker.sh) and the image here (scripts/ensure-images.sh)?",
+    )
+}
+
 /// A running Nacos.
 #[derive(Debug)]
 pub struct Nacos {
-    container: ContainerAsync<GenericImage>,
+    container: RwLock<ContainerAsync<GenericImage>>,
     http: Client,
     port: u16,
+    /// What we show, once [`log_in`](Self::log_in) has got it.
+    token: std::sync::RwLock<Option<String>>,
 }
 
 /// An instance as Nacos lists it.
@@ -77,17 +85,57 @@ impl Nacos {
     ) -> Result<Self> {
         let _one_at_a_time = starting().await;
         let port = ports::nacos_pair()?;
-        let container = more(container(port))
-            .start()
-            .await
-            .context("cannot start Nacos: is Docker running (scripts/ensure-docker.sh) and the image here (scripts/ensure-images.sh)?")?;
+        let container = start(more(container(port))).await?;
         let http = Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
-        let nacos = Self { container, http, port };
-        if let Err(error) = nacos.wait_ready().await {
-            let log = nacos.container.stdout_to_vec().await.unwrap_or_default();
+        let nacos = Self { container: RwLock::new(container), http, port, token: std::sync::RwLock::default() };
+        nacos.wait_ready_or_say_why().await?;
+        Ok(nacos)
+    }
+
+    /// Puts another one in its place after [`kill`](Self::kill), on the same ports.
+    pub async fn replace_with(
+        &self,
+        more: impl FnOnce(ContainerRequest<GenericImage>) -> ContainerRequest<GenericImage>,
+    ) -> Result<()> {
+        let _one_at_a_time = starting().await;
+        let other = start(more(container(self.port))).await?;
+        let killed = std::mem::replace(&mut *self.container.write().await, other);
+        killed.rm().await?;
+        self.wait_ready_or_say_why().await
+    }
+
+    async fn wait_ready_or_say_why(&self) -> Result<()> {
+        if let Err(error) = self.wait_ready().await {
+            let log = self.container.read().await.stdout_to_vec().await.unwrap_or_default();
             return Err(error.context(format!("Nacos said:\n{}", String::from_utf8_lossy(&log))));
         }
-        Ok(nacos)
+        Ok(())
+    }
+
+    /// From here on as this user. A Nacos that has just started does not know its users yet.
+    pub async fn log_in(&self, user: &str, password: &str) -> Result<()> {
+        let form = [("username", user), ("password", password)];
+        // An old one would be refused, and the login with it.
+        *self.token.write().unwrap_or_else(PoisonError::into_inner) = None;
+        let said =
+            eventually_within(START, "Nacos lets us in", || self.call(Method::POST, "auth/login", &form)).await?;
+        let json: Value = serde_json::from_str(&said)?;
+        let token = json["accessToken"].as_str().with_context(|| format!("no token in {said}"))?;
+        *self.token.write().unwrap_or_else(PoisonError::into_inner) = Some(token.to_owned());
+        Ok(())
+    }
+
+    /// A new user, who may do this (`r`, `w`, `rw`) in this namespace.
+    pub async fn user(&self, name: &str, password: &str, namespace: &str, action: &str) -> Result<()> {
+        let (role, resource) = (format!("{name}-role"), format!("{namespace}:*:*"));
+        for (path, form) in [
+            ("auth/users", &[("username", name), ("password", password)][..]),
+            ("auth/roles", &[("role", &role), ("username", name)]),
+            ("auth/permissions", &[("role", &role), ("resource", &resource), ("action", action)]),
+        ] {
+            self.call(Method::POST, path, form).await?;
+        }
+        Ok(())
     }
 
     async fn wait_ready(&self) -> Result<()> {
@@ -95,7 +143,7 @@ impl Nacos {
             eventually_within(START, "Nacos gets ready", || self.call(Method::GET, "console/health/readiness", &[]));
         // One that has ended will not get ready.
         let ended = eventually_within(START * 2, "Nacos ends", || async {
-            ensure!(!self.container.is_running().await?, "it runs");
+            ensure!(!self.container.read().await.is_running().await?, "it runs");
             Ok(())
         });
         tokio::select! {
@@ -117,9 +165,9 @@ impl Nacos {
     /// Kills it (SIGKILL). What is on its disk stays, registrations do not.
     pub async fn kill(&self) -> Result<()> {
         let options = KillContainerOptions { signal: "KILL".to_owned() };
-        docker_client_instance().await?.kill_container(self.container.id(), Some(options)).await?;
+        docker_client_instance().await?.kill_container(self.container.read().await.id(), Some(options)).await?;
         eventually("Nacos is gone", || async {
-            ensure!(!self.container.is_running().await?, "it runs");
+            ensure!(!self.container.read().await.is_running().await?, "it runs");
             Ok(())
         })
         .await
@@ -128,13 +176,13 @@ impl Nacos {
     /// Starts it again after [`kill`](Self::kill), on the same ports.
     pub async fn revive(&self) -> Result<()> {
         let _one_at_a_time = starting().await;
-        self.container.start().await?;
+        self.container.read().await.start().await?;
         self.wait_ready().await
     }
 
     /// Stops and removes it.
     pub async fn remove(self) -> Result<()> {
-        Ok(self.container.rm().await?)
+        Ok(self.container.into_inner().rm().await?)
     }
 
     /// A new namespace, with these documents in it.
@@ -158,6 +206,11 @@ impl Nacos {
         let request = self.http.request(method.clone(), url);
         // Nacos takes its parameters from either place; a document is too long for the address line.
         let request = if method == Method::POST { request.form(fields) } else { request.query(fields) };
+        let token = self.token.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let request = match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
         let answer = request.send().await?;
         let (status, text) = (answer.status(), answer.text().await?);
         ensure!(status == StatusCode::OK, "Nacos answered {method} {path} with {status}: {text}");

@@ -75,7 +75,7 @@ fn choose_slowly<'s, 'c>(
 }
 
 /// Whether nothing says that it could not answer, whatever the answer.
-fn is_reachable(endpoint: &Endpoint) -> bool {
+pub(crate) fn is_reachable(endpoint: &Endpoint) -> bool {
     endpoint.load().ejection().is_none_or(|reason| reason == Reason::Failures)
 }
 
@@ -91,16 +91,21 @@ fn admitted<'s>(
     if !is_tried(picked, tried) && (picked.load().is_in() || picked.load().claim_trial(draw.now_ms, outliers)) {
         return Some((picked, !picked.load().is_in()));
     }
+    let takes_part = taking_part(subset, outliers);
+    let others = || subset.endpoints().iter().filter(|endpoint| takes_part(endpoint) && !is_tried(endpoint, tried));
+    drawn(others, draw).map(|endpoint| (endpoint, false))
+}
+
+/// Who of a subset takes part.
+pub(super) fn taking_part(subset: &Subset, outliers: &OutlierPolicy) -> impl Fn(&Endpoint) -> bool {
     let endpoints = subset.endpoints();
     let in_count = endpoints.iter().filter(|endpoint| endpoint.load().is_in()).count();
     // Failing answers are answers: they never lead to the next selector.
     let panics = in_count == 0 || in_count * 100 < usize::from(outliers.panic_percent) * endpoints.len();
-    let takes_part = |endpoint: &Endpoint| match endpoint.load().ejection() {
+    move |endpoint| match endpoint.load().ejection() {
         None => true,
         Some(reason) => panics && reason == Reason::Failures,
-    };
-    let others = || endpoints.iter().filter(|endpoint| takes_part(endpoint) && !is_tried(endpoint, tried));
-    drawn(others, draw).map(|endpoint| (endpoint, false))
+    }
 }
 
 /// One of them, evenly; the same one for the same key.

@@ -105,6 +105,17 @@ impl Health {
         self.state().reason
     }
 
+    /// Since when it is out.
+    pub(super) fn ejected_since_ms(&self) -> Option<u64> {
+        let State { since_ms, reason, .. } = self.state();
+        reason.map(|_| since_ms)
+    }
+
+    /// Failures in a row.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures.load(Relaxed)
+    }
+
     /// Whether the caller is the one who may try it now. The next trial is due after a while, should he never report.
     pub(super) fn claim_trial(&self, now_ms: u64, policy: &OutlierPolicy) -> bool {
         let state = self.state();

@@ -69,6 +69,16 @@ impl Load {
         self.health.ejection()
     }
 
+    /// Since when it does not take part, in milliseconds on the clock of picks ([`Draw::now_ms`](super::Draw)).
+    pub fn ejected_since_ms(&self) -> Option<u64> {
+        self.health.ejected_since_ms()
+    }
+
+    /// Failed requests in a row, since the last one that went well.
+    pub fn failures(&self) -> u32 {
+        self.health.failures()
+    }
+
     /// Whether the caller is the one to try an endpoint that is out.
     pub(super) fn claim_trial(&self, now_ms: u64, policy: &OutlierPolicy) -> bool {
         self.health.claim_trial(now_ms, policy)

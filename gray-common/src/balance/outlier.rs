@@ -26,7 +26,7 @@ impl Default for OutlierPolicy {
 /// How a request to an instance went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// No connection: refused, or not in time. One is enough to eject: the next one would not be either.
+    /// No connection: refused, not in time, or not over TLS. One is enough to eject: the next one would not be either.
     Unreachable,
     /// An answer that says that the instance fails (5xx), none in time, or a connection that broke before it.
     Failed,
@@ -37,7 +37,7 @@ pub enum Outcome {
 /// Why an instance is out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// It accepted no connection.
+    /// No connection could be made.
     Unreachable,
     /// So many answers in a row have failed.
     Failures,
@@ -62,7 +62,7 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Unreachable => "it accepts no connections",
+            Self::Unreachable => "no connection to it can be made",
             Self::Failures => "too many of its answers in a row have failed",
             Self::Check => "its health check fails",
         })

@@ -40,7 +40,7 @@ pub enum ClientError {
         /// The limit.
         limit: Duration,
     },
-    /// The connection broke after the request was sent, or the answer was not HTTP.
+    /// The connection broke after the request was sent.
     #[error("the exchange with {service} at {authority} broke off")]
     Transport {
         /// The called service.
@@ -48,6 +48,16 @@ pub enum ClientError {
         /// The instance.
         authority: String,
         /// What happened.
+        source: reqwest::Error,
+    },
+    /// What came as an answer is not HTTP.
+    #[error("the answer of {service} at {authority} is not HTTP")]
+    NotHttp {
+        /// The called service.
+        service: String,
+        /// The instance.
+        authority: String,
+        /// What is wrong with it.
         source: reqwest::Error,
     },
     /// The body of the answer is larger than allowed.
@@ -95,7 +105,7 @@ impl ClientError {
             // It may have been executed: only the caller knows whether twice is harmless.
             Self::Timeout { .. } | Self::Transport { .. } => false,
             // The other side would say the same again.
-            Self::TooLarge { .. } | Self::Decode { .. } => false,
+            Self::NotHttp { .. } | Self::TooLarge { .. } | Self::Decode { .. } => false,
             // Our own mistake.
             Self::Request { .. } | Self::Build { .. } => false,
         }

@@ -2,6 +2,7 @@
 //! request may be sent twice.
 
 use std::{
+    error::Error as _,
     sync::{
         Arc, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -126,7 +127,9 @@ impl GrayClient {
             Ok(response) if policy.slow_ms > 0 && response.took_ms() > policy.slow_ms => Outcome::Failed,
             Ok(_) => Outcome::Good,
             Err(Attempt::Connect(_)) => Outcome::Unreachable,
-            Err(Attempt::Broken(_) | Attempt::Final(ClientError::Timeout { .. })) => Outcome::Failed,
+            Err(Attempt::Broken(_) | Attempt::Final(ClientError::Timeout { .. } | ClientError::NotHttp { .. })) => {
+                Outcome::Failed
+            }
             Err(Attempt::Final(_)) => return,
         };
         let (service, instance) = (self.service(), endpoint.authority());
@@ -209,7 +212,12 @@ impl GrayClient {
         if error.is_timeout() || Instant::now() >= deadline {
             return ClientError::Timeout { service, authority, limit };
         }
-        ClientError::Transport { service, authority, source: error.without_url() }
+        let source = error.without_url();
+        if is_not_http(&source) {
+            ClientError::NotHttp { service, authority, source }
+        } else {
+            ClientError::Transport { service, authority, source }
+        }
     }
 
     fn no_instance(&self, wanted: Option<Selector<&str>>) -> ClientError {
@@ -237,6 +245,18 @@ impl GrayClient {
             );
         }
     }
+}
+
+/// Whether something came, and could not be read.
+fn is_not_http(error: &reqwest::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Whether a path is sent as it is. `http://host:port` + path must not mean another host, and the URL parser must find

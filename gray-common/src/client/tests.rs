@@ -5,7 +5,12 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use axum::{Router, routing::get};
 use http::HeaderMap;
 use proptest::prelude::*;
-use tokio::{io::AsyncReadExt, net::TcpListener, sync::watch, time::timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    sync::watch,
+    time::timeout,
+};
 
 use super::*;
 use crate::{
@@ -138,6 +143,18 @@ async fn slow_answers_and_broken_ones_are_told_apart() {
     let broken = self::client(&[Instance::new("127.0.0.1", port).with_version("V1")], policy(true, Fallback::Prod));
     let error = broken.get("/who").send().await.expect_err("hangs up");
     assert!(matches!(error, ClientError::Transport { .. }) && !error.is_retryable(), "{error}");
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let port = listener.local_addr().expect("bound").port();
+    spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _read = stream.read(&mut [0; 1024]).await;
+            let _sent = stream.write_all(b"220 mail.example\r\n\r\n").await;
+        }
+    });
+    let mail = self::client(&[Instance::new("127.0.0.1", port).with_version("V1")], policy(true, Fallback::Prod));
+    let error = mail.get("/who").send().await.expect_err("no HTTP");
+    assert!(matches!(error, ClientError::NotHttp { .. }) && !error.is_retryable(), "{error}");
 }
 
 #[tokio::test]

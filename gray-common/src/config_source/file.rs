@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    io,
+    fs, io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::{ConfigSource, DocumentText};
 use crate::{
-    directory::{self, Listing, Text},
+    directory::{self, Listing, Text, Wake},
     registry::Health,
 };
 
@@ -19,28 +19,34 @@ use crate::{
 /// live.
 ///
 /// Replace a document atomically (write another file, rename it over) where you can; an editor that writes in place is
-/// waited for. A file that cannot be read keeps its last text in force and is reported once.
+/// waited for. A file that cannot be read is [`DocumentText::Unreadable`]: it is there, so it is not as if it were not.
 #[derive(Debug)]
 pub struct FileConfigSource {
     directory: PathBuf,
+    wake: Wake,
     state: Mutex<State>,
     health: watch::Sender<Health>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    texts: BTreeMap<String, Arc<str>>,
-    refused: BTreeMap<String, String>,
+    files: BTreeMap<String, Text>,
     documents: HashMap<String, watch::Sender<DocumentText>>,
 }
 
 impl FileConfigSource {
-    /// Opens a directory, creating it if need be, reads it, and follows it from then on.
+    /// Reads a directory, which must be there, and follows it from then on.
+    ///
+    /// # Errors
+    /// When it is no directory that can be read: made by us it would be empty, and look like settings that say nothing.
     pub fn open(directory: impl Into<PathBuf>) -> Result<Arc<Self>, io::Error> {
         let directory = directory.into();
+        fs::read_dir(&directory)?;
+        let (wake, woken) = Wake::channel();
         let health = watch::Sender::new(Health::Up);
-        let source = Arc::new(Self { directory: directory.clone(), state: Mutex::default(), health });
-        directory::follow(directory, &["yaml", "yml"], &source, Self::update)?;
+        let source =
+            Arc::new(Self { directory: directory.clone(), wake: wake.clone(), state: Mutex::default(), health });
+        directory::follow(directory, &["yaml", "yml"], (wake, woken), &source, Self::update)?;
         Ok(source)
     }
 
@@ -62,18 +68,7 @@ impl FileConfigSource {
 
 impl State {
     fn update(&mut self, files: &BTreeMap<String, Text>) {
-        self.texts.retain(|name, _| files.contains_key(name));
-        self.refused.retain(|name, _| matches!(files.get(name), Some(Err(_))));
-        for (name, text) in files {
-            match text {
-                Ok(text) => drop(self.texts.insert(name.clone(), Arc::clone(text))),
-                Err(reason) => {
-                    if self.refused.insert(name.clone(), reason.clone()).as_ref() != Some(reason) {
-                        tracing::warn!(document = %name, "cannot be read, keeping what it said before: {reason}");
-                    }
-                }
-            }
-        }
+        self.files.clone_from(files);
         for (name, sender) in &self.documents {
             sender.send_if_modified(|state| {
                 let now = self.document(name);
@@ -85,7 +80,11 @@ impl State {
     }
 
     fn document(&self, name: &str) -> DocumentText {
-        self.texts.get(name).map_or(DocumentText::Absent, |text| DocumentText::Present(Arc::clone(text)))
+        match self.files.get(name) {
+            None => DocumentText::Absent,
+            Some(Ok(text)) => DocumentText::Present(Arc::clone(text)),
+            Some(Err(reason)) => DocumentText::Unreadable(reason.as_str().into()),
+        }
     }
 }
 
@@ -103,5 +102,9 @@ impl ConfigSource for FileConfigSource {
 
     fn health(&self) -> watch::Receiver<Health> {
         self.health.subscribe()
+    }
+
+    fn refresh(&self) {
+        self.wake.look();
     }
 }

@@ -40,6 +40,11 @@ impl MemoryConfigSource {
         self.put(name, DocumentText::Absent);
     }
 
+    /// Has a document that cannot be read.
+    pub fn unreadable(&self, name: &str, reason: &str) {
+        self.put(name, DocumentText::Unreadable(reason.into()));
+    }
+
     /// Goes back to "has not answered yet".
     pub fn forget(&self, name: &str) {
         self.put(name, DocumentText::Unknown);

@@ -25,6 +25,8 @@ pub enum DocumentText {
     Unknown,
     /// The source answered: there is no such document.
     Absent,
+    /// There is one, but no text can be had of it; why.
+    Unreadable(Arc<str>),
     /// The text.
     Present(Arc<str>),
 }
@@ -36,6 +38,9 @@ pub trait ConfigSource: Send + Sync + std::fmt::Debug {
 
     /// Whether the source answers.
     fn health(&self) -> watch::Receiver<Health>;
+
+    /// Looks at once at what is otherwise looked at now and then. What is pushed needs no such thing.
+    fn refresh(&self) {}
 
     /// Told by whoever reads the documents: these texts are good and in effect. A source that keeps what is good for the
     /// next start needs to know.

@@ -28,7 +28,7 @@ use super::{ConfigSource, DocumentText};
 use crate::registry::{
     Health, NacosOptions,
     nacos::{
-        client::{CallError, Dialer, Wired, within},
+        client::{CallError, Dialer, Wired},
         connection::{Client, Connection},
         relay::Relay,
     },
@@ -127,7 +127,7 @@ impl Pair {
                 Err(error) => Err(error),
             }
         };
-        within(options.read_timeout, call).await
+        dialer.call(options.read_timeout, call).await
     }
 
     async fn listen(&self, dialer: &Dialer, name: &str, hints: &Arc<Hints>) {
@@ -135,7 +135,7 @@ impl Pair {
         let (client, document, group) = (self.listener.sdk.clone(), name.to_owned(), options.group.clone());
         let listener: Arc<dyn ConfigChangeListener> = Arc::<Hints>::clone(hints);
         let call = async move { client.add_listener(document, group, listener).await };
-        if let Err(failure) = within(options.read_timeout, call).await {
+        if let Err(failure) = dialer.call(options.read_timeout, call).await {
             tracing::debug!(document = %name, %failure, "not listening yet, polling meanwhile");
         }
     }

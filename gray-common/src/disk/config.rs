@@ -109,6 +109,10 @@ impl ConfigSource for KeptConfigSource {
         self.inner.health()
     }
 
+    fn refresh(&self) {
+        self.inner.refresh();
+    }
+
     fn last_good(&self, name: &str) -> Option<Arc<str>> {
         self.kept.as_ref()?.0.get(name).cloned()
     }

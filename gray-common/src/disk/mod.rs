@@ -10,6 +10,7 @@
 
 mod config;
 mod format;
+mod private;
 mod registry;
 mod store;
 #[cfg(test)]

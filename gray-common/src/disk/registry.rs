@@ -175,6 +175,14 @@ impl Registry for KeptRegistry {
     fn health(&self) -> watch::Receiver<Health> {
         self.inner.health()
     }
+
+    fn doubts(&self) -> watch::Receiver<Option<String>> {
+        self.inner.doubts()
+    }
+
+    fn refresh(&self) {
+        self.inner.refresh();
+    }
 }
 
 impl fmt::Debug for KeptRegistry {

@@ -2,8 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
+    fs, io,
     path::{Path, PathBuf},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -16,7 +15,10 @@ use std::{
 use tokio::time::Instant;
 use twox_hash::XxHash3_64;
 
-use super::format::{Content, Kept, MAX_BYTES, decode, encode};
+use super::{
+    format::{Content, Kept, MAX_BYTES, decode, encode},
+    private::Private,
+};
 use crate::clock::unix_seconds;
 
 /// Files that are kept; of more, the oldest go when the directory is opened.
@@ -122,8 +124,9 @@ impl DiskStore {
 
     /// Reads a file that must be of this place; `None` when there is none that can be used, which is logged.
     pub(super) fn read(&self, name: &str, place: &str) -> Option<Kept> {
-        let path = self.directory.join(file_name(name, place));
-        let kept = match read_bounded(&path) {
+        let file = file_name(name, place);
+        let read = Private::open(&self.directory).and_then(|directory| directory.read(&file, MAX_BYTES as u64));
+        let kept = match read {
             Ok(bytes) => decode(&bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => Err(error.to_string()),
@@ -132,6 +135,7 @@ impl DiskStore {
             Ok(kept) if kept.place == place => Some(kept),
             Ok(_) => None,
             Err(reason) => {
+                let path = self.directory.join(file);
                 self.failed(format_args!("snapshot {}: {reason}; not used", path.display()));
                 None
             }
@@ -216,51 +220,23 @@ fn prepare(directory: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.recursive(true).create(directory)?;
+    let directory = Private::open(directory)?;
     let mut files = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let (path, metadata) = match entry.and_then(|entry| Ok((entry.path(), entry.metadata()?))) {
-            Ok(found) => found,
-            Err(_) => continue,
-        };
-        match path.extension().and_then(|ending| ending.to_str()) {
-            Some(ENDING) => files.push((metadata.modified().ok(), path)),
+    for (modified, name) in directory.list()? {
+        match Path::new(&name).extension().and_then(|ending| ending.to_str()) {
+            Some(ENDING) => files.push((modified, name)),
             // A younger one may be another process' at work.
-            Some("tmp") if metadata.modified().is_ok_and(|time| time.elapsed().is_ok_and(|age| age > HALF_WRITTEN)) => {
-                drop(fs::remove_file(&path));
-            }
+            Some("tmp") if modified.elapsed().is_ok_and(|age| age > HALF_WRITTEN) => drop(directory.remove(&name)),
             _ => {}
         }
     }
     files.sort();
     let too_many = files.len().saturating_sub(MAX_FILES);
-    files.iter().take(too_many).for_each(|(_, path)| drop(fs::remove_file(path)));
+    files.iter().take(too_many).for_each(|(_, name)| drop(directory.remove(name)));
     Ok(())
 }
 
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// A reader sees the old file or the new one, also after a crash of the machine.
 fn write(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     // Several processes of one program may share the directory for a while.
-    let hidden = directory.join(format!(".{name}.{}.tmp", std::process::id()));
-    let outcome = (|| {
-        let mut options = OpenOptions::new();
-        // What is in documents is nobody else's business.
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.write(true).create(true).truncate(true).open(&hidden)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&hidden, directory.join(name))?;
-        File::open(directory)?.sync_all()
-    })();
-    if outcome.is_err() {
-        // What counts is said already.
-        drop(fs::remove_file(&hidden));
-    }
-    outcome
+    Private::open(directory)?.write(name, &format!(".{name}.{}.tmp", std::process::id()), bytes)
 }

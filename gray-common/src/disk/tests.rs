@@ -171,6 +171,7 @@ fn document(state: &watch::Receiver<DocumentText>) -> Option<String> {
     match &*state.borrow() {
         DocumentText::Present(text) => Some(text.to_string()),
         DocumentText::Absent => Some("(absent)".to_owned()),
+        DocumentText::Unreadable(reason) => Some(format!("({reason})")),
         DocumentText::Unknown => None,
     }
 }

@@ -9,6 +9,11 @@
 //! of all documents together ([`Budget`]), and nothing in it can panic.
 
 mod budget;
+mod candidate;
+mod encoding;
+mod encrypted;
+mod listing;
+mod outline;
 mod parse;
 mod placeholder;
 mod problem;
@@ -18,6 +23,10 @@ mod trail;
 mod tree;
 
 pub use budget::{Budget, TooMuch};
+pub(crate) use encoding::decode;
+pub use encrypted::encrypted;
+pub use listing::Setting;
+pub use outline::Outline;
 pub use problem::{Problem, Problems, Severity};
 pub use section::{Item, Section};
 pub use tree::{Documents, Origin};

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 
 use super::{
-    Origin, Problem, Problems, Severity,
+    Origin, Problem, Problems, Severity, encoding,
     problem::shown,
     size::{Size, Total},
     tree::{Map, Node, Scalar, Value, relaxed},
@@ -32,6 +32,9 @@ pub(super) fn parse(
     if text.len() > MAX_TEXT {
         let message = format!("the document has {} bytes; at most {MAX_TEXT} (1 MiB) are read", text.len());
         return Err(builder.problem(Severity::Error, 0, "", message));
+    }
+    if let Some((line, message)) = encoding::fault(text) {
+        return Err(builder.problem(Severity::Error, line, "", message));
     }
     let mut parser = Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
     while let Some(event) = parser.next_event() {

@@ -138,7 +138,10 @@ impl<'t> Resolver<'t> {
             };
         }
         match node.map(|node| &node.value) {
-            Some(Value::Scalar(scalar)) => self.scalar(scalar).map(|text| Some(text.to_string())),
+            Some(Value::Scalar(scalar)) => {
+                scalar.lent.set(true);
+                self.scalar(scalar).map(|text| Some(text.to_string()))
+            }
             Some(value @ (Value::List(_) | Value::Map(_))) => {
                 Err(format!("`${{{}}}` stands for {}, not for a single value", shown(key), value.kind()))
             }

@@ -4,6 +4,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use super::{
     Budget, Documents, Origin, Severity,
+    encrypted::plain,
     problem::shown,
     trail::Trail,
     tree::{Map, Node, Value},
@@ -216,7 +217,7 @@ impl<'d> Section<'d> {
         let Some(map) = self.map else { return };
         for (key, node, similar) in map.take_unknown() {
             let hint = similar.map(|key| format!("; did you mean `{key}`?")).unwrap_or_default();
-            self.documents.report(severity, &node.origin, &self.path.key(key), &format!("{what}{hint}"));
+            self.documents.report_key(severity, &node.origin, &self.path.key(key), &format!("{what}{hint}"));
         }
         for (key, node) in map.entries() {
             match &node.value {
@@ -263,7 +264,7 @@ impl<'d> Item<'d> {
     pub fn text(&self) -> Option<&'d str> {
         match self.kind {
             Kind::Piece(text, _) => Some(text),
-            Kind::Node(Node { value: Value::Scalar(scalar), .. }) => match scalar.text() {
+            Kind::Node(Node { value: Value::Scalar(scalar), .. }) => match plain(scalar) {
                 Ok(text) => Some(text),
                 Err(reason) => {
                     self.error(reason);

@@ -229,7 +229,7 @@ fn bad_documents_are_refused_with_the_line() {
         ("a: !java.lang.Runtime x", "a.yaml:1: the tag `!java.lang.Runtime` is not supported"),
         ("<<: 1", "a.yaml:1: <<: expected a map, or a list of maps"),
         ("a: 1\n---\nspring.config.activate.on-profile: dev", "a.yaml:3: spring.config.activate: parts of a document"),
-        ("a: \u{0}", "a.yaml:1: not valid YAML"),
+        ("a: \u{0}", "a.yaml:1: the text holds a NUL character"),
     ] {
         let said = refused(text);
         assert!(said.starts_with(expect), "{text}\n{said}");

@@ -1,7 +1,7 @@
 //! The merged tree: every node knows its document and line.
 
 use std::{
-    cell::{OnceCell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     collections::{BTreeMap, HashMap, HashSet},
     fmt,
     sync::Arc,
@@ -10,8 +10,8 @@ use std::{
 use twox_hash::XxHash3_64;
 
 use super::{
-    Budget, Problem, Problems, Section, Severity, parse, placeholder::Resolver, problem::one_line, size::Total,
-    trail::Trail,
+    Budget, Problem, Problems, Section, Severity, candidate::Veils, parse, placeholder::Resolver, problem::one_line,
+    size::Total, trail::Trail,
 };
 
 /// Where a value was written.
@@ -62,13 +62,15 @@ impl Value {
 pub(super) struct Scalar {
     raw: Arc<str>,
     templated: bool,
+    /// Whether a placeholder elsewhere stands for it.
+    pub(super) lent: Cell<bool>,
     pub(super) resolved: OnceCell<Result<Arc<str>, String>>,
 }
 
 impl Scalar {
     pub(super) fn new(raw: Arc<str>) -> Self {
         let templated = raw.contains("${");
-        Self { raw, templated, resolved: OnceCell::new() }
+        Self { raw, templated, lent: Cell::new(false), resolved: OnceCell::new() }
     }
 
     pub(super) fn raw(&self) -> &Arc<str> {
@@ -128,6 +130,12 @@ impl Map {
         let found = self.get(key)?;
         self.referred.borrow_mut().insert(relaxed(key));
         Some(found)
+    }
+
+    /// Whether somebody asked for this key.
+    pub(super) fn was_asked(&self, key: &str) -> bool {
+        let name = relaxed(key);
+        self.asked.borrow().contains_key(&name) || self.referred.borrow().contains(&name)
     }
 
     #[cfg(all(test, feature = "schema"))]
@@ -211,6 +219,7 @@ pub struct Documents {
     budget: Budget,
     problems: RefCell<Problems>,
     fingerprint: u64,
+    veils: Veils,
 }
 
 impl Documents {
@@ -222,6 +231,13 @@ impl Documents {
     /// # Errors
     /// Malformed YAML, a duplicate key, or a document that is too large, too deep or expands to too many nodes.
     pub fn parse(sources: &[(&str, &str)], env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Problems> {
+        let documents = Self::merge(sources)?;
+        documents.resolve(env);
+        Ok(documents)
+    }
+
+    /// Merges documents, without a look at their placeholders.
+    pub(super) fn merge(sources: &[(&str, &str)]) -> Result<Self, Problems> {
         let mut problems = Problems::default();
         let (mut merged, mut total) = (Map::default(), Total::default());
         let mut origin = Origin { document: "(no document)".into(), line: 0 };
@@ -235,12 +251,32 @@ impl Documents {
                 Err(problem) => problems.push(problem),
             }
         }
-        let problems = problems.into_result()?;
-        Resolver::new(&merged, env).resolve_all();
+        let problems = RefCell::new(problems.into_result()?);
         let seed = |seed, text: &str| XxHash3_64::oneshot_with_seed(seed, text.as_bytes());
         let fingerprint = sources.iter().fold(0, |hash, (name, text)| seed(seed(hash, name), text));
-        let (root, problems) = (Node { origin, value: Value::Map(merged) }, RefCell::new(problems));
-        Ok(Self { root, budget: Budget::default(), problems, fingerprint })
+        let root = Node { origin, value: Value::Map(merged) };
+        Ok(Self { root, budget: Budget::default(), problems, fingerprint, veils: Veils::default() })
+    }
+
+    /// Fills in what placeholders stand for.
+    pub(super) fn resolve(&self, env: &dyn Fn(&str) -> Option<String>) {
+        if let Value::Map(map) = &self.root.value {
+            Resolver::new(map, env).resolve_all();
+        }
+    }
+
+    /// Keeps values of placeholders from being looked at, or quoted.
+    pub(super) fn veil(&mut self, veils: Veils) {
+        self.veils = veils;
+    }
+
+    pub(super) fn root_node(&self) -> &Node {
+        &self.root
+    }
+
+    /// What veiled placeholders of a candidate stand for, beside them: what an answer must not show.
+    pub fn veiled(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.veils.shown()
     }
 
     /// The same texts under the same names always have the same one, on every machine (XXH3).
@@ -263,7 +299,15 @@ impl Documents {
         self.problems.take()
     }
 
+    /// Notes a problem with a value.
     pub(super) fn report(&self, severity: Severity, origin: &Origin, path: &Trail, message: &str) {
+        if let Some(message) = self.veils.message(&path.to_string(), message) {
+            self.report_key(severity, origin, path, message);
+        }
+    }
+
+    /// Notes a problem with a key, whatever its value.
+    pub(super) fn report_key(&self, severity: Severity, origin: &Origin, path: &Trail, message: &str) {
         let (path, message) = (path.to_string(), one_line(message));
         let problem = Problem { severity, origin: origin.clone(), path, message };
         self.problems.borrow_mut().push(problem);

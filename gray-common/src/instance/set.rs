@@ -39,6 +39,8 @@ impl fmt::Debug for Admission<'_> {
 pub struct InstanceSet {
     shared: Candidates,
     spaces: Map<Box<str>, Candidates>,
+    /// Of those that are known and get no requests any more: they may still be working on some.
+    left: Vec<(Box<str>, Arc<Load>)>,
     known: Arc<[Instance]>,
 }
 
@@ -119,7 +121,7 @@ impl InstanceSet {
     /// Like [`new`](Self::new), with instances kept out or brought in slowly.
     pub fn admit(instances: &[Instance], previous: Option<&InstanceSet>, admission: Admission<'_>) -> Self {
         let before = previous.into_iter().flat_map(|set| set.spaces.values().chain([&set.shared]));
-        let loads: Map<&str, &Arc<Load>> =
+        let mut loads: Map<&str, &Arc<Load>> =
             before.flat_map(|space| space.all.endpoints()).map(|e| (e.authority(), e.load())).collect();
         // Nobody is new among the first: they all are.
         let since_ms = if loads.is_empty() { 0 } else { admission.now_ms };
@@ -135,8 +137,10 @@ impl InstanceSet {
         let known: Arc<[Instance]> = instances.into();
         let mut shared = Vec::with_capacity(known.len());
         let mut spaces: Map<&str, Vec<Arc<Endpoint>>> = Map::default();
+        let mut without = Vec::new();
         for (place, instance) in known.iter().enumerate() {
             if !instance.is_candidate() || admission.excluded.is_some_and(|excluded| excluded(instance)) {
+                without.push(instance.authority());
                 continue;
             }
             let endpoint = Arc::new(Endpoint::new(&known, place, load_of));
@@ -146,7 +150,12 @@ impl InstanceSet {
             }
         }
         let spaces = spaces.into_iter().map(|(space, all)| (space.into(), Candidates::new(all))).collect();
-        Self { shared: Candidates::new(shared), spaces, known }
+        loads.extend(previous.into_iter().flat_map(|set| &set.left).map(|(authority, load)| (&**authority, load)));
+        let left = without.into_iter().filter_map(|authority| {
+            let load = loads.get(authority.as_str()).map(|load| Arc::clone(load))?;
+            Some((authority.into(), load))
+        });
+        Self { shared: Candidates::new(shared), spaces, left: left.collect(), known }
     }
 
     /// Computes what the strategy needs beforehand, so that no request has to wait for it.
@@ -174,6 +183,12 @@ impl InstanceSet {
     /// Every candidate, of all namespaces.
     pub fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
         self.spaces.values().chain([&self.shared]).flat_map(|space| space.all.endpoints())
+    }
+
+    /// What is measured about everybody: all candidates, and those who no longer are and may still be working on requests.
+    pub fn loads(&self) -> impl Iterator<Item = (&str, &Arc<Load>)> {
+        let left = self.left.iter().map(|(authority, load)| (&**authority, load));
+        self.endpoints().map(|endpoint| (endpoint.authority(), endpoint.load())).chain(left)
     }
 
     /// The candidates of one version; `None` when there is none.

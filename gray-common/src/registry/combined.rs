@@ -167,6 +167,14 @@ impl Registry for CombinedRegistry {
     fn health(&self) -> watch::Receiver<Health> {
         self.health.clone()
     }
+
+    fn doubts(&self) -> watch::Receiver<Option<String>> {
+        self.home.doubts()
+    }
+
+    fn refresh(&self) {
+        self.parts.iter().for_each(|(_, part)| part.refresh());
+    }
 }
 
 impl fmt::Debug for CombinedRegistry {

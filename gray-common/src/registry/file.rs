@@ -13,8 +13,9 @@ use tokio::sync::watch;
 use self::format::ServiceFile;
 use super::{Health, Registry, RegistryError, ServiceState, Space, space::Opened};
 use crate::{
-    directory::{self, Listing, Text},
+    directory::{self, Listing, Text, Wake},
     instance::Instance,
+    telemetry::{DIRECTORY, REGISTRY_FILES_REFUSED},
 };
 
 mod format;
@@ -50,6 +51,7 @@ mod format;
 #[derive(Debug)]
 pub struct FileRegistry {
     directory: PathBuf,
+    wake: Wake,
     state: Mutex<State>,
     health: watch::Sender<Health>,
     spaces: Opened<Space, FileRegistry>,
@@ -57,19 +59,35 @@ pub struct FileRegistry {
 
 #[derive(Debug, Default)]
 struct State {
-    /// What each file last said, and the text (or the failure) that we have already dealt with.
-    files: BTreeMap<String, (Text, Option<ServiceFile>)>,
+    files: BTreeMap<String, Known>,
     services: HashMap<String, watch::Sender<ServiceState>>,
+}
+
+/// One file.
+#[derive(Debug)]
+struct Known {
+    /// The text, or the failure, that was dealt with.
+    text: Text,
+    /// What it said last that was good.
+    says: Option<ServiceFile>,
+    /// Whether that is older than the text.
+    is_refused: bool,
 }
 
 impl FileRegistry {
     /// Opens a directory, creating it if need be, reads it, and follows it from then on.
     pub fn open(directory: impl Into<PathBuf>) -> Result<Arc<Self>, io::Error> {
         let directory = directory.into();
+        if !directory.exists() {
+            // Whoever is first makes it; with a typing error in the path everybody would be.
+            tracing::warn!(directory = %directory.display(), "there is no such registry directory yet: making it");
+        }
+        fs::create_dir_all(&directory)?;
+        let (wake, woken) = Wake::channel();
         let health = watch::Sender::new(Health::Up);
-        let spaces = Opened::new();
-        let registry = Arc::new(Self { directory: directory.clone(), state: Mutex::default(), health, spaces });
-        directory::follow(directory, &["json", "yaml", "yml"], &registry, Self::update)?;
+        let (state, spaces) = (Mutex::default(), Opened::new());
+        let registry = Arc::new(Self { directory: directory.clone(), wake: wake.clone(), state, health, spaces });
+        directory::follow(directory, &["json", "yaml", "yml"], (wake, woken), &registry, Self::update)?;
         Ok(registry)
     }
 
@@ -78,13 +96,17 @@ impl FileRegistry {
         // The names of a space are plain, but for `.` and `..`, and for hidden directories.
         let name = space.to_string();
         let name = name.strip_prefix('.').map_or_else(|| name.clone(), |rest| format!("%2E{rest}"));
-        Self::open(directory.join(name))
+        let directory = directory.join(name);
+        fs::create_dir_all(&directory)?;
+        Self::open(directory)
     }
 
     fn update(&self, listing: &Listing) {
         match listing {
             Ok(files) => {
-                self.state.lock().unwrap_or_else(PoisonError::into_inner).update(files);
+                let refused = self.state.lock().unwrap_or_else(PoisonError::into_inner).update(files);
+                let directory = self.directory.display().to_string();
+                metrics::gauge!(REGISTRY_FILES_REFUSED, DIRECTORY => directory).set(refused as f64);
                 if self.health.send_replace(Health::Up) != Health::Up {
                     tracing::info!(directory = %self.directory.display(), "registry directory can be read again");
                 }
@@ -103,21 +125,23 @@ impl FileRegistry {
 }
 
 impl State {
-    fn update(&mut self, files: &BTreeMap<String, Text>) {
+    /// Takes in what is good, and says how many files are not.
+    fn update(&mut self, files: &BTreeMap<String, Text>) -> usize {
         let mut before = std::mem::take(&mut self.files);
+        let mut refused = 0;
         for (name, text) in files {
-            let known = before.remove(name);
-            let file = match known {
-                Some((known_text, file)) if known_text == *text => file,
+            let read = match before.remove(name) {
+                Some(known) if known.text == *text => known,
                 known => match text.clone().and_then(|text| format::parse(name, &text)) {
-                    Ok(file) => Some(file),
+                    Ok(file) => Known { text: text.clone(), says: Some(file), is_refused: false },
                     Err(reason) => {
-                        tracing::warn!(file = %name, "instance file refused, keeping what it said before: {reason}");
-                        known.and_then(|(_, file)| file)
+                        tracing::error!(file = %name, "instance file refused, keeping what it said before: {reason}");
+                        Known { text: text.clone(), says: known.and_then(|known| known.says), is_refused: true }
                     }
                 },
             };
-            self.files.insert(name.clone(), (text.clone(), file));
+            refused += usize::from(read.is_refused);
+            self.files.insert(name.clone(), read);
         }
         for (service, sender) in &self.services {
             let list = self.list(service);
@@ -129,11 +153,12 @@ impl State {
                 changed
             });
         }
+        refused
     }
 
     fn list(&self, service: &str) -> Vec<Instance> {
         let (mut list, mut places): (Vec<Instance>, HashMap<(&str, u16), usize>) = Default::default();
-        let files = self.files.values().filter_map(|(_, file)| file.as_ref()).filter(|file| file.service == service);
+        let files = self.files.values().filter_map(|known| known.says.as_ref()).filter(|file| file.service == service);
         for instance in files.flat_map(|file| &file.instances) {
             let place = *places.entry((&instance.host, instance.port)).or_insert(list.len());
             match list.get_mut(place) {
@@ -192,6 +217,11 @@ impl Registry for FileRegistry {
 
     fn health(&self) -> watch::Receiver<Health> {
         self.health.subscribe()
+    }
+
+    fn refresh(&self) {
+        self.wake.look();
+        self.spaces.opened().iter().for_each(|space| space.refresh());
     }
 }
 

@@ -79,8 +79,17 @@ pub trait Registry: Send + Sync + std::fmt::Debug {
     /// does not list everybody yet treats those who are missing as it would have then; others need not listen.
     fn recall(&self, _space: Option<&Space>, _service: &str, _known: Arc<[Instance]>) {}
 
+    /// Looks at once at what is otherwise looked at now and then. What is pushed needs no such thing.
+    fn refresh(&self) {}
+
     /// Whether the registry answers. What is open for other spaces does not count.
     fn health(&self) -> watch::Receiver<Health>;
+
+    /// Why an instance that was registered here may not be listed any more, as long as that is so. A registry that does not
+    /// look has no doubts.
+    fn doubts(&self) -> watch::Receiver<Option<String>> {
+        watch::channel(None).1
+    }
 }
 
 /// A registry call failed.
@@ -100,7 +109,18 @@ pub enum RegistryError {
     /// There is no registry to announce anything in, and trying again is of no use.
     #[error("there is no registry")]
     NoRegistry,
-    /// The registry refused, or could not be reached.
+    /// The registry answers, and does not let us: the user has no right to do this, say. Trying again is of use once
+    /// somebody has changed that.
+    #[error("{operation} of {service} was refused: {reason}; has the user (--nacos-username) the right to write here?")]
+    Refused {
+        /// What was asked.
+        operation: &'static str,
+        /// For which service.
+        service: String,
+        /// What the registry or its client said.
+        reason: String,
+    },
+    /// The registry failed, or could not be reached.
     #[error("{operation} of {service} failed: {reason}")]
     Failed {
         /// What was asked.

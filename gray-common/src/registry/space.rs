@@ -119,6 +119,11 @@ impl<K: Ord, T> Opened<K, T> {
         }
     }
 
+    /// All that are open.
+    pub(super) fn opened(&self) -> Vec<Arc<T>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
     /// A service of which nothing will ever be known.
     pub(super) fn silent(&self) -> watch::Receiver<ServiceState> {
         self.silent.subscribe()

@@ -81,7 +81,13 @@ Examples:
     GRAY_NACOS=127.0.0.1:8848 GRAY_VERSION=V2 <program> --check-config
 
   Whether the running service is ready (exit code 0) or not (1):
-    healthcheck --port 7202";
+    healthcheck --port 7202
+
+Signals:
+  TERM, INT, QUIT  stop in order; a second one cuts the waiting short
+  HUP              read now what is read from files: settings, lists of instances, certificates, city data
+  USR1             open the access log anew (the gateway)
+  USR2             ignored";
 
 /// The whole command line of a service without flags of its own.
 #[derive(clap::Parser, Clone, Debug)]
@@ -171,8 +177,12 @@ fn gray_tag(text: &str) -> Result<GrayTag, String> {
 fn version(text: &str) -> Result<String, String> {
     match text.trim() {
         "" => Err("the version is empty; the gray rules need one, for example V1".to_owned()),
-        version if version.chars().any(char::is_control) => Err("the version has control characters".to_owned()),
-        version => Ok(version.to_owned()),
+        version if is_token(version) => Ok(version.to_owned()),
+        _ => Err(
+            "no rule could select this version, so it would never get a request: write at most 64 letters, digits and \
+                  . _ - +, as in V2"
+                .to_owned(),
+        ),
     }
 }
 
@@ -251,6 +261,10 @@ pub(super) mod tests {
         for (args, expect) in [
             (["--version", ""], "the version is empty"),
             (["--version", "  "], "the version is empty"),
+            (["--version", "V 2"], "no rule could select this version"),
+            (["--version", "版本"], "no rule could select this version"),
+            (["--version", &"v".repeat(65)], "at most 64 letters"),
+            (["--version", "V2;x"], "no rule could select this version"),
             (["--port", "70000"], "70000"),
             (["--weight", "-1"], "expected a number"),
             (["--weight", "NaN"], "expected a number from 0 to 10000"),

@@ -7,9 +7,9 @@ use tokio::time;
 use crate::{
     config_source::DocumentText,
     control::{ControlArgs, ControlError},
-    document::{Documents, Problems},
+    document::{Documents, Origin, Outline, Problem, Problems, Severity},
     registry::Health,
-    settings,
+    settings::{self, Lasting},
 };
 
 /// How long the source may take to answer for one document.
@@ -43,22 +43,27 @@ pub enum CheckError {
     Refused(Problems),
 }
 
-/// Reads the documents once and judges them as a running process would: later ones win. `required` must be there.
-/// The report names what was read, and the warnings.
+/// Reads the documents once and judges them as a process would that has served by others before: later ones win,
+/// `required` must be there, none may be blank, and `lasting` lists must be somewhere. The report names what was read,
+/// and the warnings.
 pub async fn check_config<T>(
     control: &ControlArgs,
     program: &str,
     names: &[&str],
     required: &str,
+    lasting: &[Lasting],
     read: impl Fn(&Documents) -> T,
 ) -> Result<String, CheckError> {
     let source = control.connect_config(program)?;
-    let mut texts = Vec::new();
+    let (mut texts, mut problems) = (Vec::new(), Problems::default());
     for &name in names {
         let mut document = source.watch(name);
         let answer = time::timeout(LIMIT, document.wait_for(|text| *text != DocumentText::Unknown)).await;
         match answer.ok().and_then(Result::ok).as_deref() {
             Some(DocumentText::Present(text)) => texts.push((name, text.clone())),
+            Some(DocumentText::Unreadable(reason)) => {
+                problems.push(problem(name, String::new(), format!("the document cannot be read: {reason}")));
+            }
             Some(_) if name == required => {
                 return Err(CheckError::Absent { document: name.into(), place: place(control) });
             }
@@ -73,13 +78,39 @@ pub async fn check_config<T>(
         }
     }
     let documents: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (*name, &**text)).collect();
-    let (_, warnings) = settings::check(&documents, read).map_err(CheckError::Refused)?;
+    problems.extend(said_nothing(&documents, required, lasting));
+    let warnings = match settings::check(&documents, read) {
+        Ok((_, warnings)) if !problems.has_errors() => warnings,
+        Ok((_, others)) | Err(others) => {
+            problems.extend(others);
+            return Err(CheckError::Refused(problems));
+        }
+    };
     let names: Vec<_> = documents.iter().map(|(name, _)| *name).collect();
     let mut report = format!("the settings are in order ({} from {})", names.join(", "), place(control));
     if !warnings.is_empty() {
         report.push_str(&format!("\n{warnings}"));
     }
     Ok(report)
+}
+
+/// What a process that has served by other documents before would refuse.
+fn said_nothing(documents: &[(&str, &str)], required: &str, lasting: &[Lasting]) -> Vec<Problem> {
+    let is_blank = |text| Outline::of(text).is_some_and(|outline| outline.is_blank());
+    let blank = documents.iter().filter(|(_, text)| is_blank(text)).map(|(name, _)| {
+        let message = "the document is empty; if it is to say nothing, write `{}`, or delete it";
+        problem(name, String::new(), message.to_owned())
+    });
+    let missing = settings::nowhere(documents, lasting).map(|key| {
+        let message =
+            format!("no document has it; is another key misspelt? If there is to be nothing, write `{key}: []`");
+        problem(required, key.to_owned(), message)
+    });
+    blank.chain(missing).collect()
+}
+
+fn problem(document: &str, path: String, message: String) -> Problem {
+    Problem { severity: Severity::Error, origin: Origin { document: document.into(), line: 0 }, path, message }
 }
 
 fn place(control: &ControlArgs) -> String {

@@ -35,7 +35,7 @@ pub enum ServiceError {
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
     /// The signals that stop the service cannot be listened to.
-    #[error("cannot listen for SIGTERM and SIGINT")]
+    #[error("cannot listen for signals")]
     Signals {
         /// What the system said.
         source: io::Error,

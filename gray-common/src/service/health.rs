@@ -176,15 +176,9 @@ impl Future for Surrounding {
 }
 
 async fn readyz(State(readiness): State<Readiness>) -> Response {
-    let reasons = readiness.reasons();
-    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (
-        status,
-        Json(
-            serde_json::json!({ "ready": reasons.is_empty(), "phase": readiness.phase().as_str(), "reasons": reasons }),
-        ),
-    )
-        .into_response()
+    let report = readiness.report();
+    let status = if report.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(report.body(readiness.phase()))).into_response()
 }
 
 /// The panic hook has said where; a caller gets an answer instead of a broken connection.

@@ -17,7 +17,9 @@ use tokio::sync::watch;
 use super::{Readiness, health::Traffic};
 use crate::{
     settings::{GraySettings, SettingsState},
-    telemetry::{self, SERVICE, SERVICE_IN_FLIGHT, SERVICE_READY, SERVICE_REQUESTS_TOTAL, SETTINGS_REFUSED},
+    telemetry::{
+        self, SERVICE, SERVICE_AGE, SERVICE_IN_FLIGHT, SERVICE_READY, SERVICE_REQUESTS_TOTAL, SETTINGS_REFUSED,
+    },
 };
 
 /// The process's recorder, installed on the first call; `None` when the program has installed another one before. It
@@ -58,9 +60,12 @@ impl Metrics {
         }
         let truth = |truth| if truth { 1.0 } else { 0.0 };
         gauge!(SERVICE_IN_FLIGHT, SERVICE => service()).set(self.traffic.in_flight() as f64);
-        gauge!(SERVICE_READY, SERVICE => service()).set(truth(self.readiness.reasons().is_empty()));
+        gauge!(SERVICE_READY, SERVICE => service()).set(truth(self.readiness.report().is_ready()));
         let settings = self.settings.borrow();
         gauge!(telemetry::SETTINGS_REVISION, SERVICE => service()).set(settings.revision as f64);
+        for (whose, age) in self.readiness.ages() {
+            gauge!(SERVICE_AGE, SERVICE => service(), "of" => whose).set(age as f64);
+        }
         gauge!(SETTINGS_REFUSED, SERVICE => service()).set(truth(settings.refused.is_some()));
     }
 }

@@ -4,8 +4,10 @@
 //! called services are known, register → `/readyz` says 200. The registry may be away for any of this: the service
 //! keeps trying, says so once, and recovers by itself.
 //!
-//! Stop (SIGTERM, SIGINT): `/readyz` says 503 → deregister while still accepting → wait until callers have heard of it
+//! Stop (SIGTERM, SIGINT, SIGQUIT): `/readyz` says 503 → deregister while still accepting → wait until callers have heard of it
 //! → stop accepting → finish what is in flight → exit. A second signal cuts the waiting short.
+//!
+//! SIGHUP has files read again; no other signal ends a program ([`StopSignals`]).
 //!
 //! `/livez`, `/readyz` and `/metrics` stand in front of the service's own routes. What is counted goes to one Prometheus
 //! recorder for the whole process, installed with the first service; a program that has installed another recorder
@@ -31,7 +33,7 @@ pub use check::{CheckError, check_config};
 pub use error::ServiceError;
 pub use healthcheck::healthcheck;
 pub use phase::Phase;
-pub use readiness::Readiness;
+pub use readiness::{Needs, Readiness, Report};
 pub use registration::{Registration, RegistrationState};
 pub use run::{BoxError, run, with_causes};
 pub use signals::StopSignals;
@@ -70,6 +72,8 @@ impl GrayService {
     pub async fn start(name: &str, default_port: u16, args: &ServiceArgs) -> Result<Self, ServiceError> {
         // The port first: the mistake that is made most often is reported before anything else happens.
         let listener = bind(args, default_port).await?;
+        // From here on things may be counted.
+        metrics::recorder();
         let control = args.control.connect(name)?;
         Self::assemble(name, args, listener, control)
     }
@@ -91,7 +95,6 @@ impl GrayService {
         control: ControlPlane,
     ) -> Result<Self, ServiceError> {
         let port = listener.local_addr().map_err(|source| ServiceError::Serve { source })?.port();
-        // From here on clients may count.
         metrics::recorder();
         let signals = StopSignals::listen().map_err(|source| ServiceError::Signals { source })?;
         let instance = args.instance(port);
@@ -104,10 +107,9 @@ impl GrayService {
         );
         let prefix = args.control.prefix.clone();
         let own_document = format!("{name}.yaml");
-        let settings =
-            LiveSettings::follow(Arc::clone(&control.config), &[SHARED_DOCUMENT, &own_document], move |documents| {
-                read_settings(documents, &prefix)
-            });
+        let (names, lasting) = ([SHARED_DOCUMENT, &own_document], GraySettings::lasting(&prefix));
+        let read = move |documents: &_| read_settings(documents, &prefix);
+        let settings = LiveSettings::follow_lasting(Arc::clone(&control.config), &names, lasting, read);
         Ok(Self {
             name: name.into(),
             args: args.clone(),

@@ -45,7 +45,7 @@ impl Phase {
     #[must_use]
     pub fn with(self, registration: &RegistrationState) -> Self {
         match (self, registration) {
-            (Self::Starting, RegistrationState::Failing(_)) => Self::Registering,
+            (Self::Starting, RegistrationState::Failing(_) | RegistrationState::Refused(_)) => Self::Registering,
             (Self::Starting, RegistrationState::Registered | RegistrationState::NoRegistry) => Self::Serving,
             _ => self,
         }

@@ -19,6 +19,8 @@ pub enum RegistrationState {
     Waiting,
     /// The last attempt failed for this reason; the next one follows.
     Failing(String),
+    /// The registry answers, and does not take it: the user has no right to register, say. The next attempt follows.
+    Refused(String),
     /// The registry has it.
     Registered,
     /// There is no registry ([`RegistryError::NoRegistry`]): callers know this instance from elsewhere, or nobody does.
@@ -63,7 +65,9 @@ impl Registration {
     pub fn reason(state: &watch::Receiver<RegistrationState>) -> Option<String> {
         match &*state.borrow() {
             RegistrationState::Waiting => Some("not registered yet".to_owned()),
-            RegistrationState::Failing(reason) => Some(format!("not registered: {reason}")),
+            RegistrationState::Failing(reason) | RegistrationState::Refused(reason) => {
+                Some(format!("not registered: {reason}"))
+            }
             RegistrationState::Registered | RegistrationState::NoRegistry => None,
         }
     }
@@ -90,7 +94,7 @@ impl Registration {
             RegistrationState::Waiting => return false,
             // Whoever knows this address asks `/readyz`, and needs the time to do so.
             RegistrationState::NoRegistry => return true,
-            RegistrationState::Failing(_) | RegistrationState::Registered => {}
+            RegistrationState::Failing(_) | RegistrationState::Refused(_) | RegistrationState::Registered => {}
         }
         let (service, instance) = (&*self.service, self.instance.authority());
         match time::timeout(limit, self.registry.deregister(service, &self.instance)).await {
@@ -138,7 +142,10 @@ async fn register(
 
 /// Logs once per change of the reason, not once per attempt.
 fn report(service: &str, instance: &Instance, error: &RegistryError, state: &watch::Sender<RegistrationState>) {
-    let failing = RegistrationState::Failing(error.to_string());
+    let failing = match error {
+        RegistryError::Refused { .. } => RegistrationState::Refused(error.to_string()),
+        _ => RegistrationState::Failing(error.to_string()),
+    };
     let is_new = state.send_if_modified(|old| std::mem::replace(old, failing.clone()) != failing);
     if is_new {
         tracing::warn!(service, instance = instance.authority(), %error, "cannot register; trying again until it works");

@@ -5,15 +5,15 @@ use std::{error::Error, process::ExitCode};
 use axum::Router;
 
 use super::{
-    GrayService, SHARED_DOCUMENT, ServiceArgs, ServiceCommand, check::check_config, healthcheck::healthcheck,
-    read_settings,
+    GrayService, SHARED_DOCUMENT, ServiceArgs, ServiceCommand, ServiceError, StopSignals, check::check_config,
+    healthcheck::healthcheck, read_settings,
 };
-use crate::telemetry;
+use crate::{settings::GraySettings, telemetry};
 
 /// Whatever goes wrong while a service builds its routes.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Does what the flags say: serve until SIGTERM or SIGINT, check the configuration, or ask a running process.
+/// Does what the flags say: serve until SIGTERM, SIGINT or SIGQUIT, check the configuration, or ask a running process.
 ///
 /// `build` makes the routes, with the clients it takes from the service. Errors are printed to standard error with
 /// their causes.
@@ -45,18 +45,31 @@ async fn serve(
     args: &ServiceArgs,
     build: impl AsyncFnOnce(&mut GrayService) -> Result<Router, BoxError>,
 ) -> Result<(), BoxError> {
+    // First thing: a signal must not end a program that is only starting.
+    let mut signals = StopSignals::listen().map_err(|source| ServiceError::Signals { source })?;
     telemetry::init(&args.log_filter())?;
-    let mut service = GrayService::start(name, default_port, args).await?;
-    let app = build(&mut service).await?;
+    let starting = async {
+        let mut service = GrayService::start(name, default_port, args).await?;
+        let app = build(&mut service).await?;
+        Ok::<_, BoxError>((service, app))
+    };
+    let (service, app) = tokio::select! {
+        started = starting => started?,
+        signal = signals.next() => {
+            tracing::info!(signal, "stopping before having started");
+            return Ok(());
+        }
+    };
+    // The service listens for itself from here on.
+    drop(signals);
     Ok(service.serve(app).await?)
 }
 
 async fn check(name: &str, args: &ServiceArgs) -> Result<(), BoxError> {
     let own = format!("{name}.yaml");
-    let report = check_config(&args.control, name, &[SHARED_DOCUMENT, &own], SHARED_DOCUMENT, |documents| {
-        read_settings(documents, &args.control.prefix)
-    })
-    .await?;
+    let (names, lasting) = ([SHARED_DOCUMENT, &own], GraySettings::lasting(&args.control.prefix));
+    let read = |documents: &_| read_settings(documents, &args.control.prefix);
+    let report = check_config(&args.control, name, &names, SHARED_DOCUMENT, &lasting, read).await?;
     eprintln!("{report}");
     Ok(())
 }

@@ -16,13 +16,13 @@ use tokio::{
 };
 
 use super::{
-    GrayService, Phase, Readiness, Registration, ServiceError,
+    GrayService, Needs, Phase, Readiness, Registration, ServiceError,
     health::{Surrounded, Traffic},
     metrics::{Metrics, recorder},
 };
 use crate::{
     client::ServiceView,
-    config_source::ConfigSource,
+    control::ControlPlane,
     instance::Instance,
     layer::Hop,
     registry::Health,
@@ -33,7 +33,7 @@ use crate::{
 const DEREGISTER_LIMIT: Duration = Duration::from_secs(2);
 
 impl GrayService {
-    /// Serves until SIGTERM or SIGINT, then leaves in order: see the [module](super).
+    /// Serves until SIGTERM, SIGINT or SIGQUIT, then leaves in order: see the [module](super).
     pub async fn serve(self, app: Router) -> Result<(), ServiceError> {
         let Self { name, args, listener, instance, control, settings, views, mut signals } = self;
         let traffic = Arc::new(Traffic::default());
@@ -41,7 +41,9 @@ impl GrayService {
         let space = args.control.register_in.as_ref().map(|space| space.to_string().into());
         let hop = Hop::new(&name, Instance { space, ..instance.clone() }, settings.shared());
         let registration = Registration::begin(Arc::clone(&control.registry), &name, instance, warm);
-        let readiness = readiness(&traffic, settings.subscribe(), &*control.config, views, &registration);
+        let readiness = readiness(&traffic, settings.subscribe(), &control, views, &registration);
+        let mut watching = JoinSet::new();
+        watching.spawn(readiness.clone().watch());
         let metrics = recorder().map(|recorder| Metrics {
             service: Arc::clone(&name),
             recorder,
@@ -63,6 +65,11 @@ impl GrayService {
         server
             .spawn(axum::serve(listener, app).with_graceful_shutdown(async move { drop(closed.await) }).into_future());
 
+        let (config, registry) = (Arc::clone(&control.config), Arc::clone(&control.registry));
+        signals.on_reload(move || {
+            config.refresh();
+            registry.refresh();
+        });
         let signal = tokio::select! {
             signal = signals.next() => signal,
             ended = server.join_next() => return served(ended),
@@ -145,33 +152,43 @@ async fn warm(mut settings: watch::Receiver<SettingsState<GraySettings>>, views:
 fn readiness(
     traffic: &Arc<Traffic>,
     settings: watch::Receiver<SettingsState<GraySettings>>,
-    config: &dyn ConfigSource,
+    control: &ControlPlane,
     views: Vec<ServiceView>,
     registration: &Registration,
 ) -> Readiness {
-    let (traffic, health, state) = (Arc::clone(traffic), config.health(), registration.state());
+    let (health, state) = (control.config.health(), registration.state());
     let phase = {
-        let (traffic, state) = (Arc::clone(&traffic), state.clone());
+        let (traffic, state) = (Arc::clone(traffic), state.clone());
         move || traffic.phase().with(&state.borrow())
     };
-    let settings_reason = move || {
-        let settings = settings.borrow();
-        match (&settings.current, &settings.refused, &*health.borrow()) {
-            (Some(_), _, _) => None,
-            (None, Some(refused), _) => Some(format!("settings refused: {refused}")),
-            (None, None, Health::Down(reason)) => Some(format!("settings not known yet: {reason}")),
-            (None, None, Health::Up) => Some("settings not known yet".to_owned()),
+    let refused = {
+        let settings = settings.clone();
+        move || settings.borrow().refused.as_ref().map(|refused| format!("the newest are refused: {refused}"))
+    };
+    let settings_reason = {
+        let health = health.clone();
+        move || {
+            let settings = settings.borrow();
+            match (&settings.current, &settings.refused, &*health.borrow()) {
+                (Some(_), _, _) => None,
+                (None, Some(refused), _) => Some(format!("settings refused: {refused}")),
+                (None, None, Health::Down(reason)) => Some(format!("settings not known yet: {reason}")),
+                (None, None, Health::Up) => Some("settings not known yet".to_owned()),
+            }
         }
     };
     let unknown_service = move || {
         let unknown: Vec<_> = views.iter().filter(|view| !view.load().known).map(ServiceView::service).collect();
         (!unknown.is_empty()).then(|| format!("the registry has not answered yet for {}", unknown.join(", ")))
     };
-    Readiness::new(vec![
-        Box::new(move || traffic.is_leaving().then(|| "stopping".to_owned())),
-        Box::new(settings_reason),
-        Box::new(unknown_service),
-        Box::new(move || Registration::reason(&state)),
-    ])
-    .in_phase(phase)
+    let doubts = control.registry.doubts();
+    Needs::new()
+        .requires("settings", settings_reason)
+        .requires("services", unknown_service)
+        .requires("registration", move || Registration::reason(&state))
+        .hears("registry", control.registry.health())
+        .hears("settings", health)
+        .notes("settings refused", refused)
+        .notes("registration", move || doubts.borrow().clone())
+        .of(phase)
 }

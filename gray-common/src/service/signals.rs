@@ -1,28 +1,80 @@
-//! What stops a service: SIGTERM, SIGINT, or whoever started it.
+//! What a program is told by signals: to stop, to read its files again, to open its access log anew.
+//!
+//! All of those whose default is to end the process at once are taken over, also the one of which nothing is made.
+//! (SIGPIPE is ignored by Rust's runtime.)
 
 use std::{fmt, future::Future, io, pin::Pin};
 
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What is done at a signal; returns at once.
+type Action = Box<dyn Fn() + Send + Sync>;
+
 /// Listens from its making on, so that no signal is lost before it is waited for.
+///
+/// | signal | does |
+/// |---|---|
+/// | SIGTERM, SIGINT, SIGQUIT | [`next`](Self::next) returns |
+/// | SIGHUP | what was given to [`on_reload`](Self::on_reload) |
+/// | SIGUSR1 | what was given to [`on_reopen`](Self::on_reopen) |
+/// | SIGUSR2 | nothing |
 pub struct StopSignals {
     #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
+    received: Received,
     asked: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    reload: Vec<Action>,
+    reopen: Vec<Action>,
+}
+
+/// What one signal asks for.
+enum Told {
+    Stop(&'static str),
+    #[cfg(unix)]
+    Reload,
+    #[cfg(unix)]
+    Reopen,
+    #[cfg(unix)]
+    Nothing,
+}
+
+#[cfg(unix)]
+struct Received {
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+    hangup: Signal,
+    user1: Signal,
+    user2: Signal,
 }
 
 impl StopSignals {
-    /// Takes SIGTERM and SIGINT over from the system's default, which is to kill the process.
+    /// Takes the signals over from the system's default, which is to end the process. To be called first thing.
     pub fn listen() -> io::Result<Self> {
-        #[cfg(unix)]
-        use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
             #[cfg(unix)]
-            terminate: signal(SignalKind::terminate())?,
-            #[cfg(unix)]
-            interrupt: signal(SignalKind::interrupt())?,
+            received: Received {
+                terminate: signal(SignalKind::terminate())?,
+                interrupt: signal(SignalKind::interrupt())?,
+                quit: signal(SignalKind::quit())?,
+                hangup: signal(SignalKind::hangup())?,
+                user1: signal(SignalKind::user_defined1())?,
+                user2: signal(SignalKind::user_defined2())?,
+            },
             asked: None,
+            reload: Vec::new(),
+            reopen: Vec::new(),
         })
+    }
+
+    /// Has this done at SIGHUP, while [`next`](Self::next) is waited for. It must not block.
+    pub fn on_reload(&mut self, action: impl Fn() + Send + Sync + 'static) {
+        self.reload.push(Box::new(action));
+    }
+
+    /// The same at SIGUSR1.
+    pub fn on_reopen(&mut self, action: impl Fn() + Send + Sync + 'static) {
+        self.reopen.push(Box::new(action));
     }
 
     /// Lets the end of `stop` count as a signal too.
@@ -30,18 +82,49 @@ impl StopSignals {
         self.asked = Some(Box::pin(stop));
     }
 
-    /// Waits for the next one and names it. Cancel safe.
+    /// Waits for the next one that stops the program and names it; does what the others ask for meanwhile. Cancel safe.
     pub async fn next(&mut self) -> &'static str {
+        loop {
+            match self.told().await {
+                Told::Stop(name) => return name,
+                #[cfg(unix)]
+                Told::Reload if self.reload.is_empty() => tracing::info!("SIGHUP: the files are being read anyway"),
+                #[cfg(unix)]
+                Told::Reload => {
+                    tracing::info!("SIGHUP: reading the files again");
+                    self.reload.iter().for_each(|action| action());
+                }
+                #[cfg(unix)]
+                Told::Reopen if self.reopen.is_empty() => tracing::info!("SIGUSR1: ignored, there is no access log"),
+                #[cfg(unix)]
+                Told::Reopen => {
+                    tracing::info!("SIGUSR1: opening the access log anew");
+                    self.reopen.iter().for_each(|action| action());
+                }
+                #[cfg(unix)]
+                Told::Nothing => tracing::info!("SIGUSR2: ignored, nothing is done at it"),
+            }
+        }
+    }
+
+    async fn told(&mut self) -> Told {
         #[cfg(unix)]
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-            () = once(&mut self.asked) => "asked to",
+        {
+            let Received { terminate, interrupt, quit, hangup, user1, user2 } = &mut self.received;
+            tokio::select! {
+                _ = terminate.recv() => Told::Stop("SIGTERM"),
+                _ = interrupt.recv() => Told::Stop("SIGINT"),
+                _ = quit.recv() => Told::Stop("SIGQUIT"),
+                _ = hangup.recv() => Told::Reload,
+                _ = user1.recv() => Told::Reopen,
+                _ = user2.recv() => Told::Nothing,
+                () = once(&mut self.asked) => Told::Stop("asked to"),
+            }
         }
         #[cfg(not(unix))]
         tokio::select! {
-            Ok(()) = tokio::signal::ctrl_c() => "Ctrl-C",
-            () = once(&mut self.asked) => "asked to",
+            Ok(()) = tokio::signal::ctrl_c() => Told::Stop("Ctrl-C"),
+            () = once(&mut self.asked) => Told::Stop("asked to"),
         }
     }
 }

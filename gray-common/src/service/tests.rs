@@ -21,6 +21,8 @@ use crate::{
     tag::GRAY_HEADER,
 };
 
+mod outage;
+
 const LIMIT: Duration = Duration::from_secs(10);
 const SETTINGS: &str = "kerwin.tool.gray: {load: true, version: {prodVersion: V1, grayVersion: V2}}";
 
@@ -334,9 +336,16 @@ async fn check_config_tells_everything_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let args = args(&["--config-dir", folder.path().to_str().expect("UTF-8")]);
     let check = || async {
-        check_config(&args.control, "hello-app", &[SHARED_DOCUMENT, "hello-app.yaml"], SHARED_DOCUMENT, |documents| {
-            read_settings(documents, "kerwin.tool.gray");
-        })
+        check_config(
+            &args.control,
+            "hello-app",
+            &[SHARED_DOCUMENT, "hello-app.yaml"],
+            SHARED_DOCUMENT,
+            &[],
+            |documents| {
+                read_settings(documents, "kerwin.tool.gray");
+            },
+        )
         .await
     };
     let write = |text: &str| std::fs::write(folder.path().join(SHARED_DOCUMENT), text).expect("writes");

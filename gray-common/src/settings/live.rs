@@ -1,5 +1,10 @@
 //! Settings that follow their documents: what is good takes effect at once, what is not changes nothing.
 
+mod lasting;
+
+pub use lasting::Lasting;
+pub(crate) use lasting::nowhere;
+
 use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
@@ -47,7 +52,9 @@ impl<T> fmt::Debug for SettingsState<T> {
 ///
 /// The documents are read together once the source has answered for each. After that every change is judged: a good
 /// one takes effect, a bad one is refused with one log entry and the last good value stays. A document that is
-/// deleted keeps its last text. While one document is bad, good changes of the others still take effect.
+/// deleted, emptied or unreadable keeps its last text, and one in which a [`Lasting`] part is missing; what was in effect
+/// when the program ran last counts, where the source remembers it. While one document is bad, good changes of the others
+/// still take effect.
 pub struct LiveSettings<T> {
     state: watch::Receiver<SettingsState<T>>,
     shared: Arc<ArcSwapOption<T>>,
@@ -62,6 +69,16 @@ impl<T: Send + Sync + 'static> LiveSettings<T> {
         names: &[&str],
         read: impl Fn(&Documents) -> T + Send + Sync + 'static,
     ) -> Self {
+        Self::follow_lasting(source, names, Vec::new(), read)
+    }
+
+    /// The same, with parts that are not gone because no document mentions them any more.
+    pub fn follow_lasting(
+        source: Arc<dyn ConfigSource>,
+        names: &[&str],
+        lasting: Vec<Lasting>,
+        read: impl Fn(&Documents) -> T + Send + Sync + 'static,
+    ) -> Self {
         let names: Vec<Arc<str>> = names.iter().map(|name| Arc::from(*name)).collect();
         let receivers = names.iter().map(|name| source.watch(name)).collect();
         let last_good: Texts = names.iter().map(|name| source.last_good(name)).collect();
@@ -73,6 +90,7 @@ impl<T: Send + Sync + 'static> LiveSettings<T> {
             applied: None,
             last_good: last_good.iter().any(Option::is_some).then_some(last_good),
             names,
+            lasting,
             read,
             sender,
             shared: Arc::clone(&shared),
@@ -127,6 +145,7 @@ type Texts = Vec<Option<Arc<str>>>;
 
 struct Follower<T, R> {
     names: Vec<Arc<str>>,
+    lasting: Vec<Lasting>,
     read: R,
     /// The last answer for each document; a source that goes silent again changes nothing.
     known: Vec<Option<DocumentText>>,
@@ -179,7 +198,7 @@ where
         }
         self.judged = Some(self.known.clone());
         let mut problems = Problems::default();
-        let newest = self.texts(&mut problems);
+        let Some(newest) = self.texts(&mut problems) else { return self.refuse(&problems) };
         match self.read(&newest) {
             Ok(good) => self.apply(newest, good, &problems),
             Err(errors) => {
@@ -192,34 +211,72 @@ where
         }
     }
 
-    /// The texts to judge. A deleted document keeps the text that is in effect.
-    fn texts(&self, problems: &mut Problems) -> Texts {
+    /// What was good last: in effect, or when the program ran last.
+    fn reference(&self) -> Option<&Texts> {
+        self.applied.as_ref().or(self.last_good.as_ref())
+    }
+
+    /// The texts to judge. A document that says nothing any more, or not what it should, keeps the text that was good last.
+    /// `None`: one cannot be read, and nothing was ever good.
+    fn texts(&self, problems: &mut Problems) -> Option<Texts> {
         let mut texts = Vec::with_capacity(self.names.len());
         let none = !self.known.iter().any(|known| matches!(known, Some(DocumentText::Present(_))));
+        let mut is_stuck = false;
         for (position, known) in self.known.iter().enumerate() {
-            if let Some(DocumentText::Present(text)) = known {
-                texts.push(Some(Arc::clone(text)));
-                continue;
-            }
-            let kept = self.applied.as_ref().and_then(|applied| applied[position].clone());
-            let (severity, message) = match kept {
-                Some(_) => {
-                    (Severity::Error, "the document was deleted; its last text stays in effect; publish it again")
+            let good = self.reference().and_then(|good| good[position].clone());
+            let kept = good.clone().filter(|text| lasting::has_values(text));
+            let (severity, message) = match (known, &kept) {
+                (Some(DocumentText::Present(text)), Some(kept)) if lasting::is_blank(text) => (
+                    Severity::Error,
+                    format!("the document is empty now; its last text stays in effect; {}", self.remedy(kept)),
+                ),
+                (Some(DocumentText::Present(text)), _) => {
+                    texts.push(Some(Arc::clone(text)));
+                    continue;
                 }
-                None if none => {
-                    (Severity::Warning, "there is no such document; it counts as empty until it is published")
+                (Some(DocumentText::Unreadable(reason)), _) => {
+                    is_stuck |= self.reference().is_none();
+                    let stays = if kept.is_some() { "; its last text stays in effect" } else { "" };
+                    (Severity::Error, format!("the document cannot be read: {reason}{stays}"))
                 }
+                (_, Some(kept)) => (
+                    Severity::Error,
+                    format!("the document was deleted; its last text stays in effect; {}", self.remedy(kept)),
+                ),
+                (_, None) if none => (
+                    Severity::Warning,
+                    "there is no such document; it counts as empty until it is published".to_owned(),
+                ),
                 // Beside others it is optional: nothing to warn of.
-                None => {
-                    texts.push(None);
+                (_, None) => {
+                    texts.push(good);
                     continue;
                 }
             };
             let origin = Origin { document: Arc::clone(&self.names[position]), line: 0 };
-            problems.push(Problem { severity, origin, path: String::new(), message: message.into() });
-            texts.push(kept);
+            problems.push(Problem { severity, origin, path: String::new(), message });
+            texts.push(good);
         }
-        texts
+        if is_stuck {
+            return None;
+        }
+        if let Some(good) = self.reference() {
+            let lost = lasting::lost(&self.names, good, &texts, &self.lasting);
+            if let Some(Err(errors)) = (!lost.is_empty()).then(|| self.read(&texts)) {
+                // It may say why: a key that is close to the missing one.
+                let is_of = |origin: &Origin| lost.iter().any(|(at, _)| self.names[*at] == origin.document);
+                problems.extend(errors.errors().filter(|error| is_of(&error.origin)).cloned());
+            }
+            for (position, problem) in lost {
+                texts[position].clone_from(&good[position]);
+                problems.push(problem);
+            }
+        }
+        Some(texts)
+    }
+
+    fn remedy(&self, kept: &str) -> String {
+        format!("publish it again; if it is to say nothing, write {}", lasting::taking_back(kept, &self.lasting))
     }
 
     fn read(&self, texts: &Texts) -> Result<(T, Problems), Problems> {
@@ -231,7 +288,7 @@ where
     /// The newest texts with the bad ones replaced by those in effect, now or when the program ran last; if that is any news
     /// and good.
     fn without_the_bad(&self, newest: &Texts, problems: &Problems) -> Option<(Texts, (T, Problems))> {
-        let good = self.applied.as_ref().or(self.last_good.as_ref())?;
+        let good = self.reference()?;
         let bad: HashSet<_> = problems.errors().map(|problem| &problem.origin.document).collect();
         let pick = |(position, text): (usize, &Option<Arc<str>>)| {
             if bad.contains(&self.names[position]) { good[position].clone() } else { text.clone() }

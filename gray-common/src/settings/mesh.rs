@@ -93,9 +93,33 @@ impl fmt::Display for Caller {
     }
 }
 
+/// Why an instance gets nothing from a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exclusion {
+    /// `drain` names it.
+    Drained,
+    /// An edge forbids it to this caller.
+    Forbidden,
+}
+
+impl Exclusion {
+    /// The name in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Drained => "drained",
+            Self::Forbidden => "forbidden",
+        }
+    }
+}
+
 impl AdmissionRules {
     /// Whether an instance of `service` gets nothing from this caller.
     pub fn excludes(&self, caller: &Caller, service: &str, instance: &Instance) -> bool {
+        self.exclusion(caller, service, instance).is_some()
+    }
+
+    /// Why an instance of `service` gets nothing from this caller, if it does not.
+    pub fn exclusion(&self, caller: &Caller, service: &str, instance: &Instance) -> Option<Exclusion> {
         let drained = || self.drain.contains(&instance.host) || self.drain.contains(&instance.authority());
         let forbidden = |edge: &Edge| {
             edge.from == caller.service
@@ -103,7 +127,11 @@ impl AdmissionRules {
                 && (edge.version.is_none() || edge.version == caller.version)
                 && !edge.allow.iter().any(|version| instance.version() == Some(version))
         };
-        (!self.drain.is_empty() && drained()) || self.edges.iter().any(forbidden)
+        if !self.drain.is_empty() && drained() {
+            Some(Exclusion::Drained)
+        } else {
+            self.edges.iter().any(forbidden).then_some(Exclusion::Forbidden)
+        }
     }
 }
 

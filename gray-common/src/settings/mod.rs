@@ -11,8 +11,9 @@ mod rules;
 mod static_instances;
 
 pub use health_check::HealthCheck;
-pub use live::{LiveSettings, SettingsState, check};
-pub use mesh::{AdmissionRules, Caller, Edge, Invalid, Mesh, Signing};
+pub(crate) use live::nowhere;
+pub use live::{Lasting, LiveSettings, SettingsState, check};
+pub use mesh::{AdmissionRules, Caller, Edge, Exclusion, Invalid, Mesh, Signing};
 pub use rules::parse_source;
 #[cfg(feature = "schema")]
 pub use rules::schema as rules_schema;
@@ -44,6 +45,11 @@ pub struct GraySettings {
 }
 
 impl GraySettings {
+    /// What of these settings is not gone because a document does not mention it any more.
+    pub fn lasting(prefix: &str) -> Vec<Lasting> {
+        vec![Lasting::map(prefix), Lasting::map(static_instances::KEY)]
+    }
+
     /// Whether the gateway decides at all: both switches are on.
     pub fn is_on(&self) -> bool {
         self.policy.load && self.gateway.enabled

@@ -115,7 +115,22 @@ fn gateway(section: &Section<'_>) -> GatewayGray {
         user_no_header: section.parsed("userNoHeader").unwrap_or(default.user_no_header),
         trusted_hops: addresses(section, "trustedHops"),
         health_checks: super::health_check::read(&section.section("healthCheck")),
-        max_in_flight: section.parsed("maxInFlight"),
+        max_in_flight: section.parsed::<Limit>("maxInFlight").map(|limit| limit.0),
+    }
+}
+
+/// A number of requests.
+struct Limit(usize);
+
+impl FromStr for Limit {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(0) => Err("it would turn every request away; leave it out for no limit"),
+            Ok(limit) => Ok(Self(limit)),
+            Err(_) => Err("expected a number of requests"),
+        }
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::{document::Section, instance::Instance, registry::entry};
 
-const KEY: &str = "spring.cloud.discovery.client.simple.instances";
+/// Where they stand.
+pub(super) const KEY: &str = "spring.cloud.discovery.client.simple.instances";
 /// What an instance takes, its counters included.
 const INSTANCE: usize = 1024;
 

@@ -49,6 +49,7 @@ fn logged() -> Entry<'static> {
         service: Some("order-app"),
         instance: Some("10.0.12.34:7100"),
         end: End::Complete,
+        fault: None,
         request_id: Some(b"6f1c2d0a9b3e4f5a8c7d6e5f4a3b2c1d"),
     }
 }

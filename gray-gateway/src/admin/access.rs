@@ -1,19 +1,12 @@
 //! Who may ask the admin side for more than probes and metrics.
 
-use std::{fmt, net::SocketAddr, str::FromStr, sync::Arc};
+use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
 
-use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, StatusCode, header},
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
+use axum::http::{HeaderMap, header};
 use ring::{
     hmac::{self, HMAC_SHA256},
     rand::SystemRandom,
 };
-
-use super::answer::Refusal;
 
 /// A token, compared in a time that tells nothing about it. Not shown by `Debug`.
 #[derive(Clone)]
@@ -62,41 +55,49 @@ impl fmt::Debug for AdminToken {
 /// Who may ask.
 #[derive(Clone, Debug)]
 pub enum Access {
-    /// Whoever has the token.
+    /// Clients that send the token.
     Token(AdminToken),
-    /// Everybody: only this machine gets here.
-    Local,
-    /// Everybody gets here, so nobody may ask what rules would do.
-    Exposed,
+    /// Every client that can connect.
+    Open,
+}
+
+/// What was sent instead of the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Denied {
+    /// No token.
+    Missing,
+    /// Another one.
+    Wrong,
 }
 
 impl Access {
-    /// By the token, if there is one, and else by the address that is listened on.
-    pub fn new(token: Option<AdminToken>, address: SocketAddr) -> Self {
+    /// By the token, if there is one. Without one the address must be reachable from this machine only, unless everybody
+    /// is to be let in.
+    ///
+    /// # Errors
+    /// When the address is not loopback and neither was given, or both were; the text names the flags.
+    pub fn new(token: Option<AdminToken>, is_open: bool, address: IpAddr) -> Result<Self, String> {
         match token {
-            Some(token) => Self::Token(token),
-            None if address.ip().to_canonical().is_loopback() => Self::Local,
-            None => Self::Exposed,
+            Some(_) if is_open => {
+                Err("--admin-open lets everyone in, and --admin-token (GRAY_ADMIN_TOKEN) does not: give one of them"
+                    .into())
+            }
+            Some(token) => Ok(Self::Token(token)),
+            None if is_open || address.to_canonical().is_loopback() => Ok(Self::Open),
+            None => Err(format!(
+                "the admin side would answer everyone who can reach {address}: give it a token (--admin-token, \
+                 GRAY_ADMIN_TOKEN; /livez, /readyz and /metrics need none), bind it to loopback (--admin-bind \
+                 127.0.0.1), or let everyone in on purpose (--admin-open, GRAY_ADMIN_OPEN)"
+            )),
         }
     }
 
-    fn refuses(&self, path: &str, headers: &HeaderMap) -> Option<Refusal> {
-        match self {
-            _ if matches!(path, "/livez" | "/readyz" | "/metrics") => None,
-            Self::Local => None,
-            Self::Token(token) if bearer(headers).is_some_and(|text| token.is(text)) => None,
-            Self::Token(_) => {
-                let message =
-                    "wants the header `Authorization: Bearer` with the gateway's --admin-token (GRAY_ADMIN_TOKEN)";
-                Some(Refusal::new(StatusCode::UNAUTHORIZED, message))
-            }
-            // As it always was: nothing in it is about requests.
-            Self::Exposed if path == "/status" => None,
-            Self::Exposed => {
-                let message = "the admin side listens on more than loopback and has no token: start the gateway with \
-                               --admin-token (GRAY_ADMIN_TOKEN), or with --admin-bind 127.0.0.1";
-                Some(Refusal::new(StatusCode::FORBIDDEN, message))
-            }
+    pub(super) fn denies(&self, headers: &HeaderMap) -> Option<Denied> {
+        let Self::Token(token) = self else { return None };
+        match headers.get(header::AUTHORIZATION) {
+            None => Some(Denied::Missing),
+            Some(_) if bearer(headers).is_some_and(|text| token.is(text)) => None,
+            Some(_) => Some(Denied::Wrong),
         }
     }
 }
@@ -104,14 +105,6 @@ impl Access {
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.as_bytes().split_at_checked(7)?;
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
-}
-
-/// Lets a request through, or answers it.
-pub(super) async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
-    match access.refuses(request.uri().path(), request.headers()) {
-        None => next.run(request).await,
-        Some(refusal) => refusal.into_response(),
-    }
 }
 
 #[cfg(test)]
@@ -122,49 +115,47 @@ mod tests {
 
     const TOKEN: &str = "0123456789abcdef";
 
-    fn status(access: &Access, path: &str, authorization: &str) -> u16 {
-        let mut headers = HeaderMap::new();
-        if !authorization.is_empty() {
-            headers.insert(header::AUTHORIZATION, HeaderValue::from_str(authorization).expect("valid"));
+    #[test]
+    fn only_the_token_opens() {
+        let token: AdminToken = TOKEN.parse().expect("long enough");
+        let access = Access::new(Some(token.clone()), false, IpAddr::from([0, 0, 0, 0])).expect("has a token");
+        let denied = |authorization: Option<&str>| {
+            let value = authorization.map(|text| HeaderValue::from_str(text).expect("valid"));
+            access.denies(&value.into_iter().map(|value| (header::AUTHORIZATION, value)).collect())
+        };
+        assert_eq!(denied(None), Some(Denied::Missing));
+        let good = format!("Bearer {TOKEN}");
+        for text in [good.as_str(), "bearer 0123456789abcdef"] {
+            assert_eq!(denied(Some(text)), None, "{text}");
         }
-        access.refuses(path, &headers).map_or(200, |refusal| refusal.status().as_u16())
+        for text in [
+            "Bearer 0123456789abcdeF",
+            "Bearer 0123456789abcdef0",
+            "Bearer ",
+            "Bearer",
+            "Basic 0123456789abcdef",
+            TOKEN,
+            "",
+        ] {
+            assert_eq!(denied(Some(text)), Some(Denied::Wrong), "{text}");
+        }
+        assert!(!format!("{token:?} {access:?}").contains(TOKEN));
+        assert!(Access::new(Some(token), true, IpAddr::from([127, 0, 0, 1])).is_err(), "one or the other");
     }
 
     #[test]
-    fn probes_are_open_and_the_rest_is_not() {
-        let address = |text: &str| text.parse::<SocketAddr>().expect("address");
-        let token: AdminToken = TOKEN.parse().expect("long enough");
-        let with_token = Access::new(Some(token.clone()), address("127.0.0.1:1"));
-        let local = Access::new(None, address("[::1]:1"));
-        let exposed = Access::new(None, address("0.0.0.0:1"));
-        for path in ["/livez", "/readyz", "/metrics"] {
-            for access in [&with_token, &local, &exposed] {
-                assert_eq!(status(access, path, ""), 200, "{path}");
+    fn everybody_is_let_in_on_loopback_or_on_purpose_only() {
+        let open = |address: &str, is_open| Access::new(None, is_open, address.parse().expect("an address"));
+        for address in ["127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1"] {
+            assert!(matches!(open(address, false), Ok(Access::Open)), "{address}");
+        }
+        for address in ["0.0.0.0", "::", "10.0.0.1", "::ffff:10.0.0.1", "fe80::1"] {
+            let error = open(address, false).expect_err(address);
+            for flag in ["--admin-token", "--admin-bind", "--admin-open"] {
+                assert!(error.contains(flag), "{error}");
             }
+            assert!(matches!(open(address, true), Ok(Access::Open)), "{address}");
         }
-        for path in ["/explain", "/lint", "/replay", "/nowhere"] {
-            assert_eq!(
-                [&with_token, &local, &exposed].map(|access| status(access, path, "")),
-                [401, 200, 403],
-                "{path}"
-            );
-        }
-        assert_eq!([&with_token, &exposed].map(|access| status(access, "/status", "")), [401, 200]);
-        let good = format!("Bearer {TOKEN}");
-        let cases = [
-            (good.as_str(), 200),
-            ("bearer 0123456789abcdef", 200),
-            ("Bearer 0123456789abcdeF", 401),
-            ("Bearer 0123456789abcdef0", 401),
-            ("Bearer ", 401),
-            ("Bearer", 401),
-            ("Basic 0123456789abcdef", 401),
-            (TOKEN, 401),
-        ];
-        for (authorization, expect) in cases {
-            assert_eq!(status(&with_token, "/explain", authorization), expect, "{authorization}");
-        }
-        assert!(!format!("{token:?} {with_token:?}").contains(TOKEN));
     }
 
     #[test]

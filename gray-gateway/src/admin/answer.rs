@@ -29,11 +29,6 @@ impl Refusal {
         self.body[key] = value;
         self
     }
-
-    #[cfg(test)]
-    pub(super) fn status(&self) -> StatusCode {
-        self.status
-    }
 }
 
 impl IntoResponse for Refusal {

@@ -1,14 +1,15 @@
 //! `/explain`: what would happen to a request, and why. Nothing is sent.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::net::{IpAddr, Ipv4Addr};
 
 use axum::{
     Json,
     extract::{Query, State, rejection::JsonRejection},
-    http::{HeaderMap, HeaderName, HeaderValue, Method},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
     response::IntoResponse,
 };
 use gray_common::{
+    balance::outlook,
     clock::{parse_time, unix_seconds},
     lane::Lane,
     rule::{Explanation, RequestFacts},
@@ -19,12 +20,14 @@ use serde_json::Value;
 use super::{
     Admin,
     answer::{Refusal, fresh, json_of},
+    instances::Hop,
 };
 use crate::{
-    control::lane_services,
     geo,
-    route::{RequestHead, Upstream},
-    snapshot::{ServiceSnapshot, Snapshot},
+    header::write_line,
+    proxy::edge::{self, Refused},
+    route::{RequestHead, Route, Upstream},
+    snapshot::Snapshot,
 };
 
 /// Most header fields of a request to be explained.
@@ -45,7 +48,8 @@ pub(super) struct Asked {
     city: Option<String>,
     /// RFC 3339, or Unix seconds as a text or a number.
     time: Option<Value>,
-    random: Option<u64>,
+    /// A whole number, as a text or a number.
+    random: Option<Value>,
 }
 
 /// `{"gray": "gray-996"}`, or `[["gray", "gray-996"], ...]` where order or repetition matters.
@@ -70,46 +74,19 @@ struct Explained {
     route: Option<String>,
     /// Who answers by it: a service, an address or a directory.
     upstream: Option<String>,
+    /// What the gateway answers itself, and why; `None`: the request is passed on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    client_ip: IpAddr,
     /// What the decision was based on where the question left it open.
     city: Option<String>,
     time: u64,
-    random: u64,
+    /// As a text: JavaScript's numbers end at 2^53.
+    random: String,
     decision: Explanation,
     services: Vec<Hop>,
-}
-
-/// What the lane means for one service.
-#[derive(Debug, Serialize)]
-struct Hop {
-    service: String,
-    /// The lane's choice: selectors, best first.
-    choice: String,
-    outcome: Outcome,
-    /// The selector that selects somebody, and its place among the choice.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    selector: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    place: Option<usize>,
-    instances: Vec<Candidate>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Outcome {
-    /// The first selector has instances.
-    Hit,
-    /// A later one has.
-    Fallback,
-    /// None has: 503.
-    None,
-    /// No registry lists the service, or none has answered yet.
-    Unknown,
-}
-
-#[derive(Debug, Serialize)]
-struct Candidate {
-    address: String,
-    version: Option<String>,
 }
 
 /// `GET /explain?path=/x&header=gray:gray-996`, for a browser.
@@ -127,8 +104,8 @@ pub(super) async fn by_query(
             "host" => asked.host = Some(value),
             "city" => asked.city = Some(value),
             "time" => asked.time = Some(value.into()),
-            "clientIp" => asked.client_ip = Some(number(&key, &value)?),
-            "random" => asked.random = Some(number(&key, &value)?),
+            "clientIp" => asked.client_ip = Some(address(&key, &value)?),
+            "random" => asked.random = Some(value.into()),
             "header" => {
                 let Some((name, value)) = value.split_once(':') else {
                     return Err(Refusal::bad(format!("header={value}: expected `name: value`")));
@@ -154,17 +131,14 @@ pub(super) async fn by_body(
     explain(&admin, asked)
 }
 
-fn number<T: std::str::FromStr>(key: &str, text: &str) -> Result<T, Refusal>
-where
-    T::Err: std::fmt::Display,
-{
-    text.parse().map_err(|error| Refusal::bad(format!("{key}={text}: {error}")))
+fn address(key: &str, text: &str) -> Result<IpAddr, Refusal> {
+    text.parse::<IpAddr>().map_err(|error| Refusal::bad(format!("{key}={text}: {error}")))
 }
 
 fn explain(admin: &Admin, asked: Asked) -> Result<impl IntoResponse + use<>, Refusal> {
     asked.check()?;
     let snapshot = admin.snapshot.load();
-    let headers = asked.headers.read()?;
+    let mut headers = asked.headers.read()?;
     let method = asked.method.as_deref().unwrap_or("GET");
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| Refusal::bad(format!("`{method}` is no method")))?;
     // A question is often pasted with the query in it.
@@ -174,76 +148,93 @@ fn explain(admin: &Admin, asked: Asked) -> Result<impl IntoResponse + use<>, Ref
         return Err(Refusal::bad(format!("the path `{path}` does not begin with /")));
     }
     let query = asked.query.as_deref().or(in_path);
-    let host = asked.host.as_deref().map(without_port);
+    if let Some(host) = &asked.host {
+        let host = HeaderValue::from_str(host).map_err(|_| Refusal::bad(format!("`{host}` is not a host")))?;
+        headers.insert(header::HOST, host);
+    }
+    let asked_host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let client_ip = asked.client_ip.unwrap_or(Ipv4Addr::LOCALHOST.into());
+    let bytes = head(&method, path, query, &headers);
+    if let Err(Refused { status, message }) = edge::admits(&bytes, client_ip, &admin.limits) {
+        let refusal = Refusal::bad(format!("the gateway answers {status}, whatever the routes: {message}"));
+        return Err(refusal.with("status", status.into()));
+    }
+    let host = asked_host.map(without_port);
     let time = asked.time.as_ref().map(read_time).transpose()?.unwrap_or_else(unix_seconds);
-    let random = asked.random.unwrap_or_else(|| fastrand::u64(..));
-    let looked_up = || geo::city(asked.client_ip?, snapshot.city.as_deref());
-    let city = asked.city.as_deref().or_else(looked_up);
-    let client_ip = asked.client_ip;
-    let (decision, explanation) = snapshot.rules.explain(&RequestFacts {
+    let random = asked.random.as_ref().map(read_random).transpose()?.unwrap_or_else(|| fastrand::u64(..));
+    let city = asked.city.as_deref().or_else(|| geo::city(client_ip, snapshot.city.as_deref()));
+    let facts = RequestFacts {
         method: method.as_str(),
         path,
         query,
         host,
         headers: &headers,
-        client_ip,
+        client_ip: Some(client_ip),
         city,
         now: time,
         random,
-    });
-    let remote = client_ip.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into());
-    let head = RequestHead { method: &method, path, query, headers: &headers, host, remote, random };
+    };
+    let (decision, explanation) = snapshot.rules.explain(&facts);
+    let head = RequestHead { method: &method, path, query, headers: &headers, host, remote: client_ip, random };
     let route = snapshot.routes.find(&head);
-    let upstream = route.map(|route| match &route.target(decision.lane.name()).upstream {
+    let target = route.map(|route| route.target(decision.lane.name()));
+    let upstream = target.map(|target| match &target.upstream {
         Upstream::Service(service) => service.to_string(),
         Upstream::Fixed { authority, .. } => authority.to_string(),
         Upstream::Directory(root) => root.display().to_string(),
     });
+    let own = match route {
+        None => Some(edge::no_route(&snapshot)),
+        Some(route) => own_answer(&snapshot, route, path, &facts, decision.lane.as_ref()),
+    };
     let explained = Explained {
         route: route.map(|route| route.id.to_string()),
         upstream,
+        status: own.as_ref().map(|own| own.status),
+        message: own.map(|own| own.message),
+        client_ip,
         city: city.map(str::to_owned),
         time,
-        random,
-        services: hops(&snapshot, &decision.lane),
+        random: random.to_string(),
+        services: admin.hops(&snapshot, &decision.lane),
         decision: explanation,
     };
     Ok(fresh(json_of(explained)))
 }
 
-/// Every service that is known, and those that only lanes name.
-fn hops(snapshot: &Snapshot, lane: &Lane) -> Vec<Hop> {
-    let known = snapshot.services.keys().map(AsRef::as_ref);
-    let services: BTreeSet<&str> = known.chain(lane_services(&snapshot.rules)).collect();
-    services.into_iter().map(|service| hop(service, lane, snapshot.services.get(service))).collect()
+/// What the gateway answers itself although a route matches; rates and what is in flight aside.
+fn own_answer(
+    snapshot: &Snapshot,
+    route: &Route,
+    path: &str,
+    facts: &RequestFacts<'_>,
+    lane: &Lane,
+) -> Option<Refused> {
+    if route.filters.token.as_ref().is_some_and(|token| token.user(facts).is_none()) {
+        return Some(edge::unauthenticated());
+    }
+    if let Upstream::Service(service) = &route.target(lane.name()).upstream {
+        let known = snapshot.services.get(service);
+        let found = known.and_then(|known| outlook(&known.set, lane.choice(service).iter(), &snapshot.outliers));
+        if found.is_none() {
+            return Some(edge::no_instance(service, route));
+        }
+    }
+    edge::sent(route, path).err()
 }
 
-fn hop(service: &str, lane: &Lane, known: Option<&ServiceSnapshot>) -> Hop {
-    let choice = lane.choice(service);
-    let set = known.map(|known| &*known.set);
-    let found = set.and_then(|set| {
-        let subsets = choice.selectors().iter().enumerate();
-        subsets.into_iter().find_map(|(place, selector)| Some((place, selector, set.select(selector.as_ref())?)))
-    });
-    let outcome = match (&found, set) {
-        (Some((0, ..)), _) => Outcome::Hit,
-        (Some(_), _) => Outcome::Fallback,
-        (None, Some(set)) if !set.known().is_empty() => Outcome::None,
-        (None, _) => Outcome::Unknown,
-    };
-    let instances = found.iter().flat_map(|(.., subset)| subset.endpoints());
-    let instances = instances.map(|endpoint| Candidate {
-        address: endpoint.authority().to_owned(),
-        version: endpoint.version().map(str::to_owned),
-    });
-    Hop {
-        service: service.to_owned(),
-        choice: choice.to_string(),
-        outcome,
-        selector: found.as_ref().map(|(_, selector, _)| selector.to_string()),
-        place: found.as_ref().map(|(place, ..)| *place),
-        instances: instances.collect(),
+/// The request as it would come in.
+fn head(method: &Method, path: &str, query: Option<&str>, headers: &HeaderMap) -> Vec<u8> {
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    let mut head = format!("{method} {path}{query} HTTP/1.1\r\n").into_bytes();
+    if !headers.contains_key(header::HOST) {
+        write_line(&mut head, &header::HOST, &HeaderValue::from_static("localhost"));
     }
+    for (name, value) in headers {
+        write_line(&mut head, name, value);
+    }
+    head.extend_from_slice(b"\r\n");
+    head
 }
 
 impl Asked {
@@ -289,6 +280,13 @@ fn read_time(value: &Value) -> Result<u64, Refusal> {
     parse_time(&text).ok_or_else(|| {
         Refusal::bad(format!("`{text}` is no time; expected one such as 2026-12-31T18:00:00+08:00, or Unix seconds"))
     })
+}
+
+fn read_random(value: &Value) -> Result<u64, Refusal> {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    text.trim()
+        .parse()
+        .map_err(|_| Refusal::bad(format!("random: expected a whole number up to {}, found `{text}`", u64::MAX)))
 }
 
 /// `beta.example.com:8080` and `[::1]:8080` without the port.

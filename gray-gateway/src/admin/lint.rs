@@ -11,6 +11,7 @@ use super::{
     answer::{Refusal, fresh, json_of},
     candidate::Candidate,
     replay::off_the_runtime,
+    status::findings,
 };
 use crate::{
     control::{GatewayConfig, lane_services},
@@ -20,15 +21,17 @@ use crate::{
 /// The findings of the rules in effect.
 pub(super) async fn current(State(admin): State<Admin>) -> impl IntoResponse {
     let snapshot = admin.snapshot.load();
-    fresh(json!({ "revision": snapshot.rules.revision(), "findings": json_of(&*snapshot.findings) }))
+    fresh(json!({ "revision": snapshot.rules.revision(), "findings": json_of(findings(&snapshot)) }))
 }
 
 /// The findings of a document; nothing is applied.
 pub(super) async fn candidate(State(admin): State<Admin>, text: String) -> Result<impl IntoResponse, Refusal> {
-    off_the_runtime(move || {
+    off_the_runtime(&admin.judging.clone(), move || {
         let candidate = Candidate::read(&admin, &text)?;
         let rules = &candidate.config.rules;
-        let findings = rules.lint(&fleet(&admin.snapshot.load(), &candidate.config), unix_seconds());
+        let named = services(&candidate.config);
+        let fleet = fleet(&admin.snapshot.load(), |service| named.contains(service));
+        let findings = rules.lint(&fleet, unix_seconds());
         let body = candidate.hide(json!({ "revision": rules.revision(), "findings": json_of(&findings) }));
         Ok(fresh(with(body, "warnings", candidate.warnings)))
     })
@@ -41,11 +44,14 @@ pub(super) fn with(mut body: Value, key: &str, value: Value) -> Value {
     body
 }
 
-/// The services of the configuration that the gateway has heard of. One that it does not follow, because only the
+/// The services of a configuration.
+fn services(config: &GatewayConfig) -> BTreeSet<Box<str>> {
+    config.routes.services().into_iter().chain(lane_services(&config.rules).map(Box::from)).collect()
+}
+
+/// The services that the gateway has heard of, of those that are wanted. One that it does not follow, because only a
 /// document names it, is not judged.
-fn fleet(snapshot: &Snapshot, config: &GatewayConfig) -> Fleet {
-    let routed = config.routes.services();
-    let named: BTreeSet<_> = routed.iter().map(AsRef::as_ref).chain(lane_services(&config.rules)).collect();
-    let heard = snapshot.services.iter().filter(|(name, service)| service.settled && named.contains(&***name));
+pub(super) fn fleet(snapshot: &Snapshot, is_wanted: impl Fn(&str) -> bool) -> Fleet {
+    let heard = snapshot.services.iter().filter(|(name, service)| service.settled && is_wanted(name));
     heard.map(|(name, service)| (name.clone(), Arc::clone(&service.set))).collect()
 }

@@ -1,14 +1,12 @@
 //! `/metrics`: the workers' own counters, brought into the `metrics` facade on every scrape.
 
-use std::sync::Arc;
-
 use axum::{extract::State, http::header, response::IntoResponse};
-use gray_common::{GrayStatus, balance::Reason, rule::Severity};
+use gray_common::{GrayStatus, balance::Reason, rule::Severity, telemetry};
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
-use super::Admin;
-use crate::proxy::{Pick, Refusal};
+use super::{Admin, gate::REFUSED_TOTAL, series, status::findings};
+use crate::proxy::{Fault, Refusal};
 
 /// Installs the process-wide recorder.
 ///
@@ -18,23 +16,27 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new().install_recorder()?;
     describe_counter!("gray_gateway_requests_total", Unit::Count, "Requests answered, by status class");
     describe_counter!("gray_gateway_decisions_total", Unit::Count, "Requests decided, by tag");
-    describe_counter!("gray_gateway_rule_requests_total", Unit::Count, "Requests decided, by rule");
-    describe_counter!("gray_gateway_picks_total", Unit::Count, "Choices of an instance, by service and how they went");
     describe_counter!("gray_gateway_fallbacks_total", Unit::Count, "Gray requests served by the fallback");
     describe_counter!("gray_gateway_no_instance_total", Unit::Count, "Requests that no instance could serve");
     describe_counter!("gray_gateway_no_route_total", Unit::Count, "Requests that no route matched");
     describe_counter!("gray_gateway_connect_failures_total", Unit::Count, "Connections to instances that failed");
+    describe_counter!(
+        "gray_gateway_upstream_failures_total",
+        Unit::Count,
+        "Attempts at instances that failed, by reason"
+    );
     describe_counter!("gray_gateway_retries_total", Unit::Count, "Requests moved to another instance");
     describe_counter!("gray_gateway_repeats_total", Unit::Count, "Requests sent again after a connection broke");
     describe_counter!("gray_gateway_repeats_refused_total", Unit::Count, "Requests not sent again: budget spent");
     describe_counter!("gray_gateway_hedges_total", Unit::Count, "Requests sent to a second instance as well");
     describe_counter!("gray_gateway_shed_total", Unit::Count, "Requests turned away: too many in flight");
     describe_counter!("gray_gateway_ejections_total", Unit::Count, "Instances left out for a while, by reason");
-    describe_gauge!("gray_gateway_ejected_instances", Unit::Count, "Instances that are left out, by service");
     describe_counter!("gray_gateway_refused_total", Unit::Count, "Requests and connections turned away, by reason");
     describe_gauge!("gray_gateway_in_flight", Unit::Count, "Requests in flight");
     describe_gauge!("gray_gateway_connections", Unit::Count, "Client connections open");
+    describe_gauge!("gray_gateway_buffer_bytes", Unit::Bytes, "Buffers that requests hold while they wait");
     describe_gauge!("gray_gateway_config_revision", Unit::Count, "Configurations applied since the start");
+    describe_gauge!("gray_gateway_certificate_refused", Unit::Count, "1 while a newer certificate file is refused");
     describe_gauge!("gray_gateway_config_refused", Unit::Count, "1 while the newest configuration is refused");
     describe_gauge!("gray_gateway_lint_findings", Unit::Count, "Things in the rules that cannot be meant, by severity");
     describe_gauge!("gray_gateway_replay_records", Unit::Count, "Requests of which facts are kept for replays");
@@ -48,6 +50,17 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_gauge!("gray_gateway_snapshot_in_use", Unit::Count, "Lists and documents in use from disk");
     describe_gauge!("gray_gateway_snapshot_age_seconds", Unit::Seconds, "Age of the oldest of them");
     describe_counter!("gray_gateway_snapshot_failures_total", Unit::Count, "Snapshots not written or not readable");
+    describe_counter!(
+        telemetry::RELAY_REFUSED_TOTAL,
+        Unit::Count,
+        "Connections of other users of the machine to our way to Nacos"
+    );
+    describe_gauge!(
+        "gray_gateway_source_age_seconds",
+        Unit::Seconds,
+        "Since the registry, or the source of the settings, was last known to answer"
+    );
+    describe_counter!(REFUSED_TOTAL, Unit::Count, "Requests to the admin side turned away, by reason");
     describe_gauge!("gray_gateway_ready", Unit::Count, "1 while /readyz answers 200");
     Ok(handle)
 }
@@ -55,7 +68,8 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
 /// Brings the counters up to date and renders everything.
 pub(super) async fn render(State(admin): State<Admin>) -> impl IntoResponse {
     record(&admin);
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.recorder.render())
+    let text = admin.recorder.render() + &series::render(&admin.snapshot.load());
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 
 fn record(admin: &Admin) {
@@ -65,21 +79,6 @@ fn record(admin: &Admin) {
     }
     for (status, count) in GrayStatus::ALL.into_iter().zip(stats.decisions) {
         counter!("gray_gateway_decisions_total", "tag" => status.as_str()).absolute(count);
-    }
-    let snapshot = admin.snapshot.load();
-    for (rule, tally) in snapshot.rule_tallies.iter() {
-        counter!("gray_gateway_rule_requests_total", "rule" => rule.to_string()).absolute(tally.sum()[0]);
-    }
-    for (service, known) in &snapshot.services {
-        let Some(tally) = &known.tally else { continue };
-        for (pick, count) in Pick::ALL.into_iter().zip(tally.sum()) {
-            counter!("gray_gateway_picks_total", "service" => service.to_string(), "fit" => pick.as_str())
-                .absolute(count);
-        }
-    }
-    for (service, known) in &snapshot.services {
-        let ejected = known.set.endpoints().filter(|endpoint| !endpoint.load().is_in()).count();
-        gauge!("gray_gateway_ejected_instances", "service" => service.to_string()).set(ejected as f64);
     }
     for (reason, count) in Reason::ALL.into_iter().zip(stats.ejections) {
         counter!("gray_gateway_ejections_total", "reason" => reason.as_str()).absolute(count);
@@ -95,10 +94,17 @@ fn record(admin: &Admin) {
         counter!("gray_gateway_refused_total", "reason" => why.as_str()).absolute(count);
     }
     counter!("gray_gateway_connect_failures_total").absolute(stats.connect_failures);
+    for (fault, count) in Fault::ALL.into_iter().zip(stats.faults) {
+        counter!("gray_gateway_upstream_failures_total", "reason" => fault.as_str()).absolute(count);
+    }
     counter!("gray_gateway_retries_total").absolute(stats.retries);
     gauge!("gray_gateway_in_flight").set(stats.in_flight as f64);
     gauge!("gray_gateway_connections").set(stats.connections as f64);
-    gauge!("gray_gateway_ready").set(if admin.not_ready().is_none() { 1.0 } else { 0.0 });
+    gauge!("gray_gateway_buffer_bytes").set(stats.held_bytes as f64);
+    gauge!("gray_gateway_ready").set(if admin.readiness.report().is_ready() { 1.0 } else { 0.0 });
+    for (whose, age) in admin.readiness.ages() {
+        gauge!("gray_gateway_source_age_seconds", "of" => whose).set(age as f64);
+    }
     if let Some(disk) = &admin.disk {
         let status = disk.status();
         gauge!("gray_gateway_snapshot_in_use").set(status.in_use.len() as f64);
@@ -111,7 +117,7 @@ fn record(admin: &Admin) {
     for (reason, count) in [("queue_full", stats.log_dropped), ("write_failed", stats.log_failed)] {
         counter!("gray_gateway_access_log_dropped_total", "reason" => reason).absolute(count);
     }
-    let findings = Arc::clone(&admin.snapshot.load().findings);
+    let findings = findings(&admin.snapshot.load());
     for severity in Severity::ALL {
         let count = findings.iter().filter(|finding| finding.severity == severity).count();
         gauge!("gray_gateway_lint_findings", "severity" => severity.as_str()).set(count as f64);

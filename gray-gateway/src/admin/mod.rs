@@ -5,40 +5,59 @@ mod access;
 mod answer;
 mod candidate;
 mod explain;
+mod gate;
+mod hosts;
+mod instances;
 mod lint;
+mod listener;
 mod metrics;
+mod readiness;
 mod replay;
+mod series;
+mod status;
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, State},
-    http::{StatusCode, header},
+    http::StatusCode,
     middleware,
     response::IntoResponse,
     routing::{get, post},
 };
 use gray_common::{
-    balance::Reason,
     clock::unix_seconds,
     disk::{DiskStatus, DiskStore},
     registry::Health,
-    service::{Phase, Registration, RegistrationState},
-    settings::SettingsState,
+    service::Readiness,
+    settings::{Caller, SettingsState},
 };
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
+pub(crate) use self::readiness::{Sources, readiness};
 pub use self::{
     access::{Access, AdminToken},
+    gate::Gate,
+    hosts::HostName,
     metrics::install as install_metrics,
 };
-use crate::{control::GatewayConfig, proxy::Stats, record::RecordBuffer, snapshot::Snapshot};
+pub(crate) use listener::bounded;
+
+use crate::{
+    control::GatewayConfig,
+    proxy::{Limits, Stats},
+    record::RecordBuffer,
+    snapshot::Snapshot,
+    tls::Refused,
+};
 
 /// Longest body that is read, in bytes: that of the longest document.
 const MAX_BODY: usize = 1 << 20;
+/// Documents that are worked on at the same time.
+pub const MAX_JUDGED: usize = 2;
 
 /// What the admin side looks at.
 #[derive(Clone, Debug)]
@@ -51,22 +70,28 @@ pub struct Admin {
     pub registry: watch::Receiver<Health>,
     /// Whether the source of the documents answers.
     pub config: watch::Receiver<Health>,
-    /// How far the registration of the gateway itself has got.
-    pub registration: watch::Receiver<RegistrationState>,
+    /// Certificates that were replaced by bad ones.
+    pub refused_files: Refused,
+    /// Whether requests may come here.
+    pub readiness: Readiness,
     /// Where instances and documents are kept for a start without Nacos, if they are.
     pub disk: Option<Arc<DiskStore>>,
     /// The counters of all workers.
     pub stats: Arc<Stats>,
-    /// Where the gateway is in its life, but for how far its registration has got.
-    pub phase: watch::Receiver<Phase>,
     /// Renders what was recorded through the `metrics` facade.
     pub recorder: metrics_exporter_prometheus::PrometheusHandle,
-    /// Who may ask for more than probes and metrics.
-    pub access: Access,
+    /// Who may ask for more than probes and metrics, and by which name.
+    pub gate: Gate,
     /// Facts of the last requests; `None`: none are kept.
     pub records: Option<Arc<RecordBuffer>>,
     /// Prefix of the gray settings.
     pub prefix: Arc<str>,
+    /// What the gateway is for the instances that it calls.
+    pub caller: Caller,
+    /// What clients may use.
+    pub limits: Limits,
+    /// Permits for the work on documents, which takes time and memory.
+    pub judging: Arc<Semaphore>,
 }
 
 /// The admin routes.
@@ -75,56 +100,16 @@ pub fn app(admin: Admin) -> Router {
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics::render))
-        .route("/status", get(status))
+        .route("/status", get(status::show))
         .route("/explain", get(explain::by_query).post(explain::by_body))
         .route("/lint", get(lint::current).post(lint::candidate))
         .route("/replay", post(replay::candidate))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(middleware::from_fn_with_state(admin.access.clone(), access::guard))
+        .layer(middleware::from_fn_with_state(admin.gate.clone(), gate::guard))
         .with_state(admin)
 }
 
 impl Admin {
-    /// Why requests should not come here yet; `None` when they may.
-    ///
-    /// A registry that went away later is no reason: the last good snapshot still serves.
-    fn not_ready(&self) -> Option<String> {
-        if self.phase.borrow().is_stopping() {
-            return Some("stopping".into());
-        }
-        let settings = self.settings.borrow();
-        let Some(config) = &settings.current else {
-            return Some(match (&settings.refused, &*self.config.borrow()) {
-                (Some(refused), _) => format!("the configuration was refused: {refused}"),
-                (None, Health::Down(reason)) => format!("no configuration yet: {reason}"),
-                (None, Health::Up) => "no configuration yet".into(),
-            });
-        };
-        if config.routes.routes().is_empty() {
-            return Some("the configuration has no routes: is gateway-app.yaml published in this namespace?".into());
-        }
-        // Nothing was ever heard from the registry: the first requests would all be 503.
-        let snapshot = self.snapshot.load();
-        let nobody = snapshot.services.values().all(|service| service.set.known().is_empty());
-        match &*self.registry.borrow() {
-            Health::Down(reason) if nobody => Some(format!("no instances known yet: {reason}")),
-            // It serves what it knew before, and registers when there is somebody to register with.
-            Health::Down(_) if self.is_on_disk() => None,
-            _ => Registration::reason(&self.registration),
-        }
-    }
-}
-
-impl Admin {
-    /// Whether something in use comes from disk, because the registry or the source of the documents has not answered.
-    fn is_on_disk(&self) -> bool {
-        self.disk.as_ref().is_some_and(|disk| !disk.status().in_use.is_empty())
-    }
-
-    fn phase(&self) -> &'static str {
-        self.phase.borrow().with(&self.registration.borrow()).as_str()
-    }
-
     fn disk_status(&self) -> Value {
         let Some(disk) = &self.disk else { return Value::Null };
         let DiskStatus { in_use, failures } = disk.status();
@@ -137,67 +122,7 @@ impl Admin {
 }
 
 async fn readyz(State(admin): State<Admin>) -> impl IntoResponse {
-    let reason = admin.not_ready();
-    let status = if reason.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let reasons: Vec<_> = reason.into_iter().collect();
-    (status, Json(json!({ "ready": reasons.is_empty(), "phase": admin.phase(), "reasons": reasons })))
-}
-
-async fn status(State(admin): State<Admin>) -> impl IntoResponse {
-    let snapshot = admin.snapshot.load();
-    let services: serde_json::Map<String, Value> = snapshot
-        .services
-        .iter()
-        .map(|(name, service)| {
-            let ejected: HashMap<&str, Reason> = service
-                .set
-                .endpoints()
-                .filter_map(|endpoint| Some((endpoint.authority(), endpoint.load().ejection()?)))
-                .collect();
-            let instances: Vec<_> = service
-                .set
-                .known()
-                .iter()
-                .map(|instance| {
-                    let address = instance.authority();
-                    json!({
-                        "version": instance.version(),
-                        "weight": instance.weight,
-                        "candidate": instance.is_candidate(),
-                        "ejected": ejected.get(address.as_str()).map(|reason| reason.as_str()),
-                        "address": address,
-                    })
-                })
-                .collect();
-            (name.to_string(), json!({ "strategy": service.strategy.as_str(), "instances": instances }))
-        })
-        .collect();
-    let settings = admin.settings.borrow().clone();
-    let health = |health: &Health| match health {
-        Health::Up => json!("up"),
-        Health::Down(reason) => json!({ "down": reason }),
-    };
-    let rules: Vec<_> = snapshot
-        .rules
-        .rules()
-        .iter()
-        .map(|rule| json!({ "name": rule.name, "lane": snapshot.rules.lanes()[rule.lane].lane().name() }))
-        .collect();
-    let routes: Vec<_> = snapshot.routes.routes().iter().map(|route| route.id.to_string()).collect();
-    let body = json!({
-        "ready": admin.not_ready().is_none(),
-        "phase": admin.phase(),
-        "revision": settings.revision,
-        "refused": settings.refused.as_deref(),
-        "registry": health(&admin.registry.borrow()),
-        "config": health(&admin.config.borrow()),
-        "snapshot": admin.disk_status(),
-        "cityData": snapshot.city.is_some(),
-        "rulesRevision": snapshot.rules.revision(),
-        "rules": rules,
-        "findings": &*snapshot.findings,
-        "routes": routes,
-        "services": services,
-    });
-    ([(header::CACHE_CONTROL, "no-store")], Json(body))
+    let report = admin.readiness.report();
+    let status = if report.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(report.body(admin.readiness.phase())))
 }

@@ -1,6 +1,9 @@
 //! `/replay`: what a document would have done to the last requests.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     extract::State,
@@ -8,7 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use gray_common::rule::Replay;
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::sync::Semaphore;
 
 use super::{
     Admin,
@@ -23,7 +26,7 @@ pub(super) async fn candidate(State(admin): State<Admin>, text: String) -> Resul
         let message = "no requests are kept: the gateway runs with --replay-buffer 0 (GRAY_REPLAY_BUFFER)";
         return Err(Refusal::new(StatusCode::CONFLICT, message));
     };
-    off_the_runtime(move || {
+    off_the_runtime(&admin.judging.clone(), move || {
         let candidate = Candidate::read(&admin, &text)?;
         let rules = admin.snapshot.load().rules.clone();
         let began = Instant::now();
@@ -36,24 +39,18 @@ pub(super) async fn candidate(State(admin): State<Admin>, text: String) -> Resul
 
 /// Time for the records of one replay.
 const TIME: Duration = Duration::from_secs(5);
-/// Documents that are judged at the same time: each takes as much memory as those in effect.
-static AT_WORK: Semaphore = Semaphore::const_new(1);
-/// How long a document waits for its turn.
-const TURN: Duration = Duration::from_secs(5);
 
-/// Runs what takes a while beside the control plane instead of in it, one after the other.
+/// Runs what takes a while beside the control plane instead of in it; no more of it at once than there are permits.
 pub(super) async fn off_the_runtime<T: IntoResponse + Send + 'static>(
+    permits: &Arc<Semaphore>,
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<Response, Refusal> {
-    let Ok(Ok(turn)) = timeout(TURN, AT_WORK.acquire()).await else {
-        let message = "other documents are being judged; try again in a few seconds";
-        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message));
-    };
-    let work = move || {
-        // To the end of the work, even if nobody waits for it any more.
-        let _turn = turn;
-        work()
-    };
-    let done = tokio::task::spawn_blocking(move || work().map(IntoResponse::into_response)).await;
-    done.unwrap_or_else(|_| Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "broke off; the log may say why")))
+    let broke_off = || Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "broke off; the log may say why");
+    let permit = Arc::clone(permits).acquire_owned().await.map_err(|_| broke_off())?;
+    let done = tokio::task::spawn_blocking(move || {
+        // It goes on when the client has gone, and the permit with it.
+        let _permit = permit;
+        work().map(IntoResponse::into_response)
+    });
+    done.await.unwrap_or_else(|_| Err(broke_off()))
 }

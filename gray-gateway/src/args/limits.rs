@@ -62,7 +62,7 @@ pub struct LimitArgs {
         help_heading = "Limits",
         env = "GRAY_BODY_TIMEOUT_MS",
         value_name = "MS",
-        default_value_t = 8_000,
+        default_value_t = 10_000,
         value_parser = clap::value_parser!(u64).range(200..)
     )]
     pub body_timeout_ms: u64,
@@ -73,10 +73,26 @@ pub struct LimitArgs {
         help_heading = "Limits",
         env = "GRAY_WRITE_TIMEOUT_MS",
         value_name = "MS",
-        default_value_t = 8_000,
+        default_value_t = 10_000,
         value_parser = clap::value_parser!(u64).range(200..)
     )]
     pub write_timeout_ms: u64,
+
+    /// Milliseconds that a client may pause in a body or an answer of which it has sent or taken at least 16 KiB per second
+    /// until then, unless the route says otherwise (metadata.pause-timeout); 0: no longer than others
+    #[arg(long, help_heading = "Limits", env = "GRAY_PAUSE_TIMEOUT_MS", value_name = "MS", default_value_t = 60_000)]
+    pub pause_timeout_ms: u64,
+
+    /// Bytes of buffers that requests may hold while they wait; above 80 % of it, or of --max-connections, nobody may pause
+    /// for longer than others; 0: no limit
+    #[arg(
+        long,
+        help_heading = "Limits",
+        env = "GRAY_MAX_BUFFER_BYTES",
+        value_name = "BYTES",
+        default_value_t = 256 * 1024 * 1024
+    )]
+    pub max_buffer_bytes: usize,
 
     /// Bytes per second that a client has to send of a body, or take of an answer, on average; 0: none
     #[arg(long, help_heading = "Limits", env = "GRAY_MIN_RATE", value_name = "BYTES", default_value_t = 500)]
@@ -109,6 +125,8 @@ impl LimitArgs {
             head_timeout: Duration::from_millis(self.head_timeout_ms),
             body_timeout: Duration::from_millis(self.body_timeout_ms),
             write_timeout: Duration::from_millis(self.write_timeout_ms),
+            pause_timeout: Duration::from_millis(self.pause_timeout_ms),
+            max_buffer_bytes: self.max_buffer_bytes,
             min_rate: self.min_rate,
             idle_timeout: Duration::from_millis(self.idle_timeout_ms),
             tunnel_idle_timeout: (self.websocket_idle_ms > 0).then(|| Duration::from_millis(self.websocket_idle_ms)),

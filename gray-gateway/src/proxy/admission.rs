@@ -18,7 +18,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{refusal::Refusal, worker::Worker};
+use super::{refusal::Refusal, socket::let_rest, worker::Worker};
 
 /// Idle connections that are closed at once when there is no room: to look for them costs a look at all.
 const EVICTED_AT_ONCE: usize = 32;
@@ -26,9 +26,6 @@ const EVICTED_AT_ONCE: usize = 32;
 const MAX_SAID: usize = 64;
 /// How long a client may take to hear one.
 const SAY: Duration = Duration::from_secs(1);
-/// For what we cannot see: that a short answer, which the kernel has whole, is not taken.
-#[cfg(target_os = "linux")]
-const LATER: Duration = Duration::from_secs(2);
 /// What the kernel takes of an answer beyond what the client's window has room for. It would take megabytes, at the expense of
 /// memory, and show nothing while a client reads them.
 #[cfg(target_os = "linux")]
@@ -175,14 +172,11 @@ impl Worker {
 
     /// Has the kernel cut off a client whose window stays shut, and show when one reads slowly.
     pub(super) fn limit_silence(&self, socket: &TcpStream) {
+        let limited = let_rest(socket, self.limits.write_timeout);
         #[cfg(target_os = "linux")]
-        {
-            let socket = SockRef::from(socket);
-            // Later than we would notice it ourselves: the kernel does not tell the client.
-            let limited = socket.set_tcp_user_timeout(Some(self.limits.write_timeout + LATER));
-            if let Err(error) = limited.and_then(|()| socket.set_tcp_notsent_lowat(MAX_UNSENT)) {
-                tracing::debug!(%error, "slow readers may be noticed late");
-            }
+        let limited = limited.and_then(|()| SockRef::from(socket).set_tcp_notsent_lowat(MAX_UNSENT));
+        if let Err(error) = limited {
+            tracing::debug!(%error, "slow readers may be noticed late");
         }
     }
 }

@@ -11,6 +11,7 @@ use http::Version;
 
 use super::{
     access_log::{self, Entry},
+    fault::Fault,
     http1::RequestHead,
     state::State,
     worker::Worker,
@@ -49,6 +50,7 @@ pub(super) struct Draft<'s> {
     called: Option<Instant>,
     upstream: Option<Duration>,
     pub(super) end: access_log::End,
+    pub(super) fault: Option<Fault>,
 }
 
 impl<'s> Draft<'s> {
@@ -72,6 +74,7 @@ impl<'s> Draft<'s> {
             called: None,
             upstream: None,
             end: access_log::End::ClientGone,
+            fault: None,
         }
     }
 
@@ -126,6 +129,7 @@ impl<'s> Draft<'s> {
             service: self.service,
             instance: self.instance,
             end: self.end,
+            fault: self.fault,
             request_id: self.has_id.then(|| &self.text[target..id]),
         });
     }

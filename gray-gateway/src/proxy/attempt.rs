@@ -11,19 +11,22 @@ use std::{
 use super::{
     access_log,
     after::After,
-    buffer::Received,
+    buffer::{Filled, Received},
+    call::Asked,
     connection::{Connection, End},
+    fault::Fault,
     pool::Bucket,
     response::Framing,
-    socket::Socket,
+    socket::{Socket, Unusable},
     state::GaveUp,
     transfer::{Broken, Transfer},
     tunnel,
-    upstream::{Dial, connect},
+    upstream::{Dial, Unconnected, connect},
 };
 
 /// What may wait of an instance's response, and of a client's next requests.
 pub(super) const MAX_WAITING: usize = 64 * 1024;
+const HEAD_TOO_LONG: &str = "its head is longer than 64 KiB";
 
 /// A connection to an instance, in use.
 pub(super) struct Upstream {
@@ -58,20 +61,40 @@ pub(super) struct Reuse {
 /// Why there is no response.
 #[derive(Debug)]
 pub(super) enum SendError {
-    /// Nothing was sent.
-    Unsent(io::Error),
-    /// Something may have been sent.
+    /// There is no connection: nothing was sent.
+    Unsent(Unconnected),
+    /// It broke off; something may have been sent.
     Broken(io::Error),
-    /// What came is no response.
-    Malformed(&'static str),
-    /// There is one, which cannot be passed on.
-    Unusable,
+    /// What came is no response, or none that can be passed on; the text says why.
+    Unusable(&'static str),
     /// It took too long.
     GaveUp(GaveUp),
     /// The client's body cannot be passed on.
     Client(Broken),
     /// The client has gone.
     ClientGone,
+}
+
+impl SendError {
+    /// The instance's end of the exchange is gone.
+    fn broken(error: io::Error) -> Self {
+        match error.get_ref().and_then(|cause| cause.downcast_ref::<Unusable>()) {
+            Some(Unusable(reason)) => Self::Unusable(reason),
+            None => Self::Broken(error),
+        }
+    }
+
+    /// What the instance is to be blamed for, if it is.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Unsent(Unconnected::Tcp(_)) => Some(Fault::Connect),
+            Self::Unsent(Unconnected::Tls(_)) => Some(Fault::Tls),
+            Self::Broken(_) => Some(Fault::Broken),
+            Self::Unusable(_) => Some(Fault::Unusable),
+            Self::GaveUp(GaveUp::Response) => Some(Fault::Timeout),
+            Self::GaveUp(GaveUp::Upload) | Self::Client(_) | Self::ClientGone => None,
+        }
+    }
 }
 
 impl Connection {
@@ -98,7 +121,7 @@ impl Connection {
                 go_on.map_err(|_| SendError::ClientGone)?;
             }
             let response_ticks = patience.hedge_ticks.unwrap_or(u64::MAX).min(patience.response_ticks);
-            self.state.sending(response_ticks, !upload.is_read(), patience.is_stream);
+            self.state.sending(response_ticks, (!upload.is_read()).then_some(upload.taken), patience.is_stream);
             let error = match self.await_bytes(&mut upstream, upload).await {
                 Err(SendError::Broken(error)) if upstream.received.is_empty() => error,
                 Ok(()) => return Ok(upstream),
@@ -112,7 +135,7 @@ impl Connection {
                 return Err(SendError::Broken(error));
             }
             if !reuse.was_pooled {
-                return Err(SendError::Unsent(error));
+                return Err(SendError::Unsent(Unconnected::Tcp(error)));
             }
         }
     }
@@ -128,21 +151,32 @@ impl Connection {
             let Upstream { socket, received } = upstream;
             // Also when the upload has failed: the instance may have answered first.
             match received.poll_fill(cx, socket, &self.worker.buffers, MAX_WAITING, false) {
-                Poll::Ready(Ok(0)) => {
+                Poll::Ready(Ok(Filled::Bytes(_))) => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(Filled::Full)) => return Poll::Ready(Err(SendError::Unusable(HEAD_TOO_LONG))),
+                Poll::Ready(Ok(Filled::End)) => {
                     let end = if received.is_empty() { "closed without a response" } else { "no end of the head" };
                     return Poll::Ready(Err(uploaded.err().unwrap_or(SendError::Broken(io::Error::other(end)))));
                 }
-                Poll::Ready(Ok(_)) => return Poll::Ready(Ok(())),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(uploaded.err().unwrap_or(SendError::Broken(error)))),
+                Poll::Ready(Err(error)) => {
+                    return Poll::Ready(Err(uploaded.err().unwrap_or_else(|| SendError::broken(error))));
+                }
                 Poll::Pending => {}
             }
             match (uploaded, self.state.gave_up()) {
                 (Err(error), _) => Poll::Ready(Err(error)),
                 (_, Some(gave_up)) => Poll::Ready(Err(SendError::GaveUp(gave_up))),
-                _ => Poll::Pending,
+                _ => {
+                    self.holds(upload, upstream, 0);
+                    Poll::Pending
+                }
             }
         })
         .await
+    }
+
+    /// Notes what is held while something is waited for, `more` besides.
+    fn holds(&self, upload: &Transfer, upstream: &Upstream, more: usize) {
+        self.state.holds(self.received.capacity() + upload.out.capacity() + upstream.received.capacity() + more);
     }
 
     /// Passes on what there is of the request, then watches whether the client stays.
@@ -167,19 +201,17 @@ impl Connection {
                 Poll::Ready(Err(error)) => return Err(SendError::Client(error)),
             }
         }
-        while received.len() < MAX_WAITING {
+        loop {
             match received.poll_fill(cx, socket, &worker.buffers, MAX_WAITING, false) {
-                Poll::Ready(Ok(count)) if count > 0 => {}
-                Poll::Ready(ended) => {
-                    if let Err(error) = ended {
-                        worker.stats().written(&error);
-                    }
+                Poll::Ready(Ok(Filled::Bytes(_))) => {}
+                Poll::Ready(Ok(Filled::Full)) | Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(Filled::End)) => return Err(SendError::ClientGone),
+                Poll::Ready(Err(error)) => {
+                    worker.stats().written(&error);
                     return Err(SendError::ClientGone);
                 }
-                Poll::Pending => break,
             }
         }
-        Ok(())
     }
 
     /// Passes the response on, and the rest of the request; then gives the instance's connection back.
@@ -189,7 +221,7 @@ impl Connection {
         upload: &mut Transfer,
         mut download: Transfer,
         (framing, idle_ticks): (Framing, u64),
-        bucket: &Bucket,
+        asked: &Asked<'_>,
         after: &mut After<'_>,
     ) -> End {
         let head = download.head_len();
@@ -204,6 +236,13 @@ impl Connection {
             if self.state.writing(download.sent, waits) {
                 self.socket.forget();
                 return Poll::Ready(Err(Some(Broken::Sink(io::ErrorKind::TimedOut.into()))));
+            }
+            if let Some(limit) = self.state.resting(download.sent) {
+                self.socket.let_rest(limit);
+            }
+            if polled.is_pending() {
+                let piped = if waits { self.socket.piped() } else { 0 };
+                self.holds(upload, &upstream, download.out.capacity() + piped);
             }
             if polled.is_pending() && self.state.relaying(download.sent, !waits, idle_ticks) {
                 return Poll::Ready(Err(Some(Broken::Source(io::ErrorKind::TimedOut.into()))));
@@ -227,7 +266,14 @@ impl Connection {
                     tracing::debug!(%error, "client gone");
                 }
                 // The head is out: only the end of the connection can tell the client.
-                Some(error) => tracing::debug!(%error, "response broken off"),
+                Some(error) => {
+                    self.worker.stats().failed(Fault::Truncated);
+                    after.note(|log| log.fault = Some(Fault::Truncated));
+                    if self.worker.may_warn(asked.authority) {
+                        let (instance, reason) = (asked.authority, Fault::Truncated.as_str());
+                        tracing::warn!(instance, reason, %error, "the answer broke off");
+                    }
+                }
                 None => tracing::debug!("client gone"),
             }
             upstream.received.release(buffers);
@@ -242,7 +288,7 @@ impl Connection {
         buffers.take_back_out(std::mem::take(&mut upload.out));
         buffers.take_back_out(download.out);
         if uploaded && is_quiet && framing.reusable {
-            bucket.checkin(upstream.socket);
+            asked.bucket.checkin(upstream.socket);
         }
         match (uploaded, framing.keep_alive) {
             (true, true) => End::Keep,

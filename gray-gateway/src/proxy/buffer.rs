@@ -61,6 +61,17 @@ impl Buffers {
     }
 }
 
+/// What a look at a socket has brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Filled {
+    /// So many bytes, at least one.
+    Bytes(usize),
+    /// The end of the stream.
+    End,
+    /// Nothing was read: as much waits as may. This says nothing about the stream.
+    Full,
+}
+
 /// What was read from a socket and is not used yet.
 #[derive(Debug, Default)]
 pub(super) struct Received {
@@ -83,6 +94,11 @@ impl Received {
         self.end - self.start
     }
 
+    /// What its buffer takes of the memory.
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Drops the first bytes.
     pub(super) fn consume(&mut self, count: usize) {
         self.start += count;
@@ -91,8 +107,7 @@ impl Received {
         }
     }
 
-    /// Reads once, up to `limit` bytes in all; 0 is the end of the stream, or no room. A buffer that stays empty goes
-    /// back. `large` says that much is expected.
+    /// Reads once, up to `limit` bytes in all. A buffer that stays empty goes back. `large` says that much is expected.
     pub(super) fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
@@ -100,9 +115,9 @@ impl Received {
         buffers: &Buffers,
         limit: usize,
         large: bool,
-    ) -> Poll<io::Result<usize>> {
+    ) -> Poll<io::Result<Filled>> {
         if !self.make_room(buffers, limit, large) {
-            return Poll::Ready(Ok(0));
+            return Poll::Ready(Ok(Filled::Full));
         }
         let room = self.bytes.len().min(self.start.saturating_add(limit));
         let mut buffer = ReadBuf::new(&mut self.bytes[self.end..room]);
@@ -113,7 +128,7 @@ impl Received {
         }
         ready!(read)?;
         self.end += count;
-        Poll::Ready(Ok(count))
+        Poll::Ready(Ok(if count == 0 { Filled::End } else { Filled::Bytes(count) }))
     }
 
     fn make_room(&mut self, buffers: &Buffers, limit: usize, large: bool) -> bool {

@@ -15,12 +15,13 @@ use super::{
     clock::ticks,
     connection::{Connection, End},
     error::Failure,
+    fault::Fault,
     held::Held,
     pool::Bucket,
     request::{Envelope, Request},
     state::GaveUp,
     transfer::{Broken, Transfer},
-    upstream::Dial,
+    upstream::{Dial, Unconnected},
 };
 
 /// Who is asked.
@@ -109,9 +110,9 @@ impl Connection {
                                 self.worker.stats().responded(status);
                             }
                             after.note(|log| log.answered(status));
-                            after.in_flight = asked.load;
+                            after.in_flight = asked.load.take();
                             let framing = (framing, self.idle_ticks(&request));
-                            return Ok(self.relay(upstream, upload, download, framing, &asked.bucket, after).await);
+                            return Ok(self.relay(upstream, upload, download, framing, &asked, after).await);
                         }
                         Err(error) => error,
                     }
@@ -199,33 +200,49 @@ impl Connection {
     }
 
     /// Counts and logs a failed attempt, and says what the client is told, if there is one.
-    fn give_up<'s>(&self, service: &'s str, authority: &str, error: SendError) -> Result<End, Failure<'s>> {
-        let failure = match error {
-            SendError::Unsent(error) => {
+    fn give_up<'s>(&self, service: &'s str, instance: &str, error: SendError) -> Result<End, Failure<'s>> {
+        if let Some(fault) = error.fault() {
+            self.worker.stats().failed(fault);
+            if self.worker.may_warn(instance) {
+                warn(service, instance, fault, &error);
+            }
+        }
+        Err(match error {
+            SendError::Unsent(unconnected) => {
                 self.worker.stats().connect_failures.add();
-                if self.worker.may_warn(authority) {
-                    tracing::warn!(service, instance = authority, %error, "cannot connect");
+                match unconnected {
+                    Unconnected::Tcp(_) => Failure::Unreachable { service },
+                    Unconnected::Tls(_) => Failure::NoTls { service },
                 }
-                Failure::BadGateway { service }
             }
-            SendError::Broken(error) => {
-                if self.worker.may_warn(authority) {
-                    tracing::warn!(service, instance = authority, %error, "broken off before the response");
-                }
-                Failure::BadGateway { service }
-            }
-            SendError::Malformed(reason) => {
-                if self.worker.may_warn(authority) {
-                    tracing::warn!(service, instance = authority, reason, "not a response that can be passed on");
-                }
-                Failure::BadGateway { service }
-            }
-            SendError::Unusable => Failure::BadGateway { service },
+            SendError::Broken(_) => Failure::BrokenOff { service },
+            SendError::Unusable(reason) => Failure::BadAnswer { service, reason },
             SendError::GaveUp(GaveUp::Response) => Failure::ResponseTimeout { service },
             SendError::GaveUp(GaveUp::Upload) => Failure::UploadTimeout,
             SendError::Client(error @ (Broken::Framing(_) | Broken::TooLong)) => Failure::of_body(error),
             SendError::Client(_) | SendError::ClientGone => return Ok(End::Gone),
-        };
-        Err(failure)
+        })
+    }
+}
+
+/// Says what is wrong with an instance.
+fn warn(service: &str, instance: &str, fault: Fault, error: &SendError) {
+    let reason = fault.as_str();
+    match error {
+        SendError::Unsent(error @ Unconnected::Tcp(_)) => {
+            tracing::warn!(service, instance, reason, %error, "cannot connect");
+        }
+        SendError::Unsent(error @ Unconnected::Tls(_)) => {
+            tracing::warn!(service, instance, reason, %error, "connected, but not over TLS");
+        }
+        SendError::Broken(error) => {
+            tracing::warn!(service, instance, reason, %error, "broke off before it answered");
+        }
+        SendError::Unusable(error) => {
+            tracing::warn!(service, instance, reason, error, "its answer cannot be passed on");
+        }
+        SendError::GaveUp(_) | SendError::Client(_) | SendError::ClientGone => {
+            tracing::warn!(service, instance, reason, "no answer in time");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use http::Method;
 
 use super::{
+    forwarded,
     http1::{Decoder, Name, RequestHead},
     path,
 };
@@ -14,7 +15,7 @@ pub(super) struct Checked<'b> {
     pub(super) path: &'b str,
     /// The query, as sent, without `?`.
     pub(super) query: Option<&'b str>,
-    /// The value of `Host`; `None` with HTTP/1.0 only.
+    /// The host that is asked; `None` with HTTP/1.0 only.
     pub(super) host: Option<&'b [u8]>,
     /// How the body is framed.
     pub(super) body: Decoder,
@@ -28,6 +29,12 @@ pub(super) struct Checked<'b> {
     pub(super) trailers: bool,
     /// Whether it waits for `100 Continue`.
     pub(super) expects_continue: bool,
+    /// Whether it expects something else, which nobody here knows.
+    pub(super) expects_more: bool,
+    /// Whether the host is that of the target (RFC 9112, 3.2.2), not that of the line `Host`.
+    pub(super) is_absolute: bool,
+    /// How often a TRACE or OPTIONS may be passed on, if it says so.
+    pub(super) max_forwards: Option<u64>,
 }
 
 /// Checks request line, `Host`, framing and upgrades.
@@ -38,7 +45,7 @@ pub(super) fn request<'b>(request: &RequestHead<'_, 'b>) -> Result<Checked<'b>, 
     let head = &request.head;
     let (mut host, mut has_length, mut coding, mut wants_upgrade) = (None, false, None, false);
     let (mut keep_alive, mut names_fields, mut trailers) = (head.is_11, false, false);
-    let mut expects_continue = false;
+    let (mut expects_continue, mut expects_more) = (false, false);
     for field in head.fields.iter() {
         match Name::of(field.name) {
             Name::Host if host.is_some() => return Err("there is more than one Host"),
@@ -51,7 +58,7 @@ pub(super) fn request<'b>(request: &RequestHead<'_, 'b>) -> Result<Checked<'b>, 
             Name::Upgrade => wants_upgrade = true,
             Name::Te => trailers = true,
             Name::Expect if field.value.eq_ignore_ascii_case(b"100-continue") => expects_continue = head.is_11,
-            Name::Expect => return Err("the only Expect that is served is 100-continue"),
+            Name::Expect => expects_more = true,
             _ => {}
         }
     }
@@ -63,7 +70,11 @@ pub(super) fn request<'b>(request: &RequestHead<'_, 'b>) -> Result<Checked<'b>, 
     } else if names_fields && head.mentions("connection", "keep-alive") {
         keep_alive = true;
     }
-    let (path, query) = target(request, host)?;
+    let Target { path, query, authority } = target(request)?;
+    if authority.is_some() && !host.is_none_or(forwarded::is_host) {
+        return Err("Host is no host");
+    }
+    let (host, is_absolute) = (authority.or(host), authority.is_some());
     let body = match coding {
         Some(_) if has_length => return Err("there are both Content-Length and Transfer-Encoding"),
         Some(_) if !head.is_11 => return Err("HTTP/1.0 has no Transfer-Encoding"),
@@ -85,39 +96,72 @@ pub(super) fn request<'b>(request: &RequestHead<'_, 'b>) -> Result<Checked<'b>, 
     }
     let trailers = trailers && head.mentions("te", "trailers");
     let expects_continue = expects_continue && !body.is_done();
-    Ok(Checked { path, query, host, body, keep_alive, names_fields, upgrade, trailers, expects_continue })
+    Ok(Checked {
+        path,
+        query,
+        host,
+        body,
+        keep_alive,
+        names_fields,
+        upgrade,
+        trailers,
+        expects_continue,
+        expects_more,
+        is_absolute,
+        max_forwards: max_forwards(request)?,
+    })
 }
+
+/// RFC 9110, 7.6.2: for TRACE and OPTIONS alone.
+fn max_forwards(request: &RequestHead<'_, '_>) -> Result<Option<u64>, &'static str> {
+    if request.method != Method::TRACE && request.method != Method::OPTIONS {
+        return Ok(None);
+    }
+    let mut values = request.head.fields.all(MAX_FORWARDS);
+    let Some(value) = values.next() else { return Ok(None) };
+    let digits = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let number = digits.and_then(|digits| digits.parse().ok()).filter(|_| values.next().is_none());
+    number.map(Some).ok_or("Max-Forwards is no number")
+}
+
+pub(super) const MAX_FORWARDS: &str = "max-forwards";
 
 const CODING: &str = "the only Transfer-Encoding served is chunked";
 
-/// Origin form (`/path`); absolute form when it names the same host as `Host`; `*` with OPTIONS.
-fn target<'b>(
-    request: &RequestHead<'_, 'b>,
-    host: Option<&'b [u8]>,
-) -> Result<(&'b str, Option<&'b str>), &'static str> {
+/// What is asked for.
+struct Target<'b> {
+    path: &'b str,
+    query: Option<&'b str>,
+    /// Of absolute form.
+    authority: Option<&'b [u8]>,
+}
+
+/// Origin form (`/path`), absolute form (`http://host/path`), or `*` with OPTIONS.
+fn target<'b>(request: &RequestHead<'_, 'b>) -> Result<Target<'b>, &'static str> {
     let target = request.target;
     // What a fragment or a quote would mean to the next one, nobody knows.
     if target.bytes().any(|byte| matches!(byte, 0..=b' ' | 0x7f | b'#' | b'<' | b'>')) {
         return Err("the request target contains what it must not");
     }
     let is_path = target.starts_with('/') || (target == "*" && request.method == Method::OPTIONS);
-    let relative = if is_path { target } else { without_host(target, host)? };
+    let (authority, relative) = if is_path { (None, target) } else { absolute(target)? };
     let (path, query) = relative.split_once('?').map_or((relative, None), |(path, query)| (path, Some(query)));
     let path = if path.is_empty() { "/" } else { path };
     path::check(path)?;
-    Ok((path, query))
+    Ok(Target { path, query, authority })
 }
 
-/// What of an absolute-form target is left behind its host, which has to be the one asked for.
-fn without_host<'b>(target: &'b str, host: Option<&[u8]>) -> Result<&'b str, &'static str> {
+/// The host of an absolute-form target, and what is left of it behind that.
+fn absolute(target: &str) -> Result<(Option<&[u8]>, &str), &'static str> {
     let (scheme, rest) = target.split_once("://").ok_or("the request target is no path")?;
-    let web = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
-    let (authority, relative) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    if web && host.is_some_and(|host| host.eq_ignore_ascii_case(authority.as_bytes())) {
-        Ok(relative)
-    } else {
-        Err("the request target names another host than Host")
+    if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        return Err("the request target is of another scheme than http and https");
     }
+    let (authority, relative) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    if !forwarded::is_host(authority.as_bytes()) {
+        return Err("the request target names no host");
+    }
+    Ok((Some(authority.as_bytes()), relative))
 }
 
 #[cfg(test)]
@@ -146,6 +190,9 @@ mod tests {
             ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "* None Length(0) true false false false"),
             ("GET http://A:80/x?y HTTP/1.1\r\nHost: a:80\r\n\r\n", "/x Some(\"y\") Length(0) true false false false"),
             ("GET HTTPS://a HTTP/1.1\r\nHost: a\r\n\r\n", "/ None Length(0) true false false false"),
+            ("GET http://b:80/x HTTP/1.1\r\nHost: a\r\n\r\n", "/x None Length(0) true false false false"),
+            ("GET http://b/x HTTP/1.0\r\n\r\n", "/x None Length(0) false false false false"),
+            ("POST / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n", "/ None Length(0) true false false false"),
             ("GET http://a?y HTTP/1.1\r\nHost: a\r\n\r\n", "/ Some(\"y\") Length(0) true false false false"),
             (
                 "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\nTE: gzip, trailers;q=1\r\n\r\n",
@@ -178,9 +225,15 @@ mod tests {
             ("GET x", "Host: a\r\n"),
             ("GET /", ""),
             ("GET /", "Host: a\r\nHost: a\r\n"),
-            ("GET http://b:80/x", "Host: a:80\r\n"),
             ("GET http://a:80@b/x", "Host: a:80\r\n"),
             ("GET ftp://a:80/x", "Host: a:80\r\n"),
+            ("GET http:///x", "Host: a\r\n"),
+            ("GET http://b/x", ""),
+            ("GET http://b/x", "Host: a/b\r\n"),
+            ("GET http://b/x", "Host:\r\n"),
+            ("OPTIONS /", "Host: a\r\nMax-Forwards: x\r\n"),
+            ("OPTIONS /", "Host: a\r\nMax-Forwards: \r\n"),
+            ("TRACE /", "Host: a\r\nMax-Forwards: 1\r\nMax-Forwards: 1\r\n"),
             ("GET /x#y", "Host: a\r\n"),
             ("GET /../x", "Host: a\r\n"),
             ("POST /", "Host: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n"),
@@ -188,13 +241,41 @@ mod tests {
             ("POST /", "Host: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"),
             ("POST /", "Host: a\r\nTransfer-Encoding:\r\n"),
             ("POST /", "Host: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n"),
-            ("POST /", "Host: a\r\nExpect: something\r\n"),
             ("GET /", "Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n"),
         ] {
             let text = format!("{line} HTTP/1.1\r\n{fields}\r\n");
             assert!(check(&text).is_err(), "{text:?}");
         }
-        assert!(check("GET http://a:80/x HTTP/1.0\r\n\r\n").is_err());
         assert!(check("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n").is_err());
+    }
+
+    #[test]
+    fn the_host_of_the_target_counts() {
+        let hosts = |text: &str| {
+            let mut room = room();
+            let head = read_request(text.as_bytes(), &mut room, 100).expect("HTTP");
+            let checked = request(&head).expect("one meaning");
+            (String::from_utf8_lossy(checked.host.expect("a host")).into_owned(), checked.is_absolute)
+        };
+        for (text, host, is_absolute) in [
+            ("GET /x HTTP/1.1\r\nHost: a\r\n\r\n", "a", false),
+            ("GET http://a/x HTTP/1.1\r\nHost: a\r\n\r\n", "a", true),
+            ("GET http://b:1?y HTTP/1.1\r\nHost: a\r\n\r\n", "b:1", true),
+            ("GET http://b HTTP/1.0\r\n\r\n", "b", true),
+        ] {
+            assert_eq!(hosts(text), (host.to_owned(), is_absolute), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn hops_are_counted_for_two_methods() {
+        for (method, value, expect) in
+            [("OPTIONS", "0", Some(0)), ("TRACE", "10", Some(10)), ("GET", "0", None), ("GET", "x", None)]
+        {
+            let text = format!("{method} / HTTP/1.1\r\nHost: a\r\nMax-Forwards: {value}\r\n\r\n");
+            let mut room = room();
+            let head = read_request(text.as_bytes(), &mut room, 100).expect("HTTP");
+            assert_eq!(request(&head).expect("one meaning").max_forwards, expect, "{text:?}");
+        }
     }
 }

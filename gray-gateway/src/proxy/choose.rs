@@ -8,7 +8,7 @@ use gray_common::{
     rule::Decision,
 };
 
-use super::{attempt::SendError, held::Held, state::GaveUp, stats::Pick, worker::Worker};
+use super::{attempt::SendError, held::Held, state::GaveUp, stats::Pick, upstream::Unconnected, worker::Worker};
 
 /// Services and addresses of which a retry budget is kept; they come from the configuration, so there are no more.
 const MAX_BUDGETS: usize = 4096;
@@ -102,11 +102,9 @@ impl Worker {
 /// What a failed attempt says of the instance; `None` when it says nothing.
 pub(super) fn outcome(error: &SendError) -> Option<Outcome> {
     match error {
-        SendError::Unsent(error) if is_ours(error) => None,
+        SendError::Unsent(Unconnected::Tcp(error)) if is_ours(error) => None,
         SendError::Unsent(_) => Some(Outcome::Unreachable),
-        SendError::Broken(_) | SendError::Malformed(_) | SendError::Unusable | SendError::GaveUp(GaveUp::Response) => {
-            Some(Outcome::Failed)
-        }
+        SendError::Broken(_) | SendError::Unusable(_) | SendError::GaveUp(GaveUp::Response) => Some(Outcome::Failed),
         SendError::GaveUp(GaveUp::Upload) | SendError::Client(_) | SendError::ClientGone => None,
     }
 }
@@ -124,10 +122,14 @@ mod tests {
 
     #[test]
     fn our_own_shortage_is_nobody_elses_fault() {
-        let unsent = |errno: rustix::io::Errno| SendError::Unsent(io::Error::from_raw_os_error(errno.raw_os_error()));
+        let unsent = |errno: rustix::io::Errno| {
+            SendError::Unsent(Unconnected::Tcp(io::Error::from_raw_os_error(errno.raw_os_error())))
+        };
         assert_eq!(outcome(&unsent(rustix::io::Errno::MFILE)), None);
         assert_eq!(outcome(&unsent(rustix::io::Errno::CONNREFUSED)), Some(Outcome::Unreachable));
-        assert_eq!(outcome(&SendError::Unsent(io::ErrorKind::TimedOut.into())), Some(Outcome::Unreachable));
+        for late in [Unconnected::Tcp, Unconnected::Tls] {
+            assert_eq!(outcome(&SendError::Unsent(late(io::ErrorKind::TimedOut.into()))), Some(Outcome::Unreachable));
+        }
         assert_eq!(outcome(&SendError::GaveUp(GaveUp::Upload)), None);
     }
 }

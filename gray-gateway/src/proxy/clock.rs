@@ -8,37 +8,51 @@ use std::{
 use gray_common::clock::uptime_ms;
 
 /// Resolution of all deadlines on client connections and pools.
-pub(super) const TICK: Duration = Duration::from_millis(100);
+pub(super) const TICK: Duration = Duration::from_millis(TICK_MS);
+const TICK_MS: u64 = 100;
 
-/// Ticks since the worker began, advanced by its sweeper.
+/// Ticks since the worker began, counted by its sweeper. One is never shorter than it should be, and a worker that was held
+/// up does not catch up: so nothing ends early because it was seen late.
 #[derive(Debug)]
 pub(super) struct Clock {
-    began: Instant,
+    counted: Cell<Instant>,
     now: Cell<u64>,
     uptime_ms: Cell<u64>,
 }
 
 impl Clock {
     pub(super) fn new() -> Self {
-        Self { began: Instant::now(), now: Cell::new(0), uptime_ms: Cell::new(uptime_ms()) }
+        Self { counted: Instant::now().into(), now: Cell::new(0), uptime_ms: Cell::new(uptime_ms()) }
     }
 
-    /// The tick as of the last [`advance`](Self::advance).
+    /// The tick as of now, or a moment ago.
     pub(super) fn now(&self) -> u64 {
         self.now.get()
     }
 
-    /// The clock that all workers share, in milliseconds, as of the last [`advance`](Self::advance).
+    /// The clock that all workers share, in milliseconds, as of the last tick.
     pub(super) fn uptime_ms(&self) -> u64 {
         self.uptime_ms.get()
     }
 
-    /// Reads the real clock.
-    pub(super) fn advance(&self) -> u64 {
-        let now = ticks(self.began.elapsed());
-        self.now.set(now);
+    /// A tick has passed; returns which.
+    pub(super) fn tick(&self) -> u64 {
+        self.pass(1)
+    }
+
+    /// Counts the ticks in which nobody did: there was nothing to wait for.
+    pub(super) fn catch_up(&self) {
+        let missed = u64::try_from(self.counted.get().elapsed().as_millis()).unwrap_or(0) / TICK_MS;
+        if missed > 0 {
+            self.pass(missed);
+        }
+    }
+
+    fn pass(&self, ticks: u64) -> u64 {
+        self.counted.set(Instant::now());
+        self.now.set(self.now.get() + ticks);
         self.uptime_ms.set(uptime_ms());
-        now
+        self.now.get()
     }
 
     #[cfg(test)]
@@ -52,7 +66,12 @@ impl Clock {
     }
 }
 
-/// A duration in whole ticks, rounded down but never to nothing.
-pub(super) fn ticks(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis() / TICK.as_millis()).unwrap_or(u64::MAX)
+/// A limit in whole ticks, rounded up: nothing ends early.
+pub(super) fn ticks(limit: Duration) -> u64 {
+    u64::try_from(limit.as_millis()).map_or(u64::MAX, |millis| millis.div_ceil(TICK_MS))
+}
+
+/// So many ticks.
+pub(super) fn duration(ticks: u64) -> Duration {
+    Duration::from_millis(ticks.saturating_mul(TICK_MS))
 }

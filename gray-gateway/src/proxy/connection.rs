@@ -11,7 +11,7 @@ use tokio::io::AsyncWrite;
 
 use super::{
     after::{After, Draft},
-    buffer::Received,
+    buffer::{Filled, Received},
     error::Failure,
     forwarded::Forwarded,
     http2::{self, Preface},
@@ -21,8 +21,11 @@ use super::{
     worker::Worker,
 };
 
-/// What a client may still send before we stop listening to what we will not answer.
-const MAX_IGNORED: usize = 1024 * 1024;
+/// What a client may still send before we stop listening to what we will not answer: many read an answer only when
+/// they have sent their body whole.
+const MAX_IGNORED: usize = 128 * 1024 * 1024;
+/// So much of it is worth to wait for more.
+const WORTH_WAITING: usize = 4 * 1024;
 
 /// A client connection.
 pub(super) struct Connection {
@@ -133,14 +136,16 @@ impl Connection {
         let limit = worker.limits.max_head_bytes;
         poll_fn(|cx| {
             match received.poll_fill(cx, socket, &worker.buffers, limit, false) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(false),
-                Poll::Ready(Ok(_)) => return Poll::Ready(true),
+                // What fills all the room is looked at again: it is a whole request, or refused as too long.
+                Poll::Ready(Ok(Filled::Bytes(_) | Filled::Full)) => return Poll::Ready(true),
+                Poll::Ready(Ok(Filled::End)) => return Poll::Ready(false),
                 Poll::Ready(Err(error)) => {
                     tracing::debug!(%error, "connection ended");
                     return Poll::Ready(false);
                 }
                 Poll::Pending => {}
             }
+            state.holds(received.capacity());
             if state.is_overdue() {
                 return Poll::Ready(false);
             }
@@ -172,12 +177,20 @@ impl Connection {
     /// Lets the client read our last words: to close on bytes that nobody has read would take them back.
     async fn linger(&mut self) {
         let Self { worker, state, socket, received, .. } = self;
-        let mut ignored = 0;
+        let (mut ignored, mut fresh) = (0, received.len());
+        let until = state.lingering();
         poll_fn(|cx| {
             loop {
+                if fresh >= WORTH_WAITING && !worker.is_draining() {
+                    fresh = 0;
+                    state.linger(until);
+                }
                 received.release(&worker.buffers);
                 match received.poll_fill(cx, socket, &worker.buffers, usize::MAX, false) {
-                    Poll::Ready(Ok(count)) if count > 0 && ignored < MAX_IGNORED => ignored += count,
+                    Poll::Ready(Ok(Filled::Bytes(count))) if ignored < MAX_IGNORED => {
+                        ignored += count;
+                        fresh += count;
+                    }
                     Poll::Pending if !state.is_overdue() => return Poll::Pending,
                     _ => return Poll::Ready(()),
                 }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
-use super::{refusal::Refusal, reply::Content, transfer::Broken};
+use super::{fault::Fault, refusal::Refusal, reply::Content, transfer::Broken};
 use crate::route::Rated;
 
 /// Why a request is answered by us and not by an instance.
@@ -12,6 +12,12 @@ use crate::route::Rated;
 pub(super) enum Failure<'r> {
     /// The request is ambiguous or unsafe; the text says in which way.
     BadRequest(&'static str),
+    /// It expects what is not served.
+    Expectation,
+    /// Nothing is wrong: an OPTIONS that must not be passed on any further.
+    Options,
+    /// The same with TRACE: what was received.
+    Trace(Bytes),
     /// The target is too long.
     UriTooLong,
     /// The head has too many lines or bytes.
@@ -51,10 +57,27 @@ pub(super) enum Failure<'r> {
         /// Whether callers are to be told 404, not 503 (Spring's `use404`).
         hidden: bool,
     },
-    /// No instance accepted a connection, or the one that did broke off.
-    BadGateway {
+    /// No instance accepted a connection.
+    Unreachable {
         /// Name of the service or authority as configured.
         service: &'r str,
+    },
+    /// One did, but there is no TLS with it that can be trusted.
+    NoTls {
+        /// Name of the service or authority as configured.
+        service: &'r str,
+    },
+    /// The connection broke before the answer; the request may have been processed.
+    BrokenOff {
+        /// Name of the service or authority as configured.
+        service: &'r str,
+    },
+    /// The answer cannot be passed on.
+    BadAnswer {
+        /// Name of the service or authority as configured.
+        service: &'r str,
+        /// What is wrong with it.
+        reason: &'static str,
     },
     /// No answer in time.
     ResponseTimeout {
@@ -76,6 +99,8 @@ impl Failure<'_> {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Expectation => StatusCode::EXPECTATION_FAILED,
+            Self::Options | Self::Trace(_) => StatusCode::OK,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
@@ -87,7 +112,9 @@ impl Failure<'_> {
             Self::HeadTimeout | Self::UploadTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NoInstance { .. } | Self::Overloaded { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::BadGateway { .. } => StatusCode::BAD_GATEWAY,
+            Self::Unreachable { .. } | Self::NoTls { .. } | Self::BrokenOff { .. } | Self::BadAnswer { .. } => {
+                StatusCode::BAD_GATEWAY
+            }
             Self::ResponseTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -103,7 +130,7 @@ impl Failure<'_> {
     /// What it is counted as, if the client is turned away for what it does.
     pub(super) fn refusal(&self) -> Option<Refusal> {
         match self {
-            Self::BadRequest(_) => Some(Refusal::BadRequest),
+            Self::BadRequest(_) | Self::Expectation => Some(Refusal::BadRequest),
             Self::Unauthenticated => Some(Refusal::Unauthenticated),
             Self::TooMany(_) => Some(Refusal::RateLimit),
             Self::UriTooLong => Some(Refusal::UriTooLong),
@@ -115,9 +142,23 @@ impl Failure<'_> {
         }
     }
 
-    fn message(&self) -> String {
+    /// What the instance that was asked last is to be blamed for.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Unreachable { .. } => Some(Fault::Connect),
+            Self::NoTls { .. } => Some(Fault::Tls),
+            Self::BrokenOff { .. } => Some(Fault::Broken),
+            Self::BadAnswer { .. } => Some(Fault::Unusable),
+            Self::ResponseTimeout { .. } => Some(Fault::Timeout),
+            _ => None,
+        }
+    }
+
+    pub(super) fn message(&self) -> String {
         match self {
             Self::BadRequest(reason) => format!("bad request: {reason}"),
+            Self::Expectation => "the only Expect that is served is 100-continue".into(),
+            Self::Options | Self::Trace(_) => String::new(),
             Self::HeadTooLarge => "the request head has too many lines or bytes".into(),
             Self::Unauthenticated => "a valid token is needed".into(),
             Self::TooMany(_) => "too many requests".into(),
@@ -132,13 +173,21 @@ impl Failure<'_> {
             Self::UploadTimeout => "the request body did not arrive in time".into(),
             Self::Internal { route } => format!("route {route} cannot serve this request"),
             Self::NoInstance { service, .. } => format!("no instance of {service} is available"),
-            Self::BadGateway { service } => format!("{service} could not be reached"),
+            Self::Unreachable { service } => format!("{service} could not be reached"),
+            Self::NoTls { service } => format!("there is no trusted TLS connection to {service}"),
+            Self::BrokenOff { service } => {
+                format!("{service} broke off before it answered; it may have processed the request")
+            }
+            Self::BadAnswer { service, reason } => format!("the answer of {service} cannot be passed on: {reason}"),
             Self::ResponseTimeout { service } => format!("{service} did not answer in time"),
         }
     }
 
     /// The answer. Requests that cannot be trusted in their framing end the connection.
     pub(super) fn response(&self) -> Response<Content> {
+        if let Some(answer) = self.last_hop() {
+            return answer;
+        }
         let status = self.status();
         let body = Answer { code: status.as_u16(), msg: self.message(), data: None, success: false, fail: true };
         // Numbers and strings only: it cannot fail, and an empty body would be no disaster.
@@ -165,6 +214,23 @@ impl Failure<'_> {
         response
     }
 }
+
+impl Failure<'_> {
+    /// What OPTIONS and TRACE get at their last hop (RFC 9110, 7.6.2).
+    fn last_hop(&self) -> Option<Response<Content>> {
+        let (name, value, body) = match self {
+            Self::Options => (header::ALLOW, METHODS, Bytes::new()),
+            Self::Trace(seen) => (header::CONTENT_TYPE, "message/http", seen.clone()),
+            _ => return None,
+        };
+        let mut response = Response::new(Content::Fixed(body));
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        Some(response)
+    }
+}
+
+/// What is passed on. A route may take fewer, or others.
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 #[derive(serde::Serialize)]
 struct Answer {

@@ -11,6 +11,7 @@ use http::{Request as HttpRequest, Response, Version, header, request::Parts};
 use super::{
     after::After,
     attempt::{SendError, Upstream},
+    clock::ticks,
     connection::{Connection, End},
     error::Failure,
     files,
@@ -73,6 +74,7 @@ impl Connection {
             },
             Err(failure) => failure,
         };
+        after.note(|log| log.fault = failure.fault());
         match failure {
             Failure::NoRoute => worker.stats().no_route.add(),
             Failure::NoInstance { .. } => worker.stats().no_instance.add(),
@@ -100,6 +102,7 @@ impl Connection {
             return Err(Failure::Overloaded { route: &request.route.id });
         };
         after.permits = permits;
+        self.state.may_pause(ticks(request.route.pause_timeout.unwrap_or(self.worker.limits.pause_timeout)));
         let (service, fixed) = match &request.target.upstream {
             route::Upstream::Service(service) => (&**service, None),
             route::Upstream::Fixed { authority, host, port } => {
@@ -141,7 +144,7 @@ impl Connection {
                 Answer::Interim(length, shown) => {
                     interims += 1;
                     if interims > MAX_INTERIMS {
-                        return Err(SendError::Malformed("too many interim responses"));
+                        return Err(SendError::Unusable("there are too many interim responses"));
                     }
                     upstream.received.consume(length);
                     if let Some(shown) = shown {
@@ -158,8 +161,8 @@ impl Connection {
                     if !framing.switched {
                         let gathered = download.gather(&mut upstream.received);
                         gathered.map_err(|error| match error {
-                            Broken::Framing(error) => SendError::Malformed(error.0),
-                            _ => SendError::Malformed("a body that cannot be passed on"),
+                            Broken::Framing(error) => SendError::Unusable(error.0),
+                            _ => SendError::Unusable("its body cannot be read"),
                         })?;
                     }
                     return Ok((status, framing, download));
@@ -180,9 +183,9 @@ impl Connection {
         let response = match read_response(upstream.received.bytes(), &mut room) {
             Ok(response) => response,
             Err(ParseError::Partial) => return Ok(Answer::Partial),
-            Err(ParseError::TooMany) => return Err(SendError::Malformed("too many header lines")),
-            Err(ParseError::Version) => return Err(SendError::Malformed("it is no HTTP/1")),
-            Err(ParseError::Malformed(reason)) => return Err(SendError::Malformed(reason)),
+            Err(ParseError::TooMany) => return Err(SendError::Unusable("it has too many header lines")),
+            Err(ParseError::Version) => return Err(SendError::Unusable("it is no HTTP/1")),
+            Err(ParseError::Malformed(reason)) => return Err(SendError::Unusable(reason)),
         };
         let length = response.head.bytes.len();
         match response.status {
@@ -191,7 +194,7 @@ impl Connection {
             102..=199 => Ok(Answer::Interim(length, envelope.is_11.then(|| interim(&response)))),
             _ => {
                 let framing = self.respond(snapshot, (envelope, request), &response, instance, out);
-                let framing = framing.map_err(|_| SendError::Unusable)?;
+                let framing = framing.map_err(SendError::Unusable)?;
                 Ok(Answer::Final(length, response.status, framing))
             }
         }

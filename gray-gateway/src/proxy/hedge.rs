@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     attempt::{MAX_WAITING, Patience, SendError, Upstream},
-    buffer::{Buffers, Received},
+    buffer::{Buffers, Filled, Received},
     call::Asked,
     connection::Connection,
     held::Held,
@@ -38,7 +38,7 @@ impl Connection {
         upload: &mut Transfer,
     ) -> Result<Upstream, SendError> {
         let rest = patience.response_ticks.saturating_sub(patience.hedge_ticks.unwrap_or_default());
-        self.state.sending(rest, false, patience.is_stream);
+        self.state.sending(rest, None, patience.is_stream);
         let Some(chosen) = self.second(snapshot, service, request) else {
             return self.await_bytes(&mut first, upload).await.map(|()| first);
         };
@@ -172,8 +172,8 @@ enum Reached {
 fn heard(cx: &mut Context<'_>, upstream: &mut Upstream, buffers: &Buffers) -> Poll<Word> {
     let Upstream { socket, received } = upstream;
     received.poll_fill(cx, socket, buffers, MAX_WAITING, false).map(|read| match read {
-        Ok(0) => Word::IsGone(io::Error::other("closed without a response")),
-        Ok(_) => Word::Answers,
+        Ok(Filled::Bytes(_) | Filled::Full) => Word::Answers,
+        Ok(Filled::End) => Word::IsGone(io::Error::other("closed without a response")),
         Err(error) => Word::IsGone(error),
     })
 }

@@ -13,6 +13,7 @@
 //! | `connection`, `state`, `pace` | one client connection, its time limits |
 //! | `request` | a request's way, from bytes to bytes: the part that waits for nothing |
 //! | `check`, `path` | what is refused before anything else looks at it |
+//! | `edge` | the same of a request that is only asked about (`/explain`) |
 //! | `forwarded` | where it came from |
 //! | `exchange` | the part that waits: from the request to the head of the response |
 //! | `call`, `attempt`, `hedge` | instances, one after the other, or two at once |
@@ -27,6 +28,7 @@
 //! | `socket`, `buffer` | streams and memory |
 //! | `files` | answers out of a directory |
 //! | `error`, `reply` | answers of our own |
+//! | `fault` | what can go wrong with an instance |
 //! | `limits`, `refusal` | what clients may use, what happens beyond that |
 //! | `access_log` | one line per request, off the request path |
 //! | `sample` | what is kept of requests for replays |
@@ -43,8 +45,10 @@ mod check;
 mod choose;
 mod clock;
 mod connection;
+pub(crate) mod edge;
 mod error;
 mod exchange;
+mod fault;
 mod files;
 mod forwarded;
 mod hedge;
@@ -74,11 +78,12 @@ mod workers;
 
 use std::{net::SocketAddr, sync::Arc};
 
-pub use access_log::{AccessLogError, AccessLogFormat, AccessLogOptions};
+pub use access_log::{AccessLogError, AccessLogFormat, AccessLogOptions, Reopen};
 #[doc(hidden)] // For the benchmarks.
 pub use access_log::{End, Entry, LineWriter};
 #[doc(hidden)]
 pub use bench::{HeadBench, path_is_clear};
+pub use fault::Fault;
 pub use limits::Limits;
 pub(crate) use listen::is_at;
 pub use listen::{ListenError, Sockets};

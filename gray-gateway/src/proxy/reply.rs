@@ -17,7 +17,7 @@ use super::{
     access_log,
     after::After,
     connection::{Connection, End},
-    http1::Decoder,
+    http1::{Decoded, Decoder},
     request::Envelope,
     response::{connection_line, status_line},
     socket::Socket,
@@ -102,13 +102,14 @@ impl Connection {
             Some(Content::File(body)) => file = Some(body),
         }
         self.write(&out).await?;
+        let head = out.len() as u64;
         self.worker.buffers.take_back_out(out);
         let Some(mut file) = file else { return Ok(()) };
         let mut sent = 0;
         while let Some(frame) = poll_fn(|cx| Pin::new(&mut file).poll_frame(cx)).await {
             let frame = frame.inspect_err(|error| tracing::warn!(%error, "file broken off"))?;
             if let Ok(bytes) = frame.into_data() {
-                self.write(&bytes).await?;
+                self.write_on(head + sent, &bytes).await?;
                 sent += bytes.len() as u64;
             }
         }
@@ -121,13 +122,25 @@ impl Connection {
 
     /// Writes everything to the client, if it takes it in time.
     pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_on(0, bytes).await
+    }
+
+    /// The same behind so many bytes of one answer.
+    async fn write_on(&mut self, before: u64, bytes: &[u8]) -> io::Result<()> {
         let Self { socket, state, worker, .. } = self;
         let mut rest = bytes;
         poll_fn(|cx| {
             let written = poll_write_all(cx, socket, &mut rest);
-            if state.writing((bytes.len() - rest.len()) as u64, written.is_pending()) {
+            let sent = before + (bytes.len() - rest.len()) as u64;
+            if state.writing(sent, written.is_pending()) {
                 socket.forget();
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            if let Some(limit) = state.resting(sent) {
+                socket.let_rest(limit);
+            }
+            if written.is_pending() {
+                state.holds(bytes.len() + socket.piped());
             }
             written
         })
@@ -140,7 +153,7 @@ impl Connection {
         let mut ignored = Vec::new();
         while !body.is_done() {
             match body.decode(self.received.bytes(), &mut ignored, false, usize::MAX) {
-                Ok(taken) if taken > 0 && body != Decoder::UntilClose => self.received.consume(taken),
+                Ok(Decoded { taken, .. }) if taken > 0 && body != Decoder::UntilClose => self.received.consume(taken),
                 _ => return false,
             }
         }

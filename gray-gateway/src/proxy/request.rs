@@ -1,7 +1,7 @@
 //! A request, from its bytes to the bytes that are sent on: read, checked, routed, decided, balanced, written anew.
 //! No step waits for anything.
 
-use std::{borrow::Cow, cell::OnceCell, net::IpAddr, ops::Range};
+use std::{borrow::Cow, cell::OnceCell, io::Write as _, net::IpAddr, ops::Range};
 
 use gray_common::{
     balance::Chosen,
@@ -124,8 +124,8 @@ impl Reader<'_> {
                 return Reading::Unreadable(Failure::UriTooLong);
             }
             Err(ParseError::Partial | ParseError::TooMany) => return Reading::Unreadable(Failure::HeadTooLarge),
-            // Whoever does not even say HTTP would not understand an answer.
-            Err(ParseError::Version) if memchr::memmem::find(bytes, b"HTTP/").is_none() => return Reading::Foreign,
+            // Who speaks something else would not understand an answer.
+            Err(ParseError::Version) if !is_meant_as_http(bytes) => return Reading::Foreign,
             Err(ParseError::Version) => return Reading::Unreadable(Failure::BadRequest(VERSION)),
             Err(ParseError::Malformed(reason)) => return Reading::Unreadable(Failure::BadRequest(reason)),
         };
@@ -154,6 +154,12 @@ impl Reader<'_> {
             is_head: request.method == Method::HEAD,
             expects_continue: checked.expects_continue,
         };
+        if checked.expects_more {
+            return Reading::Request(envelope, Err(Failure::Expectation));
+        }
+        if checked.max_forwards == Some(0) {
+            return Reading::Request(envelope, Err(last_hop(&request)));
+        }
         Reading::Request(envelope, self.prepare(snapshot, &request, &checked, &asked, out, log))
     }
 
@@ -293,11 +299,12 @@ impl Writing<'_, '_> {
             out.extend_from_slice(query.as_bytes());
         }
         out.extend_from_slice(b" HTTP/1.1\r\n");
-        let keeps_host = route.filters.preserve_host && checked.host.is_some();
+        let preserves = route.filters.preserve_host && checked.host.is_some();
+        let keeps_host = preserves && !checked.is_absolute;
         let host_at = (!keeps_host).then(|| {
             out.extend_from_slice(b"host: ");
             let from = out.len();
-            out.extend_from_slice(authority.as_bytes());
+            out.extend_from_slice(if preserves { asked.host().unwrap_or(authority) } else { authority }.as_bytes());
             let range = from..out.len();
             out.extend_from_slice(b"\r\n");
             range
@@ -316,10 +323,15 @@ impl Writing<'_, '_> {
         if checked.upgrade {
             out.extend_from_slice(UPGRADE);
         }
+        if let Some(left) = checked.max_forwards {
+            // Writing to a vector does not fail.
+            let _written = write!(out, "{}: {}\r\n", check::MAX_FORWARDS, left.saturating_sub(1));
+        }
         // Last, so that no filter and no header of the client's can have the final word.
         snapshot.write_mark(decision, out);
         out.extend_from_slice(b"\r\n");
-        host_at
+        // What the client asked for stays, whoever is asked.
+        host_at.filter(|_| !preserves)
     }
 
     /// What of the client's lines is not passed on.
@@ -328,7 +340,8 @@ impl Writing<'_, '_> {
         let mut skipped = Skipped::default();
         for (place, field) in request.head.fields.iter().enumerate() {
             let skip = match Name::of(field.name) {
-                Name::Other | Name::ContentLength | Name::TransferEncoding => false,
+                Name::Other => checked.max_forwards.is_some() && field.name.eq_ignore_ascii_case(check::MAX_FORWARDS),
+                Name::ContentLength | Name::TransferEncoding => false,
                 Name::Host => !keeps_host,
                 Name::Origin => !trusted || forwarded::is_set(field.name),
                 // It can only be 100-continue, and that is between the client and us.
@@ -351,8 +364,38 @@ impl Writing<'_, '_> {
     }
 }
 
+/// Whether the first line is a request's, whatever it says of the version: it names a target.
+fn is_meant_as_http(bytes: &[u8]) -> bool {
+    let blank = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let line = bytes[blank..].split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let target = line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+    let has = |part: &[u8]| memchr::memmem::find(line, part).is_some();
+    target.starts_with(b"/") || target == b"*" || has(b"://") || has(b"HTTP/")
+}
+
+/// What of a TRACE its last hop shows: what tells its way, and nothing that may be a secret.
+const SHOWN: [&str; 3] = ["host", "via", check::MAX_FORWARDS];
+
+/// The answer to a request that must not be passed on any further.
+fn last_hop(request: &RequestHead<'_, '_>) -> Failure<'static> {
+    if request.method == Method::OPTIONS {
+        return Failure::Options;
+    }
+    let version = if request.head.is_11 { "HTTP/1.1" } else { "HTTP/1.0" };
+    let mut seen = format!("TRACE {} {version}\r\n", request.target).into_bytes();
+    for field in
+        request.head.fields.iter().filter(|field| SHOWN.iter().any(|name| field.name.eq_ignore_ascii_case(name)))
+    {
+        for part in [field.name.as_bytes(), b": ", field.value, b"\r\n"] {
+            seen.extend_from_slice(part);
+        }
+    }
+    seen.extend_from_slice(b"\r\n");
+    Failure::Trace(seen.into())
+}
+
 /// The path that the instance gets to see.
-fn rewritten<'s, 'p>(route: &'s Route, path: &'p str) -> Result<Cow<'p, str>, Failure<'s>> {
+pub(super) fn rewritten<'s, 'p>(route: &'s Route, path: &'p str) -> Result<Cow<'p, str>, Failure<'s>> {
     let rewritten = route.filters.rewrite(path);
     if let Cow::Owned(path) = &rewritten {
         // Put together anew: dots that were apart may have met.

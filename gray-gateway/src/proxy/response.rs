@@ -5,7 +5,6 @@ use http::header;
 
 use super::{
     connection::Connection,
-    error::Failure,
     held::Held,
     http1::{Decoder, Name, ResponseHead, Skipped},
     request::{Envelope, Request, UPGRADE},
@@ -36,7 +35,7 @@ impl Connection {
         response: &ResponseHead<'_, '_>,
         instance: (&'s str, Option<&str>),
         out: &mut Vec<u8>,
-    ) -> Result<Framing, Failure<'s>> {
+    ) -> Result<Framing, &'static str> {
         let head = &response.head;
         let (mut seen, mut skipped) = (Seen::default(), Skipped::default());
         for (place, field) in head.fields.iter().enumerate() {
@@ -72,15 +71,13 @@ impl Connection {
                 skipped.add(place);
             }
         }
-        let mut framing = framing(envelope, request, response, &seen).ok_or_else(|| {
-            tracing::warn!(service = instance.0, status = response.status, "response that cannot be passed on");
-            Failure::BadGateway { service: instance.0 }
-        })?;
+        let mut framing = framing(envelope, request, response, &seen)?;
         framing.keep_alive &= !self.worker.is_leaving();
-        if seen.codings > 0 && !framing.in_chunks && !(envelope.is_head && envelope.is_11) {
+        let announces = envelope.is_head && envelope.is_11 && !never_has_body(response.status);
+        if seen.codings > 0 && !framing.in_chunks && !announces {
             skipped.add(seen.coding_at);
         }
-        if seen.has_length && framing.in_chunks {
+        if seen.has_length && (framing.in_chunks || never_has_body(response.status)) {
             skipped.add(seen.length_at);
         }
         if seen.names_fields() {
@@ -166,26 +163,35 @@ impl Seen<'_> {
     }
 }
 
-/// RFC 9112, 6.3, from the client's point of view; `None` when it is not clear where the response ends, or what it is.
+/// Whether an answer of this status has no body and says nothing of one, whatever was asked (RFC 9110, 8.6; RFC 9112, 6.1).
+fn never_has_body(status: u16) -> bool {
+    matches!(status, 100..=199 | 204)
+}
+
+/// RFC 9112, 6.3, from the client's point of view; the error says why it is not clear where the response ends, or what it is.
 fn framing(
     envelope: &Envelope,
     request: &Request<'_>,
     response: &ResponseHead<'_, '_>,
     seen: &Seen<'_>,
-) -> Option<Framing> {
+) -> Result<Framing, &'static str> {
     let head = &response.head;
-    let length = if seen.has_length { head.content_length().ok()? } else { None };
+    let length = if seen.has_length { head.content_length()? } else { None };
     let in_coding = match (seen.codings, seen.coding) {
         (0, _) => false,
-        (1, Some(coding)) if head.is_11 && coding.eq_ignore_ascii_case(b"chunked") => true,
-        _ => return None,
+        (1, Some(_)) if !head.is_11 => return Err("there is a Transfer-Encoding in HTTP/1.0"),
+        (1, Some(coding)) if coding.eq_ignore_ascii_case(b"chunked") => true,
+        (1, _) => return Err("its Transfer-Encoding is not chunked"),
+        _ => return Err("there is more than one Transfer-Encoding"),
     };
     let switched = response.status == 101;
     if switched && !request.upgrade {
-        return None;
+        return Err("it switches to a protocol (101) that was not asked for");
     }
     let says = |token: &str| seen.says(token) || (seen.names_fields() && head.mentions("connection", token));
     let mut reusable = !switched && if head.is_11 { !says("close") } else { says("keep-alive") && !says("close") };
+    // What it says of a body is not passed on; whether one comes all the same, nobody knows.
+    reusable &= !(never_has_body(response.status) && (in_coding || length.is_some_and(|length| length > 0)));
     let body = if envelope.is_head || switched || matches!(response.status, 204 | 304) {
         Decoder::EMPTY
     } else if in_coding {
@@ -199,5 +205,5 @@ fn framing(
     reusable &= body != Decoder::UntilClose;
     let in_chunks = open_ended && envelope.is_11;
     let keep_alive = envelope.keep_alive && (in_chunks || !open_ended);
-    Some(Framing { body, in_chunks, reusable, keep_alive, switched })
+    Ok(Framing { body, in_chunks, reusable, keep_alive, switched })
 }

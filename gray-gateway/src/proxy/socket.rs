@@ -1,12 +1,18 @@
 //! One connection's byte stream: plain, TLS, or one that HTTP/2 is made of.
 
 use std::{
+    cell::{Cell, RefCell},
     convert::Infallible,
     future::{Future, poll_fn},
     io::{self, IoSlice},
     pin::{Pin, pin},
-    task::{Context, Poll, Waker},
+    rc::Rc,
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
 };
+
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
@@ -27,17 +33,56 @@ pub(super) enum Socket {
     Pipe(Box<PipeSocket>),
 }
 
+/// Why a pipe has ended, if it did not end in order.
+pub(super) type PipeFault = Rc<RefCell<Option<io::Error>>>;
+
+/// An answer that cannot be passed on, as the cause of an [`io::Error`].
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Unusable(pub(super) &'static str);
+/// How long a client may leave what it was sent where that is, as said on the pipes of its streams: the longest one.
+pub(super) type Rest = Rc<Cell<Duration>>;
+
+/// What the kernel takes is a number of milliseconds in 31 bits.
+#[cfg(target_os = "linux")]
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+/// A full pipe, and what HTTP/2 takes of one stream.
+const PIPED: usize = 192 * 1024;
+
+/// How long the kernel lets a client's window stay shut, where it can be told. For what we cannot see: that a short answer,
+/// which it has whole, is not taken.
+pub(super) fn let_rest(stream: &TcpStream, limit: Duration) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    SockRef::from(stream).set_tcp_user_timeout(Some(limit.min(LONGEST)))?;
+    #[cfg(not(target_os = "linux"))]
+    let _unlimited = (stream, limit);
+    Ok(())
+}
+
 /// One end of a pipe within the worker.
 #[derive(Debug)]
 pub(super) struct PipeSocket {
     stream: DuplexStream,
+    rest: Rest,
+    /// What the other end says of its end.
+    fault: PipeFault,
     /// Dropped with it, for the other end to see at once, whatever it waits for.
     _alive: oneshot::Sender<Infallible>,
 }
 
 impl PipeSocket {
-    pub(super) fn new(stream: DuplexStream, alive: oneshot::Sender<Infallible>) -> Self {
-        Self { stream, _alive: alive }
+    pub(super) fn new(stream: DuplexStream, rest: Rest, fault: PipeFault, alive: oneshot::Sender<Infallible>) -> Self {
+        Self { stream, rest, fault, _alive: alive }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
+        let is_over = buffer.filled().len() == before && buffer.remaining() > 0;
+        match if is_over { self.fault.borrow_mut().take() } else { None } {
+            Some(error) => Poll::Ready(Err(error)),
+            None => Poll::Ready(read),
+        }
     }
 }
 
@@ -61,6 +106,23 @@ impl Socket {
 }
 
 impl Socket {
+    /// How long a client may leave what it was sent where that is: with the kernel, or within HTTP/2.
+    pub(super) fn let_rest(&self, limit: Duration) {
+        let stream = match self {
+            Self::Tcp(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+            Self::Pipe(pipe) => return pipe.rest.set(pipe.rest.get().max(limit)),
+        };
+        if let Err(error) = let_rest(stream, limit) {
+            tracing::debug!(%error, "slow readers may be noticed late");
+        }
+    }
+
+    /// Bytes that lie between the engine and the client's socket when it takes no more.
+    pub(super) fn piped(&self) -> usize {
+        if matches!(self, Self::Pipe(_)) { PIPED } else { 0 }
+    }
+
     /// Has the kernel forget what it has not sent when this is dropped: nobody takes it.
     pub(super) fn forget(&self) {
         let stream = match self {
@@ -80,7 +142,7 @@ impl AsyncRead for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Pipe(pipe) => Pin::new(&mut pipe.stream).poll_read(cx, buffer),
+            Self::Pipe(pipe) => pipe.poll_read(cx, buffer),
         }
     }
 }

@@ -1,18 +1,23 @@
 //! Where a client connection stands, and how long it may stand there.
 
-use std::{cell::Cell, rc::Rc, task::Context};
+use std::{cell::Cell, rc::Rc, task::Context, time::Duration};
 
 use super::{
-    clock::{Clock, ticks},
-    limits::Limits,
+    clock::{Clock, duration},
     pace::{Meter, Pace},
     worker::Worker,
 };
+
+mod times;
+
+pub(super) use times::Times;
 
 /// How long a connection that was accepted as we began to drain may take to send its request.
 const LATE_TICKS: u64 = 5;
 /// How long a client may take to notice that we have said all we will say.
 const LINGER_TICKS: u64 = 10;
+/// The same for one that sends what nobody will answer, and has to come to its end before it listens.
+const MAX_LINGER_TICKS: u64 = 300;
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,42 +56,21 @@ pub(super) struct State {
     download: Cell<Meter>,
     written: Cell<u64>,
     relayed: Cell<u64>,
+    /// How long the client may pause in a body of this request when it is fast.
+    pause: Cell<u64>,
+    /// How long it may leave what others have of the answer where that is.
+    rest: Cell<u64>,
+    /// Bytes of buffers that it holds while it waits.
+    held: Cell<usize>,
     /// The request and its answer are streams that may rest.
     is_stream: Cell<bool>,
     is_pipe: bool,
 }
 
-/// A worker's limits in ticks.
-#[derive(Debug)]
-pub(super) struct Times {
-    head: u64,
-    idle: u64,
-    tunnel: u64,
-    upload: Pace,
-    download: Pace,
-}
-
-impl Times {
-    pub(super) fn new(limits: &Limits) -> Self {
-        let (body, write) = (ticks(limits.body_timeout), ticks(limits.write_timeout));
-        Self {
-            head: ticks(limits.head_timeout),
-            idle: ticks(limits.idle_timeout),
-            tunnel: limits.tunnel_idle_timeout.map_or(u64::MAX, ticks),
-            upload: Pace::new(body * 3 / 4, body, limits.min_rate),
-            download: Pace::new(write, write, limits.min_rate),
-        }
-    }
-
-    /// How long an HTTP/2 client may leave a part of an answer where it is.
-    pub(super) fn write(&self) -> u64 {
-        self.download.rest()
-    }
-}
-
 impl State {
     pub(super) fn new(clock: Rc<Clock>, times: Rc<Times>, is_pipe: bool) -> Self {
         let deadline = clock.deadline(times.idle.min(times.head)).into();
+        let rest = times.download.short.into();
         Self {
             clock,
             times,
@@ -98,6 +82,9 @@ impl State {
             download: Cell::default(),
             written: Cell::new(0),
             relayed: Cell::new(0),
+            pause: Cell::new(0),
+            rest,
+            held: Cell::new(0),
             is_stream: Cell::new(false),
             is_pipe,
         }
@@ -132,23 +119,32 @@ impl State {
 
     /// Streams of HTTP/2 are being served; whether the client takes their answers is to be looked at now and then.
     pub(super) fn streaming(&self) {
-        self.enter(Phase::Busy, self.clock.deadline(self.times.write()));
+        self.enter(Phase::Busy, self.clock.deadline(self.times.write() / 4));
+    }
+
+    /// How long the client may pause in the bodies of this request when it is fast.
+    pub(super) fn may_pause(&self, ticks: u64) {
+        self.pause.set(ticks);
     }
 
     /// A request is being sent; from its end, or when the instance takes no more of it, the response may take so long.
-    /// `is_stream`: the client may rest between parts of its body as long as the response may take, and take its time
-    /// with the answer.
-    pub(super) fn sending(&self, response_ticks: u64, has_body: bool, is_stream: bool) {
+    /// `taken`: what of the body is there, if there is more. `is_stream`: the client may rest between parts of its body as
+    /// long as the response may take, and take its time with the answer.
+    pub(super) fn sending(&self, response_ticks: u64, taken: Option<u64>, is_stream: bool) {
         self.response_ticks.set(response_ticks);
         self.is_stream.set(is_stream);
-        if !has_body {
+        let Some(taken) = taken else {
             return self.enter(Phase::Response, self.clock.deadline(response_ticks));
-        }
-        let pace = if is_stream { Pace::new(response_ticks, response_ticks, 0) } else { self.times.upload };
-        let mut meter = Meter::new(pace);
-        let deadline = meter.start(&self.clock);
+        };
+        let pace = if is_stream {
+            Pace { grace: response_ticks, short: response_ticks, ..Pace::default() }
+        } else {
+            Pace { long: self.pause.get(), ..self.times.upload }
+        };
+        let mut meter = Meter::new(pace, 0);
+        meter.start(&self.clock);
+        self.enter(Phase::Upload, meter.moved(taken, &self.clock));
         self.upload.set(meter);
-        self.enter(Phase::Upload, deadline);
     }
 
     /// So many bytes of the request's body were passed on, and more is to come: from the client, or held up by the instance.
@@ -157,18 +153,18 @@ impl State {
         if !matches!(phase, Phase::Upload | Phase::Response) {
             return;
         }
+        let mut meter = self.upload.get();
         if by_instance {
             if count > 0 || phase == Phase::Upload {
                 self.enter(Phase::Response, self.clock.deadline(self.response_ticks.get()));
             }
-            return;
-        }
-        let mut meter = self.upload.get();
-        if phase == Phase::Response {
+            meter.stop(count, self.clock.now());
+        } else if phase == Phase::Response {
             // What the instance took its time for is not the client's.
+            meter.stop(count, self.clock.now());
             self.enter(Phase::Upload, meter.start(&self.clock));
         } else if count > 0 {
-            self.enter(Phase::Upload, meter.passed(count, &self.clock));
+            self.enter(Phase::Upload, meter.moved(count, &self.clock));
         }
         self.upload.set(meter);
     }
@@ -184,23 +180,59 @@ impl State {
     /// when it has been too slow.
     pub(super) fn writing(&self, written: u64, waits: bool) -> bool {
         let mut meter = self.download.get();
-        if !waits || self.is_stream.get() {
-            if meter.is_running() {
-                self.download.set(Meter::default());
-            }
+        if !waits && !meter.is_running() || self.is_stream.get() {
             return false;
         }
-        if !meter.is_running() {
-            meter = Meter::new(self.times.download);
-            meter.start(&self.clock);
-        } else if meter.is_over(self.clock.now()) {
-            return true;
+        let count = written.saturating_sub(self.written.replace(written));
+        if !waits {
+            meter.stop(count, self.clock.now());
+        } else if meter.is_running() {
+            meter.moved(count, &self.clock);
         } else {
-            meter.passed(written.saturating_sub(self.written.get()), &self.clock);
+            if meter.is_new() {
+                meter = Meter::new(self.download_pace(), written);
+            } else {
+                meter.stop(count, self.clock.now());
+            }
+            meter.start(&self.clock);
         }
-        self.written.set(written);
         self.download.set(meter);
-        false
+        meter.is_over(self.clock.now(), self.times.is_pressed())
+    }
+
+    fn download_pace(&self) -> Pace {
+        let times = self.times.download;
+        // A pipe has a buffer on either end, and HTTP/2 one of its own.
+        let unseen = if self.is_pipe { 2 * times.unseen } else { times.unseen };
+        Pace { long: self.pause.get(), unseen, ..times }
+    }
+
+    /// So many bytes of an answer were handed on until now. How long the client may leave there what it has not taken, when
+    /// that is not what it was.
+    pub(super) fn resting(&self, written: u64) -> Option<Duration> {
+        let pace = self.times.download;
+        if written <= pace.unseen && self.rest.get() == pace.short {
+            return None;
+        }
+        let meter = self.download.get();
+        let rest = if self.times.is_pressed() {
+            pace.short
+        } else if meter.is_new() {
+            self.download_pace().pause(written, 0)
+        } else {
+            meter.pause(self.clock.now())
+        };
+        (self.rest.replace(rest) != rest).then(|| duration(rest))
+    }
+
+    /// Bytes of buffers that are held while something is waited for.
+    pub(super) fn holds(&self, bytes: usize) {
+        self.held.set(bytes);
+    }
+
+    /// The same, to add them up.
+    pub(super) fn held(&self) -> usize {
+        self.held.get()
     }
 
     /// An answer is being passed on, so many bytes of it until now; `waits`: for more of it from the instance. True when
@@ -210,7 +242,8 @@ impl State {
             self.deadline.set(u64::MAX);
             return false;
         }
-        if self.deadline.get() == u64::MAX || self.relayed.replace(passed) != passed {
+        let has_moved = self.relayed.replace(passed) != passed;
+        if has_moved || self.deadline.get() == u64::MAX {
             self.enter(Phase::Busy, self.clock.deadline(ticks));
         }
         self.expired.get()
@@ -219,6 +252,11 @@ impl State {
     /// The response's last byte was handed over.
     pub(super) fn responded(&self) {
         self.download.set(Meter::default());
+        self.held.set(0);
+        if self.is_pipe {
+            // What was said there was said of one answer.
+            self.rest.set(self.times.download.short);
+        }
         self.is_stream.set(false);
         self.enter(Phase::Idle, self.clock.deadline(self.times.idle));
     }
@@ -231,6 +269,16 @@ impl State {
     /// We have closed our side.
     pub(super) fn closing(&self) {
         self.enter(Phase::Closing, self.clock.deadline(LINGER_TICKS));
+    }
+
+    /// The last tick by which the client has noticed, however much it still sends.
+    pub(super) fn lingering(&self) -> u64 {
+        self.clock.deadline(MAX_LINGER_TICKS)
+    }
+
+    /// It is still sending.
+    pub(super) fn linger(&self, until: u64) {
+        self.enter(Phase::Closing, self.clock.deadline(LINGER_TICKS).min(until));
     }
 
     /// The connection is to end, and has no request left. What was answered last may still be on its way to a client that
@@ -253,11 +301,13 @@ impl State {
 
     /// Marks the connection when its deadline has passed; true when its task should look.
     pub(super) fn sweep(&self, now: u64) -> bool {
-        let due = now >= self.deadline.get();
+        let pressed = self.times.is_pressed();
+        let due = now >= self.deadline.get()
+            || (pressed && self.is(Phase::Upload) && self.upload.get().is_over(now, pressed));
         if due {
             self.expired.set(true);
         }
-        due || self.download.get().is_over(now)
+        due || self.download.get().is_over(now, pressed)
     }
 
     /// Lets what was accepted as we began to drain have a last short while.
@@ -312,3 +362,6 @@ impl Drop for Watch {
         self.worker.deregister(self.id);
     }
 }
+
+#[cfg(test)]
+mod tests;

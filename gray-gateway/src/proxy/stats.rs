@@ -11,7 +11,7 @@ use std::{
 use gray_common::GrayStatus;
 use http::StatusCode;
 
-use super::refusal::Refusal;
+use super::{fault::Fault, refusal::Refusal};
 
 /// The counters of all workers.
 #[derive(Clone, Debug)]
@@ -27,6 +27,7 @@ pub(super) struct WorkerStats {
     responses: [Counter; 5],
     decisions: [Counter; 3],
     refused: [Counter; Refusal::ALL.len()],
+    faults: [Counter; Fault::ALL.len()],
     pub(super) fallbacks: Counter,
     pub(super) no_instance: Counter,
     pub(super) no_route: Counter,
@@ -42,6 +43,8 @@ pub(super) struct WorkerStats {
     pub(super) ended: Counter,
     pub(super) connections: Counter,
     pub(super) disconnections: Counter,
+    /// Bytes of buffers that are held while something is waited for, as of a tick.
+    pub(super) held: Counter,
     pub(super) recorded: Counter,
     pub(super) unrecorded: Counter,
     pub(super) log_dropped: Counter,
@@ -61,6 +64,11 @@ impl Counter {
         self.add_many(1);
     }
 
+    /// For what goes up and down.
+    pub(super) fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
     pub(super) fn add_many(&self, count: u64) {
         self.0.store(self.0.load(Relaxed).wrapping_add(count), Relaxed);
     }
@@ -75,6 +83,11 @@ impl WorkerStats {
     /// Somebody was turned away.
     pub(super) fn refused(&self, why: Refusal) {
         self.refused[why as usize].add();
+    }
+
+    /// An attempt at an instance has failed.
+    pub(super) fn failed(&self, fault: Fault) {
+        self.faults[fault as usize].add();
     }
 
     /// Writing to a client has failed: whether we or the kernel had waited long enough.
@@ -184,6 +197,8 @@ pub struct StatsSnapshot {
     pub in_flight: u64,
     /// Open client connections.
     pub connections: u64,
+    /// Bytes of buffers that requests hold while they wait, a moment ago.
+    pub held_bytes: u64,
     /// Requests kept for replays.
     pub recorded: u64,
     /// Requests that were to be kept and were not: too long, or too many at once.
@@ -194,6 +209,8 @@ pub struct StatsSnapshot {
     pub log_failed: u64,
     /// Requests and connections turned away, in the order of [`Refusal::ALL`].
     pub refused: [u64; Refusal::ALL.len()],
+    /// Attempts at instances that failed, in the order of [`Fault::ALL`].
+    pub faults: [u64; Fault::ALL.len()],
 }
 
 impl StatsSnapshot {
@@ -234,6 +251,11 @@ impl Stats {
         self.workers.iter().map(WorkerStats::open).sum()
     }
 
+    /// Bytes of buffers that all workers hold.
+    pub(super) fn held(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.held.get()).sum()
+    }
+
     /// Adds up the workers' counters.
     pub fn snapshot(&self) -> StatsSnapshot {
         let sum = |read: &dyn Fn(&WorkerStats) -> &Counter| {
@@ -251,12 +273,14 @@ impl Stats {
             repeats_refused: sum(&|w| &w.repeats_refused),
             shed: sum(&|w| &w.shed),
             hedges: sum(&|w| &w.hedges),
+            held_bytes: self.held(),
             ejections: std::array::from_fn(|reason| sum(&|w| &w.ejections[reason])),
             recorded: sum(&|w| &w.recorded),
             unrecorded: sum(&|w| &w.unrecorded),
             log_dropped: sum(&|w| &w.log_dropped),
             log_failed: sum(&|w| &w.log_failed),
             refused: std::array::from_fn(|why| sum(&|w| &w.refused[why])),
+            faults: std::array::from_fn(|fault| sum(&|w| &w.faults[fault])),
             // `ended` first: a request that ends in between must not make the difference negative.
             in_flight: difference(sum(&|w| &w.ended), || sum(&|w| &w.began)),
             connections: difference(sum(&|w| &w.disconnections), || sum(&|w| &w.connections)),

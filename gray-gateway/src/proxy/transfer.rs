@@ -10,12 +10,12 @@ use std::{
 use tokio::io::AsyncWrite;
 
 use super::{
-    buffer::{Buffers, Received},
-    http1::{Decoder, FramingError},
+    buffer::{Buffers, Filled, Received},
+    http1::{Decoded, Decoder, FramingError},
     socket::Socket,
 };
 
-/// So much is gathered before it is written.
+/// So much of a body is gathered before it is written.
 const ENOUGH: usize = 32 * 1024;
 /// Bodies beyond this are read into large buffers.
 const LONG: u64 = 16 * 1024;
@@ -57,7 +57,7 @@ pub(super) struct Transfer {
     head_len: u64,
     /// Bytes of the body that may be taken.
     limit: u64,
-    /// What is there of the body is no whole piece.
+    /// What is there of the body is no whole piece: more has to arrive.
     starved: bool,
     /// Everything was handed over.
     flushed: bool,
@@ -102,9 +102,9 @@ impl Transfer {
         if received.is_empty() || self.decoder.is_done() {
             return Ok(());
         }
-        let enough = if self.keeps { self.out.len() + ENOUGH } else { ENOUGH };
-        let taken = self.decoder.decode(received.bytes(), &mut self.out, self.in_chunks, enough)?;
-        self.starved = taken < received.len();
+        let Decoded { taken, starved } =
+            self.decoder.decode(received.bytes(), &mut self.out, self.in_chunks, ENOUGH)?;
+        self.starved = starved;
         self.taken += taken as u64;
         received.consume(taken);
         if self.taken > self.limit { Err(Broken::TooLong) } else { Ok(()) }
@@ -185,13 +185,16 @@ impl Transfer {
                     flushed.map_err(Broken::Sink)?;
                 }
                 let long = self.decoder.is_long(LONG);
-                let count = ready!(received.poll_fill(cx, from, buffers, MAX_WAITING, long)).map_err(Broken::Source)?;
-                if count == 0 {
-                    let end = self.decoder.end(&mut self.out, self.in_chunks);
-                    end.map_err(|_| Broken::Source(io::ErrorKind::UnexpectedEof.into()))?;
-                    continue;
+                match ready!(received.poll_fill(cx, from, buffers, MAX_WAITING, long)).map_err(Broken::Source)? {
+                    Filled::Bytes(_) => self.starved = false,
+                    Filled::End => {
+                        let end = self.decoder.end(&mut self.out, self.in_chunks);
+                        end.map_err(|_| Broken::Source(io::ErrorKind::UnexpectedEof.into()))?;
+                        continue;
+                    }
+                    // Lines of a chunked body are limited to far less.
+                    Filled::Full => return Poll::Ready(Err(FramingError("a piece of the body is too long").into())),
                 }
-                self.starved = false;
             }
             match self.decoder {
                 // As it is, from one buffer.

@@ -1,8 +1,8 @@
 //! Connections to instances.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{future::Future, io, net::SocketAddr, time::Duration};
 
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::Instant};
 use tokio_rustls::TlsStream;
 
 use super::{pool::Bucket, socket::Socket};
@@ -16,33 +16,72 @@ pub(super) struct Dial<'d> {
     pub(super) port: u16,
 }
 
-/// A new connection, TLS handshake included, within `limit`. With HTTP/2 a pipe over a connection that may be there already.
-pub(super) async fn connect(to: Dial<'_>, bucket: &Bucket, limit: Duration) -> io::Result<Socket> {
-    let connecting = async {
-        match bucket.http2() {
-            None => dial(to, bucket.tls(), Protocol::Http1).await,
-            Some(http2) => http2.pipe(to, limit).await,
-        }
-    };
-    // In a box: a request that finds a connection does not carry the room for a handshake.
-    match Box::pin(tokio::time::timeout(limit, connecting)).await {
-        Ok(connected) => connected,
-        Err(_) => {
-            let what = if bucket.tls().is_some() { "TLS connection" } else { "connection" };
-            Err(io::Error::new(io::ErrorKind::TimedOut, format!("no {what} within {limit:?}")))
-        }
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unconnected {
+    /// Nobody accepted it.
+    #[error("{0}")]
+    Tcp(io::Error),
+    /// It was accepted, but there is no TLS on it that can be trusted.
+    #[error("{0}")]
+    Tls(io::Error),
+}
+
+/// Until when something has to happen, and how long that was at first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Within {
+    until: Instant,
+    limit: Duration,
+}
+
+impl Within {
+    pub(super) fn new(limit: Duration) -> Self {
+        let now = Instant::now();
+        Self { until: now.checked_add(limit).unwrap_or(now + Duration::from_secs(86_400)), limit }
+    }
+
+    /// Waits for it; `what` there is none of when it takes too long.
+    pub(super) async fn wait<T>(self, what: &str, future: impl Future<Output = T>) -> io::Result<T> {
+        tokio::time::timeout_at(self.until, future)
+            .await
+            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, format!("no {what} within {:?}", self.limit)))
     }
 }
 
-/// A new connection without a limit in time.
-pub(super) async fn dial(to: Dial<'_>, tls: Option<&UpstreamTls>, protocol: Protocol) -> io::Result<Socket> {
-    let socket = match to.address {
-        Some(address) => TcpStream::connect(address).await?,
-        None => TcpStream::connect((to.host, to.port)).await?,
+/// A new connection, TLS handshake included, within `limit`. With HTTP/2 a pipe over a connection that may be there already.
+pub(super) async fn connect(to: Dial<'_>, bucket: &Bucket, limit: Duration) -> Result<Socket, Unconnected> {
+    let within = Within::new(limit);
+    // In a box: a request that finds a connection does not carry the room for a handshake.
+    Box::pin(async move {
+        match bucket.http2() {
+            None => dial(to, bucket.tls(), Protocol::Http1, within).await,
+            Some(http2) => http2.pipe(to, limit, within).await,
+        }
+    })
+    .await
+}
+
+/// A new connection.
+pub(super) async fn dial(
+    to: Dial<'_>,
+    tls: Option<&UpstreamTls>,
+    protocol: Protocol,
+    within: Within,
+) -> Result<Socket, Unconnected> {
+    let connecting = async {
+        let socket = match to.address {
+            Some(address) => TcpStream::connect(address).await?,
+            None => TcpStream::connect((to.host, to.port)).await?,
+        };
+        socket.set_nodelay(true).map(|()| socket)
     };
-    socket.set_nodelay(true)?;
+    let socket = within.wait("connection", connecting).await.flatten().map_err(Unconnected::Tcp)?;
     match tls {
         None => Ok(Socket::Tcp(socket)),
-        Some(tls) => Ok(Socket::Tls(Box::new(TlsStream::Client(tls.connect(to.host, protocol, socket).await?)))),
+        Some(tls) => {
+            let shaking = within.wait("TLS connection", tls.connect(to.host, protocol, socket)).await;
+            let stream = shaking.flatten().map_err(Unconnected::Tls)?;
+            Ok(Socket::Tls(Box::new(TlsStream::Client(stream))))
+        }
     }
 }

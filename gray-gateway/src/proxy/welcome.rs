@@ -63,7 +63,7 @@ impl Worker {
         }
         self.limit_silence(&socket);
         if self.open() == 0 {
-            self.clock.advance();
+            self.clock.catch_up();
         }
         Some((socket, self.state(false), Open::new(Rc::clone(self), guest)))
     }

@@ -334,16 +334,20 @@ impl Worker {
                 changed.await;
             }
             tokio::time::sleep(TICK).await;
-            let now = self.clock.advance();
+            let now = self.clock.tick();
             self.hand_over();
             if let Some(log) = &self.access_log {
                 log.flush();
             }
+            let mut held = 0;
             for (state, waker) in self.connections.borrow().values() {
+                held += state.held() as u64;
                 if state.sweep(now) {
                     waker.wake_by_ref();
                 }
             }
+            self.stats().held.set(held);
+            self.times.press(self.limits.are_pressed(self.stats.open(), self.stats.held()));
             if now >= pool_swept + POOL_SWEEP_TICKS {
                 pool_swept = now;
                 self.pool.sweep();

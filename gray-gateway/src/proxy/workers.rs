@@ -19,7 +19,7 @@ use tokio::{
 use super::{
     ProxyOptions,
     accept::{self, Listeners, Peers},
-    access_log,
+    access_log::{self, Reopen},
     admission::Clients,
     listen::{self, Sockets},
     stage::{Stage, Stages},
@@ -40,6 +40,7 @@ pub struct Workers {
     ended: Vec<oneshot::Receiver<usize>>,
     /// Told when the access log is written.
     logged: Option<oneshot::Receiver<()>>,
+    log: Option<access_log::Control>,
 }
 
 /// Binds the ports and starts the workers.
@@ -76,9 +77,10 @@ pub fn start_on(
     let local_tls = tls.first().map(TcpListener::local_addr).transpose()?;
     let acceptor = options.tls.as_ref().map(|listener| listener.tls.acceptor());
     let listeners = listen::share_out(plain, count)?.into_iter().zip(listen::share_out(tls, count)?);
-    let (mut access_logs, mut logged) = (Vec::new().into_iter(), None);
+    let (mut access_logs, mut logged, mut log) = (Vec::new().into_iter(), None, None);
     if let Some(options) = &options.access_log {
-        let (halves, write) = access_log::open(options, count, stats)?;
+        let (halves, write, control) = access_log::open(options, count, stats)?;
+        log = Some(control);
         let (end, has_ended) = oneshot::channel();
         thread::Builder::new().name("access-log".into()).spawn(move || {
             write();
@@ -127,7 +129,7 @@ pub fn start_on(
     if let Some(address) = local_tls {
         tracing::info!(%address, "listening for TLS");
     }
-    Ok(Workers { local, local_tls, stage, ended, logged })
+    Ok(Workers { local, local_tls, stage, ended, logged, log })
 }
 
 impl Workers {
@@ -139,6 +141,11 @@ impl Workers {
     /// Where it listens for TLS, if it does.
     pub fn local_tls_addr(&self) -> Option<SocketAddr> {
         self.local_tls
+    }
+
+    /// For whoever is told that the access log is to be opened anew; `None` without one.
+    pub fn log_reopener(&self) -> Option<Reopen> {
+        self.log.as_ref().map(access_log::Control::reopen)
     }
 
     /// Begins to accept.
@@ -167,6 +174,7 @@ impl Workers {
     /// begins after that.
     pub async fn shutdown_after(mut self, wait: Duration, drain: Duration) -> usize {
         self.close();
+        drop(self.log.take());
         let ended = std::mem::take(&mut self.ended);
         let mut all = pin!(async {
             let mut cut_off = 0;

@@ -3,7 +3,7 @@
 //! As in Spring, a comma always separates arguments in the short form, a list argument takes all of them, and
 //! generated names (`_genkey_0`) stand for places. Everything that Spring would drop silently is an error here.
 
-use gray_common::document::Item;
+use gray_common::document::{Item, encrypted};
 
 use super::{
     pattern::split,
@@ -57,6 +57,11 @@ impl<'d> Definition<'d> {
                     "{}: `#{{...}}` expressions are not supported; write the value",
                     quoted(value.text)
                 ));
+                return None;
+            }
+            // A whole value says so itself when it is read; this is for one within the short form.
+            if let Some(kind) = encrypted(value.text) {
+                value.at.error(format!("{}: {kind}; give the value itself, by a `${{VARIABLE}}`", definition.name));
                 return None;
             }
         }

@@ -217,6 +217,14 @@ impl Filter {
         if let Self::MaxBody(max) = self { Some(*max) } else { None }
     }
 
+    /// As one that all routes share.
+    pub(super) fn common(self) -> Self {
+        match self {
+            Self::Rate(rate) => Self::Rate(rate.common()),
+            other => other,
+        }
+    }
+
     /// Reads one filter; what is wrong with it is reported.
     pub(super) fn read(item: &Item<'_>) -> Option<Self> {
         if !item.spend("filters", FILTER) {

@@ -5,7 +5,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     num::NonZeroU32,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -107,8 +107,8 @@ fn not_a_place(text: &str) -> String {
 // ---- rates
 
 /// By what requests are counted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Key {
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Key {
     /// The client's address.
     Client,
     /// Who the token says it is; without one, the client's address.
@@ -120,8 +120,8 @@ enum Key {
 }
 
 /// How many requests there may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Rate {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Rate {
     per_second: NonZeroU32,
     burst: NonZeroU32,
     cost: NonZeroU32,
@@ -154,13 +154,16 @@ type Limiter = RateLimiter<u64, DashMapStateStore<u64>, DefaultClock, StateInfor
 /// The filter `RequestRateLimiter`, of this process alone.
 #[derive(Clone)]
 pub struct RateLimit {
-    key: Key,
-    rate: Rate,
-    counters: Arc<Counters>,
+    pub(super) key: Key,
+    pub(super) rate: Rate,
+    /// Of all routes together: a default filter.
+    pub(super) is_common: bool,
+    /// Set once, by whoever keeps counters from one configuration to the next, else at the first request.
+    counters: Arc<OnceLock<Arc<Counters>>>,
 }
 
 /// Bounded, whoever comes: keys are hashes, and when there are too many of them they are folded.
-struct Counters {
+pub(super) struct Counters {
     limiter: Limiter,
     hasher: RandomState,
     looked_ms: AtomicU64,
@@ -175,20 +178,23 @@ impl fmt::Debug for RateLimit {
 
 impl RateLimit {
     fn new(key: Key, rate: Rate) -> Self {
-        let quota = Quota::per_second(rate.per_second).allow_burst(rate.burst);
-        let limiter = RateLimiter::dashmap(quota).with_middleware();
-        let counters = Counters {
-            limiter,
-            hasher: RandomState::new(),
-            looked_ms: AtomicU64::new(0),
-            is_full: AtomicBool::new(false),
-        };
-        Self { key, rate, counters: Arc::new(counters) }
+        Self { key, rate, is_common: false, counters: Arc::default() }
+    }
+
+    /// As one of all routes together.
+    pub(super) fn common(self) -> Self {
+        Self { is_common: true, ..self }
+    }
+
+    /// The counters; those that `before` has, or new ones, if there are none yet.
+    pub(super) fn counters(&self, before: impl FnOnce() -> Option<Arc<Counters>>) -> &Arc<Counters> {
+        self.counters.get_or_init(|| before().unwrap_or_else(|| Arc::new(Counters::new(self.rate))))
     }
 
     /// Counts a request; `user` is who its token says it is.
     pub fn count(&self, facts: &impl Facts, user: Option<&str>) -> Rated {
-        let hasher = &self.counters.hasher;
+        let counters = self.counters(|| None);
+        let hasher = &counters.hasher;
         let client = || hasher.hash_one(facts.client_ip());
         let key = match &self.key {
             Key::Route => 0,
@@ -196,7 +202,7 @@ impl RateLimit {
             Key::User => user.map_or_else(client, |user| hasher.hash_one(user)),
             Key::Header(name) => facts.headers(name).next().map_or_else(client, |value| hasher.hash_one(value)),
         };
-        self.counters.count(key, self.rate)
+        counters.count(key, self.rate)
     }
 
     pub(super) fn read(definition: &Definition<'_>) -> Option<Self> {
@@ -240,7 +246,23 @@ fn resolver(text: &str) -> Result<Key, String> {
     }
 }
 
+impl fmt::Debug for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Counters").field("clients", &self.limiter.len()).finish_non_exhaustive()
+    }
+}
+
 impl Counters {
+    fn new(rate: Rate) -> Self {
+        let quota = Quota::per_second(rate.per_second).allow_burst(rate.burst);
+        Self {
+            limiter: RateLimiter::dashmap(quota).with_middleware(),
+            hasher: RandomState::new(),
+            looked_ms: AtomicU64::new(0),
+            is_full: AtomicBool::new(false),
+        }
+    }
+
     fn count(&self, key: u64, rate: Rate) -> Rated {
         self.look(uptime_ms());
         let key = if self.is_full.load(Relaxed) { key % SHARED_KEYS } else { key };
@@ -279,13 +301,13 @@ mod tests {
     #[test]
     fn a_burst_passes_and_no_more() {
         let limit = limit(1, 5, 2);
-        let counted: Vec<_> = (0..3).map(|_| limit.counters.count(7, limit.rate)).collect();
+        let counted: Vec<_> = (0..3).map(|_| limit.counters(|| None).count(7, limit.rate)).collect();
         assert_eq!(counted.iter().map(|rated| rated.remaining).collect::<Vec<_>>(), [3, 1, 0]);
         assert!(
             counted[1].retry_after.is_none()
                 && counted[2].retry_after.is_some_and(|wait| wait <= Duration::from_secs(1))
         );
-        assert!(limit.counters.count(8, limit.rate).retry_after.is_none(), "another client");
+        assert!(limit.counters(|| None).count(8, limit.rate).retry_after.is_none(), "another client");
     }
 
     #[test]
@@ -293,13 +315,13 @@ mod tests {
         // All tokens at once: it takes a minute and more until somebody is forgotten.
         let (limit, begin) = (limit(1, 100, 100), MAX_KEYS as u64 + 10);
         for key in 0..begin {
-            limit.counters.count(key << 20 | 1, limit.rate);
+            limit.counters(|| None).count(key << 20 | 1, limit.rate);
         }
-        limit.counters.look(uptime_ms() + 2 * LOOK_MS);
-        assert!(limit.counters.is_full.load(Relaxed));
+        limit.counters(|| None).look(uptime_ms() + 2 * LOOK_MS);
+        assert!(limit.counters(|| None).is_full.load(Relaxed));
         for key in begin..4 * begin {
-            limit.counters.count(key << 20 | 1, limit.rate);
+            limit.counters(|| None).count(key << 20 | 1, limit.rate);
         }
-        assert!(limit.counters.limiter.len() <= begin as usize + SHARED_KEYS as usize);
+        assert!(limit.counters(|| None).limiter.len() <= begin as usize + SHARED_KEYS as usize);
     }
 }

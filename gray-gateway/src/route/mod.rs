@@ -25,8 +25,10 @@ mod definition;
 mod files;
 mod filter;
 mod guard;
+mod misspelt;
 mod pattern;
 mod predicate;
+mod rates;
 mod read;
 mod retry;
 mod text;
@@ -41,10 +43,12 @@ use std::{collections::BTreeSet, fmt, net::IpAddr, path::Path, sync::Arc, time::
 use gray_common::document::Section;
 use http::{HeaderMap, Method};
 
+pub(crate) use self::read::ROUTES;
 pub use self::{
     files::FileOptions,
     filter::Filters,
     guard::{RateLimit, Rated, TokenCheck},
+    rates::RateStates,
     retry::Retry,
 };
 use self::{predicate::Predicate, trie::Trie};
@@ -60,13 +64,20 @@ pub struct RouteTable {
     /// The predicates of the route at the same place.
     predicates: Vec<Box<[Predicate]>>,
     trie: Trie,
+    is_stated: bool,
 }
 
 impl RouteTable {
     /// Reads `spring.cloud.gateway.routes` and what belongs to it. Problems are left in the documents; with an error
     /// among them the table is incomplete and must not be used.
     pub fn read(root: &Section<'_>) -> Self {
-        Self::new(read::drafts(root))
+        let (drafts, is_stated) = read::drafts(root);
+        Self { is_stated, ..Self::new(drafts) }
+    }
+
+    /// Whether a document says what routes there are, be it none.
+    pub fn is_stated(&self) -> bool {
+        self.is_stated
     }
 
     /// Sorts by order (equal ones stay as written) and indexes.
@@ -105,6 +116,26 @@ impl RouteTable {
     /// Every route, in the order in which they are tried.
     pub fn routes(&self) -> &[Arc<Route>] {
         &self.routes
+    }
+
+    /// What a document from Spring may not expect, though nothing is wrong with it. For whoever checks one.
+    pub fn note(&self, response_timeout: Duration) -> Option<String> {
+        let is_served =
+            |route: &&Arc<Route>| route.targets().any(|target| !matches!(target.upstream, Upstream::Directory(_)));
+        let untimed: Vec<_> = { self.routes.iter() }
+            .filter(|route| route.response_timeout.is_none())
+            .filter(is_served)
+            .map(|route| &*route.id)
+            .collect();
+        let (first, others) = untimed.split_first()?;
+        let others = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+        Some(format!(
+            "note: no response timeout is set for route `{first}`{others}: an answer that has not begun after {} s is a 504, \
+             where Spring waits without a limit. Set {}.httpclient.response-timeout, or a route's metadata.response-timeout \
+             (-1: no limit)",
+            response_timeout.as_secs(),
+            read::OLD
+        ))
     }
 
     /// The services behind `lb://` and `lb:https://` routes.
@@ -160,11 +191,13 @@ pub struct Route {
     pub filters: Filters,
     /// Longest wait for a connection: `metadata.connect-timeout`, else `httpclient.connect-timeout`.
     pub connect_timeout: Option<Duration>,
-    /// Longest wait for the head of the response: `metadata.response-timeout` (negative: none), else
+    /// Longest wait for the head of the response: `metadata.response-timeout` (negative: `Duration::MAX`), else
     /// `httpclient.response-timeout`.
     pub response_timeout: Option<Duration>,
     /// Longest silence of an instance within its response: `metadata.idle-timeout` (negative: as long as it likes).
     pub idle_timeout: Option<Duration>,
+    /// Longest pause of a client that was fast until then, in a body or an answer: `metadata.pause-timeout`.
+    pub pause_timeout: Option<Duration>,
     /// After which wait for a response another instance is asked as well: `metadata.hedge-after`.
     pub hedge_after: Option<Duration>,
     /// Most requests in flight at the same time: `metadata.max-in-flight`.

@@ -1,6 +1,6 @@
 //! `spring.cloud.gateway`: from documents to routes. Everything wrong is reported, nothing is dropped silently.
 
-use std::{collections::HashMap, net::Ipv6Addr, time::Duration};
+use std::{collections::HashMap, net::Ipv6Addr, num::NonZeroUsize, time::Duration};
 
 use gray_common::document::{Item, Origin, Section};
 
@@ -9,15 +9,18 @@ use super::{
     definition::relaxed,
     files,
     filter::{FILTER, Filter},
+    misspelt,
     predicate::Predicate,
     text::{quoted, suggestion},
     weight,
 };
 use crate::scheme::{Protocol, Scheme};
 
-const OLD: &str = "spring.cloud.gateway";
+pub(super) const OLD: &str = "spring.cloud.gateway";
 /// Where newer releases keep the same settings.
 const NEW: &str = "spring.cloud.gateway.server.webflux";
+/// Where the routes stand.
+pub(crate) const ROUTES: [&str; 2] = ["spring.cloud.gateway.routes", "spring.cloud.gateway.server.webflux.routes"];
 /// What a uri may begin with.
 const SCHEMES: &str = "lb://service, lb:https://service, http://host:port, https://host:port or file:///directory";
 
@@ -46,25 +49,30 @@ struct Metadata {
     connect_timeout: Option<Duration>,
     response_timeout: Option<Duration>,
     idle_timeout: Option<Duration>,
+    pause_timeout: Option<Duration>,
     hedge_after: Option<Duration>,
     max_in_flight: Option<usize>,
     protocol: Protocol,
     files: FileOptions,
 }
 
-/// Reads all routes, as written. A route with an error is missing.
-pub(super) fn drafts(root: &Section<'_>) -> Vec<Draft> {
+/// Reads all routes, as written, and whether any document says what there are. A route with an error is missing.
+pub(super) fn drafts(root: &Section<'_>) -> (Vec<Draft>, bool) {
     let gateway = Gateway { old: root.section(OLD), new: root.section(NEW) };
     let filters = gateway.holder("default-filters").items("default-filters");
     let http = gateway.holder("httpclient").section("httpclient");
     let shared = Shared {
-        filters: filters.iter().filter_map(Filter::read).collect(),
+        filters: filters.iter().filter_map(Filter::read).map(Filter::common).collect(),
         connect_timeout: positive(&http, "connect-timeout"),
         response_timeout: positive(&http, "response-timeout"),
         use404: gateway.holder("loadbalancer").section("loadbalancer").bool("use404").unwrap_or(false),
     };
     let holder = gateway.holder("routes");
-    let items = holder.items("routes");
+    let (items, is_stated) = (holder.items("routes"), holder.has("routes"));
+    let is_map = |(key, item): &(String, Item<'_>)| relaxed(key) == "routes" && item.is_map();
+    if items.is_empty() && is_stated && !holder.peek_keys().iter().any(is_map) {
+        holder.warn("routes", "there are none: every request is answered 404");
+    }
     let mut ids = Ids::default();
     let read: Vec<_> = items.iter().map(|item| shared.route(item, &mut ids)).collect();
     let mut drafts: Vec<Draft> = read.into_iter().flatten().collect();
@@ -78,8 +86,9 @@ pub(super) fn drafts(root: &Section<'_>) -> Vec<Draft> {
     gateway.new.items("default-filters");
     gateway.new.section("httpclient");
     gateway.new.section("loadbalancer");
+    misspelt::refuse(&[&gateway.old, &gateway.new]);
     gateway.old.warn_unknown("this gateway does not know this setting; it has no effect");
-    drafts
+    (drafts, is_stated)
 }
 
 struct Gateway<'d> {
@@ -150,8 +159,16 @@ impl Shared {
         // A common limit is for those that have none of their own.
         filters.max_body = own_limit.or(filters.max_body);
         let target = Target { scheme, upstream };
-        let Metadata { connect_timeout, response_timeout, idle_timeout, hedge_after, max_in_flight, protocol, files } =
-            metadata;
+        let Metadata {
+            connect_timeout,
+            response_timeout,
+            idle_timeout,
+            pause_timeout,
+            hedge_after,
+            max_in_flight,
+            protocol,
+            files,
+        } = metadata;
         let route = Route {
             id: id.into(),
             place: 0,
@@ -162,6 +179,7 @@ impl Shared {
             connect_timeout,
             response_timeout,
             idle_timeout,
+            pause_timeout,
             hedge_after,
             max_in_flight,
             protocol,
@@ -170,13 +188,14 @@ impl Shared {
         (enabled && !predicates.is_empty()).then_some(Draft { order, route, predicates })
     }
 
-    /// A route's own limits in milliseconds (a negative response timeout lifts the common one), and how it answers
-    /// files; which HTTP instances are spoken to.
+    /// A route's own limits in milliseconds (a negative response or idle timeout: none), and how it answers files; which HTTP
+    /// instances are spoken to.
     fn metadata(&self, metadata: &Section<'_>, has_directory: bool) -> Metadata {
-        const KNOWN: [&str; 9] = [
+        const KNOWN: [&str; 10] = [
             "connect-timeout",
             "response-timeout",
             "idle-timeout",
+            "pause-timeout",
             "hedge-after",
             "max-in-flight",
             "protocol",
@@ -188,6 +207,7 @@ impl Shared {
             connect_timeout: self.connect_timeout,
             response_timeout: self.response_timeout,
             idle_timeout: None,
+            pause_timeout: None,
             hedge_after: None,
             max_in_flight: None,
             protocol: Protocol::default(),
@@ -202,6 +222,7 @@ impl Shared {
                 }
                 millis
             };
+            let lifted = |millis| u64::try_from(millis).map_or(Duration::MAX, Duration::from_millis);
             match relaxed(&key).as_str() {
                 "connecttimeout" => match millis().map(u64::try_from) {
                     Some(Ok(millis)) => read.connect_timeout = Some(Duration::from_millis(millis)),
@@ -210,20 +231,29 @@ impl Shared {
                 },
                 "responsetimeout" => {
                     if let Some(millis) = millis() {
-                        read.response_timeout = u64::try_from(millis).ok().map(Duration::from_millis);
+                        read.response_timeout = Some(lifted(millis));
                     }
                 }
-                "idletimeout" => {
-                    let limit = |millis| u64::try_from(millis).map_or(Duration::MAX, Duration::from_millis);
-                    read.idle_timeout = millis().map(limit);
-                }
+                "idletimeout" => read.idle_timeout = millis().map(lifted),
+                "pausetimeout" => match text.parse() {
+                    Ok(millis) => read.pause_timeout = Some(Duration::from_millis(millis)),
+                    Err(_) => value.error(format!(
+                        "expected a number of milliseconds, 0 for no longer than other clients, found {}",
+                        quoted(text)
+                    )),
+                },
                 "hedgeafter" => match millis().map(u64::try_from) {
                     Some(Ok(millis)) => read.hedge_after = Some(Duration::from_millis(millis)),
                     Some(Err(_)) => value.error("cannot be negative; leave it out for no second request"),
                     None => {}
                 },
-                "maxinflight" => match text.parse() {
-                    Ok(max) => read.max_in_flight = Some(max),
+                "maxinflight" => match text.parse::<NonZeroUsize>() {
+                    Ok(max) => read.max_in_flight = Some(max.get()),
+                    Err(_) if text == "0" => {
+                        value.error(
+                            "0 would turn every request away; leave it out for no limit, or write `enabled: false`",
+                        );
+                    }
                     Err(_) => value.error(format!("expected a number of requests, found {}", quoted(text))),
                 },
                 "protocol" => match protocol(text) {

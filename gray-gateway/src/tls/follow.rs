@@ -1,45 +1,83 @@
 //! Looks at the files again and again.
 
-use std::{convert::Infallible, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, path::Path, sync::Arc, time::Duration};
 
 use gray_common::certificates::TlsError;
+use tokio::sync::watch;
 
 use super::{ServerTls, UpstreamTls};
 
+const SERVER: &str = "the gateway's certificate";
+const UPSTREAM: &str = "the CAs of instances";
 /// How often the files are read: a few kilobytes, off the request path.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Reloads what changes, for ever, and logs it: a new certificate at once, a bad file once.
-pub async fn follow(server: Option<Arc<ServerTls>>, upstream: Arc<UpstreamTls>) -> Infallible {
+/// What of the files is refused now, by what it is for.
+pub type Refused = watch::Receiver<BTreeMap<&'static str, String>>;
+
+/// Reloads what changes, for ever, and logs it: a new certificate at once, a bad file once. `asked` changes when somebody
+/// wants to know now.
+pub async fn follow(
+    server: Option<Arc<ServerTls>>,
+    upstream: Arc<UpstreamTls>,
+    mut asked: watch::Receiver<u64>,
+    refused: watch::Sender<BTreeMap<&'static str, String>>,
+) -> Infallible {
     let (mut server_complaint, mut upstream_complaint) = (Complaint::default(), Complaint::default());
     if server.is_none() && upstream.path().is_none() {
         return std::future::pending().await;
     }
     loop {
-        tokio::time::sleep(POLL).await;
+        let is_asked = tokio::select! {
+            () = tokio::time::sleep(POLL) => false,
+            Ok(()) = asked.changed() => true,
+        };
         let (ours, theirs) = (server.clone(), Arc::clone(&upstream));
         // A network file system may take its time.
         let looking = tokio::task::spawn_blocking(move || (ours.map(|tls| tls.reload()), theirs.reload()));
         // It does not panic, and nobody aborts it.
         let Ok((ours, theirs)) = looking.await else { continue };
         if let (Some(outcome), Some(tls)) = (ours, &server) {
-            report(&outcome, "the gateway's certificate", tls.path(), &mut server_complaint);
+            report(&outcome, SERVER, tls.path(), server_complaint.is_due(&outcome) || is_asked, is_asked);
+            note(&refused, SERVER, &outcome, server_complaint.is_settled());
         }
         if let Some(path) = upstream.path() {
-            report(&theirs, "the CAs of instances", path, &mut upstream_complaint);
+            report(&theirs, UPSTREAM, path, upstream_complaint.is_due(&theirs) || is_asked, is_asked);
+            note(&refused, UPSTREAM, &theirs, upstream_complaint.is_settled());
         }
     }
 }
 
-fn report(outcome: &Result<bool, TlsError>, what: &str, file: &Path, complaint: &mut Complaint) {
-    if complaint.is_due(outcome)
-        && let Err(error) = outcome
-    {
-        tracing::warn!(%error, "{what}: not reloaded, the last good one stays");
+fn report(outcome: &Result<bool, TlsError>, what: &str, file: &Path, complain: bool, is_asked: bool) {
+    let file = file.display();
+    match outcome {
+        Err(error) if complain => tracing::warn!(%error, "{what}: not reloaded, the last good one stays"),
+        Ok(true) => tracing::info!(%file, "{what}: reloaded, new connections use it"),
+        Ok(false) if is_asked => tracing::info!(%file, "{what}: unchanged"),
+        _ => {}
     }
-    if let Ok(true) = outcome {
-        tracing::info!(file = %file.display(), "{what}: reloaded, new connections use it");
+}
+
+/// Tells the others what is refused, once it is more than a moment between two files.
+fn note(
+    refused: &watch::Sender<BTreeMap<&'static str, String>>,
+    what: &'static str,
+    outcome: &Result<bool, TlsError>,
+    is_settled: bool,
+) {
+    if outcome.is_err() && !is_settled {
+        return;
     }
+    let reason = outcome.as_ref().err().map(ToString::to_string);
+    metrics::gauge!("gray_gateway_certificate_refused", "what" => what).set(if reason.is_some() { 1.0 } else { 0.0 });
+    refused.send_if_modified(|known| match reason {
+        Some(reason) if known.get(what) == Some(&reason) => false,
+        Some(reason) => {
+            known.insert(what, reason);
+            true
+        }
+        None => known.remove(what).is_some(),
+    });
 }
 
 /// Complains once about each problem, and only when it is there twice in a row: while somebody replaces certificate
@@ -62,5 +100,10 @@ impl Complaint {
         }
         self.seen = self.seen.saturating_add(1);
         self.seen == 2
+    }
+
+    /// Whether the problem has been there twice in a row.
+    fn is_settled(&self) -> bool {
+        self.seen >= 2
     }
 }

@@ -7,7 +7,11 @@ mod follow;
 mod server;
 mod upstream;
 
-pub use self::{follow::follow, server::ServerTls, upstream::UpstreamTls};
+pub use self::{
+    follow::{Refused, follow},
+    server::ServerTls,
+    upstream::UpstreamTls,
+};
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, fs, sync::Arc};
 
 use gray_common::{document::Documents, registry::MemoryRegistry, settings::SettingsState, settings::check};
-use gray_gateway::control::{CitySource, ControlLoop, GatewayConfig};
+use gray_gateway::{
+    control::{ControlLoop, GatewayConfig},
+    geo::CitySource,
+};
 use tokio::sync::watch;
 
 use crate::support::{Backend, Gateway, Setup, spawn, until};

@@ -2,9 +2,12 @@
 
 mod access_log;
 mod bodies;
+mod boundaries;
 mod care;
 mod certificates;
+mod conform;
 mod edge;
+mod faults;
 mod files;
 mod gray;
 mod guard;
@@ -15,10 +18,13 @@ mod lane_targets;
 mod lanes;
 mod life;
 mod limits;
+mod pauses;
+mod sizes;
 mod slow;
 mod smuggling;
 mod spread;
 mod support;
+mod time_limits;
 mod tls;
 mod upstream;
 mod websocket;

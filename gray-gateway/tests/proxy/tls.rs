@@ -1,6 +1,7 @@
 //! TLS on either side, and on both.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -18,6 +19,7 @@ use rustls::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
+    sync::watch,
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 
@@ -367,7 +369,8 @@ async fn files_are_followed() {
     assert_eq!(gateway.ask(GET).await.status, 502);
     assert_eq!(shown(&gateway.secured(&ca).await), old.der());
 
-    let following = spawn(follow(Some(tls), upstream_tls));
+    let ((ask, asked), (refused, mut said)) = (watch::channel(0), watch::channel(BTreeMap::new()));
+    let following = spawn(follow(Some(tls), upstream_tls, asked, refused));
     server(&ca, &new);
     std::fs::copy(stranger.file(), trusted).expect("copied");
     let followed = async {
@@ -376,5 +379,15 @@ async fn files_are_followed() {
         }
     };
     soon(followed).await;
+    // A bad file changes nothing, and does not stay a secret.
+    ca.write("cert.pem", "");
+    ask.send_modify(|times| *times += 1);
+    let is_told = |refused: &BTreeMap<_, String>| {
+        refused.get("the gateway's certificate").is_some_and(|reason| reason.contains("no certificate in it"))
+    };
+    soon(async { drop(said.wait_for(is_told).await.expect("alive")) }).await;
+    assert_eq!(shown(&gateway.secured(&ca).await), new.der());
+    server(&ca, &new);
+    soon(async { drop(said.wait_for(BTreeMap::is_empty).await.expect("alive")) }).await;
     following.abort();
 }

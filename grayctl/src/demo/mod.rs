@@ -15,7 +15,9 @@ pub(crate) use tied::{TiedArgs, become_program};
 
 use std::{
     env,
+    future::poll_fn,
     path::{Path, PathBuf},
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -38,7 +40,7 @@ const READY: Duration = Duration::from_secs(30);
 /// Run the whole chain on this machine and try it out; nothing but Rust is needed.
 ///
 /// Starts a gateway and two versions each of order-app and user-app, with a directory as registry, sends real requests
-/// for every kind of rule, shows which versions answered, and stays up until Ctrl-C (or SIGTERM). Leaves nothing behind.
+/// for every kind of rule, shows which versions answered, and stays up until Ctrl-C (or any signal that ends a program). Leaves nothing behind.
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
     /// Directory with the YAML documents to start from [default: deploy/nacos of the repository around the current
@@ -178,21 +180,53 @@ fn programs() -> Result<PathBuf> {
     Ok(dir.to_owned())
 }
 
-/// What ends the demo from outside.
-struct Stop {
-    interrupt: Signal,
-    terminate: Signal,
-}
+/// What ends the demo from outside: whatever would end it anyway, but in order, so that nothing is left behind.
+struct Stop(Vec<(&'static str, Signal)>);
 
 impl Stop {
     fn new() -> Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        // A terminal that is closed says SIGHUP to the demo and to its children; they take it for something else.
+        let kinds = [
+            ("SIGINT", SignalKind::interrupt()),
+            ("SIGTERM", SignalKind::terminate()),
+            ("SIGQUIT", SignalKind::quit()),
+            ("SIGHUP", SignalKind::hangup()),
+            ("SIGUSR1", SignalKind::user_defined1()),
+            ("SIGUSR2", SignalKind::user_defined2()),
+        ];
+        Ok(Self(kinds.into_iter().map(|(name, kind)| Ok((name, signal(kind)?))).collect::<Result<_>>()?))
     }
 
     async fn wait(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
+        poll_fn(|cx| {
+            let told = self.0.iter_mut().find_map(|(name, signal)| signal.poll_recv(cx).is_ready().then_some(*name));
+            told.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rustix::process::{Signal, getpid, kill_process};
+
+    use super::Stop;
+
+    #[tokio::test]
+    async fn every_signal_that_would_end_the_demo_ends_it_in_order() {
+        let mut stop = Stop::new().expect("listening");
+        for (signal, name) in [
+            (Signal::HUP, "SIGHUP"),
+            (Signal::QUIT, "SIGQUIT"),
+            (Signal::USR1, "SIGUSR1"),
+            (Signal::USR2, "SIGUSR2"),
+            (Signal::TERM, "SIGTERM"),
+            (Signal::INT, "SIGINT"),
+        ] {
+            kill_process(getpid(), signal).expect("sent");
+            assert_eq!(tokio::time::timeout(Duration::from_secs(10), stop.wait()).await, Ok(name));
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use anyhow::Result;
 use clap::Args;
 use gray_common::{
-    document::{Documents, Problem, Severity},
+    document::{Documents, Origin, Outline, Problem, Severity},
     rule::{Fleet, RuleSet, Switch},
     settings::{GraySettings, check},
 };
@@ -107,6 +107,21 @@ fn judge(file: String, text: &str, settings: &[(String, String)], prefix: &str) 
         GraySettings::warn_unread(&root);
         rules
     });
+    // A gateway that has rules would keep them.
+    if Outline::of(text).is_some_and(|outline| !outline.states("gray")) {
+        let origin = Origin { document: file.as_str().into(), line: 0 };
+        let message =
+            "there is no `gray` in it; is the key misspelt? If there are to be no rules, write `gray: {}`".to_owned();
+        let problem = Problem { severity: Severity::Error, origin, path: String::new(), message };
+        let others = outcome.map_or_else(|problems| problems, |(_, warnings)| warnings);
+        let others = others.into_iter().filter(|problem| *problem.origin.document == *file);
+        return Report {
+            problems: std::iter::once(problem).chain(others).collect(),
+            file,
+            rules: None,
+            findings: json!([]),
+        };
+    }
     match outcome {
         Ok((rules, warnings)) => {
             // What the settings say besides is not this file's matter.

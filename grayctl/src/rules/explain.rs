@@ -62,6 +62,8 @@ impl FromStr for Header {
 struct Explained {
     route: Option<String>,
     upstream: Option<String>,
+    status: Option<u16>,
+    message: Option<String>,
     decision: Decision,
     services: Vec<Hop>,
 }
@@ -105,18 +107,29 @@ struct Share {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Hop {
     service: String,
     choice: String,
     outcome: String,
     selector: Option<String>,
     instances: Vec<Instance>,
+    #[serde(default)]
+    left_out: Vec<LeftOut>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Instance {
     address: String,
     version: Option<String>,
+    ejected: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct LeftOut {
+    address: String,
+    version: Option<String>,
+    why: String,
 }
 
 /// Runs the command.
@@ -130,7 +143,7 @@ pub(super) async fn run(args: &ExplainArgs) -> Result<ExitCode> {
         "clientIp": args.ip,
         "city": args.city,
         "time": args.time,
-        "random": args.random,
+        "random": args.random.map(|random| random.to_string()),
     });
     match args.gateway.ask::<Explained>(Method::POST, "/explain", Body::Json(asked)).await? {
         Answer::Refused => return Ok(ExitCode::from(PROBLEMS)),
@@ -144,12 +157,15 @@ pub(super) async fn run(args: &ExplainArgs) -> Result<ExitCode> {
 }
 
 fn tree(explained: &Explained) -> Vec<String> {
-    let Explained { route, upstream, decision, services } = explained;
+    let Explained { route, upstream, status, message, decision, services } = explained;
     let route = match (route, upstream) {
         (Some(route), Some(upstream)) => format!("{route} -> {upstream}"),
-        _ => "none matches: 404".to_owned(),
+        _ => "none matches".to_owned(),
     };
     let mut lines = vec![format!("├─ route     {route}")];
+    if let Some(status) = status {
+        lines.push(format!("├─ answer    {status}: {}", message.as_deref().unwrap_or("by the gateway itself")));
+    }
     lines.push(format!("├─ rules     {}", decision.revision));
     lines.extend(branch("│  ", &columns(&decision.rules.iter().map(rule).collect::<Vec<_>>())));
     lines.push(format!("├─ lane      {} (gray: {}), {}", decision.lane, decision.tag, why(decision)));
@@ -217,21 +233,39 @@ fn rule(rule: &Rule) -> Vec<String> {
 
 /// Service, outcome, selector, instances.
 fn hop(hop: &Hop) -> Vec<String> {
-    let shown = |one: &Instance| format!("{} {}", one.address, one.version.as_deref().unwrap_or("-"));
-    let mut instances: Vec<_> = hop.instances.iter().take(4).map(shown).collect();
-    if let Some(more) = hop.instances.len().checked_sub(5) {
-        instances.push(format!("and {} more", more + 1));
-    }
-    let (selector, then) = match hop.outcome.as_str() {
-        "hit" => (hop.selector.clone().unwrap_or_default(), instances.join(", ")),
-        "fallback" => {
+    let version = |version: &Option<String>| version.clone().unwrap_or_else(|| "-".into());
+    let instances = some(&hop.instances, |one| {
+        let ejected = one.ejected.as_ref().map(|why| format!(" ejected ({why}), asked all the same"));
+        format!("{} {}{}", one.address, version(&one.version), ejected.unwrap_or_default())
+    });
+    let (selector, mut then) = match hop.outcome.as_str() {
+        "hit" => (hop.selector.clone().unwrap_or_default(), instances),
+        "fallback" if hop.left_out.is_empty() => {
             let wanted = hop.choice.split('|').next().unwrap_or_default();
-            (hop.selector.clone().unwrap_or_default(), format!("{} (nobody is {wanted})", instances.join(", ")))
+            (hop.selector.clone().unwrap_or_default(), format!("{instances} (no instance is {wanted})"))
         }
+        "fallback" => (hop.selector.clone().unwrap_or_default(), instances),
         "unknown" => (hop.choice.clone(), "no registry lists this service, or none has answered yet".into()),
-        _ => (hop.choice.clone(), "no live instance: 503".into()),
+        _ => (hop.choice.clone(), "no instance that may be asked".into()),
     };
+    if !hop.left_out.is_empty() {
+        let left_out = some(&hop.left_out, |one| format!("{} {} {}", one.address, version(&one.version), one.why));
+        then.push_str(&format!("; not {left_out}"));
+    }
     vec![hop.service.clone(), hop.outcome.clone(), selector, then]
+}
+
+/// The first few, and how many more there are.
+fn some<T>(all: &[T], shown: impl Fn(&T) -> String) -> String {
+    const MOST: usize = 4;
+    let more = all.len().saturating_sub(MOST);
+    // One more takes no more room than to say so.
+    let most = if more == 1 { MOST + 1 } else { MOST };
+    let mut texts: Vec<_> = all.iter().take(most).map(shown).collect();
+    if more > 1 {
+        texts.push(format!("and {more} more"));
+    }
+    texts.join(", ")
 }
 
 #[cfg(test)]
@@ -242,7 +276,7 @@ mod tests {
     fn the_tree_is_aligned_and_says_why() {
         let condition = |condition: &str, value: Option<&str>, matched| json!({ "condition": condition, "value": value, "matched": matched });
         let explained: Explained = serde_json::from_value(json!({
-            "route": "orders", "upstream": "order-app",
+            "route": "orders", "upstream": "order-app", "status": 404, "message": "no instance of order-app is available",
             "decision": {
                 "revision": "8f3a11c0", "lane": "v2", "tag": "GRAY", "rule": "beta", "reason": "block",
                 "rules": [
@@ -261,10 +295,16 @@ mod tests {
                 { "service": "user-app", "choice": "version:V2|version:V1", "outcome": "fallback", "selector": "version:V1",
                   "instances": [{ "address": "10.0.0.1:80", "version": "V1" }] },
                 { "service": "pay-app", "choice": "version:V2", "outcome": "unknown", "instances": [] },
+                { "service": "stock-app", "choice": "version:V2|version:V1", "outcome": "fallback", "selector": "version:V1",
+                  "instances": [{ "address": "10.0.0.1:80", "version": "V1" }],
+                  "leftOut": [{ "address": "10.0.0.2:80", "version": "V2", "why": "ejected (unreachable)" }] },
+                { "service": "ship-app", "choice": "version:V1", "outcome": "none", "instances": [],
+                  "leftOut": [{ "address": "10.0.0.3:80", "version": "V1", "why": "drained" }] },
             ],
         })).expect("deserializes");
         let expect = "\
 ├─ route     orders -> order-app
+├─ answer    404: no instance of order-app is available
 ├─ rules     8f3a11c0
 │  ├─ launch  no   not in force at this time
 │  ├─ two     no   header.x is `a`: saw `b`; cookie.vip exists: which is missing
@@ -273,8 +313,10 @@ mod tests {
 ├─ lane      v2 (gray: GRAY), by rule beta
 └─ services
    ├─ order-app  hit       version:V2  10.0.0.2:80 V2
-   ├─ user-app   fallback  version:V1  10.0.0.1:80 V1 (nobody is version:V2)
-   └─ pay-app    unknown   version:V2  no registry lists this service, or none has answered yet";
+   ├─ user-app   fallback  version:V1  10.0.0.1:80 V1 (no instance is version:V2)
+   ├─ pay-app    unknown   version:V2  no registry lists this service, or none has answered yet
+   ├─ stock-app  fallback  version:V1  10.0.0.1:80 V1; not 10.0.0.2:80 V2 ejected (unreachable)
+   └─ ship-app   none      version:V1  no instance that may be asked; not 10.0.0.3:80 V1 drained";
         assert_eq!(tree(&explained).join("\n"), expect);
     }
 

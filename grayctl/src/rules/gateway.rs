@@ -86,6 +86,9 @@ impl GatewayArgs {
             bail!("{place} answered {status}: {}", text.trim());
         };
         match status {
+            StatusCode::UNAUTHORIZED if self.token.is_some() => {
+                bail!("{place} refuses the token: give the gateway's own with --token (GRAY_ADMIN_TOKEN)")
+            }
             StatusCode::UNAUTHORIZED => bail!("{place} wants a token: give --token (GRAY_ADMIN_TOKEN)"),
             // Not about the question: somebody has to change the gateway first.
             StatusCode::FORBIDDEN => bail!("{place}: {}", refusal.error),

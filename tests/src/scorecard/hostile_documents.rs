@@ -112,7 +112,12 @@ impl Seen {
         for place in ["lint", "replay"] {
             let url = format!("http://127.0.0.1:{}/{place}", site.admin_port);
             let began = Instant::now();
-            let answer = reqwest::Client::new().post(&url).body(hostile.text.clone()).send().await?;
+            let answer = reqwest::Client::new()
+                .post(&url)
+                .header("content-type", "application/yaml")
+                .body(hostile.text.clone())
+                .send()
+                .await?;
             let is_refused = answer.status() == 400 && answer.text().await?.contains("\"line\"");
             self.note(&format!("{}, posted to /{place}", hostile.what), began.elapsed(), is_refused);
         }

@@ -13,6 +13,7 @@ mod lanes;
 mod lifecycle;
 mod live;
 mod matchers;
+mod nacos_login;
 mod nacos_tls;
 mod places;
 mod publish;
@@ -111,6 +112,8 @@ fn main() -> Result<ExitCode> {
             contract::bad_requests,
             contract::upstream_errors,
             publish::documents_arrive_once,
+            nacos_login::a_new_secret_costs_no_request,
+            nacos_login::a_gateway_that_may_only_read_serves,
             nacos_tls::instances_and_documents_travel_over_tls,
             registry_contract::registry,
             registry_contract::documents,

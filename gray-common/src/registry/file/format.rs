@@ -73,8 +73,8 @@ fn parse_yaml(name: &str, text: &str) -> Result<ServiceFile, String> {
         root.error("service", "missing: whose instances are these?");
     }
     let instances: Vec<_> = root.items("instances").iter().filter_map(|item| entry::read(&item.section())).collect();
-    if instances.is_empty() && root.items("instances").is_empty() {
-        root.warn("instances", "no instances");
+    if !root.has("instances") {
+        root.error("instances", "missing; if there are none, write `instances: []`");
     }
     root.reject_unknown();
     let found = documents.take_problems();

@@ -3,11 +3,7 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     future::Future,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -18,41 +14,13 @@ use nacos_sdk::api::{
 };
 use tokio::{task::JoinSet, time};
 
-use super::{NacosOptions, login::Login, relay::Relay};
-use crate::{instance::Instance, registry::RegistryError};
-
-/// A call to Nacos failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum CallError {
-    /// No answer within the limit.
-    Timeout(Duration),
-    /// An answer, but not the one we want.
-    Failed(String),
-}
-
-impl CallError {
-    /// The same, for the caller of a [`Registry`](crate::registry::Registry).
-    pub(crate) fn into_registry_error(self, operation: &'static str, service: &str) -> RegistryError {
-        let service = service.to_owned();
-        match self {
-            Self::Timeout(limit) => RegistryError::Timeout { operation, service, limit },
-            Self::Failed(reason) => RegistryError::Failed { operation, service, reason },
-        }
-    }
-}
-
-impl std::fmt::Display for CallError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Timeout(limit) => write!(f, "no answer within {limit:?}"),
-            Self::Failed(reason) => f.write_str(reason),
-        }
-    }
-}
+pub(crate) use super::error::CallError;
+use super::{NacosOptions, cache::CacheDirectory, login::Login, relay::Relay};
+use crate::instance::Instance;
 
 /// Runs one call of the SDK in a task of its own: it ends after `limit`, and a panic inside (the SDK has `expect`s on
 /// what the server sends) is an error here instead of the end of the caller.
-pub(crate) async fn within<T, F>(limit: Duration, call: F) -> Result<T, CallError>
+async fn within<T, F>(limit: Duration, call: F) -> Result<T, CallError>
 where
     T: Send + 'static,
     F: Future<Output = Result<T, nacos_sdk::api::error::Error>> + Send + 'static,
@@ -63,19 +31,9 @@ where
     match time::timeout(limit, task.join_next()).await {
         Err(_) => Err(CallError::Timeout(limit)),
         Ok(Some(Ok(Ok(answer)))) => Ok(answer),
-        Ok(Some(Ok(Err(error)))) => Err(CallError::Failed(terse(&error.to_string()).to_owned())),
+        Ok(Some(Ok(Err(error)))) => Err(CallError::of(&error)),
         Ok(Some(Err(_)) | None) => Err(CallError::Failed("the Nacos SDK could not make sense of the answer".into())),
     }
-}
-
-/// What counts in an error of the SDK: without the names of its layers in front, and without their debug output behind.
-fn terse(error: &str) -> &str {
-    let end = error.find(", source:").unwrap_or(error.len());
-    let mut text = &error[..end];
-    for layer in ["grpc request error: ", "tonic grpc status error: ", "get result failed: "] {
-        text = text.strip_prefix(layer).unwrap_or(text);
-    }
-    text
 }
 
 /// A client of the SDK and its way to the servers, which is closed with the last clone.
@@ -95,7 +53,7 @@ pub(crate) struct Dialer {
 
 impl Dialer {
     pub(crate) fn new(options: NacosOptions) -> Self {
-        Self { login: Login::new(options.clone()), options, cache: CacheDirectory::new() }
+        Self { login: Login::new(options.clone()), options, cache: CacheDirectory::default() }
     }
 
     pub(crate) fn options(&self) -> &NacosOptions {
@@ -104,6 +62,18 @@ impl Dialer {
 
     pub(crate) fn login(&self) -> &Arc<Login> {
         &self.login
+    }
+
+    /// One call on a client of ours: [`within`] its limit. A refusal leads to a new login, if that may help.
+    pub(crate) async fn call<T, F>(&self, limit: Duration, call: F) -> Result<T, CallError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, nacos_sdk::api::error::Error>> + Send + 'static,
+    {
+        let began = time::Instant::now();
+        let outcome = within(limit, call).await;
+        self.login.judge(began, &outcome).await?;
+        outcome
     }
 
     /// A connected client for instances. One connection, and so at most one own instance per service.
@@ -136,12 +106,12 @@ impl Dialer {
         build: impl AsyncFnOnce(ClientProps) -> Result<S, CallError>,
     ) -> Result<Wired<S>, CallError> {
         let relay = Relay::open(self.options.clone()).await?;
-        self.login.ensure(false).await?;
+        self.login.ensure().await?;
         let sdk = build(self.properties(relay.port())).await.map_err(|failure| match failure {
             CallError::Failed(reason) => {
                 CallError::Failed(format!("a server is there, but does not let us in: {reason}"))
             }
-            timeout => timeout,
+            other => other,
         })?;
         relay.built();
         Ok(Wired { sdk, relay: Arc::new(relay) })
@@ -163,45 +133,16 @@ impl Dialer {
     }
 }
 
-/// The SDK always writes what it receives to disk, to a place shared by all processes unless told otherwise. We never
-/// read it: a directory for each client, removed with the dialer.
-#[derive(Debug)]
-struct CacheDirectory {
-    root: PathBuf,
-    clients: AtomicU32,
-}
-
-impl CacheDirectory {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("gray-nacos-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        Self { root: std::env::temp_dir().join(name), clients: AtomicU32::new(0) }
-    }
-
-    fn for_next_client(&self) -> PathBuf {
-        self.root.join(self.clients.fetch_add(1, Ordering::Relaxed).to_string())
-    }
-}
-
-impl Drop for CacheDirectory {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.root)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            tracing::debug!(directory = %self.root.display(), %error, "cache directory of the Nacos SDK stays behind");
-        }
-    }
-}
-
 /// Reads the list of a service, raw, from the server (not from the SDK's cache).
 pub(crate) async fn read_instances(
+    dialer: &Dialer,
     client: &NamingService,
     options: &NacosOptions,
     service: &str,
 ) -> Result<Vec<Instance>, CallError> {
     let (client, service, group) = (client.clone(), service.to_owned(), Some(options.group.clone()));
     let call = async move { client.get_all_instances(service, group, Vec::new(), false).await };
-    within(options.read_timeout, call).await.map(|list| from_wire(&list))
+    dialer.call(options.read_timeout, call).await.map(|list| from_wire(&list))
 }
 
 /// A list as Nacos writes it in JSON, as ours; `None` when it is none. For fuzzing.
@@ -263,14 +204,6 @@ mod tests {
 
     fn wire(port: i32) -> ServiceInstance {
         ServiceInstance { ip: "10.0.0.1".into(), port, ..ServiceInstance::default() }
-    }
-
-    #[test]
-    fn errors_are_short() {
-        let long = "grpc request error: tonic grpc status error: code: 'unavailable', message: \"tcp connect error\", \
-                    source: tonic::transport::Error(Transport, ConnectError(..))";
-        assert_eq!(terse(long), "code: 'unavailable', message: \"tcp connect error\"");
-        assert_eq!(terse("no available server"), "no available server");
     }
 
     #[test]

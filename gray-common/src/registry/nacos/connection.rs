@@ -14,14 +14,13 @@ use tokio::{
 
 use super::{
     NacosOptions,
-    client::{CallError, Dialer, Wired, within},
-    login::Login,
+    client::{CallError, Dialer, Wired},
     relay::{Relay, Remedy},
 };
 use crate::registry::Health;
 
 /// How often a healthy connection is asked whether it still is.
-const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+pub(super) const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 /// How often an unhealthy one is.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Longest wait between attempts to build a client on a server that accepts connections but does not answer.
@@ -59,7 +58,8 @@ impl Client for Wired<NamingService> {
 
     async fn probe(&self, dialer: &Dialer) -> Result<(), CallError> {
         let (client, group) = (self.sdk.clone(), Some(dialer.options().group.clone()));
-        within(dialer.options().read_timeout, async move { client.get_service_list(1, 1, group).await }).await.map(drop)
+        let call = async move { client.get_service_list(1, 1, group).await };
+        dialer.call(dialer.options().read_timeout, call).await.map(drop)
     }
 }
 
@@ -104,30 +104,26 @@ impl<C: Client> Connection<C> {
         self.report(Ok(()));
         let mut client = client;
         let mut silent_since: Option<Instant> = None;
+        let mut is_well = true;
         let mut replacements = 0;
         loop {
-            match silent_since {
+            match is_well {
                 // Either way it is time to probe.
-                None => drop(timeout(PROBE_INTERVAL, self.doubt.notified()).await),
-                Some(_) => sleep(RETRY_INTERVAL).await,
+                true => drop(timeout(PROBE_INTERVAL, self.doubt.notified()).await),
+                false => sleep(RETRY_INTERVAL).await,
             }
             // Without a server there is nothing to wait for.
             let probed = match client.relay().trouble() {
                 Some(trouble) => Err(CallError::Failed(trouble)),
                 None => client.probe(&self.dialer).await,
             };
-            let failure = match probed {
-                Ok(()) => {
-                    silent_since = None;
-                    self.report(Ok(()));
-                    continue;
-                }
-                Err(failure) => failure,
-            };
-            if Login::is_refusal(&failure) && self.dialer.login().ensure(true).await.is_ok() {
-                tracing::debug!("a new token for Nacos");
+            is_well = probed.is_ok();
+            self.report(probed.as_ref().copied());
+            if matches!(probed, Ok(()) | Err(CallError::Refused(_))) {
+                // It answers; another connection would be answered the same.
+                silent_since = None;
+                continue;
             }
-            self.report(Err(&failure));
             let since = *silent_since.get_or_insert_with(Instant::now);
             if client.relay().remedy(since) != Remedy::Replace || replacements >= MAX_REPLACEMENTS {
                 continue;
@@ -176,10 +172,15 @@ impl<C: Client> Connection<C> {
             before = std::mem::replace(health, now.clone());
             before != now
         });
+        let is_refused = matches!(outcome, Err(CallError::Refused(_)));
         match (&before, &now) {
             (Health::Down(_), Health::Up) => tracing::info!(nacos = %server, namespace, what = C::NAME, "connected"),
             (Health::Up, Health::Down(reason)) => {
                 tracing::warn!(nacos = %server, namespace, what = C::NAME, "connection lost, keeping what is known: {reason}");
+            }
+            // Not while it starts, say: then somebody has to do something.
+            (Health::Down(before), Health::Down(reason)) if is_refused && before != reason => {
+                tracing::warn!(nacos = %server, namespace, what = C::NAME, "refused: {reason}");
             }
             (Health::Down(before), Health::Down(reason)) if before.starts_with("connecting") => {
                 tracing::warn!(nacos = %server, namespace, what = C::NAME, "not connected yet: {reason}");

@@ -6,9 +6,10 @@
 
 use std::time::Duration;
 
+use ::http::StatusCode;
 use tokio::time::{Instant, timeout_at};
 
-use super::{NacosOptions, client::Dialer, http};
+use super::{client::Dialer, http};
 use crate::instance::Instance;
 
 /// Limit for one request: less than for all, so that another server can be asked. The answer is a refinement; nobody should
@@ -25,7 +26,7 @@ pub(super) async fn is_registered(dialer: &Dialer, service: &str, instance: &Ins
 
 /// Those of these instances that the server knows, as [`is_registered`] does.
 pub(super) async fn registered(dialer: &Dialer, service: &str, mut instances: Vec<Instance>) -> Vec<Instance> {
-    let (options, token) = (dialer.options(), dialer.login().token());
+    let options = dialer.options();
     let Ok(requests) = http::requests() else { return Vec::new() };
     let deadline = Instant::now() + LIMIT;
     for server in options.servers().unwrap_or_default() {
@@ -37,7 +38,7 @@ pub(super) async fn registered(dialer: &Dialer, service: &str, mut instances: Ve
         let mut is_answering = false;
         while let Some(instance) = instances.pop() {
             let Some(request) = request.try_clone() else { return known };
-            let question = ask(request, token.as_deref(), options, service, &instance);
+            let question = ask(request, dialer, service, &instance);
             match timeout_at(deadline, question).await {
                 Ok(Some(is_known)) => {
                     is_answering = true;
@@ -58,13 +59,8 @@ pub(super) async fn registered(dialer: &Dialer, service: &str, mut instances: Ve
     Vec::new()
 }
 
-async fn ask(
-    request: reqwest::RequestBuilder,
-    token: Option<&str>,
-    options: &NacosOptions,
-    service: &str,
-    instance: &Instance,
-) -> Option<bool> {
+async fn ask(request: reqwest::RequestBuilder, dialer: &Dialer, service: &str, instance: &Instance) -> Option<bool> {
+    let (options, token, began) = (dialer.options(), dialer.login().token(), Instant::now());
     let port = instance.port.to_string();
     let query = [
         ("serviceName", service),
@@ -79,15 +75,21 @@ async fn ask(
     if let Some(token) = token {
         request = request.bearer_auth(token);
     }
-    http::send(options, request, TIMEOUT).await.ok().map(|(status, _)| status.is_success())
+    let (status, _) = http::send(options, request, TIMEOUT).await.ok()?;
+    if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        // No answer; with another token there may be one next time, and who cannot log in is told so elsewhere.
+        let _outcome = dialer.login().refused(began).await;
+        return None;
+    }
+    Some(status.is_success())
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::{Router, http::StatusCode, routing::get};
+    use axum::{Router, routing::get};
     use tokio::net::TcpListener;
 
-    use super::*;
+    use super::{super::NacosOptions, *};
 
     #[tokio::test]
     async fn a_silent_server_leaves_time_for_the_next() {

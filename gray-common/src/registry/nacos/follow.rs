@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{
     NacosOptions,
-    client::{CallError, Wired, from_wire, read_instances, within},
+    client::{CallError, Dialer, Wired, from_wire, read_instances},
     connection::Connection,
     console,
 };
@@ -63,7 +63,7 @@ pub(super) async fn follow(
             continue;
         };
         let pushes = Arc::new(Pushes(watch::Sender::new(None)));
-        subscribe(&options, &client.sdk, &service, &pushes).await;
+        subscribe(connection.dialer(), &options, &client.sdk, &service, &pushes).await;
         let source = Source { connection: &connection, client: &client.sdk, options: &options, service: &service };
         if follow_on(&source, &mut clients, &pushes, &mut list).await.is_err() {
             return;
@@ -145,7 +145,7 @@ async fn read(
     list: &mut Published,
 ) -> Result<Vec<Instance>, CallError> {
     let Source { connection, client, options, service } = source;
-    let mut instances = read_instances(client, options, service).await?;
+    let mut instances = read_instances(connection.dialer(), client, options, service).await?;
     // The SDK may have reconnected before we noticed that it has.
     if list.has_been_up && *health.borrow() != Health::Up {
         list.registry_was_away();
@@ -155,18 +155,24 @@ async fn read(
     hidden.iter_mut().for_each(|instance| instance.enabled = false);
     if !hidden.is_empty() {
         // It may have come back between the list and the question: only what is still missing now is hidden.
-        instances = read_instances(client, options, service).await?;
+        instances = read_instances(connection.dialer(), client, options, service).await?;
         hidden.retain(|hidden| !instances.iter().any(|other| other.port == hidden.port && other.host == hidden.host));
         instances.extend(hidden);
     }
     Ok(instances)
 }
 
-async fn subscribe(options: &NacosOptions, client: &NamingService, service: &str, pushes: &Arc<Pushes>) {
+async fn subscribe(
+    dialer: &Dialer,
+    options: &NacosOptions,
+    client: &NamingService,
+    service: &str,
+    pushes: &Arc<Pushes>,
+) {
     let (client, name, group) = (client.clone(), service.to_owned(), Some(options.group.clone()));
     let listener: Arc<dyn NamingEventListener> = Arc::<Pushes>::clone(pushes);
     let call = async move { client.subscribe(name, group, Vec::new(), listener).await };
-    if let Err(failure) = within(options.read_timeout, call).await {
+    if let Err(failure) = dialer.call(options.read_timeout, call).await {
         // Not lost: the SDK repeats it, and until then we poll.
         tracing::debug!(%service, %failure, "subscription is not confirmed yet");
     }

@@ -5,7 +5,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -28,7 +28,15 @@ use super::{
 /// Limit for one request to one server.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// A token is asked for no more often than this, whoever complains about the old one.
-const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_secs(3);
+/// Where no server answers, sooner.
+const RETRY: Duration = Duration::from_secs(1);
+/// A user that is refused is tried less and less often, up to this: checking a password is dear, and many refusals in a row
+/// can lock a user out.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// A token that has been good for something since then is not why another call is refused: the user has no right to that.
+/// Longer than [`PROBE_INTERVAL`](super::connection::PROBE_INTERVAL).
+const GOOD_LATELY: Duration = Duration::from_secs(8);
 /// Keys that stand in manuals and in old releases: whoever knows them can make himself a token.
 const KNOWN_KEYS: [&str; 2] = [
     "SecretKey012345678901234567890123456789012345678901234567890123456789",
@@ -39,13 +47,24 @@ const KNOWN_KEYS: [&str; 2] = [
 pub(crate) struct Login {
     options: NacosOptions,
     token: Mutex<Option<Token>>,
-    /// One asks, the others wait; when it was last asked.
-    asking: tokio::sync::Mutex<Option<Instant>>,
+    /// One asks, the others wait.
+    asking: tokio::sync::Mutex<Option<Asked>>,
 }
 
 struct Token {
     text: String,
+    since: Instant,
     refresh_at: Instant,
+    /// When a call with it last succeeded.
+    good_at: Option<Instant>,
+}
+
+/// What came of the last login.
+struct Asked {
+    at: Instant,
+    outcome: Result<(), CallError>,
+    /// Not again before.
+    pause: Duration,
 }
 
 #[derive(Deserialize)]
@@ -63,40 +82,72 @@ impl Login {
 
     /// The token, if a user was given and let in.
     pub(super) fn token(&self) -> Option<String> {
-        self.token.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|token| token.text.clone())
+        self.lock().as_ref().map(|token| token.text.clone())
     }
 
-    /// Makes sure that there is a token, if there is to be one, and a new one when `again`.
-    pub(super) async fn ensure(&self, again: bool) -> Result<(), CallError> {
+    /// Makes sure that there is a token, if there is to be one.
+    pub(super) async fn ensure(&self) -> Result<(), CallError> {
+        let is_good = |token: &Token| Instant::now() < token.refresh_at;
+        self.ask_unless(is_good).await
+    }
+
+    /// Told how every call went: after a refusal there is another token, if that may help. An error says why there is none.
+    pub(super) async fn judge<T>(&self, began: Instant, outcome: &Result<T, CallError>) -> Result<(), CallError> {
+        match outcome {
+            Ok(_) => {
+                if let Some(token) = self.lock().as_mut().filter(|token| token.since <= began) {
+                    token.good_at = Some(Instant::now());
+                }
+                Ok(())
+            }
+            Err(CallError::Refused(_)) => self.refused(began).await,
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// A call that began then was refused.
+    pub(super) async fn refused(&self, began: Instant) -> Result<(), CallError> {
+        let is_new = |token: &Token| token.since > began;
+        let is_good = |token: &Token| token.good_at.is_some_and(|at| at.elapsed() < GOOD_LATELY);
+        self.ask_unless(|token| is_new(token) || is_good(token)).await
+    }
+
+    async fn ask_unless(&self, is_good: impl Fn(&Token) -> bool) -> Result<(), CallError> {
         let (Some(username), Some(password)) = (&self.options.username, &self.options.password) else { return Ok(()) };
-        let is_good = || {
-            let token = self.token.lock().unwrap_or_else(PoisonError::into_inner);
-            token.as_ref().is_some_and(|token| Instant::now() < token.refresh_at)
-        };
-        if is_good() && !again {
+        let is_good = || self.lock().as_ref().is_some_and(&is_good);
+        if is_good() {
             return Ok(());
         }
         let mut asked = self.asking.lock().await;
-        let just_now = asked.is_some_and(|at| at.elapsed() < PAUSE);
-        if just_now && self.token().is_some() || is_good() && !again {
+        if is_good() {
             return Ok(());
         }
-        *asked = Some(Instant::now());
-        let answer = ask(&self.options, username, password).await?;
-        // Nacos says 5 hours; whoever says nothing gets asked often.
-        let good_for = Duration::from_secs((answer.token_ttl / 2).clamp(5, 3600));
-        let token = Token { text: answer.access_token, refresh_at: Instant::now() + good_for };
-        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
-        Ok(())
+        if let Some(asked) = asked.as_ref().filter(|asked| asked.at.elapsed() < asked.pause) {
+            return asked.outcome.clone();
+        }
+        let answer = ask(&self.options, username, password).await;
+        let at = Instant::now();
+        let pause = match (&answer, &*asked) {
+            (Ok(_), _) => PAUSE,
+            (Err(CallError::Refused(_)), Some(Asked { outcome: Err(CallError::Refused(_)), pause, .. })) => {
+                LONGEST_PAUSE.min(*pause * 2)
+            }
+            (Err(_), _) => RETRY,
+        };
+        let outcome = answer.map(|answer| {
+            // Nacos says 5 hours; whoever says nothing gets asked often.
+            let good_for = Duration::from_secs((answer.token_ttl / 2).clamp(5, 3600));
+            let token = Token { text: answer.access_token, since: at, refresh_at: at + good_for, good_at: None };
+            if self.lock().replace(token).is_some() {
+                tracing::debug!(nacos = %self.options.server, "a new token");
+            }
+        });
+        *asked = Some(Asked { at, outcome: outcome.clone(), pause });
+        outcome
     }
 
-    /// Whether a failed call may have failed for want of a good token.
-    pub(super) fn is_refusal(failure: &CallError) -> bool {
-        let CallError::Failed(reason) = failure else { return false };
-        let reason = reason.to_lowercase();
-        ["403", "401", "token", "authorization", "permission", "no right", "unknown user"]
-            .iter()
-            .any(|sign| reason.contains(sign))
+    fn lock(&self) -> MutexGuard<'_, Option<Token>> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Warns of what anybody who reaches the server could use. Once per program; never fails.
@@ -130,7 +181,7 @@ impl Login {
 #[async_trait]
 impl AuthPlugin for Login {
     async fn login(&self, _: Arc<Vec<String>>, _: Arc<AuthContext>) {
-        if let Err(failure) = self.ensure(false).await {
+        if let Err(failure) = self.ensure().await {
             tracing::debug!(%failure, "no new token for Nacos");
         }
     }
@@ -178,7 +229,7 @@ async fn ask(options: &NacosOptions, username: &str, password: &str) -> Result<A
 }
 
 fn refused(answer: &str) -> CallError {
-    CallError::Failed(format!(
+    CallError::Refused(format!(
         "Nacos does not let in the user that was given (--nacos-username, --nacos-password, GRAY_NACOS_USERNAME, \
          GRAY_NACOS_PASSWORD): the login is answered {answer}"
     ))
@@ -224,6 +275,10 @@ fn lenient(key: &str) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
+#[path = "login_refusals.rs"]
+mod refusals;
+
+#[cfg(test)]
 mod tests {
     use axum::{
         Json, Router,
@@ -260,7 +315,7 @@ mod tests {
     async fn the_first_server_that_answers_gives_the_token() {
         let login = Login::new(door(false).await);
         assert_eq!(login.token(), None);
-        login.ensure(false).await.expect("let in");
+        login.ensure().await.expect("let in");
         assert_eq!(login.token().as_deref(), Some("a.b.c"));
         assert!(login.findings().await.is_empty());
         assert!(!format!("{login:?}").contains("s3cret"));
@@ -270,10 +325,10 @@ mod tests {
     async fn a_refused_user_is_said_to_be_without_the_password() {
         let options = NacosOptions { password: Some("wr0ng".into()), ..door(true).await };
         let login = Login::new(options);
-        let failure = login.ensure(false).await.expect_err("refused");
+        let failure = login.ensure().await.expect_err("refused");
         let text = failure.to_string();
         assert!(text.contains("403") && text.contains("GRAY_NACOS_PASSWORD") && !text.contains("wr0ng"), "{text}");
-        assert!(Login::is_refusal(&failure));
+        assert!(matches!(failure, CallError::Refused(_)));
         let found = login.findings().await;
         assert!(found.len() == 1 && found[0].contains("asks nobody"), "{found:?}");
         let nobody = NacosOptions {
@@ -281,7 +336,7 @@ mod tests {
             password: Some("wr0ng".into()),
             ..NacosOptions::new("127.0.0.1:1")
         };
-        let text = Login::new(nobody).ensure(false).await.expect_err("nobody there").to_string();
+        let text = Login::new(nobody).ensure().await.expect_err("nobody there").to_string();
         assert!(text.contains("no token") && !text.contains("wr0ng"), "{text}");
     }
 

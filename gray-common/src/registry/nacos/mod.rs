@@ -1,18 +1,25 @@
 //! The Nacos registry. The SDK is used in this folder and in `config_source/nacos.rs`, and nowhere else.
 //!
 //! - [`client`]: the SDK with time limits; [`connection`]: the one client that lists are followed on, kept connected.
-//! - [`relay`]: what stands between the SDK and the servers, so that we can cut it; [`wire`]: sockets, with TLS.
+//! - [`relay`]: what stands between the SDK and the servers, so that we can cut it; [`peer`]: who may use it; [`wire`]:
+//!   sockets, with TLS.
 //! - [`follow`]: one task per followed service; [`registration`]: one task and one client per own instance.
+//! - [`doubts`]: own instances that may not be listed any more.
 //! - [`http`]: the other port of the servers; [`console`]: tells what is gone from what an operator switched off.
+//! - [`error`]: which failures are refusals; [`cache`]: where the SDK writes what nobody reads.
 //! - [`login`]: the token. The SDK never gets to know the password; its own plugin would write it to the log.
 
+mod cache;
 pub(crate) mod client;
 pub(crate) mod connection;
 mod console;
+mod doubts;
+mod error;
 mod follow;
 pub mod http;
 mod login;
 mod options;
+mod peer;
 mod registration;
 pub(crate) mod relay;
 mod wire;
@@ -41,6 +48,7 @@ use tokio::{
 use self::{
     client::{CallError, Dialer, Wired},
     connection::Connection,
+    doubts::Doubts,
     registration::{Command, Registration},
 };
 use super::{Health, Registry, RegistryError, ServiceState, Space, space::Opened};
@@ -59,6 +67,7 @@ pub struct NacosRegistry {
     /// By the same; what was known before this process started, until it is followed.
     remembered: Mutex<HashMap<[String; 3], Arc<[Instance]>>>,
     registrations: Mutex<HashMap<(String, String), mpsc::Sender<Command>>>,
+    doubts: Arc<Doubts>,
     tasks: Mutex<JoinSet<()>>,
     runtime: Handle,
 }
@@ -87,6 +96,7 @@ impl NacosRegistry {
             services: Mutex::default(),
             remembered: Mutex::default(),
             registrations: Mutex::default(),
+            doubts: Arc::default(),
             tasks: Mutex::new(tasks),
             runtime,
         })
@@ -136,7 +146,11 @@ impl NacosRegistry {
             Some(commands) if !commands.is_closed() => commands.clone(),
             _ => {
                 let (commands, receiver) = mpsc::channel(4);
-                let registration = Registration::new(Arc::clone(self.connection.dialer()), service.to_owned());
+                let registration = Registration::new(
+                    Arc::clone(self.connection.dialer()),
+                    service.to_owned(),
+                    Arc::clone(&self.doubts),
+                );
                 let mut tasks = lock(&self.tasks);
                 while tasks.try_join_next().is_some() {}
                 tasks.spawn_on(registration.run(receiver), &self.runtime);
@@ -197,6 +211,10 @@ impl Registry for NacosRegistry {
 
     fn health(&self) -> watch::Receiver<Health> {
         self.connection.health()
+    }
+
+    fn doubts(&self) -> watch::Receiver<Option<String>> {
+        self.doubts.subscribe()
     }
 }
 

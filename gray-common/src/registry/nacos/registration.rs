@@ -12,9 +12,10 @@ use tokio::{
 };
 
 use super::{
-    client::{CallError, Dialer, Wired, read_instances, to_wire, within},
+    client::{CallError, Dialer, Wired, read_instances, to_wire},
     connection::MAX_REPLACEMENTS,
     console,
+    doubts::Doubts,
     relay::Remedy,
 };
 use crate::instance::Instance;
@@ -27,8 +28,13 @@ const TROUBLE_INTERVAL: Duration = Duration::from_secs(1);
 const READ_BACK: Duration = Duration::from_secs(2);
 /// How often it is looked for meanwhile.
 const READ_BACK_INTERVAL: Duration = Duration::from_millis(50);
-/// Missing in so many lists in a row, it is announced again; then after twice as many, and so on.
+/// Missing in so many lists in a row, it is announced again; then after twice as many, and so on. When that fails, with
+/// every list.
 const FIRST_REPAIR: u32 = 2;
+/// After so many refusals in a row a new token does not help, and there is no hurry.
+const HASTY: u32 = 5;
+/// Not seen in the registry for so long, it is said to be doubtful.
+const DOUBTFUL: Duration = Duration::from_secs(15);
 
 type Reply = oneshot::Sender<Result<(), CallError>>;
 
@@ -45,12 +51,29 @@ pub(super) struct Registration {
     announced: Option<Instance>,
     silent_since: Option<Instant>,
     misses: u32,
+    next_repair: u32,
+    refusals: u32,
     replacements: u32,
+    /// When it was last known to be in the registry.
+    confirmed: Instant,
+    doubts: Arc<Doubts>,
 }
 
 impl Registration {
-    pub(super) fn new(dialer: Arc<Dialer>, service: String) -> Self {
-        Self { dialer, service, client: None, announced: None, silent_since: None, misses: 0, replacements: 0 }
+    pub(super) fn new(dialer: Arc<Dialer>, service: String, doubts: Arc<Doubts>) -> Self {
+        Self {
+            dialer,
+            service,
+            client: None,
+            announced: None,
+            silent_since: None,
+            misses: 0,
+            next_repair: FIRST_REPAIR,
+            refusals: 0,
+            replacements: 0,
+            confirmed: Instant::now(),
+            doubts,
+        }
     }
 
     /// Serves commands until the instance is taken back.
@@ -83,7 +106,8 @@ impl Registration {
         };
         self.announce(&client, &instance).await?;
         self.announced = Some(instance.clone());
-        (self.silent_since, self.misses) = (None, 0);
+        (self.silent_since, self.confirmed) = (None, Instant::now());
+        self.found(true);
         if timeout(READ_BACK, self.listed(&client, &instance)).await.is_err() {
             let (service, address) = (&self.service, instance.authority());
             tracing::warn!(%service, %address, "nacos took our instance, but does not list it yet; looking again later");
@@ -94,7 +118,7 @@ impl Registration {
     /// Returns when Nacos lists it: from then on callers can find it.
     async fn listed(&self, client: &Wired<NamingService>, instance: &Instance) {
         loop {
-            if let Ok(list) = read_instances(&client.sdk, self.dialer.options(), &self.service).await {
+            if let Ok(list) = read_instances(&self.dialer, &client.sdk, self.dialer.options(), &self.service).await {
                 let listed = list.iter().any(|other| other.port == instance.port && other.host == instance.host);
                 if listed || console::is_registered(&self.dialer, &self.service, instance).await {
                     return;
@@ -108,57 +132,95 @@ impl Registration {
         let options = self.dialer.options();
         let (client, service, group) = (client.sdk.clone(), self.service.clone(), Some(options.group.clone()));
         let wire = to_wire(instance, options);
-        within(options.register_timeout, async move { client.register_instance(service, group, wire).await }).await
+        let call = async move { client.register_instance(service, group, wire).await };
+        self.dialer.call(options.register_timeout, call).await
     }
 
     async fn deregister(&mut self, instance: Instance) -> Result<(), CallError> {
         let Some(client) = self.client.take() else { return Ok(()) };
         let instance = self.announced.take().unwrap_or(instance);
+        self.doubts.set(&instance.authority(), None);
         let options = self.dialer.options();
         let (service, group, wire) = (self.service.clone(), Some(options.group.clone()), to_wire(&instance, options));
         let sdk = client.sdk.clone();
         let call = async move { sdk.deregister_instance(service, group, wire).await };
         // With the client goes its connection, and with that the instance, should the call have failed.
-        within(options.deregister_timeout, call).await
+        self.dialer.call(options.deregister_timeout, call).await
     }
 
     /// Waits, then checks once.
     async fn keep(&mut self) {
-        let calm = self.silent_since.is_none() && !(1..=FIRST_REPAIR).contains(&self.misses);
-        sleep(if calm { CHECK_INTERVAL } else { TROUBLE_INTERVAL }).await;
+        let is_due = (1..=FIRST_REPAIR).contains(&self.misses) || (1..=HASTY).contains(&self.refusals);
+        let is_calm = self.silent_since.is_none() && !is_due;
+        sleep(if is_calm { CHECK_INTERVAL } else { TROUBLE_INTERVAL }).await;
         let (Some(client), Some(instance)) = (self.client.clone(), self.announced.clone()) else { return };
+        let doubt = self.check(&client, &instance).await.err();
+        if doubt.is_none() {
+            self.confirmed = Instant::now();
+        }
+        if doubt.is_none() || self.confirmed.elapsed() >= DOUBTFUL {
+            self.doubts.set(&instance.authority(), doubt.map(|doubt| doubt.to_string()));
+        }
+    }
+
+    /// Looks for it in the registry, and does something about it when it is not there.
+    async fn check(&mut self, client: &Wired<NamingService>, instance: &Instance) -> Result<(), CallError> {
         let read = match client.relay.trouble() {
             Some(trouble) => Err(CallError::Failed(trouble)),
-            None => read_instances(&client.sdk, self.dialer.options(), &self.service).await,
+            None => read_instances(&self.dialer, &client.sdk, self.dialer.options(), &self.service).await,
         };
         match read {
             Ok(list) => {
-                self.silent_since = None;
+                (self.silent_since, self.refusals) = (None, 0);
                 let listed = list.iter().any(|other| other.port == instance.port && other.host == instance.host);
                 // Not listed, but there: an operator disabled it, and that is not ours to change.
-                let known = listed || console::is_registered(&self.dialer, &self.service, &instance).await;
-                self.misses = if known { 0 } else { self.misses.saturating_add(1) };
-                if self.misses >= FIRST_REPAIR && self.misses.is_power_of_two() {
-                    self.repair(&client, &instance).await;
+                let known = listed || console::is_registered(&self.dialer, &self.service, instance).await;
+                self.found(known);
+                if known {
+                    return Ok(());
                 }
+                if self.misses >= self.next_repair {
+                    self.repair(client, instance).await?;
+                }
+                Err(CallError::Failed("Nacos does not list it".into()))
             }
-            Err(_) => {
+            // It answers; another connection would be answered the same.
+            Err(refused @ CallError::Refused(_)) => {
+                (self.silent_since, self.refusals) = (None, self.refusals.saturating_add(1));
+                Err(refused)
+            }
+            Err(failure) => {
                 let since = *self.silent_since.get_or_insert_with(Instant::now);
                 if client.relay.remedy(since) == Remedy::Replace && self.replacements < MAX_REPLACEMENTS {
-                    self.replace(&instance).await;
+                    self.replace(instance).await;
                 }
+                Err(failure)
             }
         }
     }
 
-    async fn repair(&self, client: &Wired<NamingService>, instance: &Instance) {
-        let (service, address) = (&self.service, instance.authority());
-        match self.announce(client, instance).await {
-            Ok(()) => tracing::info!(%service, %address, "nacos had lost our instance; announced again"),
-            Err(failure) => {
-                tracing::warn!(%service, %address, "nacos has lost our instance, and refuses it: {failure}")
-            }
+    fn found(&mut self, is_known: bool) {
+        if is_known {
+            (self.misses, self.next_repair) = (0, FIRST_REPAIR);
+        } else {
+            self.misses = self.misses.saturating_add(1);
         }
+    }
+
+    async fn repair(&mut self, client: &Wired<NamingService>, instance: &Instance) -> Result<(), CallError> {
+        let (service, address) = (&self.service, instance.authority());
+        let outcome = self.announce(client, instance).await;
+        match &outcome {
+            Ok(()) => {
+                self.next_repair = self.misses.saturating_mul(2);
+                tracing::info!(%service, %address, "nacos had lost our instance; announced again");
+            }
+            Err(failure) if self.misses.is_power_of_two() => {
+                tracing::warn!(%service, %address, "nacos has lost our instance, and does not take it back: {failure}");
+            }
+            Err(failure) => tracing::debug!(%service, %address, "nacos does not take our instance back: {failure}"),
+        }
+        outcome
     }
 
     async fn replace(&mut self, instance: &Instance) {
@@ -167,7 +229,7 @@ impl Registration {
         self.client = Some(fresh.clone());
         self.silent_since = None;
         // From here on the next check repairs what fails below.
-        self.misses = FIRST_REPAIR - 1;
+        (self.misses, self.next_repair) = (FIRST_REPAIR - 1, FIRST_REPAIR);
         let announced = self.announce(&fresh, instance).await;
         if announced.is_ok() {
             self.misses = 0;

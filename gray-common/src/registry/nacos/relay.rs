@@ -7,6 +7,7 @@
 //! - A client has one connection. When it makes another, or is dropped, the one before is cut, on both sides.
 //! - While no server answers, its connection is accepted and waits: the client sees a slow server, not one that is
 //!   away, and goes on as soon as there is one.
+//! - Only our own user's connections count ([`peer`]): whoever else could connect would cut ours.
 
 use std::{
     future::pending,
@@ -26,6 +27,7 @@ use tokio::{
 use super::{
     NacosOptions,
     client::CallError,
+    peer,
     wire::{self, Socket},
 };
 
@@ -146,6 +148,8 @@ async fn serve(
 ) {
     let mut server = Some(server);
     let mut carrying = None;
+    // Kept over the turns of the loop: a connection that is being looked up is not to be lost.
+    let mut arriving = Box::pin(peer::accept(&listener));
     loop {
         let carried = async {
             match carrying.as_mut() {
@@ -165,19 +169,23 @@ async fn serve(
                     break;
                 }
             }
-            accepted = listener.accept() => match accepted {
-                Ok((client, _)) => {
-                    enter(&state, Way::Unused { since: Instant::now() });
-                    carrying = Some(Box::pin(carry(client, server.take(), &options, &state)));
+            arrived = &mut arriving => {
+                match arrived {
+                    Ok(client) => {
+                        enter(&state, Way::Unused { since: Instant::now() });
+                        carrying = Some(Box::pin(carry(client, server.take(), &options, &state)));
+                    }
+                    // Out of files, say.
+                    Err(error) => {
+                        tracing::debug!(%error, "a connection of the Nacos SDK was not accepted");
+                        sleep(RETRY.1).await;
+                    }
                 }
-                // Out of files, say.
-                Err(error) => {
-                    tracing::debug!(%error, "a connection of the Nacos SDK was not accepted");
-                    sleep(RETRY.1).await;
-                }
+                arriving = Box::pin(peer::accept(&listener));
             }
         }
     }
+    drop(arriving);
     // What is left of the client goes on trying, and must not find the port of another one.
     let refuse = async {
         loop {

@@ -64,6 +64,14 @@ pub struct Finding {
     pub message: String,
 }
 
+impl Finding {
+    /// Whether it is about the instances of services, so that it comes and goes with them.
+    pub fn is_about_instances(&self) -> bool {
+        let codes = ["baseline-without-instance", "lane-without-instance", "instances-ejected", "unknown-service"];
+        codes.contains(&self.code)
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let about = match self.about {
@@ -135,6 +143,14 @@ impl RuleSet {
         let mut lint = Lint { set: self, now, findings: Vec::new() };
         lint.rules();
         lint.lanes();
+        lint.services(fleet);
+        lint.findings.sort_by_key(|finding| finding.severity);
+        lint.findings
+    }
+
+    /// The findings about instances alone ([`Finding::is_about_instances`]), worst first: as [`lint`](Self::lint) has them.
+    pub fn lint_instances(&self, fleet: &Fleet) -> Vec<Finding> {
+        let mut lint = Lint { set: self, now: 0, findings: Vec::new() };
         lint.services(fleet);
         lint.findings.sort_by_key(|finding| finding.severity);
         lint.findings

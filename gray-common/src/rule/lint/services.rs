@@ -5,7 +5,8 @@ use super::{
     Severity::{Error, Note, Warning},
 };
 use crate::{
-    instance::InstanceSet,
+    balance::is_reachable,
+    instance::{InstanceSet, Subset},
     lane::{Choice, Lane, Selector},
     rule::Switch,
     tag::GrayStatus,
@@ -52,11 +53,19 @@ impl Lint<'_> {
                      another"
                 );
                 self.lane(Error, "baseline-without-instance", default.name(), message);
+            } else {
+                self.ejected(default, choice, service, instances);
             }
         }
         for (place, entry) in set.lanes.iter().enumerate() {
             if place != set.default && self.is_used(place) {
                 self.lane_instances(entry.lane(), default, fleet);
+                for (service, instances) in fleet.services() {
+                    let choice = entry.lane().choice(service);
+                    if wanted(choice) != wanted(default.choice(service)) {
+                        self.ejected(entry.lane(), choice, service, instances);
+                    }
+                }
             }
         }
     }
@@ -113,6 +122,28 @@ impl Lint<'_> {
         };
         let message = format!("no live instance of {service} is `{wanted}`: {then}; start one, or select another");
         self.lane(severity, "lane-without-instance", lane.name(), message);
+    }
+}
+
+impl Lint<'_> {
+    /// Instances that are there, and that nobody is sent to: all of those that the lane wants cannot be reached.
+    fn ejected(&mut self, lane: &Lane, choice: &Choice, service: &str, instances: &InstanceSet) {
+        let is_out = |subset: &Subset| !subset.endpoints().iter().any(|endpoint| is_reachable(endpoint));
+        let mut subsets = choice.iter().map(|selector| (selector, instances.select(selector)));
+        let Some((wanted, Some(subset))) = subsets.next() else { return };
+        if !is_out(subset) {
+            return;
+        }
+        let stand_in = subsets.find(|(_, subset)| subset.is_some_and(|subset| !is_out(subset)));
+        let (severity, then) = match stand_in {
+            Some((selector, _)) => (Warning, format!("requests fall back to `{selector}`")),
+            None => (Error, "requests are sent there all the same, and fail as long as that lasts".to_owned()),
+        };
+        let count = subset.endpoints().len();
+        let message = format!(
+            "no instance of {service} that is `{wanted}` can be reached ({count} ejected): {then}; /status says why"
+        );
+        self.lane(severity, "instances-ejected", lane.name(), message);
     }
 }
 

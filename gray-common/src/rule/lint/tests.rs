@@ -245,3 +245,30 @@ fn very_many_blocks_are_not_compared() {
     let text = format!("gray.rules: [{}]", (0..2001).map(rule).collect::<Vec<_>>().join(", "));
     assert_eq!(found(&text, ""), ["not-compared r0"]);
 }
+
+#[test]
+fn instances_that_cannot_be_reached_are_none() {
+    use crate::balance::{Outcome, OutlierPolicy};
+    let policy = OutlierPolicy { consecutive_failures: 1, ..OutlierPolicy::default() };
+    let text = "gray: { lanes: { v2: { services: { order-app: V2, user-app: V2 } } }, rules: [{ name: a, when: { header.x: 1 }, lane: v2 }] }";
+    let (rules, fleet) = (rules(text), fleet("order-app: V1 V2 V2; user-app: V1 V2"));
+    let report = |service: &str, port, outcome| {
+        let set = fleet.get(service).expect("one");
+        let endpoint = set.endpoints().find(|one| one.instance().port == port).expect("one");
+        endpoint.load().report(outcome, false, &policy, 1);
+    };
+    let found = || {
+        let findings = rules.lint(&fleet, NOW).into_iter().filter(Finding::is_about_instances).collect::<Vec<_>>();
+        assert_eq!(findings, rules.lint_instances(&fleet));
+        let shown = findings.iter().map(|one| format!("{} {} {}", one.severity.as_str(), one.code, one.name));
+        shown.collect::<Vec<_>>()
+    };
+    assert_eq!(found(), [""; 0]);
+    report("order-app", 2, Outcome::Unreachable);
+    report("user-app", 2, Outcome::Failed);
+    assert_eq!(found(), [""; 0], "another one is there; failing answers are answers");
+    report("order-app", 3, Outcome::Unreachable);
+    assert_eq!(found(), ["warning instances-ejected v2"]);
+    report("order-app", 1, Outcome::Unreachable);
+    assert_eq!(found(), ["error instances-ejected baseline", "error instances-ejected v2"]);
+}

@@ -115,6 +115,11 @@ fn what_is_wrong_is_refused_by_line() {
             "a:2: kerwin.tool.gray.version.prodVersion: `V 1` does not fit: a version has at most 64 characters, out \
              of letters, digits and . _ - +",
         ),
+        (
+            "  gateway: {maxInFlight: 0}",
+            "a:2: kerwin.tool.gray.gateway.maxInFlight: `0` does not fit: it would turn every request away; leave it out \
+             for no limit",
+        ),
         ("  version: V1", "a:2: kerwin.tool.gray.version: expected a map, found `V1`"),
         ("  fallback: maybe", "a:2: kerwin.tool.gray.fallback: `maybe` does not fit: expected fail, prod or any"),
         (

@@ -7,6 +7,8 @@ use std::{
 
 use http::Version;
 
+use super::super::fault::Fault;
+
 /// One request, borrowed while its line is written. Nothing of it is a secret of a client's but what a query may hold.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {
@@ -42,6 +44,8 @@ pub struct Entry<'a> {
     pub instance: Option<&'a str>,
     /// How it ended.
     pub end: End,
+    /// What went wrong with the instance that was called last.
+    pub fault: Option<Fault>,
     /// The request's `x-request-id`, else its `traceparent`.
     pub request_id: Option<&'a [u8]>,
 }

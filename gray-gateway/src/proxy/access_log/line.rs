@@ -12,7 +12,7 @@ use std::{
 use http::Version;
 use jiff::{Timestamp, tz::Offset};
 
-use super::Entry;
+use super::{super::fault::Fault, Entry};
 
 /// The wall clock is read so often; requests in between count from there.
 const ANCHOR: Duration = Duration::from_secs(1);
@@ -101,6 +101,8 @@ impl LineWriter {
         }
         out.extend_from_slice(b" end=");
         out.extend_from_slice(entry.end.as_str().as_bytes());
+        out.extend_from_slice(b" fault=");
+        out.extend_from_slice(entry.fault.map_or("-", Fault::as_str).as_bytes());
         out.extend_from_slice(b" request_id=");
         match entry.request_id {
             Some(id) => {
@@ -161,6 +163,10 @@ impl LineWriter {
         }
         out.extend_from_slice(b",\"end\":\"");
         out.extend_from_slice(entry.end.as_str().as_bytes());
+        if let Some(fault) = entry.fault {
+            out.extend_from_slice(b"\",\"fault\":\"");
+            out.extend_from_slice(fault.as_str().as_bytes());
+        }
         if let Some(id) = entry.request_id {
             out.extend_from_slice(b"\",\"request_id\":\"");
             sent(out, id, MAX_TEXT, JSON_ESCAPE);

@@ -20,7 +20,11 @@ use std::{
     cell::RefCell,
     io,
     path::PathBuf,
-    sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
 };
 
 use self::writer::{Output, Writer};
@@ -58,7 +62,8 @@ pub struct AccessLogError {
     cause: String,
 }
 
-/// Lines on their way to the writer.
+/// Lines on their way to the writer; none: it is only to be woken.
+#[derive(Debug)]
 struct Batch {
     bytes: Vec<u8>,
     lines: u64,
@@ -80,7 +85,40 @@ struct Pending {
     lines: u64,
 }
 
-/// Opens the log: one half for each worker, and what has to run on a thread of its own until all of them are dropped.
+/// What can be asked of the writer while it runs. The writer ends when this and all halves are dropped.
+#[derive(Debug)]
+pub(super) struct Control {
+    reopen: Arc<AtomicBool>,
+    full: Arc<SyncSender<Batch>>,
+}
+
+/// Has the file opened anew, if it is still written to.
+#[derive(Clone, Debug)]
+pub struct Reopen {
+    reopen: Arc<AtomicBool>,
+    full: Weak<SyncSender<Batch>>,
+}
+
+impl Control {
+    /// For whoever does not keep the writer alive.
+    pub(super) fn reopen(&self) -> Reopen {
+        Reopen { reopen: Arc::clone(&self.reopen), full: Arc::downgrade(&self.full) }
+    }
+}
+
+impl Reopen {
+    /// Returns at once; what is handed over from now on goes to the new file.
+    pub fn request(&self) {
+        self.reopen.store(true, Relaxed);
+        if let Some(full) = self.full.upgrade() {
+            // Only to wake it. When the channel is full it wakes by itself, and without it nobody writes any more.
+            let _woken = full.try_send(Batch { bytes: Vec::new(), lines: 0, worker: 0 });
+        }
+    }
+}
+
+/// Opens the log: one half for each worker, what has to run on a thread of its own until all of them are dropped, and
+/// what can be asked of that.
 ///
 /// # Errors
 /// When the file cannot be opened; the error holds an [`AccessLogError`].
@@ -88,16 +126,21 @@ pub(super) fn open(
     options: &AccessLogOptions,
     workers: usize,
     stats: &Stats,
-) -> io::Result<(Vec<AccessLog>, impl FnOnce() + Send + use<>)> {
+) -> io::Result<(Vec<AccessLog>, impl FnOnce() + Send + use<>, Control)> {
     let output = Output::open(&options.path).map_err(|error| {
         let (kind, cause) = (error.kind(), error.to_string());
         io::Error::new(kind, AccessLogError { path: options.path.clone(), cause })
     })?;
-    let (halves, writer) = connect(output, options.format, workers, stats);
-    Ok((halves, || writer.run()))
+    let (halves, writer, control) = connect(output, options.format, workers, stats);
+    Ok((halves, || writer.run(), control))
 }
 
-fn connect(output: Output, format: AccessLogFormat, workers: usize, stats: &Stats) -> (Vec<AccessLog>, Writer) {
+fn connect(
+    output: Output,
+    format: AccessLogFormat,
+    workers: usize,
+    stats: &Stats,
+) -> (Vec<AccessLog>, Writer, Control) {
     let (full, batches) = sync_channel(IN_TRANSIT * workers);
     let (halves, empties) = (0..workers)
         .map(|index| {
@@ -107,7 +150,9 @@ fn connect(output: Output, format: AccessLogFormat, workers: usize, stats: &Stat
             (AccessLog { pending: RefCell::new(pending), index, stats, full, empty }, give_back)
         })
         .unzip();
-    (halves, Writer::new(output, batches, empties, stats.clone()))
+    let reopen = Arc::<AtomicBool>::default();
+    let writer = Writer::new(output, batches, empties, Arc::clone(&reopen), stats.clone());
+    (halves, writer, Control { reopen, full: Arc::new(full) })
 }
 
 fn buffer() -> Vec<u8> {

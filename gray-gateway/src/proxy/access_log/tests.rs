@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
+use crate::proxy::Fault;
 
 const FORMATS: [AccessLogFormat; 2] = [AccessLogFormat::Text, AccessLogFormat::Json];
 
@@ -30,6 +31,7 @@ fn entry() -> Entry<'static> {
         service: Some("user-app"),
         instance: Some("10.0.0.8:7201"),
         end: End::Complete,
+        fault: Some(Fault::Truncated),
         request_id: Some(b"6f1c2d"),
     }
 }
@@ -45,6 +47,7 @@ fn bare() -> Entry<'static> {
         service: None,
         instance: None,
         end: End::ClientGone,
+        fault: None,
         request_id: None,
         ..entry()
     }
@@ -88,13 +91,13 @@ fn text_is_the_common_log_format_and_more() {
     assert_eq!(
         split(&full).1,
         " \"GET /api/x?a=1 HTTP/1.1\" 200 512 received_bytes=0 duration_us=1234 upstream_us=1100 route=\"app\" \
-         lane=\"gray\" rule=\"城市\" service=\"user-app\" instance=\"10.0.0.8:7201\" end=complete \
+         lane=\"gray\" rule=\"城市\" service=\"user-app\" instance=\"10.0.0.8:7201\" end=complete fault=truncated \
          request_id=\"6f1c2d\"\n"
     );
     assert_eq!(
         split(&line(AccessLogFormat::Text, &bare())).1,
         " \"GET /api/x?a=1 HTTP/1.1\" - 512 received_bytes=0 duration_us=1234 upstream_us=- route=- lane=- rule=- \
-         service=- instance=- end=client-gone request_id=-\n"
+         service=- instance=- end=client-gone fault=- request_id=-\n"
     );
 }
 
@@ -115,6 +118,7 @@ fn json_has_what_is_known() {
         ("service", "user-app"),
         ("instance", "10.0.0.8:7201"),
         ("end", "complete"),
+        ("fault", "truncated"),
         ("request_id", "6f1c2d"),
     ] {
         expect[key] = value.into();

@@ -5,7 +5,11 @@ use std::{
     io::{self, Write},
     os::{fd::AsFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, SyncSender},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc::{Receiver, SyncSender},
+    },
     time::{Duration, Instant},
 };
 
@@ -66,6 +70,21 @@ impl Output {
         }
     }
 
+    /// Opens the name anew, whatever it leads to. If that fails, what is open stays.
+    fn reopen(&mut self) -> io::Result<()> {
+        let Some(path) = &self.path else {
+            tracing::info!("access log: it goes to standard output, of which nothing can be opened anew");
+            return Ok(());
+        };
+        let file = append_to(path)?;
+        let (new, old) = (file.metadata()?, self.file.metadata()?);
+        self.torn &= (new.dev(), new.ino()) == (old.dev(), old.ino());
+        self.file = file;
+        self.looked = Instant::now();
+        tracing::info!(path = %path.display(), "access log: opened anew");
+        Ok(())
+    }
+
     /// Whether what is written to is nowhere in the file system any more.
     fn is_deleted(&self) -> bool {
         self.path.is_some() && self.file.metadata().is_ok_and(|file| file.nlink() == 0)
@@ -107,6 +126,7 @@ pub(super) struct Writer {
     batches: Receiver<Batch>,
     /// The way back of the buffers, by worker.
     empties: Vec<SyncSender<Vec<u8>>>,
+    reopen: Arc<AtomicBool>,
     stats: Stats,
     warned: Option<Instant>,
     /// Lines lost since the last warning.
@@ -118,15 +138,23 @@ impl Writer {
         output: Output,
         batches: Receiver<Batch>,
         empties: Vec<SyncSender<Vec<u8>>>,
+        reopen: Arc<AtomicBool>,
         stats: Stats,
     ) -> Self {
-        Self { output, batches, empties, stats, warned: None, lost: 0 }
+        Self { output, batches, empties, reopen, stats, warned: None, lost: 0 }
     }
 
     /// Runs until the last worker is gone, and everything it has handed over is written.
     pub(super) fn run(mut self) {
         while let Ok(batch) = self.batches.recv() {
-            self.write(batch);
+            if self.reopen.swap(false, Relaxed)
+                && let Err(error) = self.output.reopen()
+            {
+                self.warn(&error);
+            }
+            if batch.lines > 0 {
+                self.write(batch);
+            }
         }
     }
 

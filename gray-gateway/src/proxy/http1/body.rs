@@ -20,6 +20,15 @@ pub(crate) enum Decoder {
     UntilClose,
 }
 
+/// What was done with some bytes of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Decoded {
+    /// So many of them were taken.
+    pub(crate) taken: usize,
+    /// The body goes on, and what is left of them is no whole piece: only more bytes help.
+    pub(crate) starved: bool,
+}
+
 impl Decoder {
     /// No body.
     pub(crate) const EMPTY: Self = Self::Length(0);
@@ -41,17 +50,17 @@ impl Decoder {
         }
     }
 
-    /// Takes what it can off `bytes` and appends it to `out`, framed in chunks or plain, until `out` has `enough`. Returns how
-    /// many bytes were taken; 0 means that more are needed.
+    /// Takes what it can off `bytes` and appends it to `out`, framed in chunks or plain, until it has added `enough`. What
+    /// was in `out` before does not count, and the last piece is taken whole.
     pub(crate) fn decode(
         &mut self,
         bytes: &[u8],
         out: &mut Vec<u8>,
         in_chunks: bool,
         enough: usize,
-    ) -> Result<usize, FramingError> {
-        let mut taken = 0;
-        while !self.is_done() && out.len() < enough {
+    ) -> Result<Decoded, FramingError> {
+        let (before, mut taken) = (out.len(), 0);
+        while !self.is_done() && out.len() - before < enough {
             let rest = &bytes[taken..];
             match self {
                 Self::Length(left) => {
@@ -62,14 +71,14 @@ impl Decoder {
                     if *left == 0 && in_chunks {
                         out.extend_from_slice(b"0\r\n\r\n");
                     }
-                    return Ok(taken);
+                    return Ok(Decoded { taken, starved: *left > 0 });
                 }
                 Self::UntilClose => {
                     append(rest, out, in_chunks);
-                    return Ok(bytes.len());
+                    return Ok(Decoded { taken: bytes.len(), starved: true });
                 }
                 Self::Chunked(chunked) => match chunked.next(rest)? {
-                    Piece::Partial => break,
+                    Piece::Partial => return Ok(Decoded { taken, starved: true }),
                     Piece::Skip(count) => taken += count,
                     Piece::Data(data) => {
                         append(data, out, in_chunks);
@@ -86,7 +95,7 @@ impl Decoder {
                 },
             }
         }
-        Ok(taken)
+        Ok(Decoded { taken, starved: false })
     }
 
     /// The stream has ended. Appends what the end looks like on the other side.
@@ -126,7 +135,7 @@ mod tests {
 
     fn all(mut decoder: Decoder, bytes: &[u8], in_chunks: bool) -> Result<(Vec<u8>, usize, bool), FramingError> {
         let mut out = Vec::new();
-        let taken = decoder.decode(bytes, &mut out, in_chunks, usize::MAX)?;
+        let Decoded { taken, .. } = decoder.decode(bytes, &mut out, in_chunks, usize::MAX)?;
         Ok((out, taken, decoder.is_done()))
     }
 
@@ -207,7 +216,7 @@ mod tests {
                     let (now, later) = rest.split_at((*cut).min(rest.len()));
                     held.extend_from_slice(now);
                     rest = later;
-                    let taken = decoder.decode(&held, &mut out, in_chunks, usize::MAX).expect("well framed");
+                    let Decoded { taken, .. } = decoder.decode(&held, &mut out, in_chunks, usize::MAX).expect("well framed");
                     held.drain(..taken);
                     if rest.is_empty() { break }
                 }

@@ -7,7 +7,7 @@ mod chunked;
 mod head;
 mod name;
 
-pub(super) use body::{Decoder, FramingError};
+pub(super) use body::{Decoded, Decoder, FramingError};
 pub(super) use chunked::{Chunked, Piece};
 pub(super) use head::{
     Fields, Head, ParseError, RequestHead, ResponseHead, Skipped, read_request, read_response, room,

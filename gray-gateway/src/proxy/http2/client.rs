@@ -3,6 +3,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    error::Error as _,
     future::poll_fn,
     io,
     net::SocketAddr,
@@ -22,8 +23,8 @@ use tokio::sync::{Mutex, watch};
 
 use super::{
     super::{
-        socket::Socket,
-        upstream::{Dial, dial},
+        socket::{Rest, Socket, Unusable},
+        upstream::{Dial, Unconnected, Within, dial},
     },
     Local,
     message::{Gone, Pipe, Reader, Writer},
@@ -112,26 +113,33 @@ impl Http2 {
     }
 
     /// A pipe to an instance, over a connection that is there or a new one; `limit` is for connecting anew later.
-    pub(in crate::proxy) async fn pipe(self: &Rc<Self>, to: Dial<'_>, limit: Duration) -> io::Result<Socket> {
+    pub(in crate::proxy) async fn pipe(
+        self: &Rc<Self>,
+        to: Dial<'_>,
+        limit: Duration,
+        within: Within,
+    ) -> Result<Socket, Unconnected> {
         let peer = Peer { address: to.address, host: to.host.into(), port: to.port, limit };
-        let hold = self.link(&peer).await?;
-        let (pipe, gone, socket) = Pipe::new();
+        let hold = self.link(&peer, within).await?;
+        let (pipe, gone, socket) = Pipe::new(Rest::default());
         let stream = Stream { http2: Rc::clone(self), peer, hold };
         tokio::task::spawn_local(async move {
-            stream.serve(&pipe, gone).await;
-            pipe.close();
+            match stream.serve(&pipe, gone).await {
+                Ok(()) => pipe.close(),
+                Err(error) => pipe.fail(error),
+            }
         });
         Ok(socket)
     }
 
-    async fn link(&self, peer: &Peer) -> io::Result<Hold> {
+    async fn link(&self, peer: &Peer, within: Within) -> Result<Hold, Unconnected> {
         if let Some(hold) = self.open() {
             return Ok(hold);
         }
-        let _turn = self.connecting.lock().await;
+        let _turn = within.wait("connection", self.connecting.lock()).await.map_err(Unconnected::Tcp)?;
         match self.open() {
             Some(hold) => Ok(hold),
-            None => self.connect(peer).await,
+            None => self.connect(peer, within).await,
         }
     }
 
@@ -155,10 +163,10 @@ impl Http2 {
         links.is_empty()
     }
 
-    async fn connect(&self, peer: &Peer) -> io::Result<Hold> {
+    async fn connect(&self, peer: &Peer, within: Within) -> Result<Hold, Unconnected> {
         let to = Dial { address: peer.address, host: &peer.host, port: peer.port };
-        let socket = dial(to, self.tls.as_deref(), Protocol::Http2).await?;
-        let (sender, connection) = Builder::new(Local)
+        let socket = dial(to, self.tls.as_deref(), Protocol::Http2, within).await?;
+        let shaking = Builder::new(Local)
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -166,9 +174,9 @@ impl Http2 {
             .max_header_list_size(MAX_HEADERS)
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_TIMEOUT)
-            .handshake(TokioIo::new(socket))
-            .await
-            .map_err(io::Error::other)?;
+            .handshake(TokioIo::new(socket));
+        let shaken = within.wait("HTTP/2 connection", shaking).await.map_err(Unconnected::Tcp)?;
+        let (sender, connection) = shaken.map_err(|error| Unconnected::Tcp(io::Error::other(error)))?;
         let connection = Rc::new(RefCell::new(Some(connection)));
         let (alive, open) = watch::channel(());
         let (driven, host, port) = (Rc::clone(&connection), peer.host.clone(), peer.port);
@@ -202,8 +210,8 @@ struct Stream {
 }
 
 impl Stream {
-    /// Serves one request after the other, as long as both ends are there.
-    async fn serve(mut self, pipe: &Pipe, mut gone: Gone) {
+    /// Serves one request after the other, as long as both ends are there; the error says why an answer has no end.
+    async fn serve(mut self, pipe: &Pipe, mut gone: Gone) -> io::Result<()> {
         let scheme = if self.http2.tls.is_some() { Scheme::Https } else { Scheme::Http };
         let reader = Rc::new(RefCell::new(Reader::new(pipe.clone())));
         loop {
@@ -212,14 +220,15 @@ impl Stream {
                 biased;
                 request = poll_fn(|cx| reader.borrow_mut().poll_request(cx, scheme)) => request,
                 // The next request is for somebody who can be reached.
-                _ = open.changed() => return,
+                _ = open.changed() => return Ok(()),
             };
             let request = match request {
                 Ok(Some(request)) => request,
-                Ok(None) => return,
+                Ok(None) => return Ok(()),
                 Err(error) => {
                     tracing::debug!(host = %self.peer.host, %error, "request that cannot be sent as HTTP/2");
-                    return pipe.refuse();
+                    pipe.refuse();
+                    return Ok(());
                 }
             };
             let turn = reader.borrow().turn;
@@ -227,20 +236,20 @@ impl Stream {
             let done = tokio::select! {
                 biased;
                 done = self.exchange(pipe, request) => done,
-                _ = &mut gone => return,
+                _ = &mut gone => return Ok(()),
             };
             match done {
                 Ok(()) if reader.borrow().is_done() => {}
-                Ok(()) => return,
+                Ok(()) => return Ok(()),
                 Err(error) => {
                     tracing::debug!(host = %self.peer.host, port = self.peer.port, %error, "stream broken off");
-                    return;
+                    return Err(error);
                 }
             }
         }
     }
 
-    async fn exchange(&mut self, pipe: &Pipe, mut request: Request<Upload>) -> Result<(), Error> {
+    async fn exchange(&mut self, pipe: &Pipe, mut request: Request<Upload>) -> io::Result<()> {
         let is_head = request.method() == Method::HEAD;
         let mut is_first = true;
         let response = loop {
@@ -249,25 +258,39 @@ impl Stream {
                 Ok(response) => break response,
                 Err(error) => error,
             };
-            let Some(unsent) = error.take_message().filter(|_| is_first) else { return Err(error.into_error().into()) };
+            let Some(unsent) = error.take_message().filter(|_| is_first) else {
+                return Err(whole(&error.into_error()));
+            };
             // Not a byte of it has left: the instance has said that it will close the connection.
             (request, is_first) = (unsent, false);
             self.hold.0.is_retired.set(true);
-            self.hold = tokio::time::timeout(self.peer.limit, self.http2.link(&self.peer)).await??;
+            let within = Within::new(self.peer.limit);
+            self.hold = self.http2.link(&self.peer, within).await.map_err(io::Error::other)?;
         };
         let (head, body) = response.into_parts();
         let mut out = Vec::with_capacity(512);
         let keep_alive = !self.hold.0.is_retired.get();
         let framing = translate::write_response(&head, is_head, !body.is_end_stream(), keep_alive, &mut out);
-        let framing = framing.ok_or("its length is not clear")?;
+        let framing = framing.ok_or_else(|| io::Error::other(Unusable("its Content-Length is not clear")))?;
+        let mut writer = if is_head || matches!(head.status.as_u16(), 204 | 304) {
+            Writer::bodiless(pipe.clone(), out)
+        } else {
+            Writer::new(pipe.clone(), out, framing, body, false)
+        };
         drop(head);
-        let mut writer = Writer::new(pipe.clone(), out, framing, body, false);
-        poll_fn(|cx| writer.poll(cx)).await?;
-        Ok(())
+        poll_fn(|cx| writer.poll(cx)).await.map_err(io::Error::other)
     }
 }
 
-type Error = Box<dyn std::error::Error + Send + Sync>;
+/// With its causes: hyper's errors say what has failed, and their sources why.
+fn whole(error: &hyper::Error) -> io::Error {
+    let (mut text, mut cause) = (error.to_string(), error.source());
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    io::Error::other(text)
+}
 
 /// A request's body on its way to the instance.
 pub(super) struct Upload {

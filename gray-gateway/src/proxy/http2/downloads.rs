@@ -54,15 +54,17 @@ impl Downloads {
         }
     }
 
-    /// Whether the client leaves its answers where they are for longer than `limit` ticks; `streams` are open in all.
-    pub(super) fn are_stuck(&self, now: u64, streams: usize, limit: u64) -> bool {
+    /// Whether the client leaves its answers where they are for longer than `limit` ticks, or `rest` when it has begun to take
+    /// them; `streams` are open in all.
+    pub(super) fn are_stuck(&self, now: u64, streams: usize, limit: u64, rest: u64) -> bool {
         let all = self.0.borrow();
         let waits = |waiting: &Waiting, limit: u64| now.saturating_sub(waiting.since.get()) >= limit;
+        let begun = rest.max(limit * PATIENCE);
         let alone = all.len() == streams;
         let shut = !all.is_empty()
             && alone
-            && all.iter().all(|waiting| waits(waiting, limit * if waiting.has_begun.get() { PATIENCE } else { 1 }));
-        shut || all.iter().any(|waiting| waits(waiting, limit * PATIENCE * 2))
+            && all.iter().all(|waiting| waits(waiting, if waiting.has_begun.get() { begun } else { limit }));
+        shut || all.iter().any(|waiting| waits(waiting, begun + limit * PATIENCE))
     }
 }
 
@@ -73,7 +75,7 @@ mod tests {
     #[test]
     fn a_client_that_takes_nothing_is_told_from_one_that_waits() {
         let all = Downloads::default();
-        let stuck = |now, streams| all.are_stuck(now, streams, 10);
+        let stuck = |now, streams| all.are_stuck(now, streams, 10, 20);
         assert!(!stuck(1_000, 0));
         let first = all.begin(0);
         assert!(!stuck(9, 1));
@@ -85,6 +87,7 @@ mod tests {
         first.given(1_000);
         assert!(!stuck(1_039, 1));
         assert!(stuck(1_040, 1));
+        assert!(!all.are_stuck(1_059, 1, 10, 60) && all.are_stuck(1_060, 1, 10, 60), "it may pause for longer");
         let second = all.begin(1_040);
         assert!(!stuck(1_040, 2));
         all.end(&second);

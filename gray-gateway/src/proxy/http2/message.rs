@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame};
 use tokio::{
     io::{AsyncReadExt, AsyncWrite, DuplexStream, duplex},
@@ -20,7 +20,7 @@ use tokio::{
 use super::{
     super::{
         http1::{self, Chunked, Decoder, ParseError, Piece},
-        socket::{PipeSocket, Socket},
+        socket::{PipeFault, PipeSocket, Rest, Socket},
     },
     translate::{self, Answer, Framing},
 };
@@ -44,24 +44,28 @@ pub(super) type Gone = oneshot::Receiver<Infallible>;
 
 /// The end of a pipe that speaks HTTP/2 on its other side.
 #[derive(Clone, Debug)]
-pub(super) struct Pipe(Rc<RefCell<DuplexStream>>);
+pub(super) struct Pipe {
+    stream: Rc<RefCell<DuplexStream>>,
+    fault: PipeFault,
+}
 
 impl Pipe {
-    /// A pipe, and the engine's end of it.
-    pub(super) fn new() -> (Self, Gone, Socket) {
+    /// A pipe, and the engine's end of it, which says in `rest` how long the other end may be left alone.
+    pub(super) fn new(rest: Rest) -> (Self, Gone, Socket) {
         let (ours, theirs) = duplex(CAPACITY);
-        let (alive, gone) = oneshot::channel();
-        (Self(Rc::new(RefCell::new(ours))), gone, Socket::Pipe(Box::new(PipeSocket::new(theirs, alive))))
+        let ((alive, gone), fault) = (oneshot::channel(), PipeFault::default());
+        let socket = PipeSocket::new(theirs, rest, Rc::clone(&fault), alive);
+        (Self { stream: Rc::new(RefCell::new(ours)), fault }, gone, Socket::Pipe(Box::new(socket)))
     }
 
     fn poll_fill(&self, cx: &mut Context<'_>, bytes: &mut BytesMut) -> Poll<io::Result<usize>> {
-        let mut stream = self.0.borrow_mut();
+        let mut stream = self.stream.borrow_mut();
         // Keeps nothing from one call to the next.
         pin!(stream.read_buf(bytes)).as_mut().poll(cx)
     }
 
     fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_write(cx, bytes)
+        Pin::new(&mut *self.stream.borrow_mut()).poll_write(cx, bytes)
     }
 
     /// Whether it can be used again: nothing has arrived, not even its end.
@@ -75,9 +79,15 @@ impl Pipe {
         let _written = self.poll_write(&mut Context::from_waker(Waker::noop()), REFUSAL);
     }
 
+    /// Ends like [`close`](Self::close); the engine is told why.
+    pub(super) fn fail(&self, error: io::Error) {
+        *self.fault.borrow_mut() = Some(error);
+        self.close();
+    }
+
     /// Says nothing more, whatever was begun: the engine sees the end.
     pub(super) fn close(&self) {
-        let mut stream = self.0.borrow_mut();
+        let mut stream = self.stream.borrow_mut();
         // Never has to wait.
         let _closed = Pin::new(&mut *stream).poll_shutdown(&mut Context::from_waker(Waker::noop()));
     }
@@ -123,14 +133,22 @@ impl Reader {
         }
     }
 
-    /// Waits for a response's head. Interim ones are for HTTP/1 only.
-    pub(super) fn poll_answer(&mut self, cx: &mut Context<'_>, is_head: bool) -> Poll<io::Result<Answer>> {
+    /// Waits for a response's head. Interim ones are handed over as they come, with the length of theirs.
+    pub(super) fn poll_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        is_head: bool,
+        mut interim: impl FnMut(Response<()>, usize),
+    ) -> Poll<io::Result<Answer>> {
         loop {
             let mut room = http1::room();
             match http1::read_response(&self.bytes, &mut room) {
                 Ok(response) if response.status < 200 => {
-                    let end = response.head.bytes.len();
+                    let (end, translated) = (response.head.bytes.len(), translate::read_interim(&response));
                     self.bytes.advance(end);
+                    if let Some(translated) = translated {
+                        interim(translated, end);
+                    }
                     continue;
                 }
                 Ok(response) => {
@@ -277,6 +295,12 @@ where
     pub(super) fn new(pipe: Pipe, out: Vec<u8>, framing: Framing, body: B, is_strict: bool) -> Self {
         let body = (!body.is_end_stream() || framing != Framing::EMPTY).then_some(body);
         Self { pipe, out, written: 0, data: Bytes::new(), tail: Vec::new(), framing, body, is_strict }
+    }
+
+    /// A message that ends with its head, whatever the sender says.
+    pub(super) fn bodiless(pipe: Pipe, out: Vec<u8>) -> Self {
+        let (data, tail, framing) = (Bytes::new(), Vec::new(), Framing::EMPTY);
+        Self { pipe, out, written: 0, data, tail, framing, body: None, is_strict: false }
     }
 
     /// Goes on as far as possible. Cancel safe: the next call goes on from there.

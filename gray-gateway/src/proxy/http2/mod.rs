@@ -1,7 +1,8 @@
 //! HTTP/2 at the rim: each stream is translated into HTTP/1 on a pipe inside the worker and back.
 //!
 //! So there is one engine, and every check, decision, retry, limit and counter is the same code for both protocols. The
-//! framing of HTTP/2 is hyper's.
+//! frames of HTTP/2 are those of h2: towards clients by itself, because hyper's server cannot send what comes before an
+//! answer (1xx); towards instances by hyper.
 //!
 //! ```text
 //! client ══ h2 ══ server.rs ── pipe ── Connection ── pipe ── client.rs ══ h2 ══ instance
@@ -14,6 +15,7 @@ mod frames;
 mod message;
 mod server;
 mod translate;
+mod wire;
 
 use std::future::Future;
 

@@ -2,30 +2,36 @@
 
 use std::{
     cell::{Cell, RefCell},
-    future::{Future, poll_fn},
+    future::poll_fn,
     io::{self, IoSlice},
-    pin::{Pin, pin},
+    pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
+use h2::{
+    Reason, RecvStream,
+    server::{Builder, SendResponse},
+};
 use http::{Method, Request, Response};
 use http_body::{Body, Frame};
-use hyper::{body::Incoming, server::conn::http2::Builder, service::service_fn};
-use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     task::AbortHandle,
 };
 
 use super::{
-    super::{Limits, connection::Connection, forwarded::Forwarded, refusal::Refusal, state::State, worker::Worker},
-    Local,
+    super::{
+        Limits, clock::ticks, connection::Connection, forwarded::Forwarded, refusal::Refusal, socket::Rest,
+        state::State, worker::Worker,
+    },
     downloads::{Downloads, Waiting},
     frames::Meter,
     message::{Pipe, Reader, Unwritten, Writer},
     translate::{self, Answer},
+    wire::{Content, Interims, Wire, answer},
 };
 
 /// Requests of one client at the same time.
@@ -41,18 +47,16 @@ const MAX_MISTAKES: usize = 100;
 /// Pipes kept for the next streams of a connection.
 const MAX_IDLE: usize = 32;
 
-fn builder(limits: &Limits) -> Builder<Local> {
-    let mut builder = Builder::new(Local);
+fn builder(limits: &Limits) -> Builder {
+    let mut builder = Builder::new();
     builder
         .max_concurrent_streams(MAX_STREAMS)
-        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(MAX_WAITING)
-        .max_local_error_reset_streams(MAX_MISTAKES)
-        // The engine refuses what is too long for it; only what is far beyond that is left to hyper.
-        .max_header_list_size(u32::try_from(limits.max_head_bytes.saturating_mul(2)).unwrap_or(u32::MAX))
-        // The engine has one.
-        .auto_date_header(false);
+        .max_send_buffer_size(MAX_WAITING)
+        .max_local_error_reset_streams(Some(MAX_MISTAKES))
+        // The engine refuses what is too long for it; only what is far beyond that is left to h2.
+        .max_header_list_size(u32::try_from(limits.max_head_bytes.saturating_mul(2)).unwrap_or(u32::MAX));
     builder
 }
 
@@ -68,23 +72,21 @@ pub(in crate::proxy) async fn serve(client: Connection) {
         active: Cell::new(0),
         frames: RefCell::new(Meter::new(worker.now())),
         downloads: Downloads::default(),
+        rest: Rc::new(Cell::new(worker.times.rest())),
         is_cut: Cell::new(false),
         is_ending: Cell::new(false),
         idle: RefCell::default(),
     });
-    let (serving, counting) = (Rc::clone(&streams), Rc::clone(&streams));
-    let service = service_fn(move |request| serving.serve(request));
-    let mut served =
-        pin!(builder(&worker.limits).serve_connection(TokioIo::new(Rewound { client, streams: counting }), service));
+    let mut wire = Wire::new(&builder(&worker.limits), Rewound::new(client, Rc::clone(&streams)));
     // No time to rest before the first request.
     state.secured();
     let ended = poll_fn(|cx| {
         loop {
-            if let Poll::Ready(ended) = served.as_mut().poll(cx) {
+            if let Poll::Ready(ended) = wire.poll(cx, |request, respond| streams.serve(request, respond)) {
                 return Poll::Ready(Some(ended));
             }
             if streams.active.get() > 0 && state.is_overdue() {
-                if streams.downloads.are_stuck(worker.now(), streams.active.get(), worker.times.write()) {
+                if streams.are_stuck() {
                     worker.stats().refused(Refusal::WriteTimeout);
                     streams.is_cut.set(true);
                     return Poll::Ready(None);
@@ -96,7 +98,7 @@ pub(in crate::proxy) async fn serve(client: Connection) {
                 (true, false) => return Poll::Pending,
                 (false, false) if !worker.is_leaving() => return Poll::Pending,
                 (false, _) => {
-                    served.as_mut().graceful_shutdown();
+                    wire.end();
                     streams.is_ending.set(true);
                     if streams.active.get() == 0 {
                         state.ending();
@@ -123,6 +125,8 @@ struct Streams {
     frames: RefCell<Meter>,
     /// What the client may still leave where it is.
     downloads: Downloads,
+    /// How long: the longest that was said of one of its answers.
+    rest: Rest,
     /// What the kernel still has for the client is of no use.
     is_cut: Cell<bool>,
     /// No more streams are taken.
@@ -147,6 +151,7 @@ impl Drop for Active {
         let Self(streams) = self;
         streams.active.set(streams.active.get() - 1);
         if streams.active.get() == 0 {
+            streams.rest.set(streams.worker.times.rest());
             streams.state.responded();
             if streams.is_ending.get() {
                 streams.state.ending();
@@ -156,11 +161,26 @@ impl Drop for Active {
 }
 
 impl Streams {
-    fn serve(
-        self: &Rc<Self>,
-        request: Request<Incoming>,
-    ) -> impl Future<Output = io::Result<Response<Download>>> + use<> {
-        exchange(Active::new(self), request)
+    fn serve(self: &Rc<Self>, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+        let active = Active::new(self);
+        tokio::task::spawn_local(async move {
+            let ended = match exchange(active, request, &mut respond).await {
+                Ok(response) => answer(&mut respond, response).await.map_err(io::Error::other),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "stream broken off");
+                let is_malformed = error.kind() == io::ErrorKind::InvalidInput;
+                respond.send_reset(if is_malformed { Reason::PROTOCOL_ERROR } else { Reason::INTERNAL_ERROR });
+            }
+        });
+    }
+
+    /// Whether the client leaves its answers where they are for longer than it may.
+    fn are_stuck(&self) -> bool {
+        let times = &self.worker.times;
+        let rest = if times.is_pressed() { 0 } else { ticks(self.rest.get()) };
+        self.downloads.are_stuck(self.worker.now(), self.active.get(), times.write(), rest)
     }
 
     /// A pipe to the engine.
@@ -170,25 +190,29 @@ impl Streams {
                 return pipe;
             }
         }
-        let (pipe, _gone, socket) = Pipe::new();
+        let (pipe, _gone, socket) = Pipe::new(Rc::clone(&self.rest));
         self.worker.accept_pipe(socket, self.forwarded.clone());
         pipe
     }
 }
 
 /// One request and its response.
-async fn exchange(active: Active, request: Request<Incoming>) -> io::Result<Response<Download>> {
+async fn exchange(
+    active: Active,
+    request: Request<RecvStream>,
+    respond: &mut SendResponse<Bytes>,
+) -> io::Result<Response<Download>> {
     let Active(streams) = &active;
-    let (head, body) = request.into_parts();
+    let (head, body) = request.map(Content::new).into_parts();
     let mut out = Vec::with_capacity(1024);
     let framing = translate::write_request(&head, !body.is_end_stream(), &mut out);
-    let framing = framing.ok_or_else(|| io::Error::other("no line can hold this request"))?;
+    let framing = framing.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no request of HTTP/1"))?;
     let is_head = head.method == Method::HEAD;
     drop(head);
     let pipe = streams.pipe();
     let mut reader = Reader::new(pipe.clone());
     let mut writer = Some(Writer::new(pipe, out, framing, body, true));
-    let mut is_cut = false;
+    let (mut is_cut, mut interims) = (false, Interims::default());
     let Answer { response, keep_alive, .. } = poll_fn(|cx| {
         if let Some(Poll::Ready(written)) = writer.as_mut().map(|writer| writer.poll(cx)) {
             writer = None;
@@ -199,7 +223,14 @@ async fn exchange(active: Active, request: Request<Incoming>) -> io::Result<Resp
                 Err(Unwritten::Sink(_)) => is_cut = true,
             }
         }
-        reader.poll_answer(cx, is_head)
+        let polled = reader.poll_answer(cx, is_head, |interim, length| interims.send(respond, interim, length));
+        if polled.is_pending()
+            && let Poll::Ready(reset) = respond.poll_reset(cx)
+        {
+            let reason = reset.map_or_else(io::Error::other, |reason| io::Error::other(h2::Error::from(reason)));
+            return Poll::Ready(Err(reason));
+        }
+        polled
     })
     .await?;
     // The response has begun before the end of the request: from now on they go their own ways.
@@ -209,7 +240,7 @@ async fn exchange(active: Active, request: Request<Incoming>) -> io::Result<Resp
     Ok(response.map(|()| Download { reader: Some(reader), reusable, upload, waiting, active }))
 }
 
-async fn upload(mut writer: Writer<Incoming>) {
+async fn upload(mut writer: Writer<Content>) {
     if let Err(error) = poll_fn(|cx| writer.poll(cx)).await {
         tracing::debug!(%error, "request not sent to its end");
         writer.break_off();
@@ -270,9 +301,25 @@ impl Drop for Download {
 struct Rewound {
     client: Connection,
     streams: Rc<Streams>,
+    /// What the kernel was told last.
+    rest: Duration,
 }
 
 impl Rewound {
+    fn new(client: Connection, streams: Rc<Streams>) -> Self {
+        let rest = streams.rest.get();
+        Self { client, streams, rest }
+    }
+
+    /// Tells the kernel what the streams have said, when that is news.
+    fn let_rest(&mut self) {
+        let rest = self.streams.rest.get();
+        if self.rest != rest {
+            self.rest = rest;
+            self.client.socket.let_rest(rest);
+        }
+    }
+
     fn read(&self, bytes: &[u8]) -> io::Result<()> {
         let Streams { worker, frames, active, .. } = &*self.streams;
         if bytes.is_empty() || frames.borrow_mut().received(bytes, worker.now(), active.get()) {
@@ -321,6 +368,7 @@ impl AsyncRead for Rewound {
 impl AsyncWrite for Rewound {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.let_rest();
         let written = Pin::new(&mut this.client.socket).poll_write(cx, bytes);
         this.wrote(written)
     }
@@ -331,6 +379,7 @@ impl AsyncWrite for Rewound {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.let_rest();
         let written = Pin::new(&mut this.client.socket).poll_write_vectored(cx, slices);
         this.wrote(written)
     }

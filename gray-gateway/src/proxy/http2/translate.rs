@@ -75,6 +75,10 @@ pub(super) fn write_request(head: &request::Parts, has_body: bool, out: &mut Vec
     if target.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
         return None;
     }
+    // RFC 9113, 8.3.1: the host is in `:authority`. A second one in `:path` would count for more as HTTP/1.
+    if !target.starts_with('/') && target != "*" && head.method != Method::CONNECT {
+        return None;
+    }
     for part in [head.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }
@@ -88,8 +92,6 @@ pub(super) fn write_request(head: &request::Parts, has_body: bool, out: &mut Vec
             // Another host than `:authority` stays, so that there are two of them to be refused.
             Name::Host => authority.is_some_and(|host| value.as_bytes().eq_ignore_ascii_case(host.as_bytes())),
             Name::ContentLength => chunked,
-            // There is no way to say it to the client; it goes on without.
-            Name::Expect => value.as_bytes().eq_ignore_ascii_case(b"100-continue"),
             Name::Te => !value.as_bytes().eq_ignore_ascii_case(b"trailers"),
             _ => is_framing(name.as_str()) || *name == header::COOKIE,
         };
@@ -199,7 +201,7 @@ pub(super) fn read_response(response: &ResponseHead<'_, '_>, is_head: bool) -> R
     let mut translated = Response::new(());
     *translated.status_mut() = http::StatusCode::from_u16(response.status).map_err(|_| "the status is none")?;
     *translated.version_mut() = Version::HTTP_2;
-    fields(head, translated.headers_mut(), |_| false)?;
+    fields(head, translated.headers_mut(), |name| *name == header::TE)?;
     let decoder = if is_head || matches!(response.status, 204 | 304) {
         Decoder::EMPTY
     } else if head.fields.all("transfer-encoding").next().is_some() {
@@ -209,6 +211,18 @@ pub(super) fn read_response(response: &ResponseHead<'_, '_>, is_head: bool) -> R
     };
     let keep_alive = !head.mentions("connection", "close") && decoder != Decoder::UntilClose;
     Ok(Answer { response: translated, decoder, keep_alive })
+}
+
+/// The engine's interim response, for a client; `None` when it cannot be one in HTTP/2.
+pub(super) fn read_interim(response: &ResponseHead<'_, '_>) -> Option<Response<()>> {
+    let mut translated = Response::new(());
+    *translated.status_mut() = http::StatusCode::from_u16(response.status).ok()?;
+    // RFC 9113, 8.6: nothing is switched to.
+    if *translated.status_mut() == http::StatusCode::SWITCHING_PROTOCOLS {
+        return None;
+    }
+    fields(&response.head, translated.headers_mut(), |name| *name == header::TE).ok()?;
+    Some(translated)
 }
 
 fn fields(head: &Head<'_, '_>, map: &mut HeaderMap, skip: impl Fn(&HeaderName) -> bool) -> Result<(), &'static str> {

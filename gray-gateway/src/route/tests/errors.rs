@@ -194,6 +194,16 @@ fn routes() {
             4,
             &["metadata.protocol", "http1 or h2", "`http2`"],
         ),
+        (
+            "{ id: a, uri: 'lb://s', predicates: [Path=/**],\n    metadata: { max-in-flight: 0 } }",
+            4,
+            &["metadata.max-in-flight", "0 would turn every request away", "`enabled: false`"],
+        ),
+        (
+            "{ id: a, uri: 'lb://s', predicates: [Path=/**],\n    filters: ['JsonWebToken=ENC(c2VjcmV0)'] }",
+            4,
+            &["filters[0]", "encrypted by Jasypt", "`${VARIABLE}`"],
+        ),
     ] {
         check(&format!("spring.cloud.gateway:\n  routes:\n  - {route}\n"), "Error", line, parts);
     }
@@ -202,6 +212,15 @@ fn routes() {
 - { id: a, uri: 'lb://s', predicates: [Path=/b] }";
     check(twice, "Error", 3, &["another route is called `a` already, at g.yaml:2"]);
     check("spring.cloud.gateway:\n  routes: { a: b }", "Error", 2, &["expected a list"]);
+    for (key, parts) in [
+        ("server.webflux.rotues: []", &["rotues", "did you mean `routes`?"][..]),
+        ("route: []", &["gateway.route", "did you mean `routes`?"]),
+        ("default-filter: [gray]", &["default-filter", "did you mean `default-filters`?"]),
+        ("routes[0].id: a", &["routes[0]", "keys with an index are not read", "`routes:`"]),
+        ("default-filters[0]: gray", &["default-filters[0]", "`default-filters:`"]),
+    ] {
+        check(&format!("spring.cloud.gateway:\n  {key}\n"), "Error", 2, parts);
+    }
     check("spring.cloud.gateway:\n  httpclient.connect-timeout: 0", "Error", 2, &["longer than 0"]);
 }
 
@@ -216,7 +235,7 @@ fn warnings() {
         ("spring.cloud.gateway:\n  globalcors: { add-to-simple-url-handler-mapping: true }\n", 2, &["globalcors"]),
         ("spring.cloud.gateway:\n  httpclient:\n    pool: { type: elastic }\n", 3, &["httpclient.pool"]),
         ("spring.cloud.gateway.server:\n  webmvc: { routes: [] }\n", 2, &["gateway.server.webmvc"]),
-        ("spring.cloud.gateway.server.webflux:\n  rotues: []\n", 2, &["rotues", "did you mean `routes`?"]),
+        ("spring.cloud.gateway:\n  routes: []\n", 2, &["there are none: every request is answered 404"]),
         (
             "spring.cloud.gateway.routes:\n- { id: a, predicates: [Path=/**],\n    uri: 'http://x/y?z' }",
             3,

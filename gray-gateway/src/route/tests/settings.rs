@@ -115,11 +115,13 @@ fn time_limits() {
   routes:
   - { id: common, uri: 'lb://s', predicates: [Path=/**] }
   - { id: own, uri: 'lb://s', predicates: [Path=/**], metadata: { connect-timeout: 200, response-timeout: '300' } }
-  - { id: lifted, uri: 'lb://s', predicates: [Path=/**], metadata: { response-timeout: -1 } }",
+  - { id: lifted, uri: 'lb://s', predicates: [Path=/**], metadata: { response-timeout: -1, pauseTimeout: 0 } }",
     );
+    let pauses: Vec<_> = table.routes().iter().map(|route| route.pause_timeout).collect();
+    assert_eq!(pauses, [None, None, Some(Duration::ZERO)]);
     let limits: Vec<_> = table.routes().iter().map(|route| (route.connect_timeout, route.response_timeout)).collect();
     let millis = |millis| Some(Duration::from_millis(millis));
-    assert_eq!(limits, [(millis(1000), millis(5000)), (millis(200), millis(300)), (millis(1000), None)]);
+    assert_eq!(limits, [(millis(1000), millis(5000)), (millis(200), millis(300)), (millis(1000), Some(Duration::MAX))]);
 }
 
 #[test]

@@ -139,7 +139,7 @@ async fn a_window_that_stays_shut_ends_the_connection() {
     const LONG: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
     let backend = Backend::answering(LONG).await;
     let gateway = Setup::new(&[backend.instance("V1")])
-        .limited(|limits| limits.write_timeout = Duration::from_millis(500))
+        .limited(|limits| limits.write_timeout = Duration::from_millis(700))
         .start();
     // SETTINGS_INITIAL_WINDOW_SIZE = 0
     let mut raw = Raw::connect(&gateway, &[0, 4, 0, 0, 0, 0]).await;

@@ -87,7 +87,7 @@ async fn what_is_refused_ends_its_stream_alone() {
         (of("http://shop/api/../x"), 400, "bad request"),
         (of("http://user@shop/api/x"), 400, "Host is no host"),
         (get(&[("host", "other")]), 400, "more than one Host"),
-        (get(&[("expect", "miracles")]), 400, "Expect"),
+        (get(&[("expect", "miracles")]), 417, "Expect"),
         (Request::connect("shop:443").body(empty()).expect("a request"), 400, "CONNECT"),
         (get(&[("x-long", &long)]), 431, ""),
     ] {

@@ -5,6 +5,7 @@ mod clients;
 pub(crate) mod frames;
 mod grpc;
 mod instances;
+mod interim;
 
 use std::{
     convert::Infallible,

@@ -238,7 +238,29 @@ async fn a_body_belongs_to_its_request() {
             post("", "GET /api/y HTTP/1.1\r\nHost: a\r\n\r\n"),
             Seen(&[("POST /x HTTP/1.1", ""), ("GET /y HTTP/1.1", "")]),
         ),
-        ("expectation of something else", post("Expect: 200-ok\r\nContent-Length: 5\r\n", "hello"), Refused(400)),
+        ("expectation of something else", post("Expect: 200-ok\r\nContent-Length: 5\r\n", "hello"), {
+            Expect::Answered(417)
+        }),
+        (
+            "expectation of something else in chunks",
+            post("Expect: 200-ok\r\nTransfer-Encoding: chunked\r\n", "5\r\nhello\r\n0\r\n\r\n"),
+            { Expect::Answered(417) },
+        ),
+        (
+            "an expectation that hides a second one",
+            post("Expect: 100-continue\r\nExpect: x\r\nContent-Length: 5\r\n", "hello"),
+            { Expect::Answered(417) },
+        ),
+        (
+            "an expectation and two lengths",
+            post("Expect: x\r\nContent-Length: 5\r\nContent-Length: 4\r\n", "hello"),
+            Refused(400),
+        ),
+        (
+            "the last hop's body",
+            b"OPTIONS /api/x HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\nContent-Length: 5\r\n\r\nhello".into(),
+            { Expect::Answered(200) },
+        ),
         ("a body behind a refusal", b"POST /elsewhere HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello".into(), {
             Expect::Answered(404)
         }),

@@ -9,7 +9,7 @@ const X: Expect = Seen(&[("GET /x HTTP/1.1", "")]);
 
 #[tokio::test]
 async fn request_lines() {
-    let cases: [(&str, &[u8], Expect); 24] = [
+    let cases: [(&str, &[u8], Expect); 31] = [
         ("as it should be", b"GET /api/x HTTP/1.1\r\n", X),
         ("empty lines before", b"\r\n\r\nGET /api/x HTTP/1.1\r\n", X),
         ("two spaces", b"GET  /api/x HTTP/1.1\r\n", Refused(400)),
@@ -29,7 +29,14 @@ async fn request_lines() {
         ("HTTP/2.0", b"GET /api/x HTTP/2.0\r\n", Refused(400)),
         ("HTTP/1.10", b"GET /api/x HTTP/1.10\r\n", Refused(400)),
         ("HTTP/0.9", b"GET /api/x HTTP/0.9\r\n", Refused(400)),
-        ("http/1.1", b"GET /api/x http/1.1\r\n", Closed),
+        ("http/1.1", b"GET /api/x http/1.1\r\n", Refused(400)),
+        ("HtTp/1.1", b"GET /api/x HtTp/1.1\r\n", Refused(400)),
+        ("an empty version", b"GET /api/x \r\n", Refused(400)),
+        ("half a version", b"GET /api/x HTTP\r\n", Refused(400)),
+        ("another version", b"GET /api/x RTSP/1.0\r\n", Refused(400)),
+        ("no version of a whole uri", b"GET http://a/api/x x\r\n", Refused(400)),
+        ("no preface of HTTP/2 either", b"INVALID CONNECTION PREFACE\r\n", Closed),
+        ("mail", b"EHLO example.com x\r\n", Closed),
         ("no version", b"GET /api/x\r\n", Refused(400)),
         ("another protocol", b"SSH-2.0 x y\r\n", Closed),
         ("bytes beyond ASCII in the method", b"G\xc3\x89T /api/x HTTP/1.1\r\n", Refused(400)),

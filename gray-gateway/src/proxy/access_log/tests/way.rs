@@ -44,7 +44,7 @@ fn every_line_of_every_worker_arrives() {
     let directory = tempfile::tempdir().expect("directory");
     let options = AccessLogOptions { path: directory.path().join("access.log"), format: AccessLogFormat::Json };
     let stats = Stats::new(3);
-    let (halves, write) = open(&options, 3, &stats).expect("opened");
+    let (halves, write, _) = open(&options, 3, &stats).expect("opened");
     // More than the channel holds would be dropped, were nobody writing.
     const EACH: u64 = 20_000;
     let writer = thread::spawn(write);
@@ -86,7 +86,7 @@ fn a_writer_that_is_stuck_costs_lines_and_nothing_else() {
     let (mut reader, pipe) = io::pipe().expect("pipe");
     let stats = Stats::new(1);
     let output = Output::to(File::from(OwnedFd::from(pipe)));
-    let (halves, writer) = connect(output, AccessLogFormat::Text, 1, &stats);
+    let (halves, writer, _) = connect(output, AccessLogFormat::Text, 1, &stats);
     let ended = running(writer);
     let log = halves.into_iter().next().expect("one");
     let mut logged: u64 = 0;
@@ -117,7 +117,7 @@ fn buffers_are_used_again() {
     let directory = tempfile::tempdir().expect("directory");
     let path = directory.path().join("access.log");
     let stats = Stats::new(1);
-    let (halves, writer) = connect(Output::open(&path).expect("opened"), AccessLogFormat::Text, 1, &stats);
+    let (halves, writer, _) = connect(Output::open(&path).expect("opened"), AccessLogFormat::Text, 1, &stats);
     let ended = running(writer);
     let log = halves.into_iter().next().expect("one");
     let mut seen = std::collections::HashSet::new();
@@ -139,7 +139,7 @@ fn a_file_that_was_moved_or_deleted_is_opened_anew() {
     let (path, old) = (directory.path().join("access.log"), directory.path().join("access.log.1"));
     fs::write(&path, "before\n").expect("written");
     let stats = Stats::new(1);
-    let (halves, writer) = connect(Output::open(&path).expect("opened"), AccessLogFormat::Text, 1, &stats);
+    let (halves, writer, _) = connect(Output::open(&path).expect("opened"), AccessLogFormat::Text, 1, &stats);
     let ended = running(writer);
     let log = halves.into_iter().next().expect("one");
     let log_one = || {
@@ -173,7 +173,7 @@ fn a_file_that_was_moved_or_deleted_is_opened_anew() {
 fn a_full_disk_is_counted_and_survived() {
     let stats = Stats::new(2);
     let options = AccessLogOptions { path: "/dev/full".into(), format: AccessLogFormat::Text };
-    let (halves, write) = open(&options, 2, &stats).expect("opened");
+    let (halves, write, _) = open(&options, 2, &stats).expect("opened");
     let ended = {
         let (end, ended) = sync_channel(1);
         thread::spawn(move || {
@@ -200,7 +200,7 @@ fn a_directory_that_is_gone_is_counted_and_survived() {
     let path = directory.path().join("sub/access.log");
     fs::create_dir(directory.path().join("sub")).expect("made");
     let stats = Stats::new(1);
-    let (halves, writer) = connect(Output::open(&path).expect("opened"), AccessLogFormat::Text, 1, &stats);
+    let (halves, writer, _) = connect(Output::open(&path).expect("opened"), AccessLogFormat::Text, 1, &stats);
     let ended = running(writer);
     let log = halves.into_iter().next().expect("one");
     let log_one = || {

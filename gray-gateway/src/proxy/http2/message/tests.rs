@@ -12,7 +12,8 @@ type Frames = Vec<Result<Frame<Bytes>, io::Error>>;
 /// Both ends of a pipe, as the engine would not use it: what is written on one is read on the other.
 fn joined() -> (Pipe, Pipe) {
     let (near, far) = duplex(CAPACITY);
-    (Pipe(Rc::new(RefCell::new(near))), Pipe(Rc::new(RefCell::new(far))))
+    let pipe = |stream| Pipe { stream: Rc::new(RefCell::new(stream)), fault: PipeFault::default() };
+    (pipe(near), pipe(far))
 }
 
 fn body(frames: Frames) -> impl Body<Data = Bytes, Error = io::Error> + Unpin {
@@ -38,7 +39,7 @@ async fn passed(
     };
     let mut reader = Reader::new(far);
     let reading = async {
-        poll_fn(|cx| reader.poll_answer(cx, false)).await?;
+        poll_fn(|cx| reader.poll_answer(cx, false, |_, _| ())).await?;
         let (mut content, mut trailers) = (Vec::new(), None);
         while let Some(frame) = poll_fn(|cx| reader.poll_frame(cx)).await {
             match frame?.into_data() {
@@ -99,9 +100,9 @@ async fn the_end_comes_with_the_last_data() {
     let (near, far) = joined();
     for (text, is_one) in [("2\r\nhi\r\n0\r\n\r\n", true), ("2\r\nhi\r\n0\r\nx-sum: 7\r\n\r\n", false)] {
         let head = format!("HTTP/1.1 200 OK\r\n{CHUNKED}\r\n{text}");
-        near.0.borrow_mut().write_all(head.as_bytes()).now_or_never().expect("room").expect("open");
+        near.stream.borrow_mut().write_all(head.as_bytes()).now_or_never().expect("room").expect("open");
         let mut reader = Reader::new(far.clone());
-        poll_fn(|cx| reader.poll_answer(cx, false)).await.expect("a head");
+        poll_fn(|cx| reader.poll_answer(cx, false, |_, _| ())).await.expect("a head");
         let first = poll_fn(|cx| reader.poll_frame(cx)).await.expect("a frame").expect("well");
         assert_eq!((first.into_data().expect("data").as_ref(), reader.is_done()), (&b"hi"[..], is_one));
         let next = poll_fn(|cx| reader.poll_frame(cx)).await;
@@ -123,7 +124,7 @@ async fn a_writer_waits_for_its_reader() {
 
 #[tokio::test]
 async fn the_engine_lets_go() {
-    let (pipe, gone, socket) = Pipe::new();
+    let (pipe, gone, socket) = Pipe::new(Rest::default());
     assert!(pipe.is_quiet());
     drop(socket);
     assert!(gone.await.is_err() && !pipe.is_quiet());

@@ -93,7 +93,7 @@ fn requests_as_http1() {
                 ("cookie", "b=2"),
             ],
             false,
-            format!("GET / HTTP/1.1\r\n{host}te: trailers\r\nx: 1\r\ncookie: a=1; b=2\r\n\r\n"),
+            format!("GET / HTTP/1.1\r\n{host}expect: 100-Continue\r\nte: trailers\r\nx: 1\r\ncookie: a=1; b=2\r\n\r\n"),
             Framing::EMPTY,
         ),
         ("OPTIONS", "*", &[("host", "a:1")], false, format!("OPTIONS * HTTP/1.1\r\n{host}\r\n"), Framing::EMPTY),

@@ -1,0 +1,111 @@
+//! When a refusal leads to a login, and when it does not.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use axum::{Json, Router, http::StatusCode, response::IntoResponse, routing::post};
+use serde_json::json;
+
+use super::*;
+
+/// A Nacos that gives every login another token, or refuses them all; and how often it was asked.
+async fn door(lets_in: bool) -> (Arc<Login>, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let login = async move || {
+        let number = count.fetch_add(1, Relaxed) + 1;
+        if lets_in {
+            Json(json!({ "accessToken": format!("token-{number}"), "tokenTtl": 18_000 })).into_response()
+        } else {
+            StatusCode::FORBIDDEN.into_response()
+        }
+    };
+    let app = Router::new().route("/nacos/v1/auth/login", post(login));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let server = listener.local_addr().expect("bound").to_string();
+    #[expect(clippy::disallowed_methods, reason = "a server of the test")]
+    tokio::spawn(async move { drop(axum::serve(listener, app).await) });
+    let options =
+        NacosOptions { username: Some("gray".into()), password: Some("s3cret".into()), ..NacosOptions::new(server) };
+    (Login::new(options), asked)
+}
+
+/// Time goes by, but not while anything is on the network.
+async fn later(by: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(by).await;
+    tokio::time::resume();
+}
+
+fn refusal() -> Result<(), CallError> {
+    Err(CallError::Refused("missing field `serviceNames`".into()))
+}
+
+#[tokio::test]
+async fn a_refused_token_is_replaced_once_whoever_complains() {
+    let (login, asked) = door(true).await;
+    login.ensure().await.expect("let in");
+    assert_eq!(login.token().as_deref(), Some("token-1"));
+    later(PAUSE).await;
+
+    let began = Instant::now();
+    for _ in 0..5 {
+        login.judge(began, &refusal()).await.expect("let in");
+    }
+    assert_eq!((login.token().as_deref(), asked.load(Relaxed)), (Some("token-2"), 1 + 1));
+
+    // The new one is refused as well: not again at once, but soon.
+    login.judge(Instant::now(), &refusal()).await.expect("asked just now");
+    assert_eq!(asked.load(Relaxed), 2);
+    later(PAUSE).await;
+    login.judge(Instant::now(), &refusal()).await.expect("let in");
+    assert_eq!((login.token().as_deref(), asked.load(Relaxed)), (Some("token-3"), 3));
+
+    // A failure of another kind says nothing about the token.
+    later(PAUSE).await;
+    let failed: Result<(), _> = Err(CallError::Failed("no available server".into()));
+    login.judge(Instant::now(), &failed).await.expect("nothing to do");
+    login.judge(Instant::now(), &Err::<(), _>(CallError::Timeout(PAUSE))).await.expect("nothing to do");
+    assert_eq!(asked.load(Relaxed), 3);
+}
+
+#[tokio::test]
+async fn a_token_that_is_good_for_other_calls_is_kept() {
+    let (login, asked) = door(true).await;
+    login.ensure().await.expect("let in");
+    later(PAUSE * 2).await;
+    // A user without the right to register: that is refused, and the probe is not.
+    for _ in 0..10 {
+        login.judge(Instant::now(), &Ok(())).await.expect("well");
+        later(GOOD_LATELY / 2).await;
+        login.judge(Instant::now(), &refusal()).await.expect("nothing to do");
+    }
+    assert_eq!(asked.load(Relaxed), 1);
+    // Nothing is good any more: the server has another secret.
+    later(GOOD_LATELY).await;
+    login.judge(Instant::now(), &refusal()).await.expect("let in");
+    assert_eq!(asked.load(Relaxed), 2);
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_tried_less_and_less_often() {
+    let (login, asked) = door(false).await;
+    let mut refused = 0;
+    for _ in 0..1200 {
+        // Ten clients that want in, for two minutes.
+        let outcome = login.ensure().await;
+        refused += usize::from(matches!(outcome, Err(CallError::Refused(_))));
+        later(Duration::from_millis(100)).await;
+    }
+    assert_eq!(refused, 1200, "each is told why");
+    let asked = asked.load(Relaxed);
+    // After 0, 1, 3, 7, 15 s, and every 15 s from then on; real time passes as well.
+    assert!((8..=16).contains(&asked), "{asked}");
+}
+
+#[tokio::test]
+async fn without_a_user_there_is_nothing_to_do() {
+    let (login, asked) = door(true).await;
+    let login = Login::new(NacosOptions { username: None, password: None, ..login.options.clone() });
+    login.judge(Instant::now(), &refusal()).await.expect("nothing to do");
+    assert_eq!(asked.load(Relaxed), 0);
+}

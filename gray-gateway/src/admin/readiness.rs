@@ -1,0 +1,97 @@
+//! When a gateway may be sent requests, and what is wrong when it serves all the same.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use gray_common::{
+    clock::unix_seconds,
+    control::ControlPlane,
+    registry::Health,
+    service::{Needs, Phase, Readiness, Registration, RegistrationState},
+    settings::SettingsState,
+};
+use tokio::sync::watch;
+
+use crate::{control::GatewayConfig, snapshot::Snapshot};
+
+/// What a gateway is told of.
+pub(crate) struct Sources<'s> {
+    pub(crate) control: &'s ControlPlane,
+    pub(crate) settings: watch::Receiver<SettingsState<GatewayConfig>>,
+    pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
+    pub(crate) registration: watch::Receiver<RegistrationState>,
+    pub(crate) phase: watch::Receiver<Phase>,
+}
+
+/// Before it has served: settings with routes, somebody to send requests to, and its own registration. A gateway that may not
+/// register serves: who calls it knows its address, as with a registry that is away while there is a snapshot on disk.
+pub(crate) fn readiness(sources: Sources<'_>) -> Readiness {
+    let Sources { control, settings, snapshot, registration, phase } = sources;
+    let (registry, config) = (control.registry.health(), control.config.health());
+    let phase = {
+        let registration = registration.clone();
+        move || phase.borrow().with(&registration.borrow())
+    };
+    let refused = {
+        let settings = settings.clone();
+        move || settings.borrow().refused.as_ref().map(|refused| format!("the newest are refused: {refused}"))
+    };
+    let no_settings = {
+        let config = config.clone();
+        move || why_no_routes(&settings.borrow(), &config.borrow())
+    };
+    let nobody = {
+        let registry = registry.clone();
+        move || match &*registry.borrow() {
+            // The first requests would all be 503.
+            Health::Down(reason) if snapshot.load().services.values().all(|known| known.set.known().is_empty()) => {
+                Some(format!("no instances known yet: {reason}"))
+            }
+            _ => None,
+        }
+    };
+    let disk = control.disk.clone();
+    let from_disk = move || {
+        let in_use = disk.as_ref()?.status().in_use;
+        let (name, saved) = in_use.iter().min_by_key(|(_, saved)| **saved)?;
+        let age = unix_seconds().saturating_sub(*saved);
+        Some(format!("{} in use from disk; the oldest, {name}, was last known to be true {age} s ago", in_use.len()))
+    };
+    let unregistered = {
+        let (registration, registry, from_disk) = (registration.clone(), registry.clone(), from_disk.clone());
+        move || match (&*registration.borrow(), &*registry.borrow()) {
+            (RegistrationState::Refused(_), _) => None,
+            (_, Health::Down(_)) if from_disk().is_some() => None,
+            _ => Registration::reason(&registration),
+        }
+    };
+    let doubts = control.registry.doubts();
+    let unlisted = move || match &*registration.borrow() {
+        RegistrationState::Refused(reason) => {
+            Some(format!("not registered, callers do not find this gateway: {reason}"))
+        }
+        _ => doubts.borrow().clone(),
+    };
+    Needs::new()
+        .requires("settings", no_settings)
+        .requires("instances", nobody)
+        .requires("registration", unregistered)
+        .hears("registry", registry)
+        .hears("settings", config)
+        .notes("settings refused", refused)
+        .notes("registration", unlisted)
+        .notes("snapshot", from_disk)
+        .of(phase)
+}
+
+fn why_no_routes(settings: &SettingsState<GatewayConfig>, source: &Health) -> Option<String> {
+    let Some(config) = &settings.current else {
+        return Some(match (&settings.refused, source) {
+            (Some(refused), _) => format!("the configuration was refused: {refused}"),
+            (None, Health::Down(reason)) => format!("no configuration yet: {reason}"),
+            (None, Health::Up) => "no configuration yet".into(),
+        });
+    };
+    let is_empty = config.routes.routes().is_empty();
+    is_empty.then(|| "the configuration has no routes: is gateway-app.yaml published in this namespace?".into())
+}

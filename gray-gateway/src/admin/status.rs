@@ -1,0 +1,70 @@
+//! `/status`: what the gateway runs with, and how its instances are.
+
+use axum::{extract::State, response::IntoResponse};
+use gray_common::{
+    clock::uptime_ms,
+    registry::Health,
+    rule::{Finding, Switch},
+};
+use serde_json::{Value, json};
+
+use super::{Admin, answer::fresh, lint};
+use crate::snapshot::Snapshot;
+
+pub(super) async fn show(State(admin): State<Admin>) -> impl IntoResponse {
+    let snapshot = admin.snapshot.load();
+    let settings = admin.settings.borrow().clone();
+    let rules = settings.current.as_deref().map(|config| &config.gray.mesh.admission);
+    let services = snapshot.services.iter().map(|(name, known)| {
+        let status = admin.service_status(name, known, rules);
+        (name.to_string(), status)
+    });
+    let services: serde_json::Map<String, Value> = services.collect();
+    let health = |health: &Health| match health {
+        Health::Up => json!("up"),
+        Health::Down(reason) => json!({ "down": reason }),
+    };
+    let routes: Vec<_> = snapshot.routes.routes().iter().map(|route| route.id.to_string()).collect();
+    let report = admin.readiness.report();
+    fresh(json!({
+        "program": { "name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION") },
+        "registeredAs": admin.caller.to_string(),
+        "uptimeSecs": uptime_ms() / 1_000,
+        "ready": report.is_ready(),
+        "degraded": report.degraded(),
+        "phase": admin.readiness.phase().as_str(),
+        "gray": match snapshot.rules.switch() {
+            Switch::On => "on",
+            Switch::Off => "off",
+            Switch::Killed => "killed",
+        },
+        "revision": settings.revision,
+        "refused": settings.refused.as_deref(),
+        "settings": settings.current.as_ref().map(|config| &*config.listed),
+        "registry": health(&admin.registry.borrow()),
+        "config": health(&admin.config.borrow()),
+        "refusedFiles": &*admin.refused_files.borrow(),
+        "snapshot": admin.disk_status(),
+        "cityData": snapshot.city.is_some(),
+        "rulesRevision": snapshot.rules.revision(),
+        "rules": rules_of(&snapshot),
+        "findings": findings(&snapshot),
+        "routes": routes,
+        "services": services,
+    }))
+}
+
+fn rules_of(snapshot: &Snapshot) -> Vec<Value> {
+    let lane = |place: usize| snapshot.rules.lanes()[place].lane().name();
+    let rules = snapshot.rules.rules().iter();
+    rules.map(|rule| json!({ "name": rule.name, "lane": lane(rule.lane) })).collect()
+}
+
+/// What in the rules in effect cannot be meant: about the rules as of the last load, about the instances as they are now.
+pub(super) fn findings(snapshot: &Snapshot) -> Vec<Finding> {
+    let of_rules = snapshot.findings.iter().filter(|finding| !finding.is_about_instances()).cloned();
+    let of_instances = snapshot.rules.lint_instances(&lint::fleet(snapshot, |_| true));
+    let mut findings: Vec<_> = of_rules.chain(of_instances).collect();
+    findings.sort_by_key(|finding| finding.severity);
+    findings
+}

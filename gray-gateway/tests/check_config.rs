@@ -1,0 +1,39 @@
+//! What `--check-config` says beside problems.
+
+use std::process::Command;
+
+/// Exit code and report for a document with this under `spring.cloud.gateway`.
+fn check(gateway: &str) -> (Option<i32>, String) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let text = format!("spring.cloud.gateway:\n{gateway}");
+    std::fs::write(directory.path().join("gateway-app.yaml"), text).expect("written");
+    let output = Command::new(env!("CARGO_BIN_EXE_gray-gateway"))
+        .args(["--check-config", "--config-dir"])
+        .arg(directory.path())
+        .output()
+        .expect("it runs");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn a_document_that_sets_no_response_timeout_is_told_of_ours() {
+    let route =
+        |metadata: &str| format!("- {{ id: a, uri: 'lb://a', predicates: [Path=/**], metadata: {{ {metadata} }} }}\n");
+    let bare = format!("  routes:\n  {}", route(""));
+    let (code, report) = check(&bare);
+    assert_eq!(code, Some(0), "{report}");
+    assert!(
+        report.contains("in order") && report.contains("note: no response timeout is set for route `a`"),
+        "{report}"
+    );
+    assert!(report.contains("30 s is a 504") && report.contains("httpclient.response-timeout"), "{report}");
+    for told in [
+        format!("  httpclient: {{ response-timeout: 5s }}\n{bare}"),
+        format!("  routes:\n  {}", route("response-timeout: 300")),
+        format!("  routes:\n  {}", route("response-timeout: -1")),
+        "  routes:\n  - { id: files, uri: 'file:///srv', predicates: [Path=/**] }\n".into(),
+    ] {
+        let (code, report) = check(&told);
+        assert_eq!((code, report.contains("note:")), (Some(0), false), "{report}");
+    }
+}
