@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use gray_common::{
     lane::is_token,
-    rule::{Jwt, JwtKey, RequestFacts, Source, find_cookie},
+    rule::{Algorithm, Jwt, JwtKey, RequestFacts, Source, find_cookie},
     settings::parse_source,
 };
 use http::{HeaderMap, HeaderValue, header};
@@ -29,10 +29,10 @@ fuzz_target!(|data: &[u8]| {
     let facts = RequestFacts { query, path: name, host: Some(name), ..RequestFacts::new(&headers) };
     let path: Box<[Box<str>]> = name.split('.').map(Into::into).collect();
     let claim = |key| {
-        let jwt = Jwt { token: Source::Header(header::AUTHORIZATION), key };
+        let jwt = Jwt { token: Source::Header(header::AUTHORIZATION), key, requires_expiry: false };
         Source::Claim { jwt: Arc::new(jwt), path: path.clone() }
     };
-    let signed = claim(JwtKey::new("0123456789abcdef").ok());
+    let signed = claim(JwtKey::new("0123456789abcdef", &[]).ok());
     let sources = [
         parse_source(name).unwrap_or(Source::Path),
         Source::Query(name.into()),
@@ -53,8 +53,9 @@ fuzz_target!(|data: &[u8]| {
     let all = Source::FirstOf(sources.into());
     drop(all.get(&facts));
     let _ = find_cookie(data.split(|byte| *byte == b'\n'), name);
-    drop(JwtKey::new(name));
+    drop(JwtKey::new(name, &[]));
     if let Ok(text) = std::str::from_utf8(data) {
-        drop(JwtKey::new(text));
+        drop(JwtKey::new(text, &[]));
+        drop(JwtKey::new(text, &[Algorithm::Hs256]));
     }
 });

@@ -1,7 +1,12 @@
 //! Follows one service wherever the settings say it may live, and keeps the newest snapshot of its candidates.
 
+mod bound;
+
+pub use bound::{MAX_INSTANCES, MAX_METADATA};
+
 use std::{collections::BTreeMap, sync::Arc};
 
+use bound::LeftOut;
 use tokio::{
     sync::{Notify, watch},
     task::AbortHandle,
@@ -27,6 +32,7 @@ pub struct ServiceFollower {
     admission: AdmissionRules,
     set: Arc<InstanceSet>,
     known: bool,
+    left_out: LeftOut,
 }
 
 /// The service in one place; dropping it ends the following.
@@ -79,6 +85,7 @@ impl ServiceFollower {
             admission: AdmissionRules::default(),
             set: Arc::default(),
             known: false,
+            left_out: LeftOut::default(),
         }
     }
 
@@ -101,6 +108,7 @@ impl ServiceFollower {
             let listed = place.update().unwrap_or_default().iter();
             candidates.extend(listed.map(|one| Instance { space: Some(name.clone()), ..one.clone() }));
         }
+        self.bound(&mut candidates);
         let rules = &settings.mesh.admission;
         if *candidates == *self.set.known() && *rules == self.admission {
             return became_known;
@@ -111,6 +119,19 @@ impl ServiceFollower {
         let admission = Admission { excluded: Some(excluded), slow_start_ms, now_ms: uptime_ms() };
         self.set = Arc::new(InstanceSet::admit(&candidates, Some(&self.set), admission));
         true
+    }
+
+    fn bound(&mut self, candidates: &mut Vec<Instance>) {
+        let left_out = bound::bound(candidates);
+        if left_out != self.left_out {
+            self.left_out = left_out;
+            let LeftOut { too_large, too_many } = left_out;
+            tracing::warn!(
+                service = %self.service, too_large, too_many,
+                "instances left out: a service has at most {MAX_INSTANCES}, each with at most {MAX_METADATA} bytes of metadata; \
+                 see who registers them"
+            );
+        }
     }
 
     /// The newest candidates.

@@ -47,6 +47,7 @@ pub mod descriptors;
 mod directory;
 pub mod disk;
 pub mod document;
+pub mod expression;
 pub mod follow;
 pub mod instance;
 pub mod lane;

@@ -4,7 +4,7 @@
 //! that has begun finishes with the one it began with.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
 };
 
@@ -35,6 +35,9 @@ use crate::{
     tls::UpstreamTls,
 };
 
+/// Most services that routes and lanes may name.
+const MAX_SERVICES: usize = 2_000;
+
 /// What the gateway reads from its documents, in one piece: gray settings and routes are applied together.
 #[derive(Debug)]
 pub struct GatewayConfig {
@@ -61,6 +64,7 @@ impl GatewayConfig {
         let rules = Arc::new(RuleSet::read(documents, &gray));
         let (routes, listed) = (Arc::new(RouteTable::read(&root)), documents.listed().into());
         let config = Self { gray, rules, routes, listed };
+        config.check_services(&root.section("spring.cloud.gateway"));
         config.check_lanes(&root.section("spring.cloud.gateway"));
         GraySettings::warn_unread(&root);
         config
@@ -76,9 +80,20 @@ impl GatewayConfig {
         findings
     }
 
+    /// Each of them is followed, with a watch in the registry.
+    fn check_services(&self, routes: &Section<'_>) {
+        let mut services = self.routes.services();
+        services.extend(lane_services(&self.rules).map(Box::from));
+        if services.len() > MAX_SERVICES {
+            let found = services.len();
+            routes.error("routes", format!("routes and lanes name {found} services; a gateway follows {MAX_SERVICES}"));
+        }
+    }
+
     /// A route's own target for a lane is of no use when there is no such lane.
     fn check_lanes(&self, routes: &Section<'_>) {
-        let is_known = |lane: &str| self.rules.lanes().iter().any(|known| known.lane().name() == lane);
+        let known: HashSet<_> = self.rules.lanes().iter().map(|known| known.lane().name()).collect();
+        let is_known = |lane: &str| known.contains(lane);
         for route in self.routes.routes() {
             for (lane, _) in route.lanes.iter().filter(|(lane, _)| !is_known(lane)) {
                 let id = &route.id;

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Documents, Problems, Severity,
-    section::join,
+    trail::Trail,
     tree::{Map, Node, Value},
 };
 
@@ -17,6 +17,9 @@ const OPAQUE: &str = "(not checked here)";
 const WHY: &str = "not checked here: a placeholder is looked up only where the document in effect has the same one under \
                    the same key";
 const HIDDEN: &str = "what the placeholder stands for does not fit here; it is not shown";
+
+/// Most values with placeholders of a candidate: each is known by its path, which may be long.
+const MAX_PLACEHOLDERS: usize = 5_000;
 
 /// Values that come from placeholders of a candidate, by path.
 #[derive(Debug, Default)]
@@ -67,17 +70,24 @@ impl Documents {
     ) -> Result<Self, Problems> {
         let mut documents = Self::merge(sources)?;
         let mut veiling = Veiling { candidate, opaque: Vec::new(), kept: Vec::new() };
-        veiling.node(documents.root_node(), Some(in_effect.root_node()), "".into());
+        veiling.node(documents.root_node(), Some(in_effect.root_node()), Trail::default());
         documents.resolve(env);
         let Veiling { opaque, kept, .. } = veiling;
-        let mut veils = BTreeMap::new();
+        if let Some((path, node)) = opaque.iter().chain(&kept).nth(MAX_PLACEHOLDERS) {
+            let message =
+                format!("more than {MAX_PLACEHOLDERS} values with placeholders; a candidate has that many at most");
+            documents.report_key(Severity::Error, &node.origin, path, &message);
+            return Err(documents.take_problems());
+        }
+        let mut veils: BTreeMap<Arc<str>, Veil> = BTreeMap::new();
         for (path, node) in opaque {
             documents.report_key(Severity::Warning, &node.origin, &path, WHY);
-            veils.insert(path, Veil::Opaque);
+            veils.insert(path.to_string().into(), Veil::Opaque);
         }
         for (path, node) in kept {
             if let Value::Scalar(scalar) = &node.value {
-                veils.insert(path, Veil::Resolved(Arc::clone(scalar.raw()), scalar.text().unwrap_or_default().into()));
+                let veil = Veil::Resolved(Arc::clone(scalar.raw()), scalar.text().unwrap_or_default().into());
+                veils.insert(path.to_string().into(), veil);
             }
         }
         documents.veil(Veils(veils));
@@ -88,12 +98,12 @@ impl Documents {
 /// Finds the placeholders of a candidate. No deeper than the parser lets a document be.
 struct Veiling<'d> {
     candidate: &'d str,
-    opaque: Vec<(Arc<str>, &'d Node)>,
-    kept: Vec<(Arc<str>, &'d Node)>,
+    opaque: Vec<(Trail, &'d Node)>,
+    kept: Vec<(Trail, &'d Node)>,
 }
 
 impl<'d> Veiling<'d> {
-    fn node(&mut self, node: &'d Node, before: Option<&'d Node>, path: Arc<str>) {
+    fn node(&mut self, node: &'d Node, before: Option<&'d Node>, path: Trail) {
         let before = before.map(|before| &before.value);
         match &node.value {
             Value::Missing => {}
@@ -101,7 +111,7 @@ impl<'d> Veiling<'d> {
                 let before = before.and_then(as_map);
                 for (key, below) in map.entries() {
                     let before = before.and_then(|map| map.get(key)).map(|(_, node)| node);
-                    self.node(below, before, join(&path, key));
+                    self.node(below, before, path.key(key));
                 }
             }
             Value::List(items) => {
@@ -111,7 +121,7 @@ impl<'d> Veiling<'d> {
                 });
                 for (position, item) in items.iter().enumerate() {
                     let before = before.and_then(|items| items.get(position));
-                    self.node(item, before, format!("{path}[{position}]").into());
+                    self.node(item, before, path.place(position));
                 }
             }
             Value::Scalar(scalar) if !scalar.is_templated() || *node.origin.document != *self.candidate => {}

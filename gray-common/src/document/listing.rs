@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{
     Documents,
     problem::shown,
-    section::join,
+    trail::Trail,
     tree::{Map, Node, Value, relaxed},
 };
 
@@ -34,18 +34,18 @@ impl Documents {
     pub fn listed(&self) -> Vec<Setting> {
         let mut settings = Vec::new();
         if let Value::Map(map) = &self.root_node().value {
-            list(map, "", &mut settings);
+            list(map, &Trail::default(), &mut settings);
         }
         settings
     }
 }
 
-fn list(map: &Map, path: &str, settings: &mut Vec<Setting>) {
+fn list(map: &Map, path: &Trail, settings: &mut Vec<Setting>) {
     for (key, node) in map.entries().filter(|(key, _)| map.was_asked(key)) {
         if settings.len() >= MOST {
             return;
         }
-        let path = join(path, key);
+        let path = path.key(key);
         let hidden = is_secret(key);
         let value = match &node.value {
             Value::Missing => continue,

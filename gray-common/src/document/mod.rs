@@ -5,8 +5,10 @@
 //! the documents, then in the environment), a comma-separated text where a list is expected, and later documents
 //! winning over earlier ones key by key (lists are replaced whole).
 //!
-//! A document is input from outside: its size, depth and alias expansion are bounded, and nothing in it can panic.
+//! A document is input from outside: its size, depth and alias expansion are bounded, what is made of it goes to the account
+//! of all documents together ([`Budget`]), and nothing in it can panic.
 
+mod budget;
 mod candidate;
 mod encoding;
 mod encrypted;
@@ -17,8 +19,11 @@ mod parse;
 mod placeholder;
 mod problem;
 mod section;
+mod size;
+mod trail;
 mod tree;
 
+pub use budget::{Budget, TooMuch};
 pub(crate) use encoding::decode;
 pub use encrypted::encrypted;
 pub use listing::Setting;

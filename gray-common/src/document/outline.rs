@@ -2,6 +2,7 @@
 
 use super::{
     Problems, parse,
+    size::Total,
     tree::{Map, Node, Value},
 };
 
@@ -16,7 +17,7 @@ pub struct Outline {
 impl Outline {
     /// Looks at a text; `None` when it is not well formed, which reading it will tell.
     pub fn of(text: &str) -> Option<Self> {
-        let root = parse::parse(&"".into(), text, &mut Problems::default()).ok()?;
+        let root = parse::parse(&"".into(), text, &mut Total::default(), &mut Problems::default()).ok()?;
         // Only a map in braces is empty and written.
         let code = |line: &str| line.split('#').next().is_some_and(|code| code.contains('{'));
         let is_empty_map = root.entries().next().is_none() && text.lines().any(code);

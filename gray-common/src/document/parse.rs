@@ -7,6 +7,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 use super::{
     Origin, Problem, Problems, Severity, encoding,
     problem::shown,
+    size::{Size, Total},
     tree::{Map, Node, Scalar, Value, relaxed},
 };
 
@@ -14,17 +15,20 @@ use super::{
 const MAX_TEXT: usize = 1 << 20;
 /// Deepest nesting; the dots of a dotted key count.
 const MAX_DEPTH: usize = 64;
-/// Most nodes, those that anchors and aliases copy included.
-const MAX_NODES: usize = 100_000;
 /// Longest key, in bytes.
 const MAX_KEY: usize = 512;
 
 /// Reads one document; `---` separates parts, of which later ones win.
 ///
 /// What leaves the rest readable goes to `problems`; the first thing that does not is the error.
-pub(super) fn parse(document: &Arc<str>, text: &str, problems: &mut Problems) -> Result<Map, Problem> {
-    let mut builder =
-        Builder { document, problems, frames: Vec::new(), anchors: HashMap::new(), nodes: 0, merged: Map::default() };
+pub(super) fn parse(
+    document: &Arc<str>,
+    text: &str,
+    total: &mut Total,
+    problems: &mut Problems,
+) -> Result<Map, Problem> {
+    let (frames, anchors, size, merged) = Default::default();
+    let mut builder = Builder { document, problems, total, frames, anchors, size, merged };
     if text.len() > MAX_TEXT {
         let message = format!("the document has {} bytes; at most {MAX_TEXT} (1 MiB) are read", text.len());
         return Err(builder.problem(Severity::Error, 0, "", message));
@@ -62,7 +66,7 @@ struct Built {
     /// Of a scalar: its text, which may turn out to be a key.
     text: Option<Arc<str>>,
     height: usize,
-    nodes: usize,
+    size: Size,
 }
 
 struct Key {
@@ -88,17 +92,18 @@ struct Frame {
     line: u32,
     anchor: usize,
     height: usize,
-    /// Value of the node counter when it was opened.
-    nodes: usize,
+    /// What the document had come to before it was opened.
+    before: Size,
     content: Content,
 }
 
 struct Builder<'b> {
     document: &'b Arc<str>,
     problems: &'b mut Problems,
+    total: &'b mut Total,
     frames: Vec<Frame>,
     anchors: HashMap<usize, Built>,
-    nodes: usize,
+    size: Size,
     merged: Map,
 }
 
@@ -110,14 +115,15 @@ impl Builder<'_> {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let force_text = self.check_tag(tag.as_deref(), line)?;
-                self.count(1, line)?;
+                let size = Size::of(&text);
+                self.count(size, line)?;
                 let text: Arc<str> = text.as_ref().into();
                 let is_null = !force_text
                     && style == ScalarStyle::Plain
                     && matches!(text.as_ref(), "" | "~" | "null" | "Null" | "NULL");
                 let value = if is_null { Value::Missing } else { Value::Scalar(Scalar::new(Arc::clone(&text))) };
                 let node = Node { origin: self.origin(line), value };
-                self.finish(Built { node, text: Some(text), height: 0, nodes: 1 }, anchor, line)
+                self.finish(Built { node, text: Some(text), height: 0, size }, anchor, line)
             }
             Event::SequenceStart(anchor, tag) => self.open(Content::List(Vec::new()), anchor, tag.as_deref(), line),
             Event::MappingStart(anchor, tag) => {
@@ -130,9 +136,9 @@ impl Builder<'_> {
                 let Some(built) = self.anchors.get(&anchor) else {
                     return Err(self.fatal(line, "an alias inside the very value it stands for"));
                 };
-                let nodes = built.nodes;
+                let size = built.size;
                 // Counted before it is copied, or a few lines could expand to gigabytes.
-                self.count(nodes, line)?;
+                self.count(size, line)?;
                 match self.anchors.get(&anchor).cloned() {
                     Some(built) => self.attach(built, line),
                     None => Ok(()),
@@ -155,23 +161,19 @@ impl Builder<'_> {
         }
     }
 
-    fn count(&mut self, more: usize, line: u32) -> Result<(), Problem> {
-        self.nodes = self.nodes.saturating_add(more);
-        if self.nodes > MAX_NODES {
-            return Err(
-                self.fatal(line, &format!("more than {MAX_NODES} values, counting what anchors and aliases copy"))
-            );
-        }
-        Ok(())
+    fn count(&mut self, more: Size, line: u32) -> Result<(), Problem> {
+        self.size = self.size.plus(more);
+        self.total.add(self.size, more).map_err(|message| self.fatal(line, &message))
     }
 
     fn open(&mut self, content: Content, anchor: usize, tag: Option<&Tag>, line: u32) -> Result<(), Problem> {
         self.check_tag(tag, line)?;
-        self.count(1, line)?;
+        let before = self.size;
+        self.count(Size::NODE, line)?;
         if self.frames.len() >= MAX_DEPTH {
             return Err(self.too_deep(line));
         }
-        self.frames.push(Frame { line, anchor, height: 0, nodes: self.nodes - 1, content });
+        self.frames.push(Frame { line, anchor, height: 0, before, content });
         Ok(())
     }
 
@@ -187,8 +189,8 @@ impl Builder<'_> {
             }
         };
         let node = Node { origin: self.origin(frame.line), value };
-        let nodes = self.nodes - frame.nodes;
-        self.finish(Built { node, text: None, height: frame.height + 1, nodes }, frame.anchor, frame.line)
+        let size = self.size.since(frame.before);
+        self.finish(Built { node, text: None, height: frame.height + 1, size }, frame.anchor, frame.line)
     }
 
     /// `<<: *defaults`: keys that the map does not set itself.
@@ -212,7 +214,7 @@ impl Builder<'_> {
         // 0 stands for "no anchor".
         if anchor > 0 {
             // The copy counts: anchors around anchors would hold the same values many times over.
-            self.count(built.nodes, line)?;
+            self.count(built.size, line)?;
             self.anchors.insert(anchor, built.clone());
         }
         self.attach(built, line)
@@ -294,7 +296,7 @@ impl Builder<'_> {
         if self.frames.len() + height > MAX_DEPTH {
             return Err(self.too_deep(key.line));
         }
-        self.count(segments.len() - 1, key.line)?;
+        self.count(Size::nodes(segments.len() - 1), key.line)?;
         let (document, problems) = (self.document, &mut *self.problems);
         let mut report = |severity, line, path: &str, message| {
             let origin = Origin { document: Arc::clone(document), line };

@@ -13,6 +13,8 @@ use super::{
 const MAX_DEPTH: usize = 32;
 /// How many bytes all values with placeholders may come to.
 const MAX_TEXT: usize = 4 << 20;
+/// How many commas they may have: a text may stand for a list.
+const MAX_COMMAS: usize = 250_000;
 
 pub(super) struct Resolver<'t> {
     root: &'t Map,
@@ -21,11 +23,12 @@ pub(super) struct Resolver<'t> {
     active: Vec<*const Scalar>,
     depth: usize,
     budget: usize,
+    commas: usize,
 }
 
 impl<'t> Resolver<'t> {
     pub(super) fn new(root: &'t Map, env: &'t dyn Fn(&str) -> Option<String>) -> Self {
-        Self { root, env, active: Vec::new(), depth: 0, budget: MAX_TEXT }
+        Self { root, env, active: Vec::new(), depth: 0, budget: MAX_TEXT, commas: MAX_COMMAS }
     }
 
     /// Fills in every value that holds a placeholder.
@@ -57,7 +60,7 @@ impl<'t> Resolver<'t> {
             return Err("the placeholder refers to itself".into());
         }
         self.active.push(scalar);
-        let result = self.expand(scalar.raw()).map(Arc::from);
+        let result = self.expand(scalar.raw()).and_then(|text| self.commas(text)).map(Arc::from);
         self.active.pop();
         scalar.resolved.get_or_init(|| result).clone()
     }
@@ -87,6 +90,13 @@ impl<'t> Resolver<'t> {
         }
         out.push_str(rest);
         Ok(out)
+    }
+
+    fn commas(&mut self, text: String) -> Result<String, String> {
+        let commas = text.bytes().filter(|byte| *byte == b',').count();
+        let left = self.commas.checked_sub(commas);
+        self.commas = left.ok_or_else(|| format!("placeholders expand to more than {MAX_COMMAS} commas"))?;
+        Ok(text)
     }
 
     fn spend(&mut self, bytes: usize) -> Result<(), String> {
@@ -120,8 +130,8 @@ impl<'t> Resolver<'t> {
         let mut node = None;
         let mut map = Some(root);
         for segment in key.split('.') {
-            // Asking marks the key as used: it is, by this placeholder.
-            node = map.and_then(|map| map.ask(segment)).map(|(_, node)| node);
+            // The key counts as used: it is, by this placeholder.
+            node = map.and_then(|map| map.refer(segment)).map(|(_, node)| node);
             map = match node {
                 Some(Node { value: Value::Map(map), .. }) => Some(map),
                 _ => None,

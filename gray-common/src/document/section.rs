@@ -1,12 +1,13 @@
 //! Reading the tree by key, with every problem noted on the way.
 
-use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use super::{
-    Documents, Origin, Severity,
+    Budget, Documents, Origin, Severity,
     encrypted::plain,
     masked::shown_under,
     problem::shown,
+    trail::Trail,
     tree::{Map, Node, Value},
 };
 
@@ -20,7 +21,7 @@ pub struct Section<'d> {
     documents: &'d Documents,
     map: Option<&'d Map>,
     origin: &'d Origin,
-    path: Arc<str>,
+    path: Trail,
 }
 
 /// What a key leads to.
@@ -28,21 +29,16 @@ struct Found<'d> {
     value: Option<&'d Node>,
     /// The node's place, or that of the nearest map around it.
     origin: &'d Origin,
-    path: Arc<str>,
-}
-
-pub(super) fn join(path: &str, key: &str) -> Arc<str> {
-    let key = shown(key);
-    if path.is_empty() { key.into() } else { format!("{path}.{key}").into() }
+    path: Trail,
 }
 
 impl<'d> Section<'d> {
     pub(super) fn root(documents: &'d Documents, node: &'d Node) -> Self {
-        Self::of(documents, node, "".into())
+        Self::of(documents, node, Trail::default())
     }
 
     /// Takes a node for a map; another kind of node has been or will be reported by the caller.
-    fn of(documents: &'d Documents, node: &'d Node, path: Arc<str>) -> Self {
+    fn of(documents: &'d Documents, node: &'d Node, path: Trail) -> Self {
         let map = match &node.value {
             Value::Map(map) => Some(map),
             _ => None,
@@ -70,19 +66,19 @@ impl<'d> Section<'d> {
         let mut segments = dotted.split('.').peekable();
         while let Some(segment) = segments.next() {
             let Some((written, node)) = section.map.and_then(|map| map.ask(segment)) else {
-                let path = segments.fold(join(&section.path, segment), |path, segment| join(&path, segment));
+                let path = segments.fold(section.path.key(&segment.into()), |path, segment| path.key(&segment.into()));
                 return Found { value: None, origin: section.origin, path };
             };
-            let path = join(&section.path, written);
+            let path = section.path.key(written);
             if segments.peek().is_none() {
                 return Found { value: Some(node), origin: &node.origin, path };
             }
             section = self.expect_map(node, path);
         }
-        Found { value: None, origin: self.origin, path: Arc::clone(&self.path) }
+        Found { value: None, origin: self.origin, path: self.path.clone() }
     }
 
-    fn expect_map(&self, node: &'d Node, path: Arc<str>) -> Self {
+    fn expect_map(&self, node: &'d Node, path: Trail) -> Self {
         if let Value::Scalar(_) | Value::List(_) = &node.value {
             self.documents.report(Severity::Error, &node.origin, &path, &format!("expected a map, {}", found(node)));
         }
@@ -185,7 +181,7 @@ impl<'d> Section<'d> {
         entries
             .map(|(key, node)| {
                 let kind = Kind::Node(node);
-                (key.to_string(), Item { documents: self.documents, kind, path: join(&self.path, key) })
+                (key.to_string(), Item { documents: self.documents, kind, path: self.path.key(key) })
             })
             .collect()
     }
@@ -222,17 +218,17 @@ impl<'d> Section<'d> {
         let Some(map) = self.map else { return };
         for (key, node, similar) in map.take_unknown() {
             let hint = similar.map(|key| format!("; did you mean `{key}`?")).unwrap_or_default();
-            self.documents.report_key(severity, &node.origin, &join(&self.path, key), &format!("{what}{hint}"));
+            self.documents.report_key(severity, &node.origin, &self.path.key(key), &format!("{what}{hint}"));
         }
         for (key, node) in map.entries() {
             match &node.value {
                 Value::Map(below) if below.is_visited() => {
-                    Self::of(self.documents, node, join(&self.path, key)).unknown(severity, what);
+                    Self::of(self.documents, node, self.path.key(key)).unknown(severity, what);
                 }
                 Value::List(items) => {
                     for (position, item) in items.iter().enumerate() {
                         if matches!(&item.value, Value::Map(map) if map.is_visited()) {
-                            let path = format!("{}[{position}]", join(&self.path, key)).into();
+                            let path = self.path.key(key).place(position);
                             Self::of(self.documents, item, path).unknown(severity, what);
                         }
                     }
@@ -254,7 +250,7 @@ impl fmt::Debug for Section<'_> {
 pub struct Item<'d> {
     documents: &'d Documents,
     kind: Kind<'d>,
-    path: Arc<str>,
+    path: Trail,
 }
 
 #[derive(Clone, Copy)]
@@ -303,9 +299,9 @@ impl<'d> Item<'d> {
 
     /// The map; anything else is a problem.
     pub fn section(&self) -> Section<'d> {
-        let missing = |origin| Section { documents: self.documents, map: None, origin, path: Arc::clone(&self.path) };
+        let missing = |origin| Section { documents: self.documents, map: None, origin, path: self.path.clone() };
         match self.kind {
-            Kind::Node(node) => missing(&node.origin).expect_map(node, Arc::clone(&self.path)),
+            Kind::Node(node) => missing(&node.origin).expect_map(node, self.path.clone()),
             Kind::Piece(text, origin) => {
                 self.error(format!("expected a map, found `{}`", shown(text)));
                 missing(origin)
@@ -320,7 +316,7 @@ impl<'d> Item<'d> {
 
     /// The items of a list; a single text is split at commas; nothing has none; a map is a problem.
     pub fn items(&self) -> Vec<Item<'d>> {
-        let at = |position, kind| Item { kind, path: format!("{}[{position}]", self.path).into(), ..self.clone() };
+        let at = |position, kind| Item { kind, path: self.path.place(position), ..self.clone() };
         match self.kind {
             Kind::Node(Node { value: Value::Missing, .. }) => Vec::new(),
             Kind::Node(Node { value: Value::List(items), .. }) => {
@@ -335,6 +331,16 @@ impl<'d> Item<'d> {
                 pieces.enumerate().map(|(position, text)| at(position, Kind::Piece(text, origin))).collect()
             }
         }
+    }
+
+    /// The account of what is made of the documents.
+    pub fn budget(&self) -> &'d Budget {
+        self.documents.budget()
+    }
+
+    /// Takes so many bytes for things of this kind; no room for them is a problem.
+    pub fn spend(&self, kind: &'static str, bytes: usize) -> bool {
+        self.budget().spend(kind, bytes).map_err(|error| self.error(error.to_string())).is_ok()
     }
 
     /// Where it is.

@@ -2,14 +2,17 @@
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt,
     sync::Arc,
 };
 
 use twox_hash::XxHash3_64;
 
-use super::{Problem, Problems, Section, Severity, candidate::Veils, parse, placeholder::Resolver, problem::one_line};
+use super::{
+    Budget, Problem, Problems, Section, Severity, candidate::Veils, parse, placeholder::Resolver, problem::one_line,
+    size::Total, trail::Trail,
+};
 
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -100,8 +103,10 @@ pub(super) struct Map {
     index: HashMap<Arc<str>, usize>,
     /// Relaxed name and name of every key that somebody asked for.
     asked: RefCell<BTreeMap<String, String>>,
+    /// Relaxed names of keys that placeholders stand for. They are known, and nobody can have meant them instead of others.
+    referred: RefCell<HashSet<String>>,
     /// Relaxed names already reported as unknown.
-    reported: RefCell<Vec<String>>,
+    reported: RefCell<HashSet<String>>,
 }
 
 impl Map {
@@ -120,9 +125,17 @@ impl Map {
         self.get(key)
     }
 
+    /// Like `get`, for a placeholder.
+    pub(super) fn refer(&self, key: &str) -> Option<(&Arc<str>, &Node)> {
+        let found = self.get(key)?;
+        self.referred.borrow_mut().insert(relaxed(key));
+        Some(found)
+    }
+
     /// Whether somebody asked for this key.
     pub(super) fn was_asked(&self, key: &str) -> bool {
-        self.asked.borrow().contains_key(&relaxed(key))
+        let name = relaxed(key);
+        self.asked.borrow().contains_key(&name) || self.referred.borrow().contains(&name)
     }
 
     #[cfg(all(test, feature = "schema"))]
@@ -132,17 +145,17 @@ impl Map {
 
     /// Whether anybody looked inside.
     pub(super) fn is_visited(&self) -> bool {
-        !self.asked.borrow().is_empty()
+        !self.asked.borrow().is_empty() || !self.referred.borrow().is_empty()
     }
 
     /// Keys nobody asked for, each reported once, with the most similar of those that were asked for.
     pub(super) fn take_unknown(&self) -> Vec<(&Arc<str>, &Node, Option<String>)> {
         let asked = self.asked.borrow();
-        let mut reported = self.reported.borrow_mut();
+        let (referred, mut reported) = (self.referred.borrow(), self.reported.borrow_mut());
         let mut unknown = Vec::new();
         for (key, node) in self.entries() {
             let name = relaxed(key);
-            if asked.contains_key(&name) || reported.contains(&name) {
+            if asked.contains_key(&name) || referred.contains(&name) || reported.contains(&name) {
                 continue;
             }
             // Past this many the list of problems is cut anyway.
@@ -203,6 +216,7 @@ fn similar(name: &str, asked: &BTreeMap<String, String>) -> Option<String> {
 /// Some YAML documents, merged.
 pub struct Documents {
     root: Node,
+    budget: Budget,
     problems: RefCell<Problems>,
     fingerprint: u64,
     veils: Veils,
@@ -225,14 +239,14 @@ impl Documents {
     /// Merges documents, without a look at their placeholders.
     pub(super) fn merge(sources: &[(&str, &str)]) -> Result<Self, Problems> {
         let mut problems = Problems::default();
-        let mut merged = Map::default();
+        let (mut merged, mut total) = (Map::default(), Total::default());
         let mut origin = Origin { document: "(no document)".into(), line: 0 };
         for (position, (name, text)) in sources.iter().enumerate() {
             let document: Arc<str> = (*name).into();
             if position == 0 {
                 origin = Origin { document: Arc::clone(&document), line: 0 };
             }
-            match parse::parse(&document, text, &mut problems) {
+            match parse::parse(&document, text, &mut total, &mut problems) {
                 Ok(map) => merged.overlay(map),
                 Err(problem) => problems.push(problem),
             }
@@ -241,7 +255,7 @@ impl Documents {
         let seed = |seed, text: &str| XxHash3_64::oneshot_with_seed(seed, text.as_bytes());
         let fingerprint = sources.iter().fold(0, |hash, (name, text)| seed(seed(hash, name), text));
         let root = Node { origin, value: Value::Map(merged) };
-        Ok(Self { root, problems, fingerprint, veils: Veils::default() })
+        Ok(Self { root, budget: Budget::default(), problems, fingerprint, veils: Veils::default() })
     }
 
     /// Fills in what placeholders stand for.
@@ -275,21 +289,27 @@ impl Documents {
         Section::root(self, &self.root)
     }
 
+    /// The account of what is made of them.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
     /// Takes out every problem collected so far.
     pub fn take_problems(&self) -> Problems {
         self.problems.take()
     }
 
     /// Notes a problem with a value.
-    pub(super) fn report(&self, severity: Severity, origin: &Origin, path: &str, message: &str) {
-        if let Some(message) = self.veils.message(path, message) {
+    pub(super) fn report(&self, severity: Severity, origin: &Origin, path: &Trail, message: &str) {
+        if let Some(message) = self.veils.message(&path.to_string(), message) {
             self.report_key(severity, origin, path, message);
         }
     }
 
     /// Notes a problem with a key, whatever its value.
-    pub(super) fn report_key(&self, severity: Severity, origin: &Origin, path: &str, message: &str) {
-        let problem = Problem { severity, origin: origin.clone(), path: path.into(), message: one_line(message) };
+    pub(super) fn report_key(&self, severity: Severity, origin: &Origin, path: &Trail, message: &str) {
+        let (path, message) = (path.to_string(), one_line(message));
+        let problem = Problem { severity, origin: origin.clone(), path, message };
         self.problems.borrow_mut().push(problem);
     }
 }

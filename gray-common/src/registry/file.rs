@@ -157,10 +157,11 @@ impl State {
     }
 
     fn list(&self, service: &str) -> Vec<Instance> {
-        let mut list: Vec<Instance> = Vec::new();
+        let (mut list, mut places): (Vec<Instance>, HashMap<(&str, u16), usize>) = Default::default();
         let files = self.files.values().filter_map(|known| known.says.as_ref()).filter(|file| file.service == service);
         for instance in files.flat_map(|file| &file.instances) {
-            match list.iter_mut().find(|other| other.port == instance.port && other.host == instance.host) {
+            let place = *places.entry((&instance.host, instance.port)).or_insert(list.len());
+            match list.get_mut(place) {
                 Some(twin) => *twin = instance.clone(),
                 None => list.push(instance.clone()),
             }

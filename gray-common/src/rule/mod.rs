@@ -28,7 +28,7 @@ pub use decide::{Decision, Reason};
 pub use explain::{BlockTrace, ConditionTrace, Explanation, RuleTrace, Verdict};
 pub use facts::{Facts, RequestFacts};
 pub use ip_set::{Addresses, InvalidAddress, IpSet};
-pub use jwt::{InvalidKey, Jwt, JwtKey};
+pub use jwt::{Algorithm, InvalidKey, Jwt, JwtKey};
 pub use lint::{About, Finding, Fleet, Severity};
 pub use record::{FactPlan, FactRecord};
 pub use replay::{Move, Replay, RuleCount, Unanswerable};
@@ -37,6 +37,8 @@ pub use source::{Source, Value, find_cookie, plain_city};
 pub use test::{Bounds, Test, Values};
 pub use user_agent::Agent;
 pub use window::Window;
+
+use std::collections::HashMap;
 
 use http::HeaderValue;
 
@@ -208,7 +210,7 @@ impl RuleSet {
 #[derive(Debug)]
 pub struct RuleSetBuilder {
     revision: Box<str>,
-    names: Vec<String>,
+    names: HashMap<String, usize>,
     sources: Vec<Source>,
     lanes: Vec<LaneEntry>,
     rules: Vec<Rule>,
@@ -224,12 +226,17 @@ impl RuleSetBuilder {
 
     /// The place of a fact, under whatever name; a name that was used before is the same fact.
     pub fn source(&mut self, name: &str, source: impl FnOnce() -> Source) -> usize {
-        if let Some(place) = self.names.iter().position(|known| known == name) {
+        if let Some(place) = self.find_source(name) {
             return place;
         }
-        self.names.push(name.to_owned());
+        self.names.insert(name.to_owned(), self.sources.len());
         self.sources.push(source());
         self.sources.len() - 1
+    }
+
+    /// The place of the fact of this name, if it has one already.
+    pub(crate) fn find_source(&self, name: &str) -> Option<usize> {
+        self.names.get(name).copied()
     }
 
     /// The fact at a place.

@@ -50,14 +50,18 @@ pub struct FactRecord {
 }
 
 impl FactRecord {
-    /// Longest record, in bytes of text; what a buffer may take at most follows from it.
-    pub const MAX_BYTES: usize = 2048;
+    /// Longest record, in bytes of text and places for it; what a buffer may take at most follows from it.
+    pub const MAX_BYTES: usize = 4096;
 
     /// Keeps the facts of a request; `None` when they are too long. `knows_cities` says whether a missing city means
     /// that the address has none.
     pub fn new(plan: &Arc<FactPlan>, facts: &impl Facts, knows_cities: bool) -> Option<Self> {
-        let mut room =
-            Self::MAX_BYTES.checked_sub(facts.path().len())?.checked_sub(facts.host().map_or(0, str::len))?;
+        // A fact that is not there takes its place all the same.
+        let places = plan.0.len() * size_of::<Option<Box<[u8]>>>();
+        let mut room = Self::MAX_BYTES
+            .checked_sub(places)?
+            .checked_sub(facts.path().len())?
+            .checked_sub(facts.host().map_or(0, str::len))?;
         let mut values = Vec::with_capacity(plan.0.len());
         for source in &plan.0 {
             let value: Option<Box<[u8]>> = match source.get(facts) {

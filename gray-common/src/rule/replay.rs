@@ -1,10 +1,13 @@
 //! What a new set of rules would have done: requests that were kept are decided by the old rules and by the new ones.
 
-use std::{borrow::Borrow, collections::BTreeMap};
+use std::{
+    borrow::Borrow,
+    collections::{BTreeMap, HashSet},
+};
 
 use serde::Serialize;
 
-use super::{FactPlan, FactRecord, RuleSet, Subject, decide::Unwatched};
+use super::{Decision, FactPlan, FactRecord, RuleSet, Subject, decide::Unwatched};
 
 /// What would have changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -28,6 +31,8 @@ pub struct Replay {
     pub unanswerable: u64,
     /// Which facts those are.
     pub missing_facts: Vec<Unanswerable>,
+    /// Requests that there was no time for; they count nowhere else.
+    pub undecided: u64,
 }
 
 /// Requests that change lanes.
@@ -64,30 +69,44 @@ pub struct Unanswerable {
 impl Replay {
     /// Decides every record twice.
     pub fn run<R: Borrow<FactRecord>>(records: &[R], old: &RuleSet, new: &RuleSet) -> Self {
+        Self::run_while(records, old, new, || true)
+    }
+
+    /// Likewise, the oldest first, for as long as it may go on.
+    pub fn run_while<R: Borrow<FactRecord>>(
+        records: &[R],
+        old: &RuleSet,
+        new: &RuleSet,
+        mut may_go_on: impl FnMut() -> bool,
+    ) -> Self {
         // The newest was kept by the rules in effect, most of the others as well.
         let plan = records.last().map(|record| record.borrow().plan());
         let (old, new) = (&asking_late(old, plan), &asking_late(new, plan));
         let mut replay =
             Self { from_revision: old.revision().into(), to_revision: new.revision().into(), ..Self::default() };
         let mut moves: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-        let mut rules: Vec<RuleCount> = Vec::new();
+        let (mut rules, mut known): (Vec<RuleCount>, HashSet<&str>) = Default::default();
         for rule in old.rules().iter().chain(new.rules()).map(|rule| &*rule.name).chain(["default"]) {
-            if !rules.iter().any(|count| count.rule == rule) {
+            if known.insert(rule) {
                 rules.push(RuleCount { rule: rule.into(), before: 0, after: 0 });
             }
         }
         let places: BTreeMap<_, _> =
             rules.iter().enumerate().map(|(place, count)| (count.rule.clone(), place)).collect();
         let mut missing: BTreeMap<String, u64> = BTreeMap::new();
-        for record in records {
+        for (decided, record) in records.iter().enumerate() {
+            if !may_go_on() {
+                replay.undecided = (records.len() - decided) as u64;
+                break;
+            }
             replay.requests += 1;
             let facts = record.borrow().facts();
-            let decided = |set| {
-                // Without the index, which asks for facts in another order.
-                let decision = RuleSet::judge(set, &facts, &mut Unwatched);
-                (lane_name(set, decision.lane.name()), places.get(decision.rule).copied())
-            };
-            let ((from, before), (to, after)) = (decided(old), decided(new));
+            // Without the index, which asks for facts in another order.
+            let decided = |set| RuleSet::judge(set, &facts, &mut Unwatched);
+            let (before, after) = (decided(old), decided(new));
+            let (from, to) = (old.lane_name(&before), new.lane_name(&after));
+            let place = |rule: &str| places.get(rule).copied();
+            let (before, after) = (place(before.rule), place(after.rule));
             let missed = facts.missed();
             if !missed.is_empty() {
                 replay.unanswerable += 1;
@@ -129,16 +148,20 @@ fn asking_late(rules: &RuleSet, plan: Option<&FactPlan>) -> RuleSet {
     rules
 }
 
-/// The name as the set owns it: a decision may have a lane of its own.
-fn lane_name<'s>(set: &'s RuleSet, name: &str) -> &'s str {
-    set.lanes().iter().map(|entry| entry.lane().name()).find(|known| *known == name).unwrap_or_default()
+impl RuleSet {
+    /// The name of the lane as the set owns it: a decision may have a lane of its own.
+    fn lane_name(&self, decision: &Decision<'_>) -> &str {
+        let place = decision.place.or_else(|| Some(self.rules.get(decision.rule_place?)?.lane));
+        place.and_then(|place| self.lanes.get(place)).map_or("", |entry| entry.lane().name())
+    }
 }
 
 fn changed_lanes(old: &RuleSet, new: &RuleSet) -> Vec<String> {
     let lanes =
         |set: &'_ RuleSet| -> Vec<crate::lane::Lane> { set.lanes().iter().map(|entry| entry.lane().clone()).collect() };
     let (old, new) = (lanes(old), lanes(new));
-    let differs = |lane: &&crate::lane::Lane| old.iter().any(|known| known.name() == lane.name() && known != *lane);
+    let old: BTreeMap<_, _> = old.iter().map(|lane| (lane.name(), lane)).collect();
+    let differs = |lane: &&crate::lane::Lane| old.get(lane.name()).is_some_and(|known| known != lane);
     new.iter().filter(differs).map(|lane| lane.name().to_owned()).collect()
 }
 

@@ -208,6 +208,26 @@ fn decoded(text: &[u8], plus: bool) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
+/// The fact, when the request has it once: of two, nobody can say which one counts.
+pub(super) fn only<'r>(source: &Source, facts: &'r impl Facts) -> Option<Value<'r>> {
+    if let Some(known) = facts.kept(source) {
+        return known;
+    }
+    let is_one = match source {
+        Source::Header(name) => facts.headers(name).take(2).count() == 1,
+        Source::Cookie(name) => {
+            let pairs = facts.headers(&header::COOKIE).flat_map(|line| line.split(|byte| *byte == b';'));
+            pairs.filter(|pair| value_of(pair, name).is_some()).take(2).count() == 1
+        }
+        Source::Query(name) => {
+            let names = facts.query()?.split('&').map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name));
+            names.filter(|found| *decoded(found.as_bytes(), true) == *name.as_bytes()).take(2).count() == 1
+        }
+        _ => true,
+    };
+    if is_one { source.get(facts) } else { None }
+}
+
 /// A scalar inside of JSON, as text.
 fn member(json: &serde_json::Value, path: &[Box<str>]) -> Option<Value<'static>> {
     let found = path.iter().try_fold(json, |json, key| json.get(&**key))?;

@@ -175,7 +175,7 @@ impl Mesh {
 
 fn propagate(gray: &Section<'_>) -> Vec<HeaderName> {
     let mut names: Vec<HeaderName> = Vec::new();
-    for item in gray.items("propagate") {
+    for item in few(gray, "propagate") {
         let Some(text) = item.required_text("the name of a header") else { continue };
         match HeaderName::from_str(text) {
             Ok(name) if is_ours(&name) => {
@@ -187,6 +187,17 @@ fn propagate(gray: &Section<'_>) -> Vec<HeaderName> {
         }
     }
     names
+}
+
+/// The items of a list of which every request, or every service, asks each.
+fn few<'d>(gray: &Section<'d>, key: &str) -> Vec<Item<'d>> {
+    const MOST: usize = 64;
+    let mut items = gray.items(key);
+    if let Some(item) = items.get(MOST) {
+        item.error(format!("`{key}` has at most {MOST} entries"));
+        items.truncate(MOST);
+    }
+    items
 }
 
 /// Headers that frame one message, or that are written on every hop.
@@ -207,7 +218,7 @@ fn is_ours(name: &HeaderName) -> bool {
 }
 
 fn namespaces(gray: &Section<'_>) -> Vec<Space> {
-    let items = gray.items("namespaces");
+    let items = few(gray, "namespaces");
     let spaces = items.iter().filter_map(|item| {
         let text = item.required_text("the ID of a namespace, namespace@group or @group")?;
         text.parse().map_err(|error: SpaceError| item.error(error.to_string())).ok()

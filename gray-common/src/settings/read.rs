@@ -146,8 +146,11 @@ impl FromStr for HeaderText {
     }
 }
 
+/// What a value or a network takes besides its text, in settings and rules.
+const ENTRY: usize = 160;
+
 pub(super) fn addresses(section: &Section<'_>, key: &str) -> IpSet {
-    let items = section.items(key).into_iter();
+    let items = section.items(key).into_iter().take_while(|item| item.spend("networks", ENTRY));
     let addresses = items.filter_map(|item| {
         let text = item.required_text("an IP address or a network such as 10.0.0.0/8")?;
         text.parse::<Addresses>().map_err(|error| item.error(error.to_string())).ok()
@@ -156,7 +159,8 @@ pub(super) fn addresses(section: &Section<'_>, key: &str) -> IpSet {
 }
 
 fn texts(section: &Section<'_>, key: &str, expected: &str) -> Vec<String> {
-    section.items(key).iter().filter_map(|item| item.required_text(expected).map(str::to_owned)).collect()
+    let items = section.items(key).into_iter().take_while(|item| item.spend("values", ENTRY));
+    items.filter_map(|item| item.required_text(expected).map(str::to_owned)).collect()
 }
 
 /// `<prefix>.balance.<service>`.

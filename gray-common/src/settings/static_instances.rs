@@ -1,20 +1,25 @@
 //! Instances that stand in the settings, as Spring's `SimpleDiscoveryClient` has them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::{document::Section, instance::Instance, registry::entry};
 
 /// Where they stand.
 pub(super) const KEY: &str = "spring.cloud.discovery.client.simple.instances";
+/// What an instance takes, its counters included.
+const INSTANCE: usize = 1024;
 
 /// Reads the instances of every service. Problems are noted in the documents; a key that means nothing is one.
 pub(super) fn read(root: &Section<'_>) -> BTreeMap<String, Vec<Instance>> {
     let mut services = BTreeMap::new();
     for (service, list) in root.section(KEY).keys() {
-        let mut instances: Vec<Instance> = Vec::new();
+        let (mut instances, mut addresses): (Vec<Instance>, HashSet<(String, u16)>) = Default::default();
         for item in list.items() {
+            if !item.spend("instances", INSTANCE) {
+                return services;
+            }
             let Some(instance) = instance(&item.section()) else { continue };
-            if instances.iter().any(|other| other.port == instance.port && other.host == instance.host) {
+            if !addresses.insert((instance.host.to_string(), instance.port)) {
                 item.warn(format!("{} stands here twice; the first one counts", instance.authority()));
                 continue;
             }

@@ -30,6 +30,11 @@ use crate::{
     snapshot::Snapshot,
 };
 
+/// Most header fields of a request to be explained.
+const MAX_FIELDS: usize = 1_000;
+/// Longest one, in bytes.
+const MAX_HEAD: usize = 64 * 1024;
+
 /// A request to be explained.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
@@ -131,6 +136,7 @@ fn address(key: &str, text: &str) -> Result<IpAddr, Refusal> {
 }
 
 fn explain(admin: &Admin, asked: Asked) -> Result<impl IntoResponse + use<>, Refusal> {
+    asked.check()?;
     let snapshot = admin.snapshot.load();
     let mut headers = asked.headers.read()?;
     let method = asked.method.as_deref().unwrap_or("GET");
@@ -235,6 +241,27 @@ fn head(method: &Method, path: &str, query: Option<&str>, headers: &HeaderMap) -
     }
     head.extend_from_slice(b"\r\n");
     head
+}
+
+impl Asked {
+    /// A request that no client could send has no answer worth its price.
+    fn check(&self) -> Result<(), Refusal> {
+        let texts = [&self.method, &self.path, &self.query, &self.host, &self.city].into_iter().flatten();
+        let (fields, length): (usize, usize) = match &self.headers {
+            Headers::Map(map) => {
+                (map.len(), map.iter().map(|(name, value)| name.len() + value.to_string().len()).sum())
+            }
+            Headers::Pairs(pairs) => (pairs.len(), pairs.iter().map(|(name, value)| name.len() + value.len()).sum()),
+        };
+        let length = texts.map(String::len).sum::<usize>() + length;
+        if fields > MAX_FIELDS || length > MAX_HEAD {
+            let message = format!(
+                "a request has at most {MAX_FIELDS} header fields and {MAX_HEAD} bytes in all; this one has {fields} and {length}"
+            );
+            return Err(Refusal::bad(message));
+        }
+        Ok(())
+    }
 }
 
 impl Headers {

@@ -1,6 +1,9 @@
 //! `/replay`: what a document would have done to the last requests.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     extract::State,
@@ -26,12 +29,16 @@ pub(super) async fn candidate(State(admin): State<Admin>, text: String) -> Resul
     off_the_runtime(&admin.judging.clone(), move || {
         let candidate = Candidate::read(&admin, &text)?;
         let rules = admin.snapshot.load().rules.clone();
-        let replay = Replay::run(&buffer.records(), &rules, &candidate.config.rules);
+        let began = Instant::now();
+        let replay = Replay::run_while(&buffer.records(), &rules, &candidate.config.rules, || began.elapsed() < TIME);
         let body = candidate.hide(json_of(replay));
         Ok(fresh(with(body, "warnings", candidate.warnings)))
     })
     .await
 }
+
+/// Time for the records of one replay.
+const TIME: Duration = Duration::from_secs(5);
 
 /// Runs what takes a while beside the control plane instead of in it; no more of it at once than there are permits.
 pub(super) async fn off_the_runtime<T: IntoResponse + Send + 'static>(

@@ -60,7 +60,8 @@ pub(super) enum End {
 
 impl Connection {
     pub(super) fn new(worker: Rc<Worker>, state: Rc<State>, forwarded: Forwarded, socket: Socket) -> Self {
-        let must_be_http2 = matches!(&socket, Socket::Tls(stream, _) if stream.get_ref().1.alpn_protocol() == Some(b"h2"));
+        let must_be_http2 =
+            matches!(&socket, Socket::Tls(stream, _) if stream.get_ref().1.alpn_protocol() == Some(b"h2"));
         // Over TLS it is agreed on in the handshake (RFC 9113, 3.2); what was not is not HTTP/2.
         let may_be_http2 = must_be_http2 || matches!(socket, Socket::Tcp(..));
         let received = Received::default();

@@ -224,6 +224,11 @@ fn truth(text: &str) -> Option<bool> {
 
 /// Arguments by name: maps open up into dotted names, lists into several values.
 fn flatten<'d>(name: &str, item: &Item<'d>, args: &mut Vec<Arg<'d>>) {
+    // Longer than every name there is; and each of the values below would have it.
+    const LONGEST: usize = 128;
+    if name.len() > LONGEST {
+        return item.error(format!("the name of an argument has at most {LONGEST} bytes"));
+    }
     if item.is_map() {
         for (key, value) in item.section().keys() {
             flatten(&if name.is_empty() { key } else { format!("{name}.{key}") }, &value, args);

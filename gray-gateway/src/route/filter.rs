@@ -2,16 +2,19 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use gray_common::{GRAY_HEADER, document::Item};
+use gray_common::{
+    GRAY_HEADER,
+    document::Item,
+    expression::{Expression, Form},
+};
 use http::{HeaderName, HeaderValue, header};
-use regex::Regex;
 
 use crate::header::is_same;
 
 use super::{
     RateLimit, Retry, TokenCheck,
     definition::{Definition, Parameter, Value},
-    text::{anywhere, quoted, suggestion},
+    text::{quoted, suggestion},
 };
 
 const KNOWN: [&str; 10] = [
@@ -41,6 +44,11 @@ const OURS: [HeaderName; 9] = [
 ];
 const OURS_TOO: [&str; 2] = ["keep-alive", "proxy-connection"];
 
+/// What a filter takes, and once more on every route that it is for.
+pub(super) const FILTER: usize = 256;
+/// What the counters of a rate limit take before anybody is counted.
+const RATE_LIMIT: usize = 8 << 10;
+
 const NAME: Parameter = ("name", &[]);
 const VALUE: Parameter = ("value", &[]);
 
@@ -66,7 +74,7 @@ pub struct Filters {
 #[derive(Clone, Debug)]
 enum PathStep {
     Strip(usize),
-    Rewrite { regex: Regex, replacement: Box<[Piece]> },
+    Rewrite { regex: Expression, replacement: Box<[Piece]> },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,13 +175,14 @@ fn merged(path: &str) -> String {
 }
 
 /// Java's `replaceAll`. Whatever the expression makes of a path, it stays one.
-fn rewrite<'p>(path: &'p str, regex: &Regex, replacement: &[Piece]) -> Cow<'p, str> {
-    let rewritten = regex.replace_all(path, |captures: &regex::Captures<'_>| {
-        let piece = |piece: &Piece| match piece {
-            Piece::Text(text) => text.clone(),
-            Piece::Group(group) => captures.get(*group).map(|found| found.as_str().to_owned()).unwrap_or_default(),
-        };
-        replacement.iter().map(piece).collect::<String>()
+fn rewrite<'p>(path: &'p str, regex: &Expression, replacement: &[Piece]) -> Cow<'p, str> {
+    let rewritten = regex.replace_all(path, |groups, out| {
+        for piece in replacement {
+            out.push_str(match piece {
+                Piece::Text(text) => text,
+                Piece::Group(group) => groups.get(*group).unwrap_or_default(),
+            });
+        }
     });
     if rewritten.starts_with('/') { rewritten } else { Cow::Owned(format!("/{rewritten}")) }
 }
@@ -236,6 +245,9 @@ impl Filter {
 
     /// Reads one filter; what is wrong with it is reported.
     pub(super) fn read(item: &Item<'_>) -> Option<Self> {
+        if !item.spend("filters", FILTER) {
+            return None;
+        }
         let definition = Definition::parse(item, "filter")?;
         match definition.name {
             "StripPrefix" => {
@@ -248,7 +260,7 @@ impl Filter {
             }
             "RewritePath" => {
                 let [regexp, replacement] = definition.bind([("regexp", &[]), ("replacement", &[])], 2)?;
-                let regex = regexp?.convert(anywhere)?;
+                let regex = regexp?.convert(|text| item.budget().expression(text, Form::Within))?;
                 let replacement = replacement?.convert(|text| pieces(text, &regex))?;
                 Some(Self::Path(Step(PathStep::Rewrite { regex, replacement })))
             }
@@ -265,8 +277,9 @@ impl Filter {
                 Some(Self::Response(name, value))
             }
             "Retry" => Retry::read(definition).map(Self::Retry),
+            "RequestRateLimiter" if !item.spend("rate limits", RATE_LIMIT) => None,
             "RequestRateLimiter" => RateLimit::read(&definition).map(Self::Rate),
-            "JsonWebToken" => TokenCheck::read(&definition).map(|token| Self::Token(Arc::new(token))),
+            "JsonWebToken" => TokenCheck::read(definition).map(|token| Self::Token(Arc::new(token))),
             "RequestSize" => {
                 let [max] = definition.bind([("maxSize", &["size"])], 1)?;
                 Some(Self::MaxBody(max?.convert(data_size)?))
@@ -323,7 +336,7 @@ fn field_value(text: &str) -> Result<HeaderValue, String> {
 
 /// Takes a Java replacement apart: `$1`, `${name}`, `\x` for a literal; and Spring's `$\{name}`, which keeps YAML
 /// placeholders away.
-fn pieces(text: &str, regex: &Regex) -> Result<Box<[Piece]>, String> {
+fn pieces(text: &str, regex: &Expression) -> Result<Box<[Piece]>, String> {
     let replacement = text.replace("$\\", "$");
     let problem = |reason: String| format!("replacement {}: {reason}", quoted(text));
     let (mut pieces, mut plain) = (Vec::new(), String::new());
@@ -355,15 +368,15 @@ fn pieces(text: &str, regex: &Regex) -> Result<Box<[Piece]>, String> {
 }
 
 /// The group that `1...` or `{name}...` refers to, and what comes after.
-fn reference<'t>(text: &'t str, regex: &Regex) -> Result<(usize, &'t str), String> {
+fn reference<'t>(text: &'t str, regex: &Expression) -> Result<(usize, &'t str), String> {
     if let Some(named) = text.strip_prefix('{') {
         let (name, after) = named.split_once('}').ok_or("`${` is never closed")?;
-        let group = regex.capture_names().position(|group| group == Some(name));
+        let group = regex.group(name);
         return group.map(|group| (group, after)).ok_or_else(|| format!("no group is called {}", quoted(name)));
     }
     // As many digits as still name a group, as in Java.
     let digits = text.chars().take_while(char::is_ascii_digit).count();
     let groups = (1..=digits).rev().filter_map(|length| Some((text.get(..length)?.parse().ok()?, text.get(length..)?)));
-    let found = { groups }.find(|(group, _)| *group < regex.captures_len());
+    let found = { groups }.find(|(group, _)| *group < regex.groups());
     found.ok_or_else(|| "`$` must be followed by the number or {name} of a group (a plain one is `\\$`)".to_owned())
 }

@@ -19,7 +19,7 @@ use governor::{
 };
 use gray_common::{
     clock::uptime_ms,
-    rule::{Facts, Jwt, JwtKey, Source},
+    rule::{Algorithm, Facts, Jwt, JwtKey, Source},
 };
 use http::HeaderName;
 
@@ -71,16 +71,23 @@ impl TokenCheck {
         if let Source::Query(name) = &self.jwt.token { Some(name) } else { None }
     }
 
-    pub(super) fn read(definition: &Definition<'_>) -> Option<Self> {
+    pub(super) fn read(mut definition: Definition<'_>) -> Option<Self> {
+        let algorithms = definition.take("algorithm", None);
         let parameters = [
             ("key", [].as_slice()),
             ("token", &[]),
             ("issuer", &["iss"]),
             ("audience", &["aud"]),
             ("userClaim", &["user"]),
+            ("requireExp", &[]),
         ];
-        let [key, token, issuer, audience, claim] = definition.bind(parameters, 1)?;
-        let key = key?.convert(|text| JwtKey::new(text).map_err(|error| error.to_string()))?;
+        let [key, token, issuer, audience, claim, requires_expiry] = definition.bind(parameters, 1)?;
+        let algorithms: Option<Vec<Algorithm>> =
+            algorithms.iter().map(|value| value.convert(|text| text.parse())).collect();
+        let algorithms = algorithms?;
+        let key = key?.convert(|text| JwtKey::new(text, &algorithms).map_err(|error| error.to_string()))?;
+        let truth = |text: &str| text.parse().map_err(|_| format!("expected true or false, found {}", quoted(text)));
+        let requires_expiry = requires_expiry.map_or(Some(false), |value| value.convert(truth))?;
         let token = token.map_or(Some(Source::Header(http::header::AUTHORIZATION)), |token| {
             token.convert(|text| match text.split_once('.') {
                 Some(("header", name)) => name.parse().map(Source::Header).map_err(|_| not_a_place(text)),
@@ -91,7 +98,12 @@ impl TokenCheck {
         })?;
         let text = |value: Option<super::definition::Value<'_>>| value.map(|value| Box::from(value.text));
         let claim = text(claim).unwrap_or_else(|| "sub".into());
-        Some(Self { jwt: Jwt { token, key: Some(key) }, issuer: text(issuer), audience: text(audience), claim })
+        Some(Self {
+            jwt: Jwt { token, key: Some(key), requires_expiry },
+            issuer: text(issuer),
+            audience: text(audience),
+            claim,
+        })
     }
 }
 

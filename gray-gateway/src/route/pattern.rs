@@ -2,9 +2,15 @@
 
 use std::borrow::Cow;
 
-use regex::Regex;
+use gray_common::{
+    document::Budget,
+    expression::{Expression, Form, escape},
+};
 
-use super::text::{decoded, quoted, whole};
+use super::text::{decoded, quoted};
+
+/// What a segment of a path or a label of a host takes, its place in the trie included.
+const SEGMENT: usize = 256;
 
 /// `/order-api/{id}/**`: matched segment by segment against the decoded path.
 #[derive(Clone, Debug)]
@@ -17,7 +23,7 @@ pub(super) struct PathPattern {
 
 impl PathPattern {
     /// Compiles a pattern; the error says what is wrong with it.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str, budget: &Budget) -> Result<Self, String> {
         let shown = quoted(text);
         let Some(relative) = text.strip_prefix('/') else {
             return Err(format!("path pattern {shown} must begin with `/`"));
@@ -27,11 +33,12 @@ impl PathPattern {
         if rest {
             parts.pop();
         }
+        budget.spend("path patterns", SEGMENT * parts.len()).map_err(|error| error.to_string())?;
         let segment = |part: &&str| {
             if *part == "**" || part.contains("{*") {
                 return Err("`**` and `{*name}` must be the last segment".to_owned());
             }
-            Segment::parse(part, false)
+            Segment::parse(part, Form::WholeText, budget)
         };
         let segments: Result<_, _> = parts.iter().map(segment).collect();
         let segments = segments.map_err(|reason| format!("path pattern {shown}: {reason}"))?;
@@ -137,12 +144,13 @@ enum Label {
 
 impl HostPattern {
     /// Compiles a pattern; the error says what is wrong with it.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str, budget: &Budget) -> Result<Self, String> {
         let problem = |reason: &str| format!("host pattern {}: {reason}", quoted(text));
         if text.starts_with('.') {
             return Err(problem("no host begins with a dot; write `**.` for every subdomain"));
         }
         let parts = split(text, '.').map_err(|reason| problem(&reason))?;
+        budget.spend("host patterns", SEGMENT * parts.len()).map_err(|error| error.to_string())?;
         let outside = |part: &&str| part.split('{').next().unwrap_or_default().to_owned();
         let plain: String = parts.iter().map(outside).collect();
         if plain.contains("]:") || (plain.contains(':') && !plain.starts_with('[')) {
@@ -153,7 +161,7 @@ impl HostPattern {
         }
         let label = |part: &&str| match *part {
             "**" => Ok(Label::AnyDepth),
-            part => Segment::parse(part, true).map(Label::One),
+            part => Segment::parse(part, Form::WholeTextAnyCase, budget).map(Label::One),
         };
         let labels: Result<_, _> = parts.iter().filter(|part| !part.is_empty()).map(label).collect();
         labels.map(Self).map_err(|reason| problem(&reason))
@@ -200,14 +208,14 @@ enum Segment {
     Variable,
     /// Anything mixed: `v?`, `*.html`, `{a}-{b}`, `{id:\d+}`.
     Mixed {
-        regex: Regex,
+        regex: Expression,
         /// A variable must have something to hold.
         never_empty: bool,
     },
 }
 
 impl Segment {
-    fn parse(text: &str, fold_case: bool) -> Result<Self, String> {
+    fn parse(text: &str, form: Form, budget: &Budget) -> Result<Self, String> {
         let (mut expression, mut rest) = (String::from("(?s)"), text);
         let (mut variables, mut special) = (0, false);
         while let Some(next) = rest.chars().next() {
@@ -223,7 +231,8 @@ impl Segment {
                     if !is_name(name) {
                         return Err(format!("{} is not the name of a variable", quoted(name)));
                     }
-                    whole(constraint, fold_case)?;
+                    // Alone first: `a)|(b` must not become valid by being wrapped.
+                    budget.expression(constraint, form)?;
                     expression.push_str(&format!("(?:{constraint})"));
                     variables += 1;
                     rest = after.get(end + 1..).unwrap_or_default();
@@ -235,7 +244,7 @@ impl Segment {
                     ));
                 }
                 literal => {
-                    expression.push_str(&regex::escape(literal.encode_utf8(&mut [0; 4])));
+                    expression.push_str(&escape(literal.encode_utf8(&mut [0; 4])));
                     continue;
                 }
             }
@@ -245,7 +254,7 @@ impl Segment {
             text if !special => Self::Literal(text.into()),
             "*" => Self::Any,
             text if is_plain_variable(text) => Self::Variable,
-            _ => Self::Mixed { regex: whole(&expression, fold_case)?, never_empty: variables > 0 },
+            _ => Self::Mixed { regex: budget.expression(&expression, form)?, never_empty: variables > 0 },
         })
     }
 

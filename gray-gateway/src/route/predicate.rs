@@ -1,6 +1,6 @@
 //! Predicates: what a request must look like for a route to take it.
 
-use gray_common::document::Item;
+use gray_common::document::{Budget, Item};
 use http::{HeaderName, Method, header::COOKIE};
 use ipnet::IpNet;
 
@@ -31,6 +31,9 @@ const STANDARD_METHODS: [Method; 9] = [
     Method::TRACE,
 ];
 
+/// What a predicate takes besides its patterns.
+const PREDICATE: usize = 256;
+
 const REGEXP: Parameter = ("regexp", &[]);
 
 /// One condition, compiled.
@@ -49,12 +52,19 @@ pub(super) enum Predicate {
 impl Predicate {
     /// Reads one predicate; what is wrong with it is reported.
     pub(super) fn read(item: &Item<'_>) -> Option<Self> {
+        if !item.spend("predicates", PREDICATE) {
+            return None;
+        }
+        let budget = item.budget();
         let definition = Definition::parse(item, "predicate")?;
         match definition.name {
             "Path" => {
                 let flag = ("matchTrailingSlash", &["matchOptionalTrailingSeparator"][..]);
                 let (patterns, flag) = definition.gather(("patterns", &["pattern"]), Some(flag))?;
-                Some(Self::Path { patterns: all(patterns, PathPattern::parse)?, trailing_slash: flag.unwrap_or(true) })
+                Some(Self::Path {
+                    patterns: all(patterns, |text| PathPattern::parse(text, budget))?,
+                    trailing_slash: flag.unwrap_or(true),
+                })
             }
             "Method" => {
                 let (methods, _) = definition.gather(("methods", &["method"]), None)?;
@@ -64,19 +74,19 @@ impl Predicate {
             "Header" => {
                 let [name, value] = definition.bind([("header", &[]), REGEXP], 1)?;
                 let header = |text: &str| text.parse().map_err(|_| format!("{} is not a header name", quoted(text)));
-                Some(Self::Header { name: name?.convert(header)?, value: pattern(value.as_ref())? })
+                Some(Self::Header { name: name?.convert(header)?, value: pattern(value.as_ref(), budget)? })
             }
             "Query" => {
                 let [name, value] = definition.bind([("param", &[]), REGEXP], 1)?;
-                Some(Self::Query { name: name?.text.into(), value: pattern(value.as_ref())? })
+                Some(Self::Query { name: name?.text.into(), value: pattern(value.as_ref(), budget)? })
             }
             "Cookie" => {
                 let [name, value] = definition.bind([("name", &[]), REGEXP], 1)?;
-                Some(Self::Cookie { name: name?.text.into(), value: pattern(value.as_ref())? })
+                Some(Self::Cookie { name: name?.text.into(), value: pattern(value.as_ref(), budget)? })
             }
             "Host" => {
                 let (patterns, _) = definition.gather(("patterns", &["pattern"]), None)?;
-                all(patterns, HostPattern::parse).map(Self::Host)
+                all(patterns, |text| HostPattern::parse(text, budget)).map(Self::Host)
             }
             "RemoteAddr" => {
                 let (sources, _) = definition.gather(("sources", &["source"]), None)?;
@@ -148,14 +158,14 @@ impl Predicate {
 }
 
 /// Converts every value; each wrong one is reported.
-fn all<'d, T>(values: Vec<Value<'d>>, convert: fn(&'d str) -> Result<T, String>) -> Option<Box<[T]>> {
-    let converted: Vec<_> = values.iter().map(|value| value.convert(convert)).collect();
+fn all<'d, T>(values: Vec<Value<'d>>, convert: impl Fn(&'d str) -> Result<T, String>) -> Option<Box<[T]>> {
+    let converted: Vec<_> = values.iter().map(|value| value.convert(&convert)).collect();
     converted.into_iter().collect()
 }
 
 /// An optional expression; the outer `None` is a reported error.
-fn pattern(value: Option<&Value<'_>>) -> Option<Option<TextPattern>> {
-    value.map_or(Some(None), |value| value.convert(TextPattern::new).map(Some))
+fn pattern(value: Option<&Value<'_>>, budget: &Budget) -> Option<Option<TextPattern>> {
+    value.map_or(Some(None), |value| value.convert(|text| TextPattern::new(text, budget)).map(Some))
 }
 
 fn method(value: &Value<'_>) -> Option<Method> {

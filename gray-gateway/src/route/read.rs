@@ -8,7 +8,7 @@ use super::{
     FileOptions, Filters, Route, Target, Upstream,
     definition::relaxed,
     files,
-    filter::Filter,
+    filter::{FILTER, Filter},
     misspelt,
     predicate::Predicate,
     text::{quoted, suggestion},
@@ -23,6 +23,11 @@ const NEW: &str = "spring.cloud.gateway.server.webflux";
 pub(crate) const ROUTES: [&str; 2] = ["spring.cloud.gateway.routes", "spring.cloud.gateway.server.webflux.routes"];
 /// What a uri may begin with.
 const SCHEMES: &str = "lb://service, lb:https://service, http://host:port, https://host:port or file:///directory";
+
+/// What a route takes besides its predicates and filters.
+const ROUTE: usize = 1024;
+/// Most lanes of a route with targets of their own.
+const MAX_LANES: usize = 256;
 
 /// A route and where it stands, before it is put in line.
 pub(super) struct Draft {
@@ -111,6 +116,10 @@ impl Shared {
     fn route(&self, item: &Item<'_>, ids: &mut Ids) -> Option<Draft> {
         if !item.is_map() {
             item.error("expected a route: a map with id, uri, predicates and filters");
+            return None;
+        }
+        // Every route has the common filters once more.
+        if !item.spend("routes", ROUTE) || !item.spend("common filters of routes", FILTER * self.filters.len()) {
             return None;
         }
         let section = item.section();
@@ -314,6 +323,10 @@ fn positive(section: &Section<'_>, key: &str) -> Option<Duration> {
 /// `metadata.lanes`: who answers on some lanes instead.
 fn lanes(section: &Section<'_>) -> Vec<(Box<str>, Target)> {
     let keys = section.keys();
+    if let Some((_, item)) = keys.get(MAX_LANES) {
+        item.error(format!("at most {MAX_LANES} lanes may have a target of their own on one route"));
+        return Vec::new();
+    }
     let lanes = keys.iter().filter_map(|(lane, item)| {
         let uri = item.required_text(SCHEMES)?;
         let (scheme, upstream) = upstream(section, lane, uri)?;

@@ -50,6 +50,10 @@ impl Retry {
         };
         let retries = retries.map_or(Some(3), |retries| retries.convert(number))?;
         let all = |values: Vec<Value<'_>>, one: fn(&str) -> Result<u16, String>| -> Option<Vec<u16>> {
+            if let Some(value) = values.get(200) {
+                value.at.error("more values than there are statuses of errors; write each once");
+                return None;
+            }
             let read: Vec<_> = values.iter().map(|value| value.convert(one)).collect();
             read.into_iter().collect()
         };

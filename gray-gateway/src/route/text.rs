@@ -2,27 +2,26 @@
 
 use std::{borrow::Cow, fmt};
 
-use gray_common::document::masked;
-use regex::{Regex, RegexBuilder};
-
-/// Compiled size of one expression. The engine is linear in the text, so this bounds a match as well.
-const REGEX_BYTES: usize = 1 << 20;
+use gray_common::{
+    document::{Budget, masked},
+    expression::{Expression, Form, escape},
+};
 
 /// A text to be matched whole: what Java's `String.matches` does.
 #[derive(Clone)]
 pub(super) enum TextPattern {
     /// The expression had no special character: comparing does.
     Exact(Box<str>),
-    Regex(Regex),
+    Regex(Expression),
 }
 
 impl TextPattern {
     /// Compiles an expression; the error says what is wrong with it.
-    pub(super) fn new(expression: &str) -> Result<Self, String> {
-        if regex::escape(expression) == expression {
+    pub(super) fn new(expression: &str, budget: &Budget) -> Result<Self, String> {
+        if escape(expression) == expression {
             return Ok(Self::Exact(expression.into()));
         }
-        whole(expression, false).map(Self::Regex)
+        budget.expression(expression, Form::WholeText).map(Self::Regex)
     }
 
     pub(super) fn matches(&self, text: &str) -> bool {
@@ -45,29 +44,6 @@ impl fmt::Debug for TextPattern {
             Self::Regex(regex) => regex.fmt(f),
         }
     }
-}
-
-/// An expression that is searched for anywhere.
-pub(super) fn anywhere(expression: &str) -> Result<Regex, String> {
-    build(expression, false)
-}
-
-/// An expression that must cover the whole text.
-pub(super) fn whole(expression: &str, fold_case: bool) -> Result<Regex, String> {
-    // Alone first: `a)|(b` must not become valid by being wrapped.
-    build(expression, fold_case)?;
-    build(&format!(r"\A(?:{expression})\z"), fold_case)
-}
-
-fn build(expression: &str, fold_case: bool) -> Result<Regex, String> {
-    let mut builder = RegexBuilder::new(expression);
-    builder.size_limit(REGEX_BYTES).dfa_size_limit(REGEX_BYTES).nest_limit(50).case_insensitive(fold_case);
-    builder.build().map_err(|error| {
-        let error = error.to_string();
-        // The engine draws a picture over several lines; its last line is the reason.
-        let reason = error.lines().next_back().unwrap_or_default().trim_start_matches("error: ");
-        format!("{} is not a regular expression that can be used here: {reason}", quoted(expression))
-    })
 }
 
 /// Percent-decoding; borrows when there is nothing to decode. A broken escape stands for itself.
@@ -139,9 +115,10 @@ mod tests {
             ("a|b", "b", true),
             ("a|b", "ab", false),
         ] {
-            assert_eq!(TextPattern::new(expression).expect(expression).matches(text), expect, "{expression} {text}");
+            let pattern = TextPattern::new(expression, &Budget::default()).expect(expression);
+            assert_eq!(pattern.matches(text), expect, "{expression} {text}");
         }
-        assert!(!TextPattern::new(".*").expect("valid").matches_bytes(b"\xff"));
+        assert!(!TextPattern::new(".*", &Budget::default()).expect("valid").matches_bytes(b"\xff"));
     }
 
     #[test]
@@ -153,7 +130,7 @@ mod tests {
             ("a{1", "repetition"),
             ("((a{1000}){1000}){1000}", "size limit"),
         ] {
-            let error = TextPattern::new(expression).expect_err(expression);
+            let error = TextPattern::new(expression, &Budget::default()).expect_err(expression);
             assert!(error.contains(why) && !error.contains('\n'), "{error}");
         }
     }

@@ -12,6 +12,7 @@ mod gray_integrity;
 mod ground;
 mod guarded_paths;
 mod h2_abuse;
+mod hostile_documents;
 mod live_config;
 mod overload;
 pub mod proc;
@@ -164,6 +165,7 @@ scenarios![
     "15" "soak" self::soak,
     "15b" "supply chain" self::supply_chain,
     "16" "guarded paths" self::guarded_paths,
+    "17" "hostile documents" self::hostile_documents,
     "F1" "fault: network to an instance" crate::faults::instance_network,
     "F2" "fault: network to the registry" crate::faults::registry_network,
     "F3" "fault: hung instance" crate::faults::hung_instance,

@@ -8,6 +8,12 @@ pub fn rss_kib(pid: u32) -> u64 {
     field(&text, "VmRSS:").and_then(|value| value.split(' ').next()?.parse().ok()).unwrap_or_default()
 }
 
+/// The most memory that a process ever had in RAM, in KiB; 0 when it is gone.
+pub fn peak_kib(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    field(&text, "VmHWM:").and_then(|value| value.split(' ').next()?.parse().ok()).unwrap_or_default()
+}
+
 /// Files and sockets that a process has open; 0 when it is gone.
 pub fn open_files(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
@@ -34,6 +40,7 @@ mod tests {
     #[test]
     fn we_have_memory_and_the_machine_has_cores() {
         assert!(rss_kib(std::process::id()) > 100);
+        assert!(peak_kib(std::process::id()) > 100);
         assert!(open_files(std::process::id()) > 2);
         assert_eq!((rss_kib(u32::MAX), open_files(u32::MAX)), (0, 0));
         assert!(machine().contains("cores") && !machine().contains(" 0 GiB"), "{}", machine());

@@ -228,6 +228,8 @@ impl Lists {
 
     /// Likewise, as long as there is room.
     fn try_place(&mut self, rules: Vec<usize>) -> Option<usize> {
-        (self.room > 0).then(|| self.place(rules))
+        // A list that is known already takes no memory, but time.
+        self.room = self.room.checked_sub(1 + rules.len() / WORD)?;
+        Some(self.place(rules))
     }
 }

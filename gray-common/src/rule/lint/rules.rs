@@ -6,12 +6,26 @@ use super::{
     cover::{Block, lasts},
 };
 use crate::{
+    expression::escape,
     rule::{Rule, Share, ShareKey, Source, Subject, Test},
     tag::{CALLER_HEADER, LANE_HEADER, SIGNATURE_HEADER},
 };
 
 /// More blocks than this are not compared with each other: the time it takes grows with their square.
 const MAX_BLOCKS: usize = 2_000;
+
+/// Comparisons of conditions and values, likewise.
+const MAX_EFFORT: usize = 200_000_000;
+
+/// How many comparisons it takes, if the worst comes to the worst.
+fn effort(rules: &[Rule]) -> usize {
+    let conditions = || rules.iter().flat_map(|rule| rule.any.iter().flatten());
+    let values = conditions().map(|condition| match &condition.subject {
+        Subject::Fact { test: Test::In(values), .. } => values.len(),
+        _ => 1,
+    });
+    conditions().count().saturating_mul(values.sum())
+}
 
 /// A rule with its blocks, worked out once.
 struct Entry<'s> {
@@ -28,10 +42,11 @@ impl<'s> Lint<'s> {
             self.tests(rule);
         }
         let blocks: usize = set.rules.iter().map(|rule| rule.any.len().max(1)).sum();
-        if blocks > MAX_BLOCKS {
+        if blocks > MAX_BLOCKS || effort(&set.rules) > MAX_EFFORT {
             let name = set.rules.first().map_or("", |rule| &*rule.name);
-            let message =
-                format!("{blocks} blocks in all: more than {MAX_BLOCKS} are not searched for unreachable ones");
+            let message = format!(
+                "{blocks} blocks with all their conditions and values are too many to search for unreachable ones"
+            );
             return self.rule(Note, "not-compared", name, message);
         }
         let entry = |rule| Entry { rule, sufficient: self.sufficient(rule), necessary: self.necessary(rule) };
@@ -194,6 +209,5 @@ impl<'s> Lint<'s> {
 
 /// The text that an expression stands for, when it stands for one only.
 fn plain(regex: &str) -> Option<&str> {
-    let text = regex.strip_prefix("^(?:")?.strip_suffix(")$")?;
-    (regex::escape(text) == text).then_some(text)
+    (escape(regex) == regex).then_some(regex)
 }

@@ -19,6 +19,11 @@ pub(super) const LANE_KEYS: [&str; 5] = ["select", "services", "fallback", "name
 /// Keys of a service on a lane, when it says more than its selector.
 pub(super) const SERVICE_KEYS: [&str; 2] = ["select", "fallback"];
 
+/// What a lane takes: two headers among other things.
+const LANE: usize = 1024;
+/// What the choice for one service takes, its part of the headers included.
+const CHOICE: usize = 640;
+
 /// What ordinary requests use.
 pub(super) struct Baseline {
     others: Selector,
@@ -33,8 +38,8 @@ impl Lanes {
         self.0.get(name).copied()
     }
 
-    pub(super) fn names(&self) -> Vec<&str> {
-        self.0.keys().map(String::as_str).collect()
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
     }
 }
 
@@ -108,6 +113,11 @@ impl Reader<'_> {
                 item.error(format!("`{name}` cannot be the name of a lane: it is always there, or not a plain name"));
                 continue;
             }
+            // A lane has a choice for every service that it or the baseline names.
+            let choices = 1 + baseline.services.len() + item.section().section("services").peek_keys().len();
+            if !item.spend("lanes", LANE + CHOICE * choices) {
+                break;
+            }
             let Some((lane, open)) =
                 self.read_lane(&name, &item.section(), baseline, &settings.mesh.namespaces, name == default)
             else {
@@ -115,7 +125,7 @@ impl Reader<'_> {
             };
             let value = match open {
                 None => None,
-                Some(fact) => match self.place(&fact) {
+                Some(fact) => match self.place(&fact, &item) {
                     Some(place) => Some(place),
                     None => {
                         item.error(self.unknown_fact(&fact));

@@ -14,17 +14,26 @@ mod when;
 
 pub use source::parse_source;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use self::lanes::Baseline;
 use super::GraySettings;
 use crate::{
-    document::{Documents, Section},
-    rule::{Jwt, JwtKey, RuleSet, RuleSetBuilder, Source, Switch},
+    document::{Documents, Item, Section},
+    rule::{Algorithm, Jwt, JwtKey, RuleSet, RuleSetBuilder, Source, Switch},
 };
 
 /// Where the rules stand.
 const KEY: &str = "gray";
+/// Longest name of a fact, in bytes.
+const MAX_NAME: usize = 256;
+/// Most facts of which one is the first.
+const MAX_PARTS: usize = 16;
+/// What a fact takes: it is kept of every request that is recorded.
+const FACT: usize = 8 << 10;
 
 impl RuleSet {
     /// Reads the rules of the documents and adds those that the settings stand for. Problems are noted in the documents;
@@ -46,6 +55,8 @@ struct Reader<'d> {
     named: BTreeMap<String, Source>,
     jwt: Option<Arc<Jwt>>,
     layers: BTreeMap<String, Layer>,
+    /// Names of rules.
+    rules: HashSet<String>,
 }
 
 /// Shares that exclude each other: one key and one salt for all.
@@ -60,7 +71,8 @@ impl<'d> Reader<'d> {
     fn new(documents: &Documents, section: &'d Section<'d>) -> Self {
         let revision = format!("{:08x}", documents.fingerprint() as u32);
         let builder = RuleSetBuilder::new(&revision);
-        Self { section, builder, named: BTreeMap::new(), jwt: None, layers: BTreeMap::new() }
+        let (named, layers, rules) = Default::default();
+        Self { section, builder, named, jwt: None, layers, rules }
     }
 
     fn read(mut self, settings: &GraySettings) -> RuleSet {
@@ -82,7 +94,7 @@ impl<'d> Reader<'d> {
             self.builder.settings(settings, gray);
         }
         let Some(default) = lanes.get(&default).or_else(|| {
-            let known = lanes.names().join(", ");
+            let known = some(lanes.names());
             self.section.error("default", format!("there is no lane `{default}`; there are {known}"));
             lanes.get("baseline")
         }) else {
@@ -118,14 +130,25 @@ impl<'d> Reader<'d> {
                 return None;
             }
         };
-        let key = section.string("key").map(|text| JwtKey::new(&text));
+        let named = section.items("algorithm");
+        let algorithms: Vec<Algorithm> = named
+            .iter()
+            .filter_map(|item| {
+                item.required_text("an algorithm such as RS256")?
+                    .parse()
+                    .map_err(|error: String| item.error(error))
+                    .ok()
+            })
+            .collect();
+        let key = section.string("key").map(|text| JwtKey::new(&text, &algorithms));
         if let Some(Err(error)) = &key {
             section.error("key", error.to_string());
         }
         if key.is_none() {
             section.warn("key", "no key: tokens are not verified, so anybody can claim to be anyone; set `key`");
         }
-        Some(Arc::new(Jwt { token, key: key.and_then(Result::ok) }))
+        let requires_expiry = section.bool("require-exp").unwrap_or(false);
+        Some(Arc::new(Jwt { token, key: key.and_then(Result::ok), requires_expiry }))
     }
 
     fn read_facts(&mut self) {
@@ -149,7 +172,9 @@ impl<'d> Reader<'d> {
             if parts.is_empty() {
                 item.error("expected one or more facts, such as [header.X-User-No, cookie.uid]");
             }
-            self.named.insert(name, Source::FirstOf(sources.into()));
+            if let Some(source) = first_of(&item, sources) {
+                self.named.insert(name, source);
+            }
         }
     }
 
@@ -179,20 +204,45 @@ impl<'d> Reader<'d> {
         }
     }
 
-    /// The place of the fact of this name.
-    fn place(&mut self, text: &str) -> Option<usize> {
+    /// The place of the fact of this name, which an item asks for.
+    fn place(&mut self, text: &str, item: &Item<'_>) -> Option<usize> {
         let source = self.named(text)?;
-        Some(self.builder.source(text, || source))
+        Some(self.put(text, source, item))
+    }
+
+    fn put(&mut self, name: &str, source: Source, item: &Item<'_>) -> usize {
+        self.builder.find_source(name).unwrap_or_else(|| {
+            item.spend("facts", FACT);
+            self.builder.source(name, || source)
+        })
     }
 
     fn unknown_fact(&self, text: &str) -> String {
         if text.starts_with("jwt.") && self.jwt.is_none() {
             return format!("`{text}` needs gray.jwt: where the token is, and the key it is signed with");
         }
-        let own: Vec<_> = self.named.keys().map(String::as_str).collect();
-        let own = if own.is_empty() { String::new() } else { format!("; facts of this document: {}", own.join(", ")) };
+        let own = some(self.named.keys().map(String::as_str));
+        let own = if own.is_empty() { own } else { format!("; facts of this document: {own}") };
         format!("`{text}` is no fact; there are {}{own}", source::BUILTIN)
     }
+}
+
+/// The first of these facts that is there. Facts that are made of others count as many.
+fn first_of(item: &Item<'_>, sources: Vec<Source>) -> Option<Source> {
+    let parts: usize = sources.iter().map(|source| source.parts().len()).sum();
+    if parts > MAX_PARTS {
+        item.error(format!("at most {MAX_PARTS} facts, those that facts of this document are made of included"));
+        return None;
+    }
+    Some(Source::FirstOf(sources.into()))
+}
+
+/// Names for a message: not more than somebody reads.
+fn some<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
+    const SHOWN: usize = 20;
+    let names: Vec<_> = names.into_iter().collect();
+    let shown = names[..names.len().min(SHOWN)].join(", ");
+    if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
 }
 
 /// Every other key is an error. For sections whose keys were listed, and count as known for that.

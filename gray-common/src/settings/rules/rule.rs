@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use jiff::Timestamp;
 
-use super::{Reader, lanes::Lanes, only};
+use super::{Reader, first_of, lanes::Lanes, only, some};
 use crate::{
     document::{Item, Section},
     lane::is_token,
@@ -13,6 +13,9 @@ use crate::{
 
 /// Keys of a rule.
 pub(super) const RULE_KEYS: [&str; 8] = ["name", "when", "share", "lane", "since", "until", "enabled", "trace"];
+
+/// What a rule takes besides its conditions, its part of the index and of the counters included.
+const RULE: usize = 768;
 
 /// What a share is taken of, before it has a place.
 #[derive(Clone)]
@@ -23,15 +26,17 @@ pub(super) enum Key {
 
 impl Reader<'_> {
     pub(super) fn read_rules(&mut self, lanes: &Lanes) {
-        let mut names: Vec<String> = Vec::new();
         for item in self.section.items("rules") {
-            if let Some(rule) = self.read_rule(&item, lanes, &mut names) {
+            if !item.spend("rules", RULE) {
+                return;
+            }
+            if let Some(rule) = self.read_rule(&item, lanes) {
                 self.builder.rule(rule);
             }
         }
     }
 
-    fn read_rule(&mut self, item: &Item<'_>, lanes: &Lanes, names: &mut Vec<String>) -> Option<Rule> {
+    fn read_rule(&mut self, item: &Item<'_>, lanes: &Lanes) -> Option<Rule> {
         if !item.is_map() {
             item.error("expected a rule: a map with name, when, lane");
             return None;
@@ -40,10 +45,9 @@ impl Reader<'_> {
         let name = section.string("name").unwrap_or_default();
         if name == "default" || !is_token(&name) {
             section.error("name", "a rule needs a name: at most 64 letters, digits and . _ - +, and not `default`");
-        } else if names.contains(&name) {
+        } else if !self.rules.insert(name.clone()) {
             section.error("name", format!("another rule is called `{name}` already"));
         }
-        names.push(name.clone());
         let when = section.keys().into_iter().find(|(key, _)| key == "when");
         let any = when.map(|(_, item)| self.read_when(&item));
         let share = section.has("share").then(|| self.read_share(&section, &name));
@@ -52,7 +56,7 @@ impl Reader<'_> {
         }
         let lane = match section.string("lane") {
             Some(lane) => lanes.get(&lane).or_else(|| {
-                let known = lanes.names().join(", ");
+                let known = some(lanes.names());
                 section.error("lane", format!("there is no lane `{lane}`; there are {known}"));
                 None
             }),
@@ -101,15 +105,16 @@ impl Reader<'_> {
                 None
             }
             [one] if one == "random" => Some(Key::Random),
-            [one] => self.place(one).map(Key::Fact),
+            [one] => self.place(one, items.first()?).map(Key::Fact),
             several if several.iter().any(|text| text == "random") => {
                 section.error("key", "`random` cannot stand beside others: it would always have the last word");
                 None
             }
             several => {
                 let sources = several.iter().filter_map(|text| self.named(text)).collect();
-                let name = format!("[{}]", several.join(", "));
-                Some(Key::Fact(self.builder.source(&name, || crate::rule::Source::FirstOf(sources))))
+                let first = items.first()?;
+                let source = first_of(first, sources)?;
+                Some(Key::Fact(self.put(&format!("[{}]", several.join(", ")), source, first)))
             }
         }
     }
@@ -145,7 +150,7 @@ impl Reader<'_> {
             }
         }
         let slot = slot(section);
-        let known = self.layers.keys().cloned().collect::<Vec<_>>().join(", ");
+        let known = some(self.layers.keys().map(String::as_str));
         let Some(layer) = self.layers.get_mut(layer) else {
             section.error("layer", format!("there is no layer `{layer}` under gray.layers ({known})"));
             return None;

@@ -115,12 +115,16 @@ pub struct Layer {
 
 /// Where the JSON Web Token is, and who must have signed it.
 #[derive(Debug, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Jwt {
     /// header.NAME, cookie.NAME or query.NAME; `header.authorization` when missing.
     pub token: Option<Text>,
-    /// A public key in PEM (RSA, P-256, Ed25519) or a secret of at least 16 bytes. Without one nothing is verified.
+    /// A public key in PEM (RSA, P-256, P-384, Ed25519) or a secret of at least 16 bytes. Without one nothing is verified.
     pub key: Option<Text>,
+    /// How tokens may be signed: HS256, RS256, PS256, ES256, EdDSA ...; the usual one of the key when missing.
+    pub algorithm: Option<Names>,
+    /// Whether a token without `exp` counts for nothing.
+    pub require_exp: Option<Flag>,
 }
 
 /// Who gets which lane. Needs `when`, `share` or both.

@@ -10,6 +10,7 @@ use crate::{
     tag::GrayStatus,
 };
 
+mod bounds;
 mod shares;
 
 const ON: &str = "kerwin.tool.gray: { load: true, version: { prodVersion: V1, grayVersion: V2 }, namespaces: [gray-ns], \
@@ -266,8 +267,8 @@ fn mistakes_are_told_with_their_line() {
         ("gray.rules: [{ name: r, lane: gray }]", "a rule needs `when` or `share`"),
         ("gray.rules: [{ name: default, when: { header.x: a }, lane: gray }]", "a rule needs a name"),
         ("gray.rules: [{ name: r, when: {}, lane: gray }]", "would match everybody"),
-        ("gray.rules: [{ name: r, when: { header.x: { regex: '(' } }, lane: gray }]", "is no regular expression"),
-        ("gray.rules: [{ name: r, when: { header.x: { regex: 'a)|(b' } }, lane: gray }]", "is no regular expression"),
+        ("gray.rules: [{ name: r, when: { header.x: { regex: '(' } }, lane: gray }]", "not a regular expression"),
+        ("gray.rules: [{ name: r, when: { header.x: { regex: 'a)|(b' } }, lane: gray }]", "not a regular expression"),
         ("gray.rules: [{ name: r, when: { header: {} }, lane: gray }]", "nothing is asked here"),
         ("gray.rules: [{ name: r, when: { jwt: { sub: {} } }, lane: gray }]", "nothing is asked here"),
         ("gray.rules: [{ name: r, when: { ip: { prefix: '10.' } }, lane: gray }]", "compared with addresses"),

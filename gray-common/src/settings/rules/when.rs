@@ -3,16 +3,22 @@
 use std::{fmt::Display, str::FromStr};
 
 use jiff::{civil, tz::TimeZone};
-use regex::bytes::RegexBuilder;
 
-use super::Reader;
+use super::{MAX_NAME, Reader};
 use crate::{
     document::{Item, Section},
+    expression::Form,
     rule::{Addresses, Bounds, Condition, Source, Subject, Test, Values, Window, plain_city},
 };
 
-/// Compiled expressions may take so many bytes.
-const MAX_REGEX_BYTES: usize = 1 << 20;
+/// Most conditions of one block; what asks more is many rules in one.
+const MAX_CONDITIONS: usize = 256;
+/// What a value takes besides its text, once for the rule and once for the index over all rules.
+const VALUE: usize = 128;
+/// What a network takes, likewise.
+const NETWORK: usize = 160;
+/// What a condition takes.
+const CONDITION: usize = 256;
 /// Keys of a test.
 pub(super) const TESTS: [&str; 12] =
     ["exact", "in", "prefix", "suffix", "regex", "exists", "version", "at-least", "above", "at-most", "below", "not"];
@@ -40,6 +46,10 @@ impl Reader<'_> {
         for (name, item) in section.keys() {
             self.read_fact(&name, &item, &mut conditions);
         }
+        if conditions.len() > MAX_CONDITIONS {
+            block.error(format!("a block has at most {MAX_CONDITIONS} conditions, and this one {}", conditions.len()));
+        }
+        block.spend("conditions", CONDITION * conditions.len());
         conditions
     }
 
@@ -50,6 +60,12 @@ impl Reader<'_> {
             return;
         }
         let is_step = || !is_test(&item.section()) && (nests(name) || self.named(name).is_none());
+        if name.len() > MAX_NAME {
+            item.error(format!(
+                "the name of a fact has at most {MAX_NAME} bytes, all keys that it is made of included"
+            ));
+            return;
+        }
         if item.is_map() && (is_group(name) || is_step()) {
             let keys = item.section().keys();
             if keys.is_empty() {
@@ -60,7 +76,7 @@ impl Reader<'_> {
             }
             return;
         }
-        match self.place(name) {
+        match self.place(name, item) {
             Some(source) => self.read_test(source, item, false, conditions),
             None => item.error(self.unknown_fact(name)),
         }
@@ -185,10 +201,19 @@ fn values(kind: Kind, item: &Item<'_>) -> Option<Test> {
         return None;
     }
     if kind == Kind::Ip {
-        let parts = texts.iter().flat_map(|(text, item)| text.split(',').map(move |part| (part, item)));
+        let parts: Vec<_> =
+            texts.iter().flat_map(|(text, item)| text.split(',').map(move |part| (part, item))).collect();
+        if !item.spend("networks", NETWORK * parts.len()) {
+            return None;
+        }
         let set = parts
+            .into_iter()
             .filter_map(|(part, item)| part.parse::<Addresses>().map_err(|error| item.error(error.to_string())).ok());
         return Some(Test::Ip(set.collect()));
+    }
+    let length: usize = texts.iter().map(|(text, _)| VALUE + 2 * text.len()).sum();
+    if !item.spend("values", length) {
+        return None;
     }
     let set: Values = texts
         .iter()
@@ -229,10 +254,7 @@ fn exists(item: &Item<'_>) -> Option<Test> {
 
 fn regex(item: &Item<'_>) -> Option<Test> {
     let text = text(item)?;
-    // By itself first: `a)|(b` only is an expression with something around it.
-    let build = |text: &str| RegexBuilder::new(text).size_limit(MAX_REGEX_BYTES).build();
-    let built = build(text).and_then(|_| build(&format!("^(?:{text})$")));
-    built.map(Test::Regex).map_err(|error| item.error(format!("`{text}` is no regular expression: {error}"))).ok()
+    item.budget().expression(text, Form::WholeBytes).map(Test::Regex).map_err(|error| item.error(error)).ok()
 }
 
 fn number(item: &Item<'_>) -> Option<f64> {

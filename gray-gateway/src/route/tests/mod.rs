@@ -1,5 +1,6 @@
 //! The route table through its front door: documents in, routes and problems out.
 
+mod bounds;
 mod errors;
 mod filters;
 mod predicates;
