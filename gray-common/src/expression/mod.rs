@@ -37,8 +37,8 @@ const MAX_COMPILED: usize = 1 << 20;
 const AUTOMATON: usize = 256 << 10;
 /// Most groups of an expression whose groups are asked for.
 const MAX_GROUPS: usize = 32;
-/// What every expression takes, however short.
-const SELF: usize = 512;
+/// What every expression takes, however short, beside what its parts say of themselves: measured, 8,000 of them.
+const SELF: usize = 8 << 10;
 
 /// How an expression is to be matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

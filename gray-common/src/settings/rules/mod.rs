@@ -172,7 +172,10 @@ impl<'d> Reader<'d> {
             if parts.is_empty() {
                 item.error("expected one or more facts, such as [header.X-User-No, cookie.uid]");
             }
-            if let Some(source) = first_of(&item, sources) {
+            // One without parts would count as nothing in others, however many of it they are made of.
+            if !sources.is_empty()
+                && let Some(source) = first_of(&item, sources)
+            {
                 self.named.insert(name, source);
             }
         }

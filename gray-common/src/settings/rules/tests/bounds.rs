@@ -11,6 +11,8 @@ fn each(count: usize, when: impl Fn(usize) -> String) -> String {
 #[test]
 fn what_comes_to_too_much_is_refused_with_its_line() {
     let doubled: String = (1..30).map(|level| format!("    f{level}: [f{0}, f{0}]\n", level - 1)).collect();
+    let more: String =
+        (1..30).map(|level| format!("    f{level}: [{}]\n", format!("f{}, ", level - 1).repeat(15))).collect();
     let services: String = (0..300).map(|number| format!("s{number}: V1, ")).collect();
     let lanes: String = (0..1_000).map(|number| format!("    l{number}: {{ select: V2 }}\n")).collect();
     let long = "k".repeat(200);
@@ -31,6 +33,7 @@ fn what_comes_to_too_much_is_refused_with_its_line() {
             "4 MiB of text",
         ),
         ("facts of facts", format!("gray:\n  facts:\n    f0: [header.X]\n{doubled}"), "at most 16 facts"),
+        ("facts of facts that are none", format!("gray:\n  facts:\n    f0: [header.X]\n{more}"), "at most 16 facts"),
         ("facts", each(4_500, |number| format!("header.X-{number}: y")), "facts"),
         (
             "a name",
@@ -43,7 +46,7 @@ fn what_comes_to_too_much_is_refused_with_its_line() {
             "values and networks",
             format!(
                 "x: &x {}\n{}",
-                "x".repeat(40),
+                "x".repeat(34),
                 each(4, |number| match number {
                     0 => format!("header.X: [{}]", "*x,".repeat(45_000)),
                     1 => format!("header.Y: [{}]", "*x,".repeat(45_000)),
