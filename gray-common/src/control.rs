@@ -83,7 +83,8 @@ pub struct ControlArgs {
     #[arg(long, env = "GRAY_REGISTER_IN", value_name = "SPACE")]
     pub register_in: Option<Space>,
 
-    /// Settings without a server: a directory with common-config.yaml and gateway-app.yaml; wins over Nacos
+    /// Settings without a server: a directory with common-config.yaml and gateway-app.yaml, which must be there; wins over
+    /// Nacos
     #[arg(long, env = "GRAY_CONFIG_DIR", value_name = "DIR")]
     pub config_dir: Option<PathBuf>,
 

@@ -111,7 +111,7 @@ impl GatewayArgs {
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct AccessLogArgs {
     /// File to which one line per request is appended, `-` for standard output; opened anew after it was moved or
-    /// deleted. Lines hold the query of a request, never cookies or Authorization
+    /// deleted. Lines hold the query of a request, without the tokens in it, never cookies or Authorization
     #[arg(long, help_heading = "Gateway", env = "GRAY_ACCESS_LOG", value_name = "FILE")]
     pub access_log: Option<PathBuf>,
 

@@ -32,7 +32,7 @@ pub(super) struct ExplainArgs {
     /// The host that is asked for.
     #[arg(long)]
     host: Option<String>,
-    /// Address of the client.
+    /// Address of the client; without it, 127.0.0.1.
     #[arg(long)]
     ip: Option<IpAddr>,
     /// City of the client; without it, what the gateway finds for the address.
