@@ -14,6 +14,13 @@ pub fn peak_kib(pid: u32) -> u64 {
     field(&text, "VmHWM:").and_then(|value| value.split(' ').next()?.parse().ok()).unwrap_or_default()
 }
 
+/// Lets the peak begin anew from what it has now, and says that, in KiB.
+pub fn restart_peak(pid: u32) -> u64 {
+    // Where it may not be written, the peak stays the highest ever: too much is measured, never too little.
+    let _written = fs::write(format!("/proc/{pid}/clear_refs"), "5");
+    rss_kib(pid)
+}
+
 /// Files and sockets that a process has open; 0 when it is gone.
 pub fn open_files(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)

@@ -16,6 +16,13 @@ pub(super) struct Hostile {
     pub(super) text: String,
 }
 
+impl Hostile {
+    /// Whether its size comes from what it refers to.
+    pub(super) fn has_placeholders(&self) -> bool {
+        self.text.contains("${")
+    }
+}
+
 fn lines(count: usize, line: impl Fn(usize) -> String) -> String {
     (0..count).map(|number| line(number) + "\n").collect()
 }

@@ -45,15 +45,16 @@ fn what_comes_to_too_much_is_refused_with_its_line() {
         (
             "values and networks",
             format!(
-                "x: &x {}\n{}",
-                "x".repeat(34),
-                each(4, |number| match number {
+                "x: &x {}\ny: &y '{}'\n{}",
+                "x".repeat(20),
+                vec!["1.1.1.1"; 46_000].join(","),
+                each(6, |number| match number {
                     0 => format!("header.X: [{}]", "*x,".repeat(45_000)),
                     1 => format!("header.Y: [{}]", "*x,".repeat(45_000)),
-                    _ => format!("ip: '{}'", vec!["1.1.1.1"; 46_000].join(",")),
+                    _ => "ip: *y".into(),
                 })
             ),
-            "networks",
+            "250000 commas",
         ),
     ] {
         let found = problems(&text);
