@@ -220,7 +220,8 @@ impl ControlLoop {
     fn judge(&self, config: &GatewayConfig) -> Warmth {
         let named = config.routes.services();
         let is_known = |service: &str| self.followed.get(service).is_some_and(ServiceFollower::is_known);
-        if config.routes.routes().is_empty() || !named.iter().all(|service| is_known(service)) {
+        let is_missing = !config.routes.is_stated() && config.routes.routes().is_empty();
+        if is_missing || !named.iter().all(|service| is_known(service)) {
             Warmth::Cold
         } else if self.followed.values().all(ServiceFollower::is_settled) {
             Warmth::Settled

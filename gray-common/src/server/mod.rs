@@ -1,4 +1,4 @@
-//! An HTTP/1 server with limits: what serves every service and the gateway's admin side.
+//! An HTTP/1 server with limits: what serves every service.
 //!
 //! Each connection has time limits of its own, and there are only so many connections. When there is no room for one more,
 //! the longest idle ones are closed; when none is idle, the new one is answered 503.

@@ -92,6 +92,26 @@ fn why_no_routes(settings: &SettingsState<GatewayConfig>, source: &Health) -> Op
             (None, Health::Up) => "no configuration yet".into(),
         });
     };
-    let is_empty = config.routes.routes().is_empty();
-    is_empty.then(|| "the configuration has no routes: is gateway-app.yaml published in this namespace?".into())
+    let is_missing = !config.routes.is_stated() && config.routes.routes().is_empty();
+    is_missing.then(|| "the configuration has no routes: is gateway-app.yaml published in this namespace?".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use gray_common::document::Documents;
+
+    use super::*;
+
+    #[test]
+    fn no_routes_are_enough_where_a_document_says_so() {
+        for (text, is_enough) in
+            [("spring.cloud.gateway.routes: []", true), ("spring.cloud.gateway: {}", false), ("", false)]
+        {
+            let documents = Documents::parse(&[("gateway-app.yaml", text)], &|_| None).expect("well formed");
+            let config = Arc::new(GatewayConfig::read(&documents, "kerwin.tool.gray"));
+            let settings =
+                SettingsState { current: Some(config), revision: 1, refused: None, documents: Arc::default() };
+            assert_eq!(why_no_routes(&settings, &Health::Up).is_none(), is_enough, "{text}");
+        }
+    }
 }

@@ -223,8 +223,7 @@ impl Failure<'_> {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if matches!(self, Self::TraceRefused) {
-            let allowed = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-            headers.insert(header::ALLOW, allowed);
+            headers.insert(header::ALLOW, HeaderValue::from_static(METHODS));
         }
         if self.ends_connection() {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

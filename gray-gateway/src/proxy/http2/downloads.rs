@@ -1,6 +1,6 @@
 //! Answers that a client leaves where they are: its windows stay shut.
 //!
-//! hyper asks for a part of an answer when there is room for it, so one that is not asked for waits for the client. A
+//! The writer asks for a part of an answer when there is room for it, so one that is not asked for waits for the client. A
 //! single stream cannot be ended from outside, so the connection is, when nothing on it moves.
 
 use std::{
@@ -26,7 +26,7 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// hyper asks for the next part.
+    /// The next part is asked for.
     pub(super) fn asked(&self) {
         self.has_begun.set(true);
         self.since.set(ELSEWHERE);

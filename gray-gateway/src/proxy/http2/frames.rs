@@ -1,6 +1,6 @@
 //! Frames that a client may not send without end: those that make work and carry nothing.
 //!
-//! hyper answers each frame as the protocol wants it, however many there are. Here they are counted as the bytes pass by,
+//! The h2 crate answers each frame as the protocol wants it, however many there are. Here they are counted as the bytes pass by,
 //! against a budget that work earns: requests, bodies, answers taken.
 
 use super::{PREFACE, server::MAX_STREAMS};
