@@ -174,6 +174,15 @@ fn absolute(target: &str) -> Result<(Option<&[u8]>, &str), &'static str> {
     Ok((Some(authority.as_bytes()), relative))
 }
 
+/// Whether the first line is a request's, whatever it says of the version: it names a target.
+pub(super) fn is_meant_as_http(bytes: &[u8]) -> bool {
+    let blank = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let line = bytes[blank..].split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let target = line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+    let has = |part: &[u8]| memchr::memmem::find(line, part).is_some();
+    target.starts_with(b"/") || target == b"*" || has(b"://") || has(b"HTTP/")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

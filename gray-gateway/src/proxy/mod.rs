@@ -13,6 +13,7 @@
 //! | `connection`, `state`, `pace` | one client connection, its time limits |
 //! | `request` | a request's way, from bytes to bytes: the part that waits for nothing |
 //! | `check` | what is refused before anything else looks at it |
+//! | `last_hop` | what must not be passed on any further |
 //! | `edge` | the same of a request that is only asked about (`/explain`) |
 //! | `forwarded` | where it came from |
 //! | `exchange` | the part that waits: from the request to the head of the response |
@@ -56,6 +57,7 @@ mod hedge;
 mod held;
 mod http1;
 mod http2;
+mod last_hop;
 mod limits;
 mod listen;
 mod pace;

@@ -17,6 +17,7 @@ use super::{
     forwarded::{self, Asked, Forwarded},
     held::Held,
     http1::{Decoder, Name, ParseError, RequestHead, Skipped, read_request, room},
+    last_hop,
     worker::Worker,
 };
 use crate::{
@@ -126,7 +127,7 @@ impl Reader<'_> {
             }
             Err(ParseError::Partial | ParseError::TooMany) => return Reading::Unreadable(Failure::HeadTooLarge),
             // Who speaks something else would not understand an answer.
-            Err(ParseError::Version) if !is_meant_as_http(bytes) => return Reading::Foreign,
+            Err(ParseError::Version) if !check::is_meant_as_http(bytes) => return Reading::Foreign,
             Err(ParseError::Version) => return Reading::Unreadable(Failure::BadRequest(VERSION)),
             Err(ParseError::Malformed(reason)) => return Reading::Unreadable(Failure::BadRequest(reason)),
         };
@@ -160,7 +161,7 @@ impl Reader<'_> {
             return Reading::Request(envelope, Err(Failure::Expectation));
         }
         if checked.max_forwards == Some(0) {
-            return Reading::Request(envelope, Err(last_hop(&request)));
+            return Reading::Request(envelope, Err(last_hop::answer(&request)));
         }
         Reading::Request(envelope, self.prepare(snapshot, &request, &checked, &asked, out, log))
     }
@@ -382,36 +383,6 @@ impl Writing<'_, '_> {
         }
         skipped
     }
-}
-
-/// Whether the first line is a request's, whatever it says of the version: it names a target.
-fn is_meant_as_http(bytes: &[u8]) -> bool {
-    let blank = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-    let line = bytes[blank..].split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let target = line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
-    let has = |part: &[u8]| memchr::memmem::find(line, part).is_some();
-    target.starts_with(b"/") || target == b"*" || has(b"://") || has(b"HTTP/")
-}
-
-/// What of a TRACE its last hop shows: what tells its way, and nothing that may be a secret.
-const SHOWN: [&str; 3] = ["host", "via", check::MAX_FORWARDS];
-
-/// The answer to a request that must not be passed on any further.
-fn last_hop(request: &RequestHead<'_, '_>) -> Failure<'static> {
-    if request.method == Method::OPTIONS {
-        return Failure::Options;
-    }
-    let version = if request.head.is_11 { "HTTP/1.1" } else { "HTTP/1.0" };
-    let mut seen = format!("TRACE {} {version}\r\n", request.target).into_bytes();
-    for field in
-        request.head.fields.iter().filter(|field| SHOWN.iter().any(|name| field.name.eq_ignore_ascii_case(name)))
-    {
-        for part in [field.name.as_bytes(), b": ", field.value, b"\r\n"] {
-            seen.extend_from_slice(part);
-        }
-    }
-    seen.extend_from_slice(b"\r\n");
-    Failure::Trace(seen.into())
 }
 
 /// The path that the instance gets to see.
