@@ -222,8 +222,9 @@ fn material(text: &str, is_secret: bool) -> Result<Material, InvalidKey> {
         return pem(&text.replace("\\n", "\n")).map(Material::Public).map_err(InvalidKey);
     }
     let packed: String = text.split_whitespace().collect();
-    if let Some(der) = base64(&packed).filter(|der| der.first() == Some(&0x30))
-        && let Some(inspected) = inspect(&der)
+    let decoded = base64(&packed).unwrap_or_default();
+    if decoded.first() == Some(&0x30)
+        && let Some(inspected) = inspect(&decoded)
     {
         return inspected.map(Material::Public).map_err(|reason| InvalidKey(reason.to_owned()));
     }
@@ -233,9 +234,15 @@ fn material(text: &str, is_secret: bool) -> Result<Material, InvalidKey> {
     if is_secret {
         return Ok(Material::Secret);
     }
+    if is_wrapped(&decoded) {
+        return invalid(
+            "is a public key encoded once more (the base64 of a PEM file, a JWK, a point of a curve or a modulus); write it in PEM, \
+             or name the `algorithm` HS256 if it is a secret",
+        );
+    }
     let lower = text.to_ascii_lowercase();
     let ends = [".pem", ".pub", ".crt", ".cer", ".der", ".key", ".jwk", ".jwks", ".json"];
-    if text.contains("://") || lower.starts_with("file:") || lower.starts_with("classpath:") {
+    if text.contains("://") || text.starts_with("//") || lower.starts_with("file:") || lower.starts_with("classpath:") {
         return invalid("looks like an address, and keys are not fetched; write the public key itself in PEM");
     }
     if ends.iter().any(|end| lower.ends_with(end)) {
@@ -254,7 +261,23 @@ fn material(text: &str, is_secret: bool) -> Result<Material, InvalidKey> {
              `algorithm` HS256 if it is a secret",
         );
     }
+    // Its parts by name: `openssl rsa -modulus`, the members of a JWK, the usual exponent.
+    let names = ["modulus=", "modulus:", "kty:", "kty=", "\"kty\"", "exponent:"];
+    if names.iter().any(|name| lower.contains(name)) || (packed.len() >= 64 && packed.ends_with("AQAB")) {
+        return invalid(
+            "looks like the parts of a public key; write it in PEM, or name the `algorithm` HS256 if it is a secret",
+        );
+    }
     Ok(Material::Secret)
+}
+
+/// Whether base64 held a public key in another of its forms: text, an uncompressed point of P-256, P-384 or P-521, or as
+/// many bytes as a modulus of RSA has.
+fn is_wrapped(decoded: &[u8]) -> bool {
+    let text = decoded.trim_ascii();
+    [&b"-----"[..], b"{", b"[", b"ssh-", b"ecdsa-", b"MII", b"MFk", b"MCow"].iter().any(|begin| text.starts_with(begin))
+        || (decoded.first() == Some(&4) && matches!(decoded.len(), 65 | 97 | 133))
+        || matches!(decoded.len(), 256 | 257 | 384 | 385 | 512 | 513)
 }
 
 fn base64(text: &str) -> Option<Vec<u8>> {
