@@ -8,7 +8,12 @@ use clap::Parser;
 use gray_gateway::{app::Application, args::GatewayArgs};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, task::JoinSet, time::timeout};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::timeout,
+};
 
 const LIMIT: Duration = Duration::from_secs(20);
 /// Set by cargo for every test; stands for the key that nobody may read.
@@ -142,6 +147,7 @@ spring.cloud:
     explanations(&site).await;
     status(&site).await;
     series(&site, directory.path()).await;
+    crowd(&site).await;
 }
 
 /// What a page in a browser on this machine could send.
@@ -304,6 +310,27 @@ async fn series(site: &Site, directory: &Path) {
     assert!(site.metric(&of("default")).await.is_some_and(|count| count > 0), "it goes on counting");
     let picks = r#"gray_gateway_picks_total{service="order-app",fit="hit"}"#;
     assert_eq!(site.metric(picks).await, Some(1), "services go on counting as well");
+}
+
+/// As many connections as there may be, each with half a head or nothing, keep nobody out.
+async fn crowd(site: &Site) {
+    let address = site.admin.strip_prefix("http://").expect("plain");
+    let mut silent = Vec::new();
+    for number in 0..32 {
+        let mut stream = TcpStream::connect(address).await.expect("connects");
+        if number % 2 == 0 {
+            stream.write_all(b"GET /status HTTP/1.1\r\nX: ").await.expect("taken");
+        }
+        silent.push(stream);
+    }
+    for path in ["/livez", "/readyz", "/metrics"] {
+        // A client of its own, as a probe has: no connection from before.
+        let http = Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().expect("builds");
+        let answer = http.get(format!("{}{path}", site.admin)).send().await.expect(path);
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+    }
+    let series = "gray_gateway_admin_refused_total{reason=\"evicted\"}";
+    assert!(site.metric(series).await.is_some_and(|count| count > 0), "{series}");
 }
 
 /// It must not come about by a forgotten flag.
