@@ -124,6 +124,16 @@ fn wrong_usage_is_2() {
 }
 
 #[test]
+fn a_file_in_another_encoding_is_said_to_be() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("gbk.yaml");
+    std::fs::write(&path, b"a: 1\nb: \xba\xbc\xd6\xdd").expect("written");
+    let (_, errors, code) = grayctl(&["check", path.to_str().expect("UTF-8")]);
+    assert_eq!(code, 2);
+    assert!(errors.contains("gbk.yaml: line 2: not UTF-8 (GBK, perhaps); save"), "{errors}");
+}
+
+#[test]
 fn nobody_there_is_1_and_says_where() {
     let (_, error, code) = grayctl(&["lint", "--gateway", "127.0.0.1:1"]);
     assert_eq!(code, 1);

@@ -9,6 +9,9 @@ use std::{
 use super::problem::shown;
 use crate::expression::{Expression, Form, Unfit};
 
+/// How the refusal begins: it is said once of all documents, see [`Problems::push`](super::Problems::push).
+pub(super) const TOO_MUCH: &str = "all documents together may take ";
+
 /// An account: whoever makes something lasting of a document says first what it takes. What it took is not given back.
 pub struct Budget {
     left: Cell<usize>,
@@ -103,7 +106,7 @@ impl fmt::Debug for Budget {
 impl fmt::Display for TooMuch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let limit = Budget::BYTES >> 20;
-        write!(f, "all documents together may take {limit} MiB once they are read, and up to here they take more (")?;
+        write!(f, "{TOO_MUCH}{limit} MiB once they are read, and up to here they take more (")?;
         for (place, (kind, bytes)) in self.spent.iter().take(3).enumerate() {
             let before = if place == 0 { "" } else { ", " };
             write!(f, "{before}{kind} {:.1} MiB", *bytes as f64 / f64::from(1 << 20))?;

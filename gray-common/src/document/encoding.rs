@@ -3,8 +3,11 @@
 /// What to do about all of them.
 const REMEDY: &str = "save and publish the document as UTF-8";
 
-/// Decodes a document; the error says what it seems to be, and where it stops being UTF-8.
-pub(crate) fn decode(bytes: Vec<u8>) -> Result<String, String> {
+/// Decodes a document.
+///
+/// # Errors
+/// What it seems to be, and where it stops being UTF-8.
+pub fn decode(bytes: Vec<u8>) -> Result<String, String> {
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err(format!("line 1: not UTF-8 but UTF-16 (it begins with a byte order mark); {REMEDY}"));
     }

@@ -10,7 +10,8 @@ const MASK: &str = "***";
 pub fn is_secret_name(name: &str) -> bool {
     const PARTS: [&str; 9] =
         ["token", "secret", "password", "passwd", "apikey", "accesskey", "credential", "jwt", "signature"];
-    const WHOLE: [&str; 6] = ["key", "sig", "sign", "pwd", "auth", "authorization"];
+    const WHOLE: [&str; 10] =
+        ["key", "sig", "sign", "pwd", "auth", "authorization", "session", "sid", "code", "bearer"];
     let letters = |byte: &u8| !matches!(byte, b'-' | b'_' | b'.');
     let plain: Vec<u8> = name.bytes().filter(letters).map(|byte| byte.to_ascii_lowercase()).collect();
     let has = |part: &&str| plain.windows(part.len()).any(|window| window == part.as_bytes());
@@ -93,10 +94,12 @@ mod tests {
 
     #[test]
     fn names_of_secrets() {
-        for name in ["token", "X-Auth-Token", "clientSecret", "key", "api_key", "PASSWORD", "signature", "jwt"] {
+        for name in
+            ["token", "X-Auth-Token", "clientSecret", "key", "api_key", "PASSWORD", "signature", "jwt", "SID", "code"]
+        {
             assert!(is_secret_name(name), "{name}");
         }
-        for name in ["", "keyword", "page", "monkey", "signal", "author", "id"] {
+        for name in ["", "keyword", "page", "monkey", "signal", "author", "id", "zipcode", "sidecar", "sessions"] {
             assert!(!is_secret_name(name), "{name}");
         }
     }

@@ -24,7 +24,7 @@ mod trail;
 mod tree;
 
 pub use budget::{Budget, TooMuch};
-pub(crate) use encoding::decode;
+pub use encoding::decode;
 pub use encrypted::encrypted;
 pub use listing::Setting;
 pub use masked::{is_secret_name, masked};

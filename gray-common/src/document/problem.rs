@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use super::{Origin, masked};
+use super::{Origin, budget::TOO_MUCH, masked};
 
 /// Whether a document with this problem may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,6 +35,12 @@ impl Severity {
             Self::Error => "error",
             Self::Warning => "warning",
         }
+    }
+}
+
+impl Problem {
+    fn is_too_much(&self) -> bool {
+        self.severity == Severity::Error && self.message.contains(TOO_MUCH)
     }
 }
 
@@ -73,9 +79,10 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// Adds a problem, unless it is there already.
+    /// Adds a problem, unless it is there already. That documents come to too much is said once, where they first do: it
+    /// is as true of everything behind it.
     pub fn push(&mut self, problem: Problem) {
-        if self.listed.contains(&problem) {
+        if self.listed.contains(&problem) || (problem.is_too_much() && self.listed.iter().any(Problem::is_too_much)) {
             return;
         }
         let is_error = problem.severity == Severity::Error;
@@ -206,6 +213,17 @@ mod tests {
         assert_eq!(problems.errors().count(), 1);
         let text = problems.to_string();
         assert!(text.starts_with("gateway-app.yaml:7:") && text.ends_with("... and 401 more"), "{text}");
+    }
+
+    #[test]
+    fn too_much_is_said_once() {
+        let mut problems = Problems::default();
+        for line in 1..50 {
+            problems.push(Problem { message: format!("`x`: {TOO_MUCH}{line} MiB"), ..problem(Severity::Error, line) });
+        }
+        problems.push(problem(Severity::Error, 50));
+        let lines: Vec<_> = problems.errors().map(|problem| problem.origin.line).collect();
+        assert_eq!(lines, [1, 50]);
     }
 
     #[test]

@@ -91,17 +91,26 @@ impl<'s> Draft<'s> {
         self.version = if request.head.is_11 { Version::HTTP_11 } else { Version::HTTP_10 };
     }
 
-    /// Values of the query under these names, and under those that sound like a secret, are not logged.
+    /// Values of the query under these names, and under those that sound like a secret, are not logged. Some servers take
+    /// `;` for `&`, others for a part of the value: names count behind both, and a value ends at `&` only.
     pub(super) fn hide<'n>(&mut self, secrets: impl Iterator<Item = &'n str> + Clone) {
         let [method, target, _] = self.ends;
         let target = self.text.get_mut(method..target).unwrap_or_default();
         let Some(query) = target.iter().position(|byte| *byte == b'?') else { return };
-        for pair in target[query + 1..].split_mut(|byte| *byte == b'&') {
-            let Some(end) = pair.iter().position(|byte| *byte == b'=') else { continue };
-            let (name, value) = pair.split_at_mut(end);
+        let is_secret = |name: &[u8]| {
             let name = percent_decode(name).decode_utf8_lossy();
-            if is_secret_name(&name) || secrets.clone().any(|secret| *secret == *name) {
-                value[1..].fill(b'*');
+            is_secret_name(&name) || secrets.clone().any(|secret| *secret == *name)
+        };
+        for pair in target[query + 1..].split_mut(|byte| *byte == b'&') {
+            let mut next = 0;
+            let secret = pair.split(|byte| *byte == b';').find_map(|piece| {
+                let begin = next;
+                next += piece.len() + 1;
+                let end = piece.iter().position(|byte| *byte == b'=')?;
+                is_secret(&piece[..end]).then_some(begin + end + 1)
+            });
+            if let Some(value) = secret {
+                pair[value..].fill(b'*');
             }
         }
     }

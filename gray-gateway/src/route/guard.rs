@@ -72,7 +72,7 @@ impl TokenCheck {
     }
 
     pub(super) fn read(mut definition: Definition<'_>) -> Option<Self> {
-        let algorithms = definition.take("algorithm", None);
+        let mut algorithms = definition.take("algorithm", None);
         let parameters = [
             ("key", [].as_slice()),
             ("token", &[]),
@@ -80,8 +80,11 @@ impl TokenCheck {
             ("audience", &["aud"]),
             ("userClaim", &["user"]),
             ("requireExp", &[]),
+            ("algorithm", &[]),
         ];
-        let [key, token, issuer, audience, claim, requires_expiry] = definition.bind(parameters, 1)?;
+        let [key, token, issuer, audience, claim, requires_expiry, algorithm] = definition.bind(parameters, 1)?;
+        // In its place, not by name.
+        algorithms.extend(algorithm);
         let algorithms: Option<Vec<Algorithm>> =
             algorithms.iter().map(|value| value.convert(|text| text.parse())).collect();
         let algorithms = algorithms?;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gray_common::rule::{About, Finding, Severity};
 
-use super::{Route, RouteTable, pattern::PathPattern, predicate::Predicate};
+use super::{Route, RouteTable, pattern::PathPattern, predicate::Predicate, text::quoted};
 
 /// Findings of one kind; more say nothing new.
 const MAX_FINDINGS: usize = 50;
@@ -20,20 +20,28 @@ impl RouteTable {
     fn taken_over(&self) -> Vec<Finding> {
         let guarded = self.routes.iter().filter(|route| !guards(route).is_empty());
         let pairs = guarded.filter_map(|route| {
-            let spelled = self.patterns(route.place).iter().flat_map(PathPattern::spellings);
-            let other = spelled.filter_map(|path| self.less_guarded(route, &path)).min_by_key(|other| other.place)?;
-            Some(Finding {
-                severity: Severity::Note,
-                code: "route-spellings",
-                about: About::Route,
-                name: route.id.clone(),
-                message: format!(
-                    "other spellings of its paths (`//`, `%2f`, `;`) would be taken by route `{}`, which has no {}: they are \
-                     refused (400), see Paths in docs/config.md",
+            let finding = |severity, message| {
+                Some(Finding { severity, code: "route-spellings", about: About::Route, name: route.id.clone(), message })
+            };
+            if let Some((path, other)) = self.let_through(route) {
+                let message = format!(
+                    "{} is let through to route `{}`, which has no {}, because that has `encoded-slash: pass`: give it the \
+                     guard as well, or leave `encoded-slash` out; see Paths in docs/config.md",
+                    quoted(&path),
                     other.id,
                     missing(route, other).join(" and no ")
-                ),
-            })
+                );
+                return finding(Severity::Warning, message);
+            }
+            let spelled = self.patterns(route.place).iter().flat_map(PathPattern::spellings);
+            let other = spelled.filter_map(|path| self.less_guarded(route, &path)).min_by_key(|other| other.place)?;
+            let message = format!(
+                "other spellings of its paths (`//`, `%2f`, `;`) would be taken by route `{}`, which has no {}: they are \
+                 refused (400), see Paths in docs/config.md",
+                other.id,
+                missing(route, other).join(" and no ")
+            );
+            finding(Severity::Note, message)
         });
         pairs.take(MAX_FINDINGS).collect()
     }
@@ -52,6 +60,27 @@ impl RouteTable {
             }
         });
         best
+    }
+
+    /// A spelling of the route's paths with `%2f` that is not refused, as a route with `encoded-slash: pass` takes it for
+    /// a character and lacks a guard; and that route.
+    fn let_through(&self, route: &Route) -> Option<(String, &Route)> {
+        let patterns = self.patterns(route.place);
+        patterns.iter().flat_map(PathPattern::with_encoded_slashes).find_map(|path| {
+            let is_own = patterns.iter().any(|pattern| pattern.matches(&path, true));
+            let mut best: Option<&Route> = None;
+            self.trie.walk(&path, |candidates| {
+                let routes = candidates.iter().filter_map(|&place| self.routes.get(place));
+                for other in routes.filter(|other| other.encoded_slash && !missing(route, other).is_empty()) {
+                    let comes_first = !is_own || other.place < route.place;
+                    let is_better = best.is_none_or(|best| other.place < best.place);
+                    if comes_first && is_better && self.holds_slashes(other.place, &path) {
+                        best = Some(other);
+                    }
+                }
+            });
+            best.map(|other| (path, other))
+        })
     }
 
     fn differing_by_case(&self) -> Vec<Finding> {

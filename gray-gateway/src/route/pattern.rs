@@ -84,8 +84,8 @@ impl PathPattern {
         &self.text
     }
 
-    /// Ambiguous spellings of a path that the pattern covers.
-    pub(super) fn spellings(&self) -> impl Iterator<Item = String> {
+    /// The segments of a path that the pattern covers.
+    fn sample(&self) -> Vec<String> {
         let sample = |segment: &Segment| match segment {
             Segment::Literal(text) => text.to_string(),
             _ => "x".to_owned(),
@@ -94,6 +94,26 @@ impl PathPattern {
         if self.rest {
             segments.push("x".to_owned());
         }
+        segments
+    }
+
+    /// A path that the pattern covers, with each run of its slashes as `%2f`.
+    pub(super) fn with_encoded_slashes(&self) -> impl Iterator<Item = String> {
+        // Runs in longer paths are too many, and none has them.
+        const LONGEST: usize = 16;
+        let segments = self.sample();
+        let count = if segments.len() > LONGEST { 0 } else { segments.len() };
+        let runs = (0..count).flat_map(move |from| (from + 2..=count).map(move |to| (from, to)));
+        runs.map(move |(from, to)| {
+            let run = segments[from..to].join("%2f");
+            let parts = segments[..from].iter().chain([&run]).chain(&segments[to..]);
+            parts.fold(String::new(), |path, part| path + "/" + part)
+        })
+    }
+
+    /// Ambiguous spellings of a path that the pattern covers.
+    pub(super) fn spellings(&self) -> impl Iterator<Item = String> {
+        let segments = self.sample();
         let count = segments.len();
         (1..=count).flat_map(move |place| {
             let (before, after) = (segments[..place].join("/"), segments[place..].join("/"));

@@ -61,7 +61,7 @@ impl RouteTable {
     }
 
     /// Whether `%2f` is all that is ambiguous about the path, and always within a variable of the route's.
-    fn holds_slashes(&self, place: usize, path: &str) -> bool {
+    pub(super) fn holds_slashes(&self, place: usize, path: &str) -> bool {
         let rest = path.replace("%2f", "-").replace("%2F", "-");
         let predicates = self.predicates.get(place).into_iter().flatten();
         check_path(&rest) == Ok(Spelling::Plain) && { predicates }.all(|predicate| match predicate {

@@ -11,6 +11,7 @@ use std::{path::Path, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use gray_common::document::decode;
 
 use crate::print::complain;
 
@@ -48,8 +49,9 @@ pub(crate) async fn run(args: &RulesArgs) -> Result<ExitCode> {
 
 /// The text of a file; without it, the exit code of a wrong command line.
 fn read(file: &Path) -> Result<String, ExitCode> {
-    std::fs::read_to_string(file).map_err(|error| {
-        complain(format_args!("error: cannot read {}: {error}", file.display()));
+    let bytes = std::fs::read(file).map_err(|error| error.to_string());
+    bytes.and_then(decode).map_err(|reason| {
+        complain(format_args!("error: cannot read {}: {reason}", file.display()));
         ExitCode::from(USAGE)
     })
 }

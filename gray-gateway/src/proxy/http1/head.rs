@@ -198,6 +198,10 @@ pub(crate) fn read_response<'h, 'b>(
     let (Some(status), Some(version)) = (response.code, response.version) else {
         return Err(ParseError::Malformed("it is no response"));
     };
+    // HTTP/2 has no way to say it. What is above 599 is used by some servers, and passes.
+    if status < 100 {
+        return Err(ParseError::Malformed("the status is below 100"));
+    }
     let head = head(&bytes[..end], response.headers, version)?;
     Ok(ResponseHead { head, status, reason: response.reason.unwrap_or_default() })
 }
@@ -266,6 +270,20 @@ mod tests {
         let mut room = super::room();
         let request = read_request(ok, &mut room, 100).expect("a request");
         assert_eq!((request.target, request.head.is_11, request.head.bytes.len()), ("/x", false, 19));
+    }
+
+    #[test]
+    fn a_status_has_a_meaning() {
+        let status =
+            |line: &str| read_response(format!("{line}\r\n\r\n").as_bytes(), &mut room()).map(|head| head.status);
+        for (line, expect) in
+            [("HTTP/1.1 100 Continue", 100), ("HTTP/1.1 200 OK", 200), ("HTTP/1.0 404", 404), ("HTTP/1.1 999 X", 999)]
+        {
+            assert_eq!(status(line), Ok(expect), "{line}");
+        }
+        for line in ["HTTP/1.1 000 X", "HTTP/1.1 099 X", "HTTP/1.1 20 X"] {
+            assert!(matches!(status(line), Err(ParseError::Malformed(_))), "{line}: {:?}", status(line));
+        }
     }
 
     #[test]

@@ -72,6 +72,8 @@ fn what_comes_to_too_much_is_refused_with_its_line() {
         let (_, problems) = read(&text);
         let found = problems.iter().any(|problem| problem.contains("g.yaml:") && problem.contains(expect));
         assert!(found, "{what}: {:.400}", problems.join("\n"));
+        let says = problems.iter().filter(|problem| problem.contains("all documents together may take 32 MiB"));
+        assert!(says.count() <= 1, "{what}: {:.2000}", problems.join("\n"));
     }
 }
 

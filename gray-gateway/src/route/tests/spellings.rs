@@ -184,3 +184,33 @@ fn lint_names_the_routes_for_which_it_matters() {
         []
     );
 }
+
+#[test]
+fn lint_warns_of_a_slash_that_is_let_through() {
+    let found = |open: &str| {
+        let text = format!(
+            "
+- {{ id: guarded, uri: 'lb://a', predicates: ['Path=/es/admin/**'], filters: ['JsonWebToken=a secret of 16 bytes'] }}
+- {{ id: es, uri: 'lb://a', {open} }}"
+        );
+        let table = routes(&text);
+        let passed = send(&table, "/es/admin%2fx").is_ok_and(|found| found.is_some_and(|(route, _)| route == "es"));
+        (passed, table.lint().iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let (passed, findings) = found("predicates: ['Path=/es/{name}'], metadata: { encoded-slash: pass }");
+    assert!(passed);
+    let start = "warning[route-spellings] route `guarded`: `/es/admin%2fx` is let through to route `es`, which has no \
+                 JsonWebToken, because that has `encoded-slash: pass`";
+    assert!(findings.len() == 1 && findings[0].starts_with(start), "{findings:#?}");
+    let token = "filters: ['JsonWebToken=a secret of 16 bytes']";
+    for (open, notes) in [
+        ("predicates: ['Path=/es/{name}']", 1),
+        ("predicates: ['Path=/es/**'], metadata: { encoded-slash: pass }", 1),
+        (&*format!("predicates: ['Path=/es/{{name}}'], metadata: {{ encoded-slash: pass }}, {token}"), 0),
+    ] {
+        let (passed, findings) = found(open);
+        assert!(!passed || notes == 0, "{open}");
+        assert_eq!(findings.len(), notes, "{open}: {findings:#?}");
+        assert!(findings.iter().all(|finding| finding.starts_with("note[route-spellings]")), "{open}: {findings:#?}");
+    }
+}
