@@ -2,9 +2,9 @@
 
 use std::{
     cell::{Cell, RefCell},
-    future::poll_fn,
+    future::{Future, poll_fn},
     io::{self, IoSlice},
-    pin::Pin,
+    pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -27,7 +27,7 @@ use super::{
         Limits, clock::ticks, connection::Connection, forwarded::Forwarded, refusal::Refusal, socket::Rest,
         state::State, worker::Worker,
     },
-    downloads::{Downloads, Waiting},
+    downloads::{Downloads, Verdict, Waiting},
     frames::Meter,
     message::{Pipe, Reader, Unwritten, Writer},
     translate::{self, Answer},
@@ -86,10 +86,14 @@ pub(in crate::proxy) async fn serve(client: Connection) {
                 return Poll::Ready(Some(ended));
             }
             if streams.active.get() > 0 && state.is_overdue() {
-                if streams.are_stuck() {
-                    worker.stats().refused(Refusal::WriteTimeout);
-                    streams.is_cut.set(true);
-                    return Poll::Ready(None);
+                match streams.judge() {
+                    Verdict::Fine => {}
+                    Verdict::GivenUp(count) => (0..count).for_each(|_| worker.stats().refused(Refusal::WriteTimeout)),
+                    Verdict::Stuck => {
+                        worker.stats().refused(Refusal::WriteTimeout);
+                        streams.is_cut.set(true);
+                        return Poll::Ready(None);
+                    }
                 }
                 state.streaming();
             }
@@ -140,8 +144,10 @@ struct Active(Rc<Streams>);
 
 impl Active {
     fn new(streams: &Rc<Streams>) -> Self {
-        streams.active.set(streams.active.get() + 1);
-        streams.state.streaming();
+        // Others do not put off the look at those that are there.
+        if streams.active.replace(streams.active.get() + 1) == 0 {
+            streams.state.streaming();
+        }
         Self(Rc::clone(streams))
     }
 }
@@ -165,22 +171,25 @@ impl Streams {
         let active = Active::new(self);
         tokio::task::spawn_local(async move {
             let ended = match exchange(active, request, &mut respond).await {
-                Ok(response) => answer(&mut respond, response).await.map_err(io::Error::other),
+                Ok(response) => send(&mut respond, response).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = ended {
                 tracing::debug!(%error, "stream broken off");
-                let is_malformed = error.kind() == io::ErrorKind::InvalidInput;
-                respond.send_reset(if is_malformed { Reason::PROTOCOL_ERROR } else { Reason::INTERNAL_ERROR });
+                respond.send_reset(match error.kind() {
+                    io::ErrorKind::InvalidInput => Reason::PROTOCOL_ERROR,
+                    io::ErrorKind::TimedOut => Reason::CANCEL,
+                    _ => Reason::INTERNAL_ERROR,
+                });
             }
         });
     }
 
     /// Whether the client leaves its answers where they are for longer than it may.
-    fn are_stuck(&self) -> bool {
+    fn judge(&self) -> Verdict {
         let times = &self.worker.times;
         let rest = if times.is_pressed() { 0 } else { ticks(self.rest.get()) };
-        self.downloads.are_stuck(self.worker.now(), self.active.get(), times.write(), rest)
+        self.downloads.judge(self.worker.now(), self.active.get(), times.write(), rest)
     }
 
     /// A pipe to the engine.
@@ -240,6 +249,22 @@ async fn exchange(
     Ok(response.map(|()| Download { reader: Some(reader), reusable, upload, waiting, active }))
 }
 
+/// Sends an answer to its end, unless the client takes nothing of it.
+async fn send(respond: &mut SendResponse<Bytes>, response: Response<Download>) -> io::Result<()> {
+    let Download { waiting, active: Active(streams), .. } = response.body();
+    let (waiting, streams) = (Rc::clone(waiting), Rc::clone(streams));
+    let mut answering = pin!(answer(respond, response));
+    poll_fn(|cx| {
+        if waiting.is_given_up(cx) {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing of the answer")));
+        }
+        answering.as_mut().poll(cx).map_err(io::Error::other)
+    })
+    .await?;
+    streams.downloads.moved(streams.worker.now());
+    Ok(())
+}
+
 async fn upload(mut writer: Writer<Content>) {
     if let Err(error) = poll_fn(|cx| writer.poll(cx)).await {
         tracing::debug!(%error, "request not sent to its end");
@@ -262,7 +287,10 @@ impl Body for Download {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        self.waiting.asked();
+        if self.waiting.asked() {
+            let Active(streams) = &self.active;
+            streams.downloads.moved(streams.worker.now());
+        }
         let polled = self.reader.as_mut().map_or(Poll::Ready(None), |reader| reader.poll_frame(cx));
         if polled.is_ready() {
             let Active(streams) = &self.active;

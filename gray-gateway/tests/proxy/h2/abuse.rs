@@ -1,8 +1,9 @@
 //! Clients that make HTTP/2 work for nothing: each is cut off, and nobody else notices.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gray_gateway::proxy::Refusal;
+use tokio::io::AsyncWriteExt;
 
 use super::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PRIORITY, RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE,
@@ -147,7 +148,7 @@ async fn a_window_that_stays_shut_ends_the_connection() {
         raw.send(&get(stream(turn))).await;
     }
     assert!(raw.next(HEADERS).await.is_some(), "heads need no window");
-    until("it is cut off", || gateway.stats.snapshot().refused(Refusal::WriteTimeout) == 1).await;
+    until("it is cut off", || gateway.stats.snapshot().refused(Refusal::WriteTimeout) > 0).await;
     assert!(raw.next(0xff).await.is_none());
     until("nothing is left of it", || gateway.stats.snapshot().connections == 0).await;
 
@@ -157,6 +158,65 @@ async fn a_window_that_stays_shut_ends_the_connection() {
     assert!(raw.next(HEADERS).await.is_some());
     raw.send(&frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 5])).await;
     assert_eq!(raw.next(DATA).await.map(|(_, _, data)| data), Some(b"hello".to_vec()));
+}
+
+#[tokio::test]
+async fn new_requests_do_not_keep_a_window_shut() {
+    const LONG: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    let backend = Backend::answering(LONG).await;
+    let gateway = Setup::new(&[backend.instance("V1")])
+        .limited(|limits| limits.write_timeout = Duration::from_millis(2_000))
+        .start();
+    let mut raw = Raw::connect(&gateway, &[0, 4, 0, 0, 0, 0]).await;
+    let began = Instant::now();
+    let refused = || gateway.stats.snapshot().refused(Refusal::WriteTimeout);
+    for turn in 0..100 {
+        if refused() > 0 {
+            break;
+        }
+        // It may be cut off in this moment.
+        let _sent = raw.0.write_all(&get(stream(turn))).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let took = began.elapsed();
+    assert!(refused() > 0, "it lives on after {took:?}");
+    assert!(took >= Duration::from_millis(1_500), "{took:?}");
+    // Four times the limit was what one got that had begun to read.
+    assert!(took < Duration::from_millis(5_900), "{took:?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_takes_ends_alone_while_others_are_taken() {
+    const LONG: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    let backend = Backend::answering(LONG).await;
+    let gateway = Setup::new(&[backend.instance("V1")])
+        .limited(|limits| limits.write_timeout = Duration::from_millis(2_000))
+        .start();
+    let mut raw = Raw::connect(&gateway, &[0, 4, 0, 0, 0, 0]).await;
+    let began = Instant::now();
+    raw.send(&get(1)).await;
+    let mut is_given_up = false;
+    for turn in 1..200 {
+        let was_given_up = is_given_up;
+        raw.send(&get(stream(turn))).await;
+        raw.send(&frame(WINDOW_UPDATE, 0, stream(turn), &[0, 0, 0, 5])).await;
+        loop {
+            let (kind, _, of, payload) = raw.frame().await.expect("the connection lives");
+            if kind == RST_STREAM {
+                assert_eq!((of, payload.as_slice()), (1, CANCEL));
+                is_given_up = true;
+            } else if kind == DATA && of == stream(turn) {
+                break;
+            }
+        }
+        if was_given_up {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(is_given_up, "left for {:?}", began.elapsed());
+    assert!(began.elapsed() >= Duration::from_millis(1_500));
+    assert_eq!(gateway.stats.snapshot().refused(Refusal::WriteTimeout), 1);
 }
 
 #[tokio::test]

@@ -106,15 +106,21 @@ impl Raw {
     /// Reads frames up to the first of this kind; its flags, stream and payload. `None` at the end.
     pub(crate) async fn next(&mut self, kind: u8) -> Option<(u8, u32, Vec<u8>)> {
         loop {
-            let mut head = [0; 9];
-            soon(self.0.read_exact(&mut head)).await.ok()?;
-            let [a, b, c, found, flags, stream @ ..] = head;
-            let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
-            soon(self.0.read_exact(&mut payload)).await.ok()?;
+            let (found, flags, stream, payload) = self.frame().await?;
             if found == kind {
-                return Some((flags, u32::from_be_bytes(stream), payload));
+                return Some((flags, stream, payload));
             }
         }
+    }
+
+    /// Reads a frame: its kind, flags, stream and payload. `None` at the end.
+    pub(crate) async fn frame(&mut self) -> Option<(u8, u8, u32, Vec<u8>)> {
+        let mut head = [0; 9];
+        soon(self.0.read_exact(&mut head)).await.ok()?;
+        let [a, b, c, kind, flags, stream @ ..] = head;
+        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+        soon(self.0.read_exact(&mut payload)).await.ok()?;
+        Some((kind, flags, u32::from_be_bytes(stream), payload))
     }
 }
 
