@@ -117,7 +117,8 @@ impl Life {
             End::Signal(signal) if self.predecessor.is_some() => {
                 tracing::info!(signal, "stopping before having taken over: the gateway that runs goes on");
                 self.registration.leave_to_successor().await;
-                self.workers.shutdown(self.drain).await;
+                // Dropped, not shut down: they never accepted, and what waits to be accepted is not theirs.
+                drop(self.workers);
             }
             End::Signal(signal) => self.leave(signal, signals).await,
             End::Successor(successor) if successor.address == self.registration.instance().authority() => {

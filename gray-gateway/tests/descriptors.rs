@@ -167,8 +167,11 @@ async fn a_flood_is_shed_before_descriptors_run_out() {
         assert_eq!(status, 200, "{metrics}");
         assert_eq!(value(&metrics, "process_max_fds"), f64::from(FILES));
         most = most.max(value(&metrics, "process_open_fds"));
-        let refused = value(&metrics, "gray_gateway_refused_total{reason=\"connections\"}");
-        if turn >= 20 && refused >= CLIENTS as f64 / 4.0 {
+        // As a connection, to make room for another one, or as a request that no instance may be called for.
+        let refused = value(&metrics, "gray_gateway_refused_total{reason=\"connections\"}")
+            + value(&metrics, "gray_gateway_refused_total{reason=\"evicted\"}")
+            + value(&metrics, "gray_gateway_shed_total");
+        if turn >= 20 && refused >= 10.0 {
             break;
         }
         turn += 1;
@@ -183,10 +186,10 @@ async fn a_flood_is_shed_before_descriptors_run_out() {
         assert!(matches!(status, 0 | 200 | 503), "{answer}");
         statuses[usize::from(status)] += 1;
     }
-    let (served, shed) = (statuses[200], statuses[503]);
-    assert!(served >= 20, "{served} served");
     // Refusals are said to so many at a time; the others are just closed.
-    assert!(shed >= 10, "{shed} shed");
+    let (served, shed) = (statuses[200], statuses[503] + statuses[0]);
+    assert!(served >= 20, "{served} served");
+    assert!(shed >= 10, "{shed} shed, {served} served");
     drop(silent);
 
     // As if nothing had been.

@@ -131,6 +131,10 @@ impl<'a> Balance<'a> {
 /// Accepts, on all listeners and from other workers, from when it may until told to stop.
 pub(super) async fn run(worker: &Rc<Worker>, listeners: Listeners<TcpListener>, peers: Peers, mut stages: Stages) {
     stages.open().await;
+    if stages.never_came() {
+        // It never accepted: what waits on sockets that were handed over belongs to the gateway that runs.
+        return;
+    }
     let Peers { index, stats, inboxes, inbox } = peers;
     let balance = Balance::new(index, &stats, &inboxes);
     let acceptor = listeners.tls.as_ref().map(|(_, acceptor)| acceptor.clone());

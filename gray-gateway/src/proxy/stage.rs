@@ -48,6 +48,11 @@ impl Stages {
         self.reach(|stage| matches!(stage, Stage::Draining(_))).await;
     }
 
+    /// Whether it is over before it began: whoever tells was dropped.
+    pub(super) fn never_came(&self) -> bool {
+        *self.0.borrow() == Stage::Waiting
+    }
+
     /// Until when what is in flight may go on; now, when there is nobody left who could say.
     pub(super) fn deadline(&self) -> Instant {
         match *self.0.borrow() {

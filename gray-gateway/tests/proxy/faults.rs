@@ -256,7 +256,7 @@ async fn each_fault_has_one_name() {
             "no end of the head",
         ),
         row("reset, h2", Over::H2, resetting.await.address, Fault::Broken, broken, "stream error"),
-        row("HTTP/1 only", Over::H2, saying("HTTP/1.1 400 No\r\n\r\n").await, Fault::Broken, broken, "http2 error: "),
+        row("HTTP/1 only", Over::H2, saying("HTTP/1.1 400 No\r\n\r\n").await, Fault::Broken, broken, "error: "),
         row("silent", Over::Plain, silent().await, Fault::Timeout, (504, "app did not answer in time"), "in time"),
         row(
             "half a body",
