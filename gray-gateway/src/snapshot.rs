@@ -101,6 +101,6 @@ pub struct ServiceSnapshot {
     /// How picking went; `None` when nobody counts.
     pub tally: Option<ServiceTally>,
     /// Whether every registry that may know it has answered: nobody is missing only because it is early
-    /// ([`Listing`](crate::listing::Listing)).
+    /// (`listing`).
     pub settled: bool,
 }

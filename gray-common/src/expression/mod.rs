@@ -1,7 +1,7 @@
 //! Regular expressions of documents: linear in the text, and bounded in what they take, compiled and while they search.
 //!
 //! What a search needs besides the expression itself (states of the lazily built automaton, above all) is kept by each
-//! thread for all its expressions together ([`search`]), so that it does not grow with their number.
+//! thread for all its expressions together (`search`), so that it does not grow with their number.
 
 mod effort;
 mod search;

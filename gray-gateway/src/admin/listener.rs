@@ -333,7 +333,7 @@ mod tests {
         let mut bounded = Bounded::new(listener, 1);
         let _first = TcpStream::connect(address).await.expect("connects");
         let (mut idle, _) = bounded.accept().await;
-        let ends = tokio::spawn(async move { idle.read_u8().await.expect_err("evicted").kind() });
+        let ends = gray_common::spawn(async move { idle.read_u8().await.expect_err("evicted").kind() });
         let mut second = TcpStream::connect(address).await.expect("connects");
         let (mut held, _) = bounded.accept().await;
         assert_eq!(ends.await.expect("ends"), io::ErrorKind::ConnectionAborted);
