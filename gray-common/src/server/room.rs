@@ -1,6 +1,7 @@
 //! Room for so many connections.
 
 use std::{
+    cmp::Reverse,
     collections::HashMap,
     future::Future,
     io,
@@ -47,7 +48,8 @@ impl Connections {
     fn evict(&mut self, count: usize) -> usize {
         let idle = |(id, activity): (&u64, &Arc<Activity>)| Some((activity.idle()?, *id));
         let mut idle: Vec<_> = self.open.iter().filter_map(idle).collect();
-        idle.sort_unstable_by(|one, other| other.cmp(one));
+        // Of those that have been idle for the same time, the oldest connection.
+        idle.sort_unstable_by_key(|(idle, id)| (Reverse(*idle), *id));
         idle.truncate(count);
         for (_, id) in &idle {
             if let Some(activity) = self.open.remove(id) {
