@@ -26,6 +26,7 @@ mod files;
 mod filter;
 mod guard;
 mod lint;
+mod metadata;
 mod misspelt;
 mod path;
 mod pattern;

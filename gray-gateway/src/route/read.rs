@@ -1,20 +1,21 @@
 //! `spring.cloud.gateway`: from documents to routes. Everything wrong is reported, nothing is dropped silently.
 
-use std::{collections::HashMap, net::Ipv6Addr, num::NonZeroUsize, time::Duration};
+use std::{collections::HashMap, net::Ipv6Addr, time::Duration};
 
 use gray_common::document::{Item, Origin, Section};
 
 use super::{
-    FileOptions, Filters, Route, Target, Upstream,
+    Filters, Route, Target, Upstream,
     definition::relaxed,
     files,
     filter::{FILTER, Filter},
+    metadata::Metadata,
     misspelt,
     predicate::Predicate,
-    text::{quoted, suggestion},
+    text::quoted,
     weight,
 };
-use crate::scheme::{Protocol, Scheme};
+use crate::scheme::Scheme;
 
 pub(super) const OLD: &str = "spring.cloud.gateway";
 /// Where newer releases keep the same settings.
@@ -42,19 +43,6 @@ struct Shared {
     connect_timeout: Option<Duration>,
     response_timeout: Option<Duration>,
     use404: bool,
-}
-
-/// What a route's `metadata` says.
-struct Metadata {
-    connect_timeout: Option<Duration>,
-    response_timeout: Option<Duration>,
-    idle_timeout: Option<Duration>,
-    pause_timeout: Option<Duration>,
-    hedge_after: Option<Duration>,
-    max_in_flight: Option<usize>,
-    protocol: Protocol,
-    files: FileOptions,
-    encoded_slash: bool,
 }
 
 /// Reads all routes, as written, and whether any document says what there are. A route with an error is missing.
@@ -146,7 +134,12 @@ impl Shared {
         let is_directory = |target: &Target| matches!(target.upstream, Upstream::Directory(_));
         let has_directory = matches!(&upstream, Some((_, Upstream::Directory(_))))
             || lanes.iter().any(|(_, target)| is_directory(target));
-        let metadata = self.metadata(&metadata, has_directory);
+        let common = Metadata {
+            connect_timeout: self.connect_timeout,
+            response_timeout: self.response_timeout,
+            ..Metadata::default()
+        };
+        let metadata = common.with(&metadata, has_directory);
         let order = section.parsed("order").unwrap_or(0);
         let enabled = section.bool("enabled").unwrap_or(true);
         section.reject_unknown();
@@ -190,104 +183,6 @@ impl Shared {
         };
         (enabled && !predicates.is_empty()).then_some(Draft { order, route, predicates })
     }
-
-    /// A route's own limits in milliseconds (a negative response or idle timeout: none), and how it answers files; which HTTP
-    /// instances are spoken to.
-    fn metadata(&self, metadata: &Section<'_>, has_directory: bool) -> Metadata {
-        const KNOWN: [&str; 11] = [
-            "connect-timeout",
-            "response-timeout",
-            "idle-timeout",
-            "pause-timeout",
-            "hedge-after",
-            "max-in-flight",
-            "protocol",
-            "fallback",
-            "max-age",
-            "lanes",
-            "encoded-slash",
-        ];
-        let mut read = Metadata {
-            connect_timeout: self.connect_timeout,
-            response_timeout: self.response_timeout,
-            idle_timeout: None,
-            pause_timeout: None,
-            hedge_after: None,
-            max_in_flight: None,
-            protocol: Protocol::default(),
-            files: FileOptions::default(),
-            encoded_slash: false,
-        };
-        for (key, value) in metadata.keys() {
-            let text = value.text().unwrap_or_default().trim();
-            let millis = || {
-                let millis = text.parse::<i64>().ok().filter(|millis| *millis != 0);
-                if millis.is_none() {
-                    value.error(format!("expected a number of milliseconds other than 0, found {}", quoted(text)));
-                }
-                millis
-            };
-            let lifted = |millis| u64::try_from(millis).map_or(Duration::MAX, Duration::from_millis);
-            match relaxed(&key).as_str() {
-                "connecttimeout" => match millis().map(u64::try_from) {
-                    Some(Ok(millis)) => read.connect_timeout = Some(Duration::from_millis(millis)),
-                    Some(Err(_)) => value.error("a connect timeout cannot be negative"),
-                    None => {}
-                },
-                "responsetimeout" => {
-                    if let Some(millis) = millis() {
-                        read.response_timeout = Some(lifted(millis));
-                    }
-                }
-                "idletimeout" => read.idle_timeout = millis().map(lifted),
-                "pausetimeout" => match text.parse() {
-                    Ok(millis) => read.pause_timeout = Some(Duration::from_millis(millis)),
-                    Err(_) => value.error(format!(
-                        "expected a number of milliseconds, 0 for no longer than other clients, found {}",
-                        quoted(text)
-                    )),
-                },
-                "hedgeafter" => match millis().map(u64::try_from) {
-                    Some(Ok(millis)) => read.hedge_after = Some(Duration::from_millis(millis)),
-                    Some(Err(_)) => value.error("cannot be negative; leave it out for no second request"),
-                    None => {}
-                },
-                "maxinflight" => match text.parse::<NonZeroUsize>() {
-                    Ok(max) => read.max_in_flight = Some(max.get()),
-                    Err(_) if text == "0" => {
-                        value.error(
-                            "0 would turn every request away; leave it out for no limit, or write `enabled: false`",
-                        );
-                    }
-                    Err(_) => value.error(format!("expected a number of requests, found {}", quoted(text))),
-                },
-                "protocol" => match protocol(text) {
-                    Ok(protocol) => read.protocol = protocol,
-                    Err(reason) => value.error(reason),
-                },
-                "lanes" => {}
-                "encodedslash" if text == "pass" => read.encoded_slash = true,
-                "encodedslash" => value.error(format!(
-                    "expected pass (`%2f` in a variable of the path is a character of it), found {}; leave it out \
-                     otherwise",
-                    quoted(text)
-                )),
-                "fallback" | "maxage" if !has_directory => {
-                    value.warn("has no effect: it is for a directory (a uri such as file:///srv/web/v1)");
-                }
-                "fallback" => match files::fallback(text) {
-                    Ok(file) => read.files.fallback = Some(file),
-                    Err(reason) => value.error(reason),
-                },
-                "maxage" => match files::max_age(text) {
-                    Ok(seconds) => read.files.max_age = seconds,
-                    Err(reason) => value.error(reason),
-                },
-                _ => value.warn(format!("this gateway makes nothing of this{}", suggestion(&key, KNOWN))),
-            }
-        }
-        read
-    }
 }
 
 /// The common filters and a route's own, in Spring's order: each has its place in its own list, and at the same place
@@ -301,15 +196,6 @@ fn interleaved(common: &[Filter], own: Vec<Filter>) -> Vec<Filter> {
     }
     merged.extend(own);
     merged
-}
-
-/// `metadata.protocol`
-fn protocol(text: &str) -> Result<Protocol, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "http1" => Ok(Protocol::Http1),
-        "h2" => Ok(Protocol::Http2),
-        _ => Err(format!("expected http1 or h2, what the instances speak, found {}", quoted(text))),
-    }
 }
 
 fn positive(section: &Section<'_>, key: &str) -> Option<Duration> {
