@@ -12,6 +12,7 @@
 //! | `held` | its hold on the snapshot, how decisions look on the wire |
 //! | `connection`, `state`, `pace` | one client connection, its time limits |
 //! | `request` | a request's way, from bytes to bytes: the part that waits for nothing |
+//! | `writing` | the head that is sent for it |
 //! | `check` | what is refused before anything else looks at it |
 //! | `last_hop` | what must not be passed on any further |
 //! | `edge` | the same of a request that is only asked about (`/explain`) |
@@ -77,6 +78,7 @@ mod upstream;
 mod welcome;
 mod worker;
 mod workers;
+mod writing;
 
 use std::{net::SocketAddr, sync::Arc};
 

@@ -7,7 +7,8 @@ use super::{
     connection::Connection,
     held::Held,
     http1::{Decoder, Head, Name, ResponseHead, Skipped},
-    request::{Envelope, Request, UPGRADE},
+    request::{Envelope, Request},
+    writing::UPGRADE,
 };
 use crate::{dye, header::write_line};
 

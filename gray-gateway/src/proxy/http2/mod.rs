@@ -13,6 +13,7 @@ mod client;
 mod downloads;
 mod frames;
 mod message;
+mod rewound;
 mod server;
 mod translate;
 mod wire;

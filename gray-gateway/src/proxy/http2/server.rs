@@ -3,11 +3,10 @@
 use std::{
     cell::{Cell, RefCell},
     future::{Future, poll_fn},
-    io::{self, IoSlice},
+    io,
     pin::{Pin, pin},
     rc::Rc,
-    task::{Context, Poll, ready},
-    time::Duration,
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -17,10 +16,7 @@ use h2::{
 };
 use http::{Method, Request, Response};
 use http_body::{Body, Frame};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    task::AbortHandle,
-};
+use tokio::task::AbortHandle;
 
 use super::{
     super::{
@@ -30,6 +26,7 @@ use super::{
     downloads::{Downloads, Verdict, Waiting},
     frames::Meter,
     message::{Pipe, Reader, Unwritten, Writer},
+    rewound::Rewound,
     translate::{self, Answer},
     wire::{Content, Interims, Wire, answer},
 };
@@ -120,19 +117,19 @@ pub(in crate::proxy) async fn serve(client: Connection) {
 }
 
 /// What the streams of a connection share.
-struct Streams {
-    worker: Rc<Worker>,
+pub(super) struct Streams {
+    pub(super) worker: Rc<Worker>,
     state: Rc<State>,
     forwarded: Forwarded,
-    active: Cell<usize>,
+    pub(super) active: Cell<usize>,
     /// What the client may still send that is no request.
-    frames: RefCell<Meter>,
+    pub(super) frames: RefCell<Meter>,
     /// What the client may still leave where it is.
     downloads: Downloads,
     /// How long: the longest that was said of one of its answers.
-    rest: Rest,
+    pub(super) rest: Rest,
     /// What the kernel still has for the client is of no use.
-    is_cut: Cell<bool>,
+    pub(super) is_cut: Cell<bool>,
     /// No more streams are taken.
     is_ending: Cell<bool>,
     /// Pipes that wait for the next stream: kept-alive connections to the engine.
@@ -322,105 +319,5 @@ impl Drop for Download {
         {
             idle.push(pipe);
         }
-    }
-}
-
-/// A client's bytes from the beginning, with those that were looked at already. What its frames are is counted.
-struct Rewound {
-    client: Connection,
-    streams: Rc<Streams>,
-    /// What the kernel was told last.
-    rest: Duration,
-}
-
-impl Rewound {
-    fn new(client: Connection, streams: Rc<Streams>) -> Self {
-        let rest = streams.rest.get();
-        Self { client, streams, rest }
-    }
-
-    /// Tells the kernel what the streams have said, when that is news.
-    fn let_rest(&mut self) {
-        let rest = self.streams.rest.get();
-        if self.rest != rest {
-            self.rest = rest;
-            self.client.socket.let_rest(rest);
-        }
-    }
-
-    fn read(&self, bytes: &[u8]) -> io::Result<()> {
-        let Streams { worker, frames, active, .. } = &*self.streams;
-        if bytes.is_empty() || frames.borrow_mut().received(bytes, worker.now(), active.get()) {
-            return Ok(());
-        }
-        worker.stats().refused(Refusal::Http2Abuse);
-        self.streams.is_cut.set(true);
-        Err(io::Error::other("too many frames that carry nothing"))
-    }
-
-    fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(count)) = written {
-            self.streams.frames.borrow_mut().wrote(count);
-        }
-        written
-    }
-}
-
-impl Drop for Rewound {
-    fn drop(&mut self) {
-        if self.streams.is_cut.get() {
-            self.client.socket.forget();
-        }
-    }
-}
-
-impl AsyncRead for Rewound {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = buffer.filled().len();
-        let Connection { worker, socket, received, .. } = &mut this.client;
-        if received.is_empty() {
-            ready!(Pin::new(socket).poll_read(cx, buffer))?;
-        } else {
-            let count = received.len().min(buffer.remaining());
-            buffer.put_slice(&received.bytes()[..count]);
-            received.consume(count);
-            if received.is_empty() {
-                received.release(&worker.buffers);
-            }
-        }
-        Poll::Ready(this.read(&buffer.filled()[before..]))
-    }
-}
-
-impl AsyncWrite for Rewound {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        this.let_rest();
-        let written = Pin::new(&mut this.client.socket).poll_write(cx, bytes);
-        this.wrote(written)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        this.let_rest();
-        let written = Pin::new(&mut this.client.socket).poll_write_vectored(cx, slices);
-        this.wrote(written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.client.socket.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().client.socket).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().client.socket).poll_shutdown(cx)
     }
 }

@@ -1,0 +1,125 @@
+use clap::{CommandFactory as _, Parser};
+
+use super::*;
+use crate::registry::Health;
+
+#[derive(Parser, Debug)]
+struct Program {
+    #[command(flatten)]
+    control: ControlArgs,
+}
+
+fn args(line: &str) -> ControlArgs {
+    Program::try_parse_from(std::iter::once("program").chain(line.split_whitespace())).expect(line).control
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_said_at_once_with_what_would() {
+    let cases = [
+        ("", "--nacos HOST:PORT"),
+        ("--registry-dir DIR", "--config-dir DIR"),
+        ("--nacos http://nacos:8848", "expected HOST:PORT"),
+        ("--nacos nacos:port", "is no port"),
+        ("--nacos nacos --group=", "DEFAULT_GROUP"),
+        ("--nacos nacos --nacos-username u", "GRAY_NACOS_PASSWORD"),
+        ("--nacos nacos --nacos-username u --nacos-password ENC(a/b==)", "give the plain password"),
+        ("--config-dir /nowhere/at/all", "expected a directory with common-config.yaml"),
+        ("--config-dir DIR --register-in gray-ns", "there is no registry"),
+        ("--nacos nacos --nacos-ca nobody.pem", "--nacos-ca nobody.pem: cannot be read"),
+    ];
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = directory.path().join("dir").display().to_string();
+    std::fs::create_dir(&at).expect("made");
+    for (line, expect) in cases {
+        let error = args(&line.replace("DIR", &at)).connect("test").expect_err(line).to_string();
+        assert!(error.contains(expect), "{line}: `{error}` does not say `{expect}`");
+    }
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").expect("written");
+    let line = format!("--registry-dir {} --config-dir {at}", file.display());
+    let error = args(&line).connect("test").expect_err("a file is no directory").to_string();
+    assert!(error.contains("--registry-dir") && error.contains("file"), "{error}");
+}
+
+#[tokio::test]
+async fn directories_and_nacos_may_be_mixed_and_connecting_does_not_wait() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = directory.path().display();
+    let both = args(&format!("--registry-dir {at} --config-dir {at}")).connect("test").expect("both");
+    assert_eq!(*both.registry.health().borrow(), Health::Up);
+    let mixed = args(&format!("--nacos 127.0.0.1:1 --config-dir {at}")).connect("test").expect("mixed");
+    assert!(format!("{:?}", mixed.registry).contains("NacosRegistry"), "{mixed:?}");
+    assert_eq!(*mixed.config.health().borrow(), Health::Up);
+    assert!(matches!(*mixed.registry.health().borrow(), Health::Down(_)));
+    let side_by_side = format!("--nacos 127.0.0.1:1 --registry-dir {at} --config-dir {at}");
+    let side_by_side = args(&side_by_side).connect("test").expect("side by side");
+    assert!(format!("{:?}", side_by_side.registry).contains("CombinedRegistry"), "{side_by_side:?}");
+    let health = side_by_side.registry.health().borrow().clone();
+    assert!(matches!(&health, Health::Down(reason) if reason.starts_with("--nacos: ")), "{health:?}");
+    assert_eq!(*side_by_side.registry.watch("nobody").borrow(), Some(Arc::from([])), "the directory has answered");
+}
+
+#[tokio::test]
+async fn a_program_of_a_lane_registers_apart_and_finds_everybody() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = directory.path().display();
+    let connect = |more: &str| args(&format!("--registry-dir {at} --config-dir {at}{more}")).connect("test");
+    let (apart, shared) = (connect(" --register-in gray-ns").expect("apart"), connect("").expect("shared"));
+    let (gray, ordinary) = (crate::Instance::new("h", 1), crate::Instance::new("h", 2));
+    apart.registry.register("user-app", &gray).await.expect("registered");
+    shared.registry.register("user-app", &ordinary).await.expect("registered");
+    let space = "gray-ns".parse().expect("a space");
+    for registry in [&apart.registry, &shared.registry] {
+        let expect = |expected: &crate::Instance| {
+            let expected = expected.clone();
+            move |state: &crate::registry::ServiceState| state.as_deref() == Some(&[expected.clone()][..])
+        };
+        let within = Duration::from_secs(10);
+        let (mut own, mut lane) = (registry.watch("user-app"), registry.watch_space(&space, "user-app"));
+        tokio::time::timeout(within, own.wait_for(expect(&ordinary))).await.expect("in time").expect("alive");
+        tokio::time::timeout(within, lane.wait_for(expect(&gray))).await.expect("in time").expect("alive");
+    }
+    for nonsense in ["a/b", ".@", "a@b@c"] {
+        let line = ["program", "--register-in", nonsense];
+        assert!(Program::try_parse_from(line).is_err(), "{nonsense}");
+    }
+}
+
+#[tokio::test]
+async fn settings_alone_are_enough() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let alone = args(&format!("--config-dir {}", directory.path().display())).connect("test").expect("enough");
+    assert_eq!(*alone.registry.health().borrow(), Health::Up);
+    assert_eq!(*alone.registry.watch("user-app").borrow(), Some(Arc::from([])));
+    let error = alone.registry.register("test", &crate::Instance::new("h", 1)).await.expect_err("nowhere");
+    assert!(matches!(error, crate::registry::RegistryError::NoRegistry), "{error}");
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let shown = format!("{:?}", args("--nacos n --nacos-username bob --nacos-password s3cret"));
+    assert!(!shown.contains("s3cret") && !shown.contains("bob"), "{shown}");
+}
+
+#[test]
+fn every_flag_has_an_environment_variable_and_secrets_hide_theirs() {
+    let command = Program::command();
+    for arg in command.get_arguments().filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version")) {
+        let variable = arg.get_env().expect("one for each").to_string_lossy();
+        let name = arg.get_long().expect("long").to_uppercase().replace('-', "_");
+        assert_eq!(variable, format!("GRAY_{name}"));
+        assert!(arg.get_help().is_some(), "{name} is not explained");
+        if name.contains("PASSWORD") || name.contains("USERNAME") {
+            assert!(arg.is_hide_env_values_set(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn advertised_address() {
+    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    assert_eq!(args("--registry-dir /d").detect_advertise_host(), loopback);
+    assert_eq!(args("--registry-dir /d --nacos 127.0.0.1").detect_advertise_host(), loopback);
+    assert_eq!(args("--nacos 127.0.0.1:8848").detect_advertise_host(), loopback);
+    assert_eq!(args("--nacos no.such.host.invalid:8848").detect_advertise_host(), loopback);
+}
