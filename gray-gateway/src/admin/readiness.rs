@@ -24,7 +24,7 @@ pub(crate) struct Sources<'s> {
 }
 
 /// Before it has served: settings with routes, an instance to send requests to, and its own registration. A gateway
-/// that may not register serves: who calls it knows its address, as with a registry that is away and a snapshot on disk.
+/// that may not register serves: who calls it knows its address, as with a registry away and a snapshot on disk.
 pub(crate) fn readiness(sources: Sources<'_>) -> Readiness {
     let Sources { control, settings, snapshot, registration, phase } = sources;
     let (registry, config) = (control.registry.health(), control.config.health());
