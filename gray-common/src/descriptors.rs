@@ -50,7 +50,7 @@ pub fn open() -> Option<usize> {
 
 /// What connections may take: what the process may have without [`RESERVED`] and `others`; `None`: as much as they like.
 pub fn available(others: usize) -> Option<usize> {
-    // A limit so low that nothing is left is one to say something about, not to serve nobody.
+    // A limit so low that nothing is left deserves a warning, not an outage.
     limit().map(|limit| limit.saturating_sub(RESERVED + others).max(2))
 }
 

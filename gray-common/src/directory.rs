@@ -131,7 +131,7 @@ fn read_file(path: &Path, known: Option<Stamp>) -> Outcome {
     let text = match fs::read(path) {
         Ok(bytes) => document::decode(bytes).map(Arc::from),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Outcome::Gone,
-        // Not with its stamp: whoever corrects the permissions changes neither time nor size.
+        // Not with its stamp: correcting the permissions changes neither time nor size.
         Err(error) => return Outcome::Read(Stamp::NEVER, Err(error.to_string())),
     };
     match Stamp::of(path) {
@@ -145,7 +145,7 @@ fn read_file(path: &Path, known: Option<Stamp>) -> Outcome {
 pub(crate) struct Wake(mpsc::Sender<()>);
 
 impl Wake {
-    /// The two ends, for whoever is to be woken and for [`follow`].
+    /// The two ends: one that wakes, one for [`follow`].
     pub(crate) fn channel() -> (Self, mpsc::Receiver<()>) {
         let (wake, woken) = mpsc::channel();
         (Self(wake), woken)
@@ -154,7 +154,7 @@ impl Wake {
     /// Reads every file now, also those that look unchanged.
     pub(crate) fn look(&self) {
         if self.0.send(()).is_err() {
-            tracing::trace!("the thread has ended, nobody to tell");
+            tracing::trace!("the thread has ended already");
         }
     }
 }

@@ -133,7 +133,7 @@ fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
         if part.split('[').next().unwrap_or_default().contains(char::is_whitespace) {
             return Err(wrong(format!("`{part}` has a space in it; a comma stands between two parts")));
         }
-        // A lone word that is no level is taken for a module, of which everything is logged, and of others nothing.
+        // A lone word that is not a level is taken for a module, of which everything is logged, and of others nothing.
         if !part.contains(['=', '[']) && part.parse::<LevelFilter>().is_err() {
             return Err(wrong(format!(
                 "`{part}` is not a level: off, error, warn, info, debug or trace; for a module write `{part}=debug`"

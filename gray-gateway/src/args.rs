@@ -100,7 +100,7 @@ impl GatewayArgs {
     /// Who may ask the admin side.
     ///
     /// # Errors
-    /// When everybody could without having been asked for; the text names the flags.
+    /// When any client could, without a flag that says so; the text names the flags.
     pub fn admin_gate(&self) -> Result<Gate, String> {
         let access = Access::new(self.admin_token.clone(), self.admin_open, self.admin_bind)?;
         Ok(Gate::new(access, &self.admin_host))

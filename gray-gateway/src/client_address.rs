@@ -54,7 +54,7 @@ fn forwarded_for(element: &str) -> Option<&str> {
     Some(value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value))
 }
 
-/// Splits where the separator is not within quotes; `None` for what nobody should have to understand.
+/// Splits where the separator is not within quotes; `None` for open quotes and for escapes.
 fn unquoted_parts(text: &str, separator: char) -> Option<Vec<&str>> {
     let mut quoted = false;
     let parts = text.split(|c: char| {

@@ -126,7 +126,7 @@ impl CitySource {
     /// Reads the file again, if it was ever asked for. A bad one changes nothing.
     pub(crate) async fn reload(&mut self) {
         let Some(path) = self.path.clone().filter(|_| self.is_needed) else { return };
-        // It does not panic, and nobody aborts it.
+        // It does not panic, and is not aborted.
         let Ok(read) = tokio::task::spawn_blocking(move || CityData::open(&path)).await else { return };
         match read {
             Ok(data) => {
@@ -242,7 +242,7 @@ mod tests {
         std::fs::write(&path, "no data").expect("written");
         let mut source = CitySource::new(Some(path.clone()));
         source.reload().await;
-        assert!(!source.is_needed && source.data().is_none(), "nobody has asked for a city");
+        assert!(!source.is_needed && source.data().is_none(), "no rule asks for a city");
         let data = Arc::new(CityData { bytes: Vec::new(), version: IpVersion::V4, layout: Layout::NoRegion });
         source = CitySource { path: Some(path), is_needed: true, data: Some(Arc::clone(&data)) };
         source.reload().await;

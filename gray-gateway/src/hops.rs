@@ -1,8 +1,8 @@
 //! How many gateways a request has passed: a route that leads back to the gateway ends after a few rounds.
 //!
-//! The header is for gateways alone, as `Via` would be for everybody: caches and compressing servers read that. Clients
-//! cannot count for us: what they send under the name counts only with the gateways' word behind it, or from a trusted
-//! hop. The word is made of what all gateways of a fleet share: their signing key, else their documents.
+//! The header is for gateways alone, as `Via` would be for any server: caches and compressing servers read that.
+//! Clients cannot count for us: what they send under the name counts only with the gateways' word behind it, or from a
+//! trusted hop. The word is made of what all gateways of a fleet share: their signing key, else their documents.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Whether a service without instances is one that nobody has registered, or one that was not listed yet.
+//! Whether a service without instances has none registered, or was not listed yet.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ impl Listing {
         Self { health, state }
     }
 
-    /// Whether nobody of this service is missing only because it is early.
+    /// Whether no instance of this service is missing only because it is early.
     pub(crate) fn is_complete(&self, service: &ServiceFollower) -> bool {
         service.is_settled() && (matches!(self.state, State::Complete) || !service.set().known().is_empty())
     }
@@ -101,7 +101,7 @@ mod tests {
         assert!(!listing.is_complete(&service));
         assert!(
             Listing::new(watch::Sender::new(Health::Up).subscribe()).is_complete(&service),
-            "there is nobody to wait for"
+            "there is no instance to wait for"
         );
     }
 }

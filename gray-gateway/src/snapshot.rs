@@ -100,7 +100,7 @@ pub struct ServiceSnapshot {
     pub strategy: Strategy,
     /// How picking went; `None` when nobody counts.
     pub tally: Option<ServiceTally>,
-    /// Whether every registry that may know it has answered: nobody is missing only because it is early
+    /// Whether every registry that may know it has answered: none is missing only because it is early
     /// (`listing`).
     pub settled: bool,
 }

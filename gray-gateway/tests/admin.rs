@@ -1,5 +1,5 @@
-//! The admin side of a gateway that has no token: what web pages may not do, what nobody may read by it, and that it shows
-//! what the balancer sees.
+//! The admin side of a gateway that has no token: what web pages may not do, what no client may read by it, and that it
+//! shows what the balancer sees.
 
 use std::{path::Path, time::Duration};
 
@@ -16,7 +16,7 @@ use tokio::{
 };
 
 const LIMIT: Duration = Duration::from_secs(20);
-/// Set by cargo for every test; stands for the key that nobody may read.
+/// Set by cargo for every test; stands for the key that no client may read.
 const VARIABLE: &str = "CARGO_MANIFEST_DIR";
 const SECRET: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -312,7 +312,7 @@ async fn series(site: &Site, directory: &Path) {
     assert_eq!(site.metric(picks).await, Some(1), "services go on counting as well");
 }
 
-/// As many connections as there may be, each with half a head or nothing, keep nobody out.
+/// As many connections as there may be, each with half a head or nothing, keep no client out.
 async fn crowd(site: &Site) {
     let address = site.admin.strip_prefix("http://").expect("plain");
     let mut silent = Vec::new();

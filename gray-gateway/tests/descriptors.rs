@@ -90,7 +90,7 @@ async fn get(address: SocketAddr, path: &str) -> (u16, String) {
         // A reset takes nothing back that was read before.
         if answer.is_empty() { ended.map(|_| answer) } else { Ok(answer) }
     };
-    let answer = timeout(PATIENCE, asked).await.expect("nobody waits for ever").unwrap_or_default();
+    let answer = timeout(PATIENCE, asked).await.expect("no client waits for ever").unwrap_or_default();
     let answer = String::from_utf8_lossy(&answer).into_owned();
     (answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0), answer)
 }
@@ -150,7 +150,7 @@ async fn a_flood_is_shed_before_descriptors_run_out() {
     };
     timeout(PATIENCE, is_ready).await.unwrap_or_else(|_| panic!("not ready:\n{}", gateway.log.lock().expect("sound")));
 
-    // One in four says nothing and takes all the places, until somebody asks; three in four ask and are held.
+    // One in four says nothing and takes all the places, until a client asks; three in four ask and are held.
     let silent = join_all((0..CLIENTS / 4).map(|_| TcpStream::connect(address))).await;
     until_served(address).await;
     while permits.forget_permits(1) == 0 {

@@ -73,7 +73,7 @@ async fn an_outage_takes_no_serving_gateway_out_of_rotation() {
     assert!(ready.await.is_ok(), "{:?}", asking.text("/readyz").await);
     asking.until(200, &[]).await;
 
-    // A bad document, nobody to send requests to, and nobody to ask for more.
+    // A bad document, no instance to send requests to, and no registry to ask for more.
     fs::write(config_at.join("gateway-app.yaml"), "spring: [").expect("written");
     asking.until(200, &["settings refused"]).await;
     registry.deregister("user-app", &instance).await.expect("deregistered");

@@ -57,7 +57,7 @@ async fn a_new_configuration_does_not_fill_the_buckets() {
     assert_eq!((status("/site/a.txt").await, status("/site/a.txt").await), (200, 429));
     publish(directory.path(), site.path(), 900, "two");
     knows("two").await;
-    assert_eq!(status("/site/a.txt").await, 429, "another route is no reason to begin anew");
+    assert_eq!(status("/site/a.txt").await, 429, "another route does not reset the counters");
     publish(directory.path(), site.path(), 901, "three");
     knows("three").await;
     assert_eq!((status("/site/a.txt").await, status("/site/a.txt").await), (200, 429), "another limit is one");

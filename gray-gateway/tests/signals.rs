@@ -163,7 +163,7 @@ fn only_what_stops_it_ends_it() {
     gateway.signal("USR2");
     gateway.says("SIGUSR2: ignored");
 
-    // Without a request: whoever rotates waits for nobody.
+    // Without a request: rotation waits for no client.
     fs::remove_file(&log).expect("it was there");
     gateway.signal("USR1");
     gateway.until("a new log", |_| Path::new(&log).exists().then_some(()));

@@ -149,7 +149,7 @@ async fn a_gateway_keeps_what_it_has_when_a_document_says_nothing() {
         assert_eq!(http.get(proxy, "/hello.txt").await.2, "hello", "{says}");
         let metrics = http.get(admin, "/metrics").await.2;
         assert!(metrics.contains("gray_gateway_config_refused 1"), "{says}");
-        // Whoever checks them first hears of it as well. What is well formed and in no document before is a matter of taste.
+        // A check beforehand reports it as well. What is well formed and in no document before is a matter of taste.
         if *name == "gateway-app.yaml" {
             let report = app::check(&args(&at)).await.expect_err(says);
             assert!(!format!("{report:#}").is_empty(), "{says}");

@@ -29,7 +29,7 @@ pub(crate) fn documents(dir: &Path) -> Result<Vec<Document>> {
         let name =
             path.file_name().and_then(|name| name.to_str()).context("a document's name is not UTF-8")?.to_owned();
         let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        // Whoever has the one before would keep that.
+        // A program that has the one before would keep it.
         if Outline::of(&text).is_some_and(|outline| outline.is_blank()) {
             bail!("{} is empty; if it is to say nothing, write `{{}}`", path.display());
         }

@@ -38,7 +38,7 @@ impl FileConfigSource {
     /// Reads a directory, which must be there, and follows it from then on.
     ///
     /// # Errors
-    /// When it is no directory that can be read: made by us it would be empty, and look like settings that say nothing.
+    /// When it is not a readable directory: made by us it would be empty, and look like settings that say nothing.
     pub fn open(directory: impl Into<PathBuf>) -> Result<Arc<Self>, io::Error> {
         let directory = directory.into();
         fs::read_dir(&directory)?;

@@ -1,4 +1,4 @@
-//! Files that nobody but our own user can have written.
+//! Files that only our own user can have written.
 //!
 //! What a snapshot says is believed: where instances are, which directory is served. So neither the directory nor a file in
 //! it may belong to another user (root excepted) or be writable by one, and links are not followed. Everything goes by the
@@ -22,13 +22,13 @@ use rustix::{
 pub(super) struct Private(File);
 
 impl Private {
-    /// Opens it. The last part of the path must be no link.
+    /// Opens it. The last part of the path must not be a link.
     pub(super) fn open(directory: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let directory = match rustix::fs::open(directory, flags, Mode::empty()) {
             Ok(directory) => File::from(directory),
             Err(Errno::LOOP | Errno::NOTDIR) => {
-                return Err(refused("it is no directory, or a link: expected a directory"));
+                return Err(refused("it is not a directory, or is a link: expected a directory"));
             }
             Err(error) => return Err(error.into()),
         };
@@ -55,7 +55,7 @@ impl Private {
 
     /// A file's bytes, and one more than `limit` at most.
     pub(super) fn read(&self, name: &str, limit: u64) -> io::Result<Vec<u8>> {
-        // A pipe of that name would wait for somebody to write.
+        // A pipe of that name would wait for a writer.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match rustix::fs::openat(&self.0, name, flags, Mode::empty()) {
             Ok(file) => File::from(file),
@@ -63,7 +63,7 @@ impl Private {
             Err(error) => return Err(error.into()),
         };
         if !file.metadata()?.is_file() {
-            return Err(refused("it is no file: remove it"));
+            return Err(refused("it is not a regular file: remove it"));
         }
         check(&file)?;
         let mut bytes = Vec::new();
@@ -75,7 +75,7 @@ impl Private {
     /// machine.
     pub(super) fn write(&self, name: &str, hidden: &str, bytes: &[u8]) -> io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        // What is in documents is nobody else's business.
+        // The content of documents is private.
         let create = || rustix::fs::openat(&self.0, hidden, flags, Mode::RUSR | Mode::WUSR);
         let mut file = match create() {
             // Of a process that had our number and did not finish.
@@ -116,7 +116,7 @@ fn objection(owner: u32, mode: u32, me: u32) -> Option<String> {
         ));
     }
     let mode = mode & 0o7777;
-    (mode & 0o022 != 0).then(|| format!("others may write to it (mode {mode:04o}): chmod go-w, if nobody has"))
+    (mode & 0o022 != 0).then(|| format!("others may write to it (mode {mode:04o}): check it, then chmod go-w"))
 }
 
 fn refused(reason: &str) -> io::Error {
@@ -143,7 +143,7 @@ mod tests {
             (0, 0o100_644, 7, None),
             (0, 0o700, 0, None),
             (8, 0o700, 7, Some("belongs to user 8")),
-            // Root believes nobody else either.
+            // Root trusts no other user either.
             (8, 0o400, 0, Some("belongs to user 8")),
             (7, 0o770, 7, Some("0770")),
             (7, 0o702, 7, Some("0702")),
@@ -187,9 +187,9 @@ mod tests {
         symlink(parent.path().join("forged"), at.join("link")).expect("linked");
         refused(own.read("link", LIMIT), "it is a link");
         fs::create_dir(at.join("directory")).expect("made");
-        refused(own.read("directory", LIMIT), "it is no file");
+        refused(own.read("directory", LIMIT), "it is not a regular file");
         rustix::fs::mknodat(rustix::fs::CWD, at.join("pipe"), rustix::fs::FileType::Fifo, Mode::RUSR, 0).expect("made");
-        refused(own.read("pipe", LIMIT), "it is no file");
+        refused(own.read("pipe", LIMIT), "it is not a regular file");
         assert_eq!(own.read("gone", LIMIT).expect_err("gone").kind(), io::ErrorKind::NotFound);
 
         // A link where the hidden file is to be made is not written through.

@@ -12,7 +12,7 @@ use crate::expression::{Expression, Form, Unfit};
 /// How the refusal begins: it is said once of all documents, see [`Problems::push`](super::Problems::push).
 pub(super) const TOO_MUCH: &str = "all documents together may take ";
 
-/// An account: whoever makes something lasting of a document says first what it takes. What it took is not given back.
+/// An account: code that keeps something of a document states first what it takes. What it took is not given back.
 pub struct Budget {
     left: Cell<usize>,
     spent: RefCell<BTreeMap<&'static str, usize>>,

@@ -1,8 +1,8 @@
 //! A document that is not in effect, read beside those that are.
 //!
-//! Whoever may have a document judged must not be able to read the environment by it, or other documents: a placeholder
-//! is resolved only where the documents in effect have the same one under the same key. Elsewhere its value is not looked
-//! at, and nothing is said about it but that.
+//! A client that may have a document checked must not be able to read the environment by it, or other documents: a
+//! placeholder is resolved only where the documents in effect have the same one under the same key. Elsewhere its
+//! value is not looked at, and nothing is said about it but that.
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! Bytes that are no text, and texts that were ruined on the way.
+//! Bytes that are not text, and texts that were ruined on the way.
 
 /// What to do about all of them.
 const REMEDY: &str = "save and publish the document as UTF-8";

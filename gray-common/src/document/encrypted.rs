@@ -1,9 +1,9 @@
-//! Values that somebody else would have to decrypt first.
+//! Values that another program would have to decrypt first.
 
 use super::tree::Scalar;
 
 /// What is wrong with a value that Jasypt or Spring Cloud Config would decrypt: taken as it is, it would be a key or a
-/// password that everybody who reads the document knows. `None` for any other.
+/// password that every reader of the document knows. `None` for any other.
 pub fn encrypted(text: &str) -> Option<&'static str> {
     let text = text.trim();
     if text.starts_with("ENC(") && text.ends_with(')') {
@@ -15,7 +15,7 @@ pub fn encrypted(text: &str) -> Option<&'static str> {
     }
 }
 
-/// The text of a value; the error is for whoever wrote it.
+/// The text of a value; the error is for its author.
 pub(super) fn plain(scalar: &Scalar) -> Result<&str, String> {
     let text = scalar.text()?;
     match encrypted(text) {
@@ -50,7 +50,7 @@ mod tests {
             assert!(problems.starts_with("a.yaml:1: key") && problems.contains(kind), "{problems}");
             assert!(problems.contains("`${VARIABLE}`") && !problems.contains("c2Vj"), "{problems}");
         }
-        // What nobody reads may be anything, and what only looks like it is none.
+        // A value that is not read may be anything; one that only looks encrypted is not.
         let documents =
             Documents::parse(&[("a.yaml", "x: ENC(a)\nkey: ENC(a) or so")], &|_| None).expect("well formed");
         assert_eq!(documents.root().string("key").as_deref(), Some("ENC(a) or so"));

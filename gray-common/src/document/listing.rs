@@ -1,4 +1,4 @@
-//! The settings as people look at them: every key that somebody reads, with its value and its place. Nothing secret.
+//! The settings as people look at them: every key that is read, with its value and its place. Nothing secret.
 
 use serde::Serialize;
 

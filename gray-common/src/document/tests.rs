@@ -277,7 +277,7 @@ fn hostile_documents_are_refused_quickly() {
         assert!(said.len() < 20_000, "a message of {} bytes", said.len());
         assert!(start.elapsed() < Duration::from_secs(5), "{expect} took {:?}", start.elapsed());
     }
-    // The same large text many times over is there once, but whoever reads it may copy it.
+    // The same large text many times over is there once, but its reader may copy it.
     let shared = format!("a: &a '{}'\nb: [{}]", "x".repeat(500_000), vec!["*a"; 50_000].join(","));
     assert!(refused(&shared).contains("more than 4 MiB of text"));
 }

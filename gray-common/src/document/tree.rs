@@ -103,7 +103,7 @@ pub(super) struct Map {
     index: HashMap<Arc<str>, usize>,
     /// Relaxed name and name of every key that somebody asked for.
     asked: RefCell<BTreeMap<String, String>>,
-    /// Relaxed names of keys that placeholders stand for. They are known, and nobody can have meant them instead of others.
+    /// Relaxed names of keys that placeholders stand for. They are known, and not suggested for a misspelt key.
     referred: RefCell<HashSet<String>>,
     /// Relaxed names already reported as unknown.
     reported: RefCell<HashSet<String>>,
@@ -132,7 +132,7 @@ impl Map {
         Some(found)
     }
 
-    /// Whether somebody asked for this key.
+    /// Whether this key was asked for.
     pub(super) fn was_asked(&self, key: &str) -> bool {
         let name = relaxed(key);
         self.asked.borrow().contains_key(&name) || self.referred.borrow().contains(&name)

@@ -27,7 +27,7 @@ struct Entry {
 pub(super) fn with<T>(id: u64, regex: &Regex, search: impl FnOnce(&mut Cache) -> T) -> T {
     KEPT.with(|kept| match kept.try_borrow_mut() {
         Ok(mut kept) => kept.with(id, regex, search),
-        // A search within a search; nobody does that.
+        // A search within a search; does not occur.
         Err(_) => search(&mut regex.create_cache()),
     })
 }

@@ -1,4 +1,4 @@
-//! What a list of instances may come to. Whoever can register decides what is in it.
+//! What a list of instances may come to. Any client that can register decides its content.
 
 use crate::instance::Instance;
 

@@ -185,7 +185,7 @@ impl InstanceSet {
         self.spaces.values().chain([&self.shared]).flat_map(|space| space.all.endpoints())
     }
 
-    /// What is measured about everybody: all candidates, and those who no longer are and may still be working on requests.
+    /// What is measured of all candidates, and of former ones that may still be working on requests.
     pub fn loads(&self) -> impl Iterator<Item = (&str, &Arc<Load>)> {
         let left = self.left.iter().map(|(authority, load)| (&**authority, load));
         self.endpoints().map(|endpoint| (endpoint.authority(), endpoint.load())).chain(left)

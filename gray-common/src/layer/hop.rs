@@ -85,7 +85,7 @@ pub struct Refused(pub Verdict);
 impl Hop {
     /// Callers counted one by one; later ones count as `other`, so that nobody can fill the memory with names.
     const MAX_CALLERS: usize = 64;
-    /// As many again for callers whose name somebody vouches for, so that others cannot take their places.
+    /// As many again for callers whose name is vouched for, so that others cannot take their places.
     const MAX_VOUCHED: usize = 128;
     /// Names that one address can bring up where nothing vouches for any.
     const MAX_PER_PEER: usize = 8;
@@ -202,7 +202,7 @@ impl Callers {
 
 /// Who did not say who it is.
 const UNKNOWN: &str = "unknown";
-/// Whoever is not counted by name.
+/// Callers not counted by name.
 const OTHER: &str = "other";
 /// What gateways call themselves.
 const GATEWAY: &str = "gateway-app";

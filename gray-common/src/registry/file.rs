@@ -79,7 +79,7 @@ impl FileRegistry {
     pub fn open(directory: impl Into<PathBuf>) -> Result<Arc<Self>, io::Error> {
         let directory = directory.into();
         if !directory.exists() {
-            // Whoever is first makes it; with a typing error in the path everybody would be.
+            // The first program makes it; with a typo in the path every program is first.
             tracing::warn!(directory = %directory.display(), "there is no such registry directory yet: making it");
         }
         fs::create_dir_all(&directory)?;

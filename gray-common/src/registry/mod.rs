@@ -110,7 +110,7 @@ pub enum RegistryError {
     #[error("there is no registry")]
     NoRegistry,
     /// The registry answers, and does not let us: the user has no right to do this, say. Trying again is of use once
-    /// somebody has changed that.
+    /// that was changed.
     #[error("{operation} of {service} was refused: {reason}; has the user (--nacos-username) the right to write here?")]
     Refused {
         /// What was asked.

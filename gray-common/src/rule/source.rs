@@ -208,7 +208,7 @@ fn decoded(text: &[u8], plus: bool) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-/// The fact, when the request has it once: of two, nobody can say which one counts.
+/// The fact, when the request has it once: of two, it is unknown which one counts.
 pub(super) fn only<'r>(source: &Source, facts: &'r impl Facts) -> Option<Value<'r>> {
     if let Some(known) = facts.kept(source) {
         return known;

@@ -126,7 +126,7 @@ impl Activity {
         }
     }
 
-    /// Nothing more is said. Says whether something may come that nobody will read.
+    /// Nothing more is said. Says whether something may come that will not be read.
     pub(super) fn close(&self) -> bool {
         let linger = self.is(IN_HEAD) || self.is_unread.load(Relaxed);
         self.enter(CLOSING, LINGER);

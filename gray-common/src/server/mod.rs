@@ -45,7 +45,7 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// Without a request; then the connection is closed.
     pub idle_timeout: Duration,
-    /// Without progress of a body that somebody waits for, in either direction. Longer than the minute for which our
+    /// Without progress of a body that is waited for, in either direction. Longer than the minute for which our
     /// gateway lets a client pause: it would be us who breaks the transfer off.
     pub body_timeout: Duration,
     /// Bytes of request line and headers, at least 8 KiB; more is answered 431.

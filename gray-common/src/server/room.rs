@@ -72,7 +72,7 @@ impl Room {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One more, if there is room or somebody is idle.
+    /// One more, if there is room or one is idle.
     pub(super) fn enter(self: &Arc<Self>, activity: &Arc<Activity>) -> Option<Place> {
         let mut connections = self.connections();
         if self.max > 0 && connections.open.len() >= self.max {
@@ -130,7 +130,7 @@ async fn refuse(mut socket: TcpStream) -> io::Result<()> {
     );
     socket.write_all(answer.as_bytes()).await?;
     socket.shutdown().await?;
-    // To close on a request that nobody has read would take the answer back.
+    // To close on an unread request would take the answer back.
     let mut ignored = [0; 1024];
     while socket.read(&mut ignored).await? > 0 {}
     Ok(())

@@ -192,7 +192,7 @@ async fn a_head_may_have_64_kib() {
         let mut socket = server.connect().await;
         let head = format!("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx: {}\r\n\r\n", "a".repeat(size));
         let (mut from, mut to) = socket.split();
-        // To the last byte, also when nobody wants it any more.
+        // To the last byte, also when it is not wanted any more.
         let sending = async { to.write_all(head.as_bytes()).await };
         let mut answer = Vec::new();
         let (sent, read) = tokio::join!(sending, timeout(PATIENCE, from.read_to_end(&mut answer)));
@@ -231,7 +231,7 @@ async fn there_are_only_so_many_connections() {
     assert!(head.contains(&format!("content-length: {}", body.len())), "{refused}");
     assert_eq!((server.server.refused(), server.server.evicted()), (1, 0));
 
-    // Whoever is idle makes room for whoever is not.
+    // Idle connections make room for busy ones.
     server.go_on.add_permits(2);
     for socket in &mut busy {
         assert!(read_until(socket, "\r\n\r\n").await.starts_with("HTTP/1.1 200"));

@@ -46,7 +46,7 @@ struct Inner {
     has_served: AtomicBool,
 }
 
-/// Somebody who should answer, and when that was last so.
+/// A source that should answer, and when it last did.
 struct Heard {
     name: &'static str,
     health: watch::Receiver<Health>,
@@ -129,7 +129,7 @@ impl Readiness {
         self.0.needs.heard.iter().map(|heard| (heard.name, heard.age().as_secs()))
     }
 
-    /// Notices that the process serves although nobody asks, and logs when it gets degraded, and when that is over. Never
+    /// Notices that the process serves even if not asked, and logs when it gets degraded, and when that is over. Never
     /// ends.
     pub async fn watch(self) {
         let mut known = BTreeSet::new();

@@ -62,8 +62,8 @@ pub struct Edge {
 pub struct Signing {
     /// The shared secret that signs.
     pub key: SigningKey,
-    /// Other secrets that are believed as well, so that a new one can be given to everybody before it signs, and an old
-    /// one be taken away after.
+    /// Other secrets that are believed as well, so that a new one can be given to all programs before it signs, and an
+    /// old one be taken away after.
     pub also: Vec<SigningKey>,
     /// How long a signature holds.
     pub ttl: Duration,

@@ -71,8 +71,8 @@ pub(super) enum Denied {
 }
 
 impl Access {
-    /// By the token, if there is one. Without one the address must be reachable from this machine only, unless everybody
-    /// is to be let in.
+    /// By the token, if there is one. Without one the address must be reachable from this machine only, unless any
+    /// client is to be let in.
     ///
     /// # Errors
     /// When the address is not loopback and neither was given, or both were; the text names the flags.

@@ -30,8 +30,9 @@ type Secret = (String, String);
 impl Candidate {
     /// Reads the text in place of the rules document in effect. Takes a while for a long one.
     ///
-    /// Its placeholders are looked up only where the document in effect has them, so that nobody reads the environment by
-    /// it; and only names that the documents in effect ask the environment for are looked up there at all.
+    /// Its placeholders are looked up only where the document in effect has them, so that no client reads the
+    /// environment by it; and only names that the documents in effect ask the environment for are looked up there at
+    /// all.
     pub(super) fn read(admin: &Admin, text: &str) -> Result<Self, Refusal> {
         let state = admin.settings.borrow().clone();
         let unknown = || {
@@ -81,8 +82,8 @@ impl Candidate {
         }
     }
 
-    /// The value without what the document takes from elsewhere: whoever may ask what rules would do may not read the keys
-    /// of the gateway by it.
+    /// The value without what the document takes from elsewhere: a client that may ask what rules do may not read
+    /// the keys of the gateway by it.
     pub(super) fn hide(&self, value: Value) -> Value {
         hidden(value, &self.secrets)
     }

@@ -26,7 +26,7 @@ pub(super) struct Hop {
     /// The lane's choice: selectors, best first.
     choice: String,
     outcome: Outcome,
-    /// The selector that selects somebody who takes part, and its place among the choice.
+    /// The selector that selects an instance that takes part, and its place among the choice.
     #[serde(skip_serializing_if = "Option::is_none")]
     selector: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,7 +55,7 @@ enum Outcome {
 struct Candidate {
     address: String,
     version: Option<String>,
-    /// Why it is out, if it is asked all the same: there is nobody better.
+    /// Why it is out, if it is asked all the same: there is none better.
     #[serde(skip_serializing_if = "Option::is_none")]
     ejected: Option<&'static str>,
 }

@@ -180,7 +180,7 @@ impl<S> Timed<S> {
         Self { stream, silence, head: Head::Ahead, has_asked: false, seat, _permit: permit }
     }
 
-    /// To be asked before anything is read or written; whoever evicts it later wakes it.
+    /// To be asked before anything is read or written; a later eviction wakes it.
     fn check_place(&self, cx: &Context<'_>) -> io::Result<()> {
         let mut state = self.seat.lock();
         if state.is_evicted {
@@ -229,7 +229,7 @@ impl<S> Timed<S> {
 impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.check_place(cx)?;
-        // A client that sends a byte now and then is no further for it.
+        // A client that sends a byte now and then gains nothing by it.
         if self.silence.is_elapsed() {
             return self.within_time(cx, Poll::Pending);
         }

@@ -23,8 +23,8 @@ pub(crate) struct Sources<'s> {
     pub(crate) phase: watch::Receiver<Phase>,
 }
 
-/// Before it has served: settings with routes, somebody to send requests to, and its own registration. A gateway that may not
-/// register serves: who calls it knows its address, as with a registry that is away while there is a snapshot on disk.
+/// Before it has served: settings with routes, an instance to send requests to, and its own registration. A gateway
+/// that may not register serves: who calls it knows its address, as with a registry away and a snapshot on disk.
 pub(crate) fn readiness(sources: Sources<'_>) -> Readiness {
     let Sources { control, settings, snapshot, registration, phase } = sources;
     let (registry, config) = (control.registry.health(), control.config.health());

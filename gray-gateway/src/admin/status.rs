@@ -60,7 +60,7 @@ fn rules_of(snapshot: &Snapshot) -> Vec<Value> {
     rules.map(|rule| json!({ "name": rule.name, "lane": lane(rule.lane) })).collect()
 }
 
-/// What in the rules in effect cannot be meant: about the rules as of the last load, about the instances as they are now.
+/// Likely mistakes in the rules in effect: about the rules as of the last load, about the instances as they are now.
 pub(super) fn findings(snapshot: &Snapshot) -> Vec<Finding> {
     let of_rules = snapshot.findings.iter().filter(|finding| !finding.is_about_instances()).cloned();
     let of_instances = snapshot.rules.lint_instances(&lint::fleet(snapshot, |_| true));

@@ -6,7 +6,7 @@ use gray_common::{descriptors, service::ServiceArgs};
 
 use crate::proxy::{self, Limits};
 
-/// Descriptors of a worker that are no connections: its listeners, what of them is kept for a successor, its runtime's.
+/// Descriptors of a worker that are not connections: listeners, what of them is kept for a successor, the runtime's.
 const PER_WORKER: usize = 8;
 
 /// What clients may use at most. Set at the start: they hold for connections, before it is known which route they are for.
@@ -83,8 +83,8 @@ pub struct LimitArgs {
     #[arg(long, help_heading = "Limits", env = "GRAY_PAUSE_TIMEOUT_MS", value_name = "MS", default_value_t = 60_000)]
     pub pause_timeout_ms: u64,
 
-    /// Bytes of buffers that requests may hold while they wait; above 80 % of it, or of --max-connections, nobody may pause
-    /// for longer than others; 0: no limit
+    /// Bytes of buffers that requests may hold while they wait; above 80 % of it, or of --max-connections, no client
+    /// may pause for longer than others; 0: no limit
     #[arg(
         long,
         help_heading = "Limits",

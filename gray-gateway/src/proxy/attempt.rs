@@ -65,7 +65,7 @@ pub(super) enum SendError {
     Unsent(Unconnected),
     /// It broke off; something may have been sent.
     Broken(io::Error),
-    /// What came is no response, or none that can be passed on; the text says why.
+    /// What came is not a response, or none that can be passed on; the text says why.
     Unusable(&'static str),
     /// It took too long.
     GaveUp(GaveUp),

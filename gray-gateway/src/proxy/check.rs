@@ -36,7 +36,7 @@ pub(super) struct Checked<'b> {
     pub(super) hops: Option<&'b [u8]>,
     /// Whether it waits for `100 Continue`.
     pub(super) expects_continue: bool,
-    /// Whether it expects something else, which nobody here knows.
+    /// Whether it expects something else, which is not known here.
     pub(super) expects_more: bool,
     /// Whether the host is that of the target (RFC 9112, 3.2.2), not that of the line `Host`.
     pub(super) is_absolute: bool,
@@ -80,7 +80,7 @@ pub(super) fn request<'b>(request: &RequestHead<'_, 'b>) -> Result<Checked<'b>, 
     }
     let Target { path, query, authority } = target(request)?;
     if authority.is_some() && !host.is_none_or(forwarded::is_host) {
-        return Err("Host is no host");
+        return Err("invalid Host");
     }
     let (host, is_absolute) = (authority.or(host), authority.is_some());
     let spelling = route::check_path(path)?;
@@ -132,7 +132,7 @@ fn max_forwards(request: &RequestHead<'_, '_>) -> Result<Option<u64>, &'static s
     let Some(value) = values.next() else { return Ok(None) };
     let digits = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     let number = digits.and_then(|digits| digits.parse().ok()).filter(|_| values.next().is_none());
-    number.map(Some).ok_or("Max-Forwards is no number")
+    number.map(Some).ok_or("Max-Forwards is not a number")
 }
 
 pub(super) const MAX_FORWARDS: &str = "max-forwards";

@@ -40,7 +40,7 @@ impl Clock {
         self.pass(1)
     }
 
-    /// Counts the ticks in which nobody did: there was nothing to wait for.
+    /// Counts the ticks in which this was not done: there was nothing to wait for.
     pub(super) fn catch_up(&self) {
         let missed = u64::try_from(self.counted.get().elapsed().as_millis()).unwrap_or(0) / TICK_MS;
         if missed > 0 {

@@ -24,7 +24,7 @@ impl Descriptors {
         self.max > 0 && self.stats.descriptors() >= self.max
     }
 
-    /// Whether it is time to do without what nobody uses.
+    /// Whether it is time to do without what is not in use.
     pub(super) fn is_tight(&self) -> bool {
         self.max > 0 && self.stats.descriptors() >= self.max - self.max / 8
     }

@@ -74,7 +74,7 @@ pub(crate) fn unauthenticated() -> Refused {
     Failure::Unauthenticated.into()
 }
 
-/// Nobody of the route's service may answer.
+/// No instance of the route's service may answer.
 pub(crate) fn no_instance(service: &str, route: &Route) -> Refused {
     Failure::NoInstance { service, hidden: route.use404 }.into()
 }

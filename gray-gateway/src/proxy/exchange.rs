@@ -184,7 +184,7 @@ impl Connection {
             Ok(response) => response,
             Err(ParseError::Partial) => return Ok(Answer::Partial),
             Err(ParseError::TooMany) => return Err(SendError::Unusable("it has too many header lines")),
-            Err(ParseError::Version) => return Err(SendError::Unusable("it is no HTTP/1")),
+            Err(ParseError::Version) => return Err(SendError::Unusable("it is not HTTP/1")),
             Err(ParseError::Malformed(reason)) => return Err(SendError::Unusable(reason)),
         };
         let length = response.head.bytes.len();

@@ -108,7 +108,7 @@ impl Forwarded {
     }
 
     /// Writes the lines. What a trusted peer said in its family of `fields` stays in front of what we say; in the other it
-    /// may have passed on what somebody else said.
+    /// may have passed on what another sender said.
     pub(super) fn write(
         &self,
         out: &mut Vec<u8>,
@@ -152,7 +152,7 @@ pub(super) fn is_host(text: &[u8]) -> bool {
     text.and_then(|text| split(text, Scheme::Http)).is_some_and(|(name, _)| is_name(name))
 }
 
-/// Whether it is a name or an address, and nothing that somebody takes for two: labels out of letters, digits, `-`, `_`
+/// Whether it is a name or an address, and nothing that a server takes for two: labels out of letters, digits, `-`, `_`
 /// and `~`, or an IPv6 address in brackets. RFC 3986 would take more, for names that no resolver knows.
 fn is_name(name: &str) -> bool {
     if let Some(address) = name.strip_prefix('[') {

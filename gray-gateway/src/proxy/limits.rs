@@ -25,7 +25,7 @@ pub struct Limits {
     /// The same two for a client that was fast until then, unless the route says otherwise: a longer pause.
     pub pause_timeout: Duration,
     /// Bytes of buffers that requests of all workers hold while they wait. Beyond four fifths of it, or of the connections,
-    /// nobody may pause for longer than others. 0: no limit.
+    /// no client may pause for longer than others. 0: no limit.
     pub max_buffer_bytes: usize,
     /// Bytes per second of a body, in either direction, below which these times run; 0: every byte starts them anew.
     pub min_rate: u32,

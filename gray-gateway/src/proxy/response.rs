@@ -46,7 +46,7 @@ impl Connection {
                     seen.connections += 1;
                     true
                 }
-                // What a tag or its signature is, is no client's business.
+                // A tag and its signature are not for clients.
                 Name::Hop | Name::Upgrade | Name::Ours => true,
                 Name::TransferEncoding => {
                     seen.coding = Some(field.value);
@@ -199,7 +199,7 @@ fn framing(
     }
     let says = |token: &str| seen.says(token) || (seen.names_fields() && head.mentions("connection", token));
     let mut reusable = !switched && if head.is_11 { !says("close") } else { says("keep-alive") && !says("close") };
-    // What it says of a body is not passed on; whether one comes all the same, nobody knows.
+    // What it says of a body is not passed on; whether one comes all the same is unknown.
     reusable &= !(never_has_body(response.status) && (in_coding || length.is_some_and(|length| length > 0)));
     let body = if envelope.is_head || switched || matches!(response.status, 204 | 304) {
         Decoder::EMPTY

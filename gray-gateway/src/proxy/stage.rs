@@ -48,7 +48,7 @@ impl Stages {
         self.reach(|stage| matches!(stage, Stage::Draining(_))).await;
     }
 
-    /// Whether it is over before it began: whoever tells was dropped.
+    /// Whether it is over before it began: the sender was dropped.
     pub(super) fn never_came(&self) -> bool {
         *self.0.borrow() == Stage::Waiting
     }

@@ -16,7 +16,7 @@ pub(super) use times::Times;
 const LATE_TICKS: u64 = 5;
 /// How long a client may take to notice that we have said all we will say.
 const LINGER_TICKS: u64 = 10;
-/// The same for one that sends what nobody will answer, and has to come to its end before it listens.
+/// The same for one that sends what will not be answered, and has to come to its end before it listens.
 const MAX_LINGER_TICKS: u64 = 300;
 
 /// What a connection waits for.

@@ -57,7 +57,7 @@ pub(super) struct Transfer {
     head_len: u64,
     /// Bytes of the body that may be taken.
     limit: u64,
-    /// What is there of the body is no whole piece: more has to arrive.
+    /// What is there of the body is not a whole piece: more has to arrive.
     starved: bool,
     /// Everything was handed over.
     flushed: bool,

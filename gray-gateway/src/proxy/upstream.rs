@@ -19,7 +19,7 @@ pub(super) struct Dial<'d> {
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unconnected {
-    /// Nobody accepted it.
+    /// It was not accepted.
     #[error("{0}")]
     Tcp(io::Error),
     /// It was accepted, but there is no TLS on it that can be trusted.

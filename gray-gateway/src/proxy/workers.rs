@@ -143,7 +143,7 @@ impl Workers {
         self.local_tls
     }
 
-    /// For whoever is told that the access log is to be opened anew; `None` without one.
+    /// A handle to have the access log opened anew; `None` without one.
     pub fn log_reopener(&self) -> Option<Reopen> {
         self.log.as_ref().map(access_log::Control::reopen)
     }

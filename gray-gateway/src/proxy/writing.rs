@@ -78,7 +78,7 @@ impl Writing<'_, '_> {
         // Last, so that no filter and no header of the client's can have the final word.
         snapshot.write_mark(decision, out);
         out.extend_from_slice(b"\r\n");
-        // What the client asked for stays, whoever is asked.
+        // What the client asked for stays, whichever instance is asked.
         host_at.filter(|_| !preserves)
     }
 

@@ -168,7 +168,7 @@ pub struct RateLimit {
     pub(super) rate: Rate,
     /// Of all routes together: a default filter.
     pub(super) is_common: bool,
-    /// Set once, by whoever keeps counters from one configuration to the next, else at the first request.
+    /// Set once, by what keeps counters from one configuration to the next, else at the first request.
     counters: Arc<OnceLock<Arc<Counters>>>,
 }
 

@@ -140,7 +140,7 @@ impl RouteTable {
         &self.routes
     }
 
-    /// What a document from Spring may not expect, though nothing is wrong with it. For whoever checks one.
+    /// What a document from Spring may not expect, though nothing is wrong with it. For checks of documents.
     pub fn note(&self, response_timeout: Duration) -> Option<String> {
         let is_served =
             |route: &&Arc<Route>| route.targets().any(|target| !matches!(target.upstream, Upstream::Directory(_)));

@@ -1,4 +1,4 @@
-//! What clients have left of their rates, kept from one configuration to the next: a reload is no reason to let everybody
+//! What clients have left of their rates, kept from one configuration to the next: a reload does not let all clients
 //! in again.
 
 use std::{collections::HashMap, sync::Arc};

@@ -5,7 +5,7 @@
 //! slash for a slash, trim blanks, and drop empty segments. The *canonical* form is what is left when all of that is
 //! done until nothing changes. The other forms are on the way there: what is refused is whatever any of them leads to.
 
-/// Percent-decoding goes on this often. What is encoded more often is refused: nobody needs it.
+/// Percent-decoding goes on this often. What is encoded more often is refused: no client needs it.
 const MAX_DECODINGS: usize = 3;
 
 /// Slashes and escapes of an ambiguous path: each form costs time for each of them.
@@ -136,7 +136,7 @@ fn before_semicolon(segment: &[u8]) -> &[u8] {
     segment.split(|byte| *byte == b';').next().unwrap_or_default()
 }
 
-/// A segment that is nothing but parameters is a name where nobody knows parameters.
+/// A segment that is nothing but parameters is a name where parameters are not known.
 fn or_all(segment: &[u8]) -> &[u8] {
     let name = before_semicolon(segment);
     if name.is_empty() { segment } else { name }

@@ -15,8 +15,8 @@ const POLL: Duration = Duration::from_secs(1);
 /// What of the files is refused now, by what it is for.
 pub type Refused = watch::Receiver<BTreeMap<&'static str, String>>;
 
-/// Reloads what changes, for ever, and logs it: a new certificate at once, a bad file once. `asked` changes when somebody
-/// wants to know now.
+/// Reloads what changes, for ever, and logs it: a new certificate at once, a bad file once. `asked` changes when a
+/// caller wants to know now.
 pub async fn follow(
     server: Option<Arc<ServerTls>>,
     upstream: Arc<UpstreamTls>,

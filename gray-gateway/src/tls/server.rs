@@ -61,7 +61,7 @@ impl ServerTls {
             .map_err(unusable)?
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
-        // Whoever offers HTTP/1.0 alone is served as without ALPN, not turned away.
+        // A client that offers HTTP/1.0 alone is served as without ALPN, not turned away.
         config.alpn_protocols =
             [Protocol::Http2.alpn(), Protocol::Http1.alpn(), b"http/1.0"].map(<[u8]>::to_vec).into();
         // Sessions live in the clients' tickets: a table of ours would be full after 256 of them.

@@ -114,7 +114,7 @@ async fn heads_of_instances() {
         assert_eq!(status, expect, "{length}");
         assert!(status != 200 || body.as_deref() == Some("hi"), "{length}");
     }
-    // Interim answers are no part of it.
+    // Interim answers are not part of it.
     for (count, expect) in [(32, 200), (33, 502)] {
         let interim = format!("HTTP/1.1 103 Early Hints\r\nLink: {}\r\n\r\n", "l".repeat(3_000));
         let (status, _) = answered(interim.repeat(count) + &ok("hi")).await;

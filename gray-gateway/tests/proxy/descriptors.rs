@@ -74,7 +74,7 @@ async fn a_request_without_room_for_its_connection_is_turned_away() {
     assert!(client.is_closed().await);
     assert_eq!(gateway.stats.snapshot().refused(Refusal::Evicted), 1);
 
-    // Nobody holds it against the instance: five failures in a row would have ejected it.
+    // It is not held against the instance: five failures in a row would have ejected it.
     permits.add_permits(3);
     for client in &mut held {
         assert_eq!(client.response().await.status, 200);
@@ -110,7 +110,7 @@ async fn what_nobody_uses_makes_room() {
     for client in &mut clients {
         assert_eq!(client.response().await.status, 200);
     }
-    // Of the instance's connections, whoever is in the pool goes first, then whoever of the clients is idle.
+    // The instance's connections in the pool go first, then those of idle clients.
     for _ in 0..6 {
         let mut client = soon(asking(&gateway)).await;
         assert_eq!(client.response().await.status, 200);
@@ -151,7 +151,7 @@ async fn every_connection_to_an_instance_is_counted_until_its_end() {
     for (path, left) in [("x", 1), ("y", 1), ("last", 0)] {
         client.send(&format!("GET /api/{path} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
         assert_eq!(client.response().await.status, 200);
-        // Its end is noticed when somebody looks.
+        // Its end is noticed at the next look.
         until(path, || open(&gateway) == (1, left)).await;
     }
     assert_eq!(backend.connections(), 1);

@@ -299,7 +299,7 @@ async fn an_answer_that_cannot_be_passed_on_is_told_with_its_reason() {
     let lines = "X: y\r\n".repeat(200);
     for (head, reason) in [
         ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n", "there is more than one Content-Length"),
-        ("HTTP/1.1 200 OK\r\nContent-Length: x\r\n", "Content-Length is no length"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: x\r\n", "Content-Length is not a length"),
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n", "its Transfer-Encoding is not chunked"),
         ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n", "there is a Transfer-Encoding in HTTP/1.0"),
         (
@@ -310,7 +310,7 @@ async fn an_answer_that_cannot_be_passed_on_is_told_with_its_reason() {
         ("HTTP/1.1 200 OK\r\nBad Name: x\r\n", "a header name is none"),
         ("HTTP/1.1 200 OK\r\nX: \0\r\n", "a header value contains what it must not"),
         (&*format!("HTTP/1.1 200 OK\r\n{lines}"), "it has too many header lines"),
-        ("HTTP/3.0 200 OK\r\n", "it is no HTTP/1"),
+        ("HTTP/3.0 200 OK\r\n", "it is not HTTP/1"),
         (&"HTTP/1.1 102 Processing\r\n\r\n".repeat(40), "there are too many interim responses"),
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx", "chunk"),
     ] {

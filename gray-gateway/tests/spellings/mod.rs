@@ -1,4 +1,4 @@
-//! Paths in spellings that somebody once forgot, and how servers read them: for the tests of the routes and for the
+//! Paths in spellings that an author once forgot, and how servers read them: for the tests of the routes and for the
 //! scorecard, which use the same file.
 //!
 //! The servers are modelled on what they document and do, not on our code: each says which segments it looks for after
@@ -71,7 +71,7 @@ fn tomcat_bytes(path: &[u8], slash: Slash) -> Option<Vec<Vec<u8>>> {
         return None;
     }
     let decoded = match slash {
-        // The escape stays as it is, so it is no separator.
+        // The escape stays as it is, so it is not a separator.
         Slash::Keep => segments(&bare).iter().map(|one| decoded_but_slash(one)).collect::<Vec<_>>().join(&b'/'),
         _ => decoded(&bare),
     };

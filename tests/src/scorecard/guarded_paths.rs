@@ -122,7 +122,7 @@ async fn client(address: String, seed: u64, requests: u64) -> Result<Count> {
             continue;
         };
         match (head.split(' ').nth(1), value(&head, "x-target")) {
-            // Whoever gets this far came through an open route.
+            // A request that gets this far came through an open route.
             (Some("200"), Some(target)) => {
                 count.served += 1;
                 let reads = |server: &&spellings::Server| (server.1)(target).is_some_and(|read| is_guarded(&read));

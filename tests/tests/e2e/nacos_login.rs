@@ -17,7 +17,7 @@ const SECRETS: [&str; 2] = [
     "b25lIHNlY3JldCBvZiB0aGUgZW5kIHRvIGVuZCB0ZXN0cywgbG9uZyBlbm91Z2g=",
     "YW5vdGhlciBzZWNyZXQgb2YgdGhlIGVuZCB0byBlbmQgdGVzdHMsIGxvbmcgZW5vdWdo",
 ];
-/// Everybody is registered again within 15 s on a machine that does nothing else.
+/// All programs are registered again within 15 s on a machine that does nothing else.
 const AGAIN: Duration = Duration::from_secs(45);
 
 fn guarded(secret: &'static str) -> impl FnOnce(ContainerRequest<GenericImage>) -> ContainerRequest<GenericImage> {
@@ -85,7 +85,7 @@ pub(crate) async fn a_new_secret_costs_no_request(_: Arc<Stage>) -> Result<()> {
         ("order-app", chain.orders.iter().map(|service| service.port).collect()),
         ("user-app", chain.users.iter().map(|service| service.port).collect()),
     ];
-    eventually_within(AGAIN, "everybody is registered again", || async {
+    eventually_within(AGAIN, "all are registered again", || async {
         for (service, ports) in &expect {
             let listed = chain.namespace.instances(service).await?;
             let missing: Vec<_> =
@@ -110,7 +110,7 @@ pub(crate) async fn a_new_secret_costs_no_request(_: Arc<Stage>) -> Result<()> {
     plain.stop().await?.seen.only("V1")?;
     gray.stop().await?.seen.only("V2")?;
     drop(chain);
-    Arc::into_inner(nacos).context("somebody holds Nacos")?.remove().await?;
+    Arc::into_inner(nacos).context("Nacos is still in use")?.remove().await?;
     docker_client_instance().await?.remove_volume(&volume, None::<RemoveVolumeOptions>).await?;
     Ok(())
 }
@@ -146,5 +146,5 @@ pub(crate) async fn a_gateway_that_may_only_read_serves(_: Arc<Stage>) -> Result
     chain.set("grayUserNoList", "[U0001]").await?;
     chain.settles_on("V2", &[("userNo", "U0001")]).await?;
     drop(chain);
-    Arc::into_inner(nacos).context("somebody holds Nacos")?.remove().await
+    Arc::into_inner(nacos).context("Nacos is still in use")?.remove().await
 }

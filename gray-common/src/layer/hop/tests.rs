@@ -278,7 +278,7 @@ fn strangers_cannot_take_the_places_of_callers() {
     assert_eq!((of(&counts, "gateway-app@V1"), of(&counts, "order-app@V1")), (Some(1), Some(1)));
     assert_eq!(of(&counts, "other"), Some(492 + 484 + 484), "those of the others count as theirs");
 
-    // From many addresses: whoever the settings name keeps a place.
+    // From many addresses: a caller that the settings name keeps a place.
     let many = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5", "192.0.2.6", "192.0.2.7", "192.0.2.8"];
     let floods = || {
         many.into_iter()

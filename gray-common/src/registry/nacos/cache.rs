@@ -1,5 +1,5 @@
-//! Where the SDK writes whatever it receives, documents with secrets in them included: it cannot be kept from it, and nobody
-//! reads it.
+//! Where the SDK writes whatever it receives, documents with secrets in them included: it cannot be kept from it, and
+//! no program reads it.
 //!
 //! Each [`Dialer`](super::client::Dialer) has a directory of its own that only our user can enter, with a name that cannot be
 //! guessed, and removes it. One that a killed process has left behind is removed by the next that starts: it is locked for as
@@ -17,7 +17,7 @@ use rustix::fs::{Mode, OFlags};
 use tempfile::TempDir;
 
 const PREFIX: &str = "gray-nacos-";
-/// Nothing can be made below what is no directory.
+/// Nothing can be made below what is not a directory.
 const NOWHERE: &str = "/dev/null/nacos";
 /// A younger one may be about to be locked.
 const LEFT_BEHIND: Duration = Duration::from_secs(60);
@@ -78,7 +78,7 @@ fn open(directory: &Path) -> io::Result<File> {
     Ok(rustix::fs::open(directory, flags, Mode::empty())?.into())
 }
 
-/// Removes what processes of our own user have left behind. What goes wrong is no more than a directory that stays.
+/// Removes what processes of our own user have left behind. A failure only leaves a directory behind.
 fn remove_leftovers(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.filter_map(Result::ok) {

@@ -178,7 +178,7 @@ impl<C: Client> Connection<C> {
             (Health::Up, Health::Down(reason)) => {
                 tracing::warn!(nacos = %server, namespace, what = C::NAME, "connection lost, keeping what is known: {reason}");
             }
-            // Not while it starts, say: then somebody has to do something.
+            // Not while it starts, say: then an operator has to act.
             (Health::Down(before), Health::Down(reason)) if is_refused && before != reason => {
                 tracing::warn!(nacos = %server, namespace, what = C::NAME, "refused: {reason}");
             }

@@ -135,7 +135,7 @@ impl Login {
             (Err(_), _) => RETRY,
         };
         let outcome = answer.map(|answer| {
-            // Nacos says 5 hours; whoever says nothing gets asked often.
+            // Nacos says 5 hours; a server that says nothing is asked often.
             let good_for = Duration::from_secs((answer.token_ttl / 2).clamp(5, 3600));
             let token = Token { text: answer.access_token, since: at, refresh_at: at + good_for, good_at: None };
             if self.lock().replace(token).is_some() {
@@ -336,7 +336,7 @@ mod tests {
             password: Some("wr0ng".into()),
             ..NacosOptions::new("127.0.0.1:1")
         };
-        let text = Login::new(nobody).ensure().await.expect_err("nobody there").to_string();
+        let text = Login::new(nobody).ensure().await.expect_err("no server").to_string();
         assert!(text.contains("no token") && !text.contains("wr0ng"), "{text}");
     }
 

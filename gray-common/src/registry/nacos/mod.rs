@@ -6,7 +6,7 @@
 //! - [`follow`]: one task per followed service; [`registration`]: one task and one client per own instance.
 //! - [`doubts`]: own instances that may not be listed any more.
 //! - [`http`]: the other port of the servers; [`console`]: tells what is gone from what an operator switched off.
-//! - [`error`]: which failures are refusals; [`cache`]: where the SDK writes what nobody reads.
+//! - [`error`]: which failures are refusals; [`cache`]: where the SDK writes what no program reads.
 //! - [`login`]: the token. The SDK never gets to know the password; its own plugin would write it to the log.
 
 mod cache;

@@ -1,8 +1,8 @@
 //! Who connects to a port of ours on loopback: any user of the machine can, and only our own clients should.
 //!
 //! TCP does not tell whose the other end is, but Linux has a table of all sockets with the user that made them. So a
-//! connection counts once its other end is found there as one of our own user's. Whoever cannot be found is a stranger, and is
-//! sent away before the connection in use is touched.
+//! connection counts once its other end is found there as one of our own user's. A peer that is not found is a
+//! stranger, and is sent away before the connection in use is touched.
 
 use std::io;
 
@@ -14,7 +14,7 @@ use tokio::{
 
 /// So many connections are looked up at a time, with one look at the table; more wait to be accepted.
 const MAX_UNPROVEN: usize = 32;
-/// How long nobody is accepted after a stranger: the table is long on a machine with many connections.
+/// How long no connection is accepted after a stranger: the table is long on a machine with many connections.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The next connection of our own user; the newest, when there are several.
@@ -95,8 +95,9 @@ fn refused(strangers: u64, is_blind: bool) {
     } else {
         tracing::warn!(
             connections = strangers,
-            "another user of this machine connects to the Nacos client's port on loopback, or somebody whose connection was \
-             gone at once; refused. Said once a minute at most; gray_nacos_relay_refused_total counts them"
+            "another user of this machine connects to the Nacos client's port on loopback, or a client whose \
+             connection was gone at once; refused. Said once a minute at most; gray_nacos_relay_refused_total counts \
+             them"
         );
     }
 }
@@ -110,7 +111,7 @@ mod table {
     pub(super) const PATHS: [&str; 2] = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
     const ESTABLISHED: &str = "01";
 
-    /// The user whose socket is connected from `local` to `remote`. One that is being closed belongs to nobody (the table
+    /// The user whose socket is connected from `local` to `remote`. One that is being closed has no owner (the table
     /// says 0, which would be root).
     pub(super) fn owner(table: &str, local: SocketAddr, remote: SocketAddr) -> Option<u32> {
         let (local, remote) = (spellings(local), spellings(remote));
@@ -255,7 +256,7 @@ mod tests {
             says.read_to_string(&mut rest).map(|_| rest)
         });
         let near = async {
-            // Sent away although nobody of ours has come yet.
+            // Sent away although no client of ours has come yet.
             assert_eq!(closed.await.expect("no panic").expect("said"), "closed\n");
             TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.expect("connected")
         };

@@ -7,7 +7,7 @@
 //! - A client has one connection. When it makes another, or is dropped, the one before is cut, on both sides.
 //! - While no server answers, its connection is accepted and waits: the client sees a slow server, not one that is
 //!   away, and goes on as soon as there is one.
-//! - Only our own user's connections count ([`peer`]): whoever else could connect would cut ours.
+//! - Only our own user's connections count ([`peer`]): any other that connects would cut ours.
 
 use std::{
     future::pending,

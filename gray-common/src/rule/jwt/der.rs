@@ -44,7 +44,7 @@ pub(super) struct PublicKey {
     pub(super) key: Vec<u8>,
 }
 
-/// What the DER is: a public key, or why it is not one that can be used. `None`: it is no DER.
+/// What the DER is: a public key, or why it is not one that can be used. `None`: it is not DER.
 pub(super) fn inspect(der: &[u8]) -> Option<Result<PublicKey, &'static str>> {
     let (content, []) = element(der, SEQUENCE)? else { return None };
     // Every further element has to be one, or this is something that only begins like DER.

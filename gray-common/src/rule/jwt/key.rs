@@ -1,6 +1,6 @@
 //! Keys of tokens: what a text is, and which algorithms it is for.
 //!
-//! A public key is no secret: whoever knows it could sign by it, were it taken for one. So what looks like a public key
+//! A public key is not a secret: any client could sign by it, were it taken for one. So what looks like a public key
 //! in any form that we do not read is refused, not used as a secret.
 
 use std::{fmt, str::FromStr};
@@ -145,7 +145,7 @@ impl PartialEq for JwtKey {
     }
 }
 
-/// The text is no key that can be used. Nothing of the text is shown.
+/// The text is not a usable key. Nothing of the text is shown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidKey(String);

@@ -126,7 +126,7 @@ impl Lint<'_> {
 }
 
 impl Lint<'_> {
-    /// Instances that are there, and that nobody is sent to: all of those that the lane wants cannot be reached.
+    /// Instances that are there, and that no request is sent to: all of those that the lane wants cannot be reached.
     fn ejected(&mut self, lane: &Lane, choice: &Choice, service: &str, instances: &InstanceSet) {
         let is_out = |subset: &Subset| !subset.endpoints().iter().any(|endpoint| is_reachable(endpoint));
         let mut subsets = choice.iter().map(|selector| (selector, instances.select(selector)));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::Texts;
 use crate::document::{Origin, Outline, Problem, Severity};
 
-/// A part of the documents that is not gone because nobody mentions it any more.
+/// A part of the documents that is not gone because it is not mentioned any more.
 #[derive(Clone, Debug)]
 pub struct Lasting {
     /// Where it may stand.

@@ -240,7 +240,7 @@ fn first_of(item: &Item<'_>, sources: Vec<Source>) -> Option<Source> {
     Some(Source::FirstOf(sources.into()))
 }
 
-/// Names for a message: not more than somebody reads.
+/// Names for a message: not more than a user reads.
 fn some<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     const SHOWN: usize = 20;
     let names: Vec<_> = names.into_iter().collect();

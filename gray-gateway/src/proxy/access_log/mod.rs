@@ -100,7 +100,7 @@ pub struct Reopen {
 }
 
 impl Control {
-    /// For whoever does not keep the writer alive.
+    /// A handle that does not keep the writer alive.
     pub(super) fn reopen(&self) -> Reopen {
         Reopen { reopen: Arc::clone(&self.reopen), full: Arc::downgrade(&self.full) }
     }
@@ -111,7 +111,7 @@ impl Reopen {
     pub fn request(&self) {
         self.reopen.store(true, Relaxed);
         if let Some(full) = self.full.upgrade() {
-            // Only to wake it. When the channel is full it wakes by itself, and without it nobody writes any more.
+            // Only to wake it. When the channel is full it wakes by itself, and without it there is no writer any more.
             let _woken = full.try_send(Batch { bytes: Vec::new(), lines: 0, worker: 0 });
         }
     }

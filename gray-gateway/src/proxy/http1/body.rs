@@ -25,7 +25,7 @@ pub(crate) enum Decoder {
 pub(crate) struct Decoded {
     /// So many of them were taken.
     pub(crate) taken: usize,
-    /// The body goes on, and what is left of them is no whole piece: only more bytes help.
+    /// The body goes on, and what is left of them is not a whole piece: only more bytes help.
     pub(crate) starved: bool,
 }
 

@@ -158,7 +158,7 @@ impl<'b> Head<'_, 'b> {
         }
         let digits = !value.is_empty() && value.len() <= 19 && value.iter().all(u8::is_ascii_digit);
         let number = std::str::from_utf8(value).ok().filter(|_| digits).and_then(|text| text.parse().ok());
-        number.map(Some).ok_or("Content-Length is no length")
+        number.map(Some).ok_or("Content-Length is not a length")
     }
 }
 
@@ -214,7 +214,7 @@ fn complete(status: httparse::Result<usize>) -> Result<usize, ParseError> {
         Err(httparse::Error::HeaderName) => Err(ParseError::Malformed("a header name is none")),
         Err(httparse::Error::HeaderValue) => Err(ParseError::Malformed("a header value contains what it must not")),
         Err(httparse::Error::Version) => Err(ParseError::Version),
-        Err(_) => Err(ParseError::Malformed("it is no HTTP/1")),
+        Err(_) => Err(ParseError::Malformed("it is not HTTP/1")),
     }
 }
 

@@ -93,7 +93,7 @@ impl Body for Content {
         if !self.is_read {
             match ready!(self.stream.poll_data(cx)) {
                 Some(Ok(data)) => {
-                    // Whoever asks for it takes it: the client may send as much again.
+                    // What is asked for is taken: the client may send as much again.
                     let _released = self.stream.flow_control().release_capacity(data.len());
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }

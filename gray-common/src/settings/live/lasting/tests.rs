@@ -172,7 +172,7 @@ async fn what_was_there_before_a_restart_was_there() {
     for says in ["rules.yaml: the document cannot be read: not UTF-8", "gateway.yaml: spring.routes: missing"] {
         assert!(refused.contains(says), "{refused}");
     }
-    // Deleted while nobody looked.
+    // Deleted while not watched.
     let source = MemoryConfigSource::with(&[GOOD[0], GOOD[1]]);
     let settings = LiveSettings::follow_lasting(Arc::new(Remembers(source)), &NAMES, lasting(), read);
     let state = until(&mut settings.subscribe(), "last good", |state| state.current.is_some()).await;
