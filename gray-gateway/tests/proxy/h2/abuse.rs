@@ -9,7 +9,7 @@ use super::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PRIORITY, RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE,
     frame, get, has_status, literals, request,
 };
-use crate::support::{Backend, Setup, until};
+use crate::support::{Backend, Gateway, Setup, until};
 
 const CANCEL: &[u8] = &[0, 0, 0, 8];
 
@@ -135,15 +135,20 @@ async fn a_block_that_unfolds_is_refused() {
     assert_eq!(gateway.get("").await.status, 200);
 }
 
+/// SETTINGS_INITIAL_WINDOW_SIZE = 0
+const SHUT: [u8; 6] = [0, 4, 0, 0, 0, 0];
+
+/// An instance that answers `hello`, behind a gateway with this limit for clients that do not read.
+async fn hello(write_timeout: Duration) -> (Backend, Gateway) {
+    let backend = Backend::answering("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").await;
+    let gateway = Setup::new(&[backend.instance("V1")]).limited(|limits| limits.write_timeout = write_timeout).start();
+    (backend, gateway)
+}
+
 #[tokio::test]
 async fn a_window_that_stays_shut_ends_the_connection() {
-    const LONG: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
-    let backend = Backend::answering(LONG).await;
-    let gateway = Setup::new(&[backend.instance("V1")])
-        .limited(|limits| limits.write_timeout = Duration::from_millis(700))
-        .start();
-    // SETTINGS_INITIAL_WINDOW_SIZE = 0
-    let mut raw = Raw::connect(&gateway, &[0, 4, 0, 0, 0, 0]).await;
+    let (_backend, gateway) = hello(Duration::from_millis(700)).await;
+    let mut raw = Raw::connect(&gateway, &SHUT).await;
     for turn in 0..20 {
         raw.send(&get(stream(turn))).await;
     }
@@ -153,7 +158,7 @@ async fn a_window_that_stays_shut_ends_the_connection() {
     until("nothing is left of it", || gateway.stats.snapshot().connections == 0).await;
 
     // One that opens it goes on.
-    let mut raw = Raw::connect(&gateway, &[0, 4, 0, 0, 0, 0]).await;
+    let mut raw = Raw::connect(&gateway, &SHUT).await;
     raw.send(&get(1)).await;
     assert!(raw.next(HEADERS).await.is_some());
     raw.send(&frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 5])).await;
@@ -162,12 +167,8 @@ async fn a_window_that_stays_shut_ends_the_connection() {
 
 #[tokio::test]
 async fn new_requests_do_not_keep_a_window_shut() {
-    const LONG: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
-    let backend = Backend::answering(LONG).await;
-    let gateway = Setup::new(&[backend.instance("V1")])
-        .limited(|limits| limits.write_timeout = Duration::from_millis(2_000))
-        .start();
-    let mut raw = Raw::connect(&gateway, &[0, 4, 0, 0, 0, 0]).await;
+    let (_backend, gateway) = hello(Duration::from_millis(2_000)).await;
+    let mut raw = Raw::connect(&gateway, &SHUT).await;
     let began = Instant::now();
     let refused = || gateway.stats.snapshot().refused(Refusal::WriteTimeout);
     for turn in 0..100 {
@@ -187,12 +188,8 @@ async fn new_requests_do_not_keep_a_window_shut() {
 
 #[tokio::test]
 async fn an_answer_that_nobody_takes_ends_alone_while_others_are_taken() {
-    const LONG: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
-    let backend = Backend::answering(LONG).await;
-    let gateway = Setup::new(&[backend.instance("V1")])
-        .limited(|limits| limits.write_timeout = Duration::from_millis(2_000))
-        .start();
-    let mut raw = Raw::connect(&gateway, &[0, 4, 0, 0, 0, 0]).await;
+    let (_backend, gateway) = hello(Duration::from_millis(2_000)).await;
+    let mut raw = Raw::connect(&gateway, &SHUT).await;
     let began = Instant::now();
     raw.send(&get(1)).await;
     let mut is_given_up = false;
