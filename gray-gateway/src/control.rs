@@ -220,8 +220,7 @@ impl ControlLoop {
     fn judge(&self, config: &GatewayConfig) -> Warmth {
         let named = config.routes.services();
         let is_known = |service: &str| self.followed.get(service).is_some_and(ServiceFollower::is_known);
-        let is_missing = !config.routes.is_stated() && config.routes.routes().is_empty();
-        if is_missing || !named.iter().all(|service| is_known(service)) {
+        if !config.routes.is_stated() || !named.iter().all(|service| is_known(service)) {
             Warmth::Cold
         } else if self.followed.values().all(ServiceFollower::is_settled) {
             Warmth::Settled
@@ -299,7 +298,7 @@ impl ControlLoop {
             let snapshot = ServiceSnapshot {
                 set,
                 strategy,
-                settled: self.listing.is_complete(followed),
+                is_listed: self.listing.is_complete(followed),
                 tally: Some(tallies.service(service)),
             };
             (service.clone(), snapshot)

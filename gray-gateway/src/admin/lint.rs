@@ -1,4 +1,4 @@
-//! `/lint`: what cannot be meant, in the rules in effect and in those of a document.
+//! `/lint`: likely mistakes, in the rules in effect and in those of a document.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -51,6 +51,6 @@ fn services(config: &GatewayConfig) -> BTreeSet<Box<str>> {
 /// The services that the gateway has heard of, of those that are wanted. One that it does not follow, because only a
 /// document names it, is not judged.
 pub(super) fn fleet(snapshot: &Snapshot, is_wanted: impl Fn(&str) -> bool) -> Fleet {
-    let heard = snapshot.services.iter().filter(|(name, service)| service.settled && is_wanted(name));
+    let heard = snapshot.services.iter().filter(|(name, service)| service.is_listed && is_wanted(name));
     heard.map(|(name, service)| (name.clone(), Arc::clone(&service.set))).collect()
 }

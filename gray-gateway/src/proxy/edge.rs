@@ -66,7 +66,7 @@ pub(crate) fn sent<'p>(resolved: &Resolved<'_>, route: &Route, path: &'p str) ->
 
 /// No route matches.
 pub(crate) fn no_route(snapshot: &Snapshot) -> Refused {
-    if snapshot.is_empty() { Failure::NotReady.into() } else { Failure::NoRoute.into() }
+    if snapshot.lacks_routes() { Failure::NotReady.into() } else { Failure::NoRoute.into() }
 }
 
 /// The route wants a token.

@@ -187,7 +187,7 @@ impl Reader<'_> {
             random: fastrand::u64(..),
         };
         let resolved = snapshot.routes.resolve(&asking, checked.spelling).map_err(Failure::BadRequest)?;
-        let no_route = if snapshot.is_empty() { Failure::NotReady } else { Failure::NoRoute };
+        let no_route = if snapshot.lacks_routes() { Failure::NotReady } else { Failure::NoRoute };
         let route: &Route = resolved.route.ok_or(no_route)?;
         if let Some(log) = log {
             log.route = Some(&route.id);
