@@ -312,25 +312,32 @@ async fn series(site: &Site, directory: &Path) {
     assert_eq!(site.metric(picks).await, Some(1), "services go on counting as well");
 }
 
-/// As many connections as there may be, each with half a head or nothing, keep no client out.
+/// As many connections as there may be, each with nothing, half a head, or a head without its body, keep no client out.
 async fn crowd(site: &Site) {
     let address = site.admin.strip_prefix("http://").expect("plain");
-    let mut silent = Vec::new();
-    for number in 0..32 {
-        let mut stream = TcpStream::connect(address).await.expect("connects");
-        if number % 2 == 0 {
-            stream.write_all(b"GET /status HTTP/1.1\r\nX: ").await.expect("taken");
+    let typed = "HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/yaml\r\n";
+    let lint = format!("POST /lint {typed}Content-Length: 9\r\n\r\nhalf");
+    let chunked = format!("POST /replay {typed}Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n");
+    for requests in [&["", "GET /status HTTP/1.1\r\nX: "][..], &[&lint, &chunked]] {
+        let mut silent = Vec::new();
+        for request in requests.iter().cycle().take(32) {
+            let mut stream = TcpStream::connect(address).await.expect("connects");
+            stream.write_all(request.as_bytes()).await.expect("taken");
+            silent.push(stream);
         }
-        silent.push(stream);
+        probes(site).await;
     }
+    let series = "gray_gateway_admin_refused_total{reason=\"evicted\"}";
+    assert!(site.metric(series).await.is_some_and(|count| count > 0), "{series}");
+}
+
+async fn probes(site: &Site) {
     for path in ["/livez", "/readyz", "/metrics"] {
         // A client of its own, as a probe has: no connection from before.
         let http = Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().expect("builds");
         let answer = http.get(format!("{}{path}", site.admin)).send().await.expect(path);
         assert_eq!(answer.status(), StatusCode::OK, "{path}");
     }
-    let series = "gray_gateway_admin_refused_total{reason=\"evicted\"}";
-    assert!(site.metric(series).await.is_some_and(|count| count > 0), "{series}");
 }
 
 /// It must not come about by a forgotten flag.

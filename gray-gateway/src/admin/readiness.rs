@@ -92,7 +92,8 @@ fn why_no_routes(settings: &SettingsState<GatewayConfig>, source: &Health) -> Op
             (None, Health::Up) => "no configuration yet".into(),
         });
     };
-    (!config.routes.is_stated()).then(|| "the configuration has no routes: is gateway-app.yaml published in this namespace?".into())
+    (!config.routes.is_stated())
+        .then(|| "the configuration has no routes: is gateway-app.yaml published in this namespace?".into())
 }
 
 #[cfg(test)]
