@@ -120,7 +120,8 @@ spring.cloud:
     loadbalancer.use404: true
     routes:
       - {{ id: orders, uri: 'lb://order-app', predicates: ['Path=/order-api/**'], filters: ['StripPrefix=1'] }}
-      - {{ id: users, uri: 'lb://user-app', predicates: ['Path=/user-api/**'] }}
+      - {{ id: users, uri: 'lb://user-app', predicates: ['Path=/user-api/**'], filters: [RequestSize=1KB] }}
+      - {{ id: hosts, uri: 'lb://order-app', predicates: ['Host=shop.example'] }}
   discovery.client.simple.instances:
     order-app:
     - {{ uri: 'http://127.0.0.1:{one}', metadata: {{ version: V1 }} }}
@@ -266,6 +267,17 @@ async fn explanations(site: &Site) {
         }
     }
     assert_eq!(site.get("/explain?path=/nowhere").await["status"], 404);
+    for (asked, status, route) in [
+        ("path=/nowhere&header=expect:tea", json!(417), Value::Null),
+        ("path=/order-api/x&method=OPTIONS&header=max-forwards:0", json!(200), json!("orders")),
+        ("path=/order-api/x&method=TRACE", json!(405), json!("orders")),
+        ("path=/user-api/x&method=POST&header=content-length:1025", json!(413), json!("users")),
+        ("path=/order-api/x&method=POST&header=content-length:1025", Value::Null, json!("orders")),
+        ("path=/x&host=shop.example:8080", Value::Null, json!("hosts")),
+    ] {
+        let seen = site.get(&format!("/explain?{asked}")).await;
+        assert_eq!((&seen["status"], &seen["route"]), (&status, &route), "{asked} {seen}");
+    }
     for path in ["/order-api/../x", "/order-api/%E4%B8%AD", "/order-api/%2e%2e/x", "/%25zz", "/a%20b"] {
         let asked = json!({ "path": path.replace("%25", "%").replace("%20", " ") }).to_string();
         let json = [("content-type", "application/json")];

@@ -126,8 +126,14 @@ impl RouteTable {
         self.predicates.get(position).is_some_and(|all| all.iter().all(|predicate| predicate.matches(head)))
     }
 
+    /// Whether a route that matches does not take the method all the same: TRACE, unless the route asks for it by name or answers
+    /// out of a directory, which judges methods itself.
+    pub fn refuses(&self, route: &Route, method: &Method) -> bool {
+        *method == Method::TRACE && !matches!(route.target.upstream, Upstream::Directory(_)) && !self.names_trace(route)
+    }
+
     /// Whether the route is for TRACE by name, and does not only let it pass with all other methods.
-    pub fn names_trace(&self, route: &Route) -> bool {
+    fn names_trace(&self, route: &Route) -> bool {
         let mut predicates = self.predicates.get(route.place).into_iter().flatten();
         predicates.any(|predicate| matches!(predicate, Predicate::Method(methods) if methods.contains(&Method::TRACE)))
     }
