@@ -170,7 +170,7 @@ impl Application {
         background.spawn(async move {
             until(is_open, |open| *open).await;
             let closed = until(is_admin_closed, |closed| *closed);
-            let service = routes.into_make_service_with_connect_info::<SocketAddr>();
+            let service = routes.into_make_service_with_connect_info::<admin::Peer>();
             axum::serve(admin::bounded(admin_listener), service).with_graceful_shutdown(closed).await
         });
         tracing::info!(address = %admin_address, "admin side listening");

@@ -47,6 +47,8 @@ pub struct GatewayConfig {
     pub rules: Arc<RuleSet>,
     /// `spring.cloud.gateway.*`.
     pub routes: Arc<RouteTable>,
+    /// Likely mistakes in the routes, which do not depend on instances.
+    pub route_findings: Vec<Finding>,
     /// What was read, for people.
     pub listed: Arc<[Setting]>,
 }
@@ -62,30 +64,33 @@ impl GatewayConfig {
         let root = documents.root();
         let gray = GraySettings::read(&root, prefix);
         let rules = Arc::new(RuleSet::read(documents, &gray));
-        let (routes, listed) = (Arc::new(RouteTable::read(&root)), documents.listed().into());
-        let config = Self { gray, rules, routes, listed };
+        let (routes, listed) = (RouteTable::read(&root), documents.listed().into());
+        let config = Self { gray, rules, route_findings: routes.lint(), routes: Arc::new(routes), listed };
         config.check_services(&root.section("spring.cloud.gateway"));
         config.check_lanes(&root.section("spring.cloud.gateway"));
         GraySettings::warn_unread(&root);
         config
     }
-}
 
-impl GatewayConfig {
     /// What in the rules and in the routes is worth knowing, worst first.
     pub fn lint(&self, fleet: &Fleet) -> Vec<Finding> {
         let mut findings = self.rules.lint(fleet, unix_seconds());
-        findings.extend(self.routes.lint());
+        findings.extend_from_slice(&self.route_findings);
         findings.sort_by_key(|finding| finding.severity);
         findings
     }
 
-    /// Each of them is followed, with a watch in the registry.
-    fn check_services(&self, routes: &Section<'_>) {
+    /// The services that routes and lanes name.
+    pub fn services(&self) -> BTreeSet<Box<str>> {
         let mut services = self.routes.services();
         services.extend(lane_services(&self.rules).map(Box::from));
-        if services.len() > MAX_SERVICES {
-            let found = services.len();
+        services
+    }
+
+    /// Each of them is followed, with a watch in the registry.
+    fn check_services(&self, routes: &Section<'_>) {
+        let found = self.services().len();
+        if found > MAX_SERVICES {
             routes.error("routes", format!("routes and lanes name {found} services; a gateway follows {MAX_SERVICES}"));
         }
     }
@@ -199,10 +204,6 @@ impl ControlLoop {
                 self.follow(&config);
                 self.check(&config);
                 let findings = self.lint(&config);
-                let plan = FactPlan::new(&config.rules);
-                if plan != *self.plan {
-                    self.plan = Arc::new(plan);
-                }
                 let snapshot = self.build(&config, state.revision, findings);
                 self.shared.store(Arc::new(snapshot));
                 let warmth = self.judge(&config);
@@ -220,8 +221,7 @@ impl ControlLoop {
     fn judge(&self, config: &GatewayConfig) -> Warmth {
         let named = config.routes.services();
         let is_known = |service: &str| self.followed.get(service).is_some_and(ServiceFollower::is_known);
-        let is_missing = !config.routes.is_stated() && config.routes.routes().is_empty();
-        if is_missing || !named.iter().all(|service| is_known(service)) {
+        if !config.routes.is_stated() || !named.iter().all(|service| is_known(service)) {
             Warmth::Cold
         } else if self.followed.values().all(ServiceFollower::is_settled) {
             Warmth::Settled
@@ -233,8 +233,7 @@ impl ControlLoop {
     /// Follows exactly the services that routes and lanes name: those behind the first hop are not ours to call, but
     /// whether a lane has instances there is worth knowing.
     fn follow(&mut self, config: &GatewayConfig) {
-        let mut wanted = config.routes.services();
-        wanted.extend(lane_services(&config.rules).map(Box::from));
+        let wanted = config.services();
         self.followed.retain(|service, _| wanted.contains(service));
         for service in wanted {
             if !self.followed.contains_key(&service) {
@@ -278,6 +277,10 @@ impl ControlLoop {
         let rules: Vec<_> = config.rules.rules().iter().map(|rule| &*rule.name).collect();
         let (routes, fingerprint) = (config.routes.routes().len(), config.rules.revision());
         tracing::info!(revision, rules.revision = fingerprint, routes, ?rules, "configuration applied");
+        let plan = FactPlan::new(&config.rules);
+        if plan != *self.plan {
+            self.plan = Arc::new(plan);
+        }
         if config.rules.needs_city() {
             self.city.load();
         }
@@ -299,7 +302,7 @@ impl ControlLoop {
             let snapshot = ServiceSnapshot {
                 set,
                 strategy,
-                settled: self.listing.is_complete(followed),
+                is_listed: self.listing.is_complete(followed),
                 tally: Some(tallies.service(service)),
             };
             (service.clone(), snapshot)

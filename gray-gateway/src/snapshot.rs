@@ -51,7 +51,7 @@ pub struct Snapshot {
     pub city: Option<Arc<CityData>>,
     /// Which facts are kept of requests, to be replayed.
     pub plan: Arc<FactPlan>,
-    /// What in the rules cannot be meant.
+    /// Likely mistakes in rules and routes.
     pub findings: Arc<[Finding]>,
 }
 
@@ -83,7 +83,7 @@ impl Snapshot {
     }
 
     /// Whether no document has said yet what routes there are: whatever is asked for may exist in a moment.
-    pub fn is_empty(&self) -> bool {
+    pub fn lacks_routes(&self) -> bool {
         !self.routes.is_stated()
     }
 }
@@ -102,5 +102,5 @@ pub struct ServiceSnapshot {
     pub tally: Option<ServiceTally>,
     /// Whether every registry that may know it has answered: none is missing only because it is early
     /// (`listing`).
-    pub settled: bool,
+    pub is_listed: bool,
 }

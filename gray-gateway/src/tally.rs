@@ -55,7 +55,10 @@ impl Tallies {
             max.map(|max| InFlightLimit::new(max, Arc::clone(self.in_flight.entry(id.into()).or_default())))
         };
         let all = limit("", all);
-        InFlightLimits { all, routes: routes.iter().map(|route| limit(&route.id, route.max_in_flight)).collect() }
+        InFlightLimits {
+            all,
+            routes: routes.iter().map(|route| limit(&route.id, route.metadata.max_in_flight)).collect(),
+        }
     }
 
     /// Forgets the counters of all services but these.

@@ -120,7 +120,8 @@ spring.cloud:
     loadbalancer.use404: true
     routes:
       - {{ id: orders, uri: 'lb://order-app', predicates: ['Path=/order-api/**'], filters: ['StripPrefix=1'] }}
-      - {{ id: users, uri: 'lb://user-app', predicates: ['Path=/user-api/**'] }}
+      - {{ id: users, uri: 'lb://user-app', predicates: ['Path=/user-api/**'], filters: [RequestSize=1KB] }}
+      - {{ id: hosts, uri: 'lb://order-app', predicates: ['Host=shop.example'] }}
   discovery.client.simple.instances:
     order-app:
     - {{ uri: 'http://127.0.0.1:{one}', metadata: {{ version: V1 }} }}
@@ -266,6 +267,17 @@ async fn explanations(site: &Site) {
         }
     }
     assert_eq!(site.get("/explain?path=/nowhere").await["status"], 404);
+    for (asked, status, route) in [
+        ("path=/nowhere&header=expect:tea", json!(417), Value::Null),
+        ("path=/order-api/x&method=OPTIONS&header=max-forwards:0", json!(200), json!("orders")),
+        ("path=/order-api/x&method=TRACE", json!(405), json!("orders")),
+        ("path=/user-api/x&method=POST&header=content-length:1025", json!(413), json!("users")),
+        ("path=/order-api/x&method=POST&header=content-length:1025", Value::Null, json!("orders")),
+        ("path=/x&host=shop.example:8080", Value::Null, json!("hosts")),
+    ] {
+        let seen = site.get(&format!("/explain?{asked}")).await;
+        assert_eq!((&seen["status"], &seen["route"]), (&status, &route), "{asked} {seen}");
+    }
     for path in ["/order-api/../x", "/order-api/%E4%B8%AD", "/order-api/%2e%2e/x", "/%25zz", "/a%20b"] {
         let asked = json!({ "path": path.replace("%25", "%").replace("%20", " ") }).to_string();
         let json = [("content-type", "application/json")];
@@ -312,25 +324,32 @@ async fn series(site: &Site, directory: &Path) {
     assert_eq!(site.metric(picks).await, Some(1), "services go on counting as well");
 }
 
-/// As many connections as there may be, each with half a head or nothing, keep no client out.
+/// As many connections as there may be, each with nothing, half a head, or a head without its body, keep no client out.
 async fn crowd(site: &Site) {
     let address = site.admin.strip_prefix("http://").expect("plain");
-    let mut silent = Vec::new();
-    for number in 0..32 {
-        let mut stream = TcpStream::connect(address).await.expect("connects");
-        if number % 2 == 0 {
-            stream.write_all(b"GET /status HTTP/1.1\r\nX: ").await.expect("taken");
+    let typed = "HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/yaml\r\n";
+    let lint = format!("POST /lint {typed}Content-Length: 9\r\n\r\nhalf");
+    let chunked = format!("POST /replay {typed}Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n");
+    for requests in [&["", "GET /status HTTP/1.1\r\nX: "][..], &[&lint, &chunked]] {
+        let mut silent = Vec::new();
+        for request in requests.iter().cycle().take(32) {
+            let mut stream = TcpStream::connect(address).await.expect("connects");
+            stream.write_all(request.as_bytes()).await.expect("taken");
+            silent.push(stream);
         }
-        silent.push(stream);
+        probes(site).await;
     }
+    let series = "gray_gateway_admin_refused_total{reason=\"evicted\"}";
+    assert!(site.metric(series).await.is_some_and(|count| count > 0), "{series}");
+}
+
+async fn probes(site: &Site) {
     for path in ["/livez", "/readyz", "/metrics"] {
         // A client of its own, as a probe has: no connection from before.
         let http = Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().expect("builds");
         let answer = http.get(format!("{}{path}", site.admin)).send().await.expect(path);
         assert_eq!(answer.status(), StatusCode::OK, "{path}");
     }
-    let series = "gray_gateway_admin_refused_total{reason=\"evicted\"}";
-    assert!(site.metric(series).await.is_some_and(|count| count > 0), "{series}");
 }
 
 /// It must not come about by a forgotten flag.

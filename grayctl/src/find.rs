@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
-use gray_common::document::Outline;
+use anyhow::{Context as _, Result, anyhow, bail};
+use gray_common::document::{Outline, decode};
 
 /// Where the documents live in the repository.
 pub(crate) const DOCUMENTS: &str = "deploy/nacos";
@@ -28,7 +28,7 @@ pub(crate) fn documents(dir: &Path) -> Result<Vec<Document>> {
         }
         let name =
             path.file_name().and_then(|name| name.to_str()).context("a document's name is not UTF-8")?.to_owned();
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = read(&path)?;
         // A program that has the one before would keep it.
         if Outline::of(&text).is_some_and(|outline| outline.is_blank()) {
             bail!("{} is empty; if it is to say nothing, write `{{}}`", path.display());
@@ -40,6 +40,15 @@ pub(crate) fn documents(dir: &Path) -> Result<Vec<Document>> {
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
+}
+
+/// The text of a document.
+///
+/// # Errors
+/// When it cannot be read, or is not UTF-8: what it seems to be, and from which line on.
+pub(crate) fn read(file: &Path) -> Result<String> {
+    let bytes = std::fs::read(file).map_err(|error| error.to_string());
+    bytes.and_then(decode).map_err(|reason| anyhow!("cannot read {}: {reason}", file.display()))
 }
 
 /// The repository's `deploy/nacos`, seen from `start` or a directory above it.
@@ -59,6 +68,15 @@ mod tests {
         }
         let names: Vec<_> = documents(dir.path())?.into_iter().map(|document| document.name).collect();
         assert_eq!(names, ["a.yaml", "b.yaml"]);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_not_utf8_is_named_with_the_line() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        std::fs::write(dir.path().join("a.yaml"), b"a: 1\nb: \xba\xbc\n")?;
+        let error = documents(dir.path()).expect_err("GBK").to_string();
+        assert!(error.contains("a.yaml: line 2: not UTF-8 (GBK, perhaps)"), "{error}");
         Ok(())
     }
 

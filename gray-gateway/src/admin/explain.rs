@@ -26,7 +26,7 @@ use crate::{
     geo,
     header::write_line,
     proxy::edge::{self, Refused},
-    route::{RequestHead, Resolved, Route, Upstream, check_path},
+    route::{RequestHead, Resolved, Route, Upstream},
     snapshot::Snapshot,
 };
 
@@ -152,13 +152,11 @@ fn explain(admin: &Admin, asked: Asked) -> Result<impl IntoResponse + use<>, Ref
         let host = HeaderValue::from_str(host).map_err(|_| Refusal::bad(format!("`{host}` is not a host")))?;
         headers.insert(header::HOST, host);
     }
-    let asked_host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let client_ip = asked.client_ip.unwrap_or(Ipv4Addr::LOCALHOST.into());
     let bytes = head(&method, path, query, &headers);
-    if let Err(Refused { status, message }) = edge::admits(&bytes, client_ip, &admin.limits) {
-        return Err(refused(status, &message));
-    }
-    let host = asked_host.map(without_port);
+    let admitted = edge::admits(&bytes, client_ip, &admin.limits);
+    let admitted = admitted.map_err(|Refused { status, message }| refused(status, &message))?;
+    let host = admitted.host().filter(|_| headers.contains_key(header::HOST));
     let time = asked.time.as_ref().map(read_time).transpose()?.unwrap_or_else(unix_seconds);
     let random = asked.random.as_ref().map(read_random).transpose()?.unwrap_or_else(|| fastrand::u64(..));
     let city = asked.city.as_deref().or_else(|| geo::city(client_ip, snapshot.city.as_deref()));
@@ -175,7 +173,7 @@ fn explain(admin: &Admin, asked: Asked) -> Result<impl IntoResponse + use<>, Ref
     };
     let (decision, explanation) = snapshot.rules.explain(&facts);
     let head = RequestHead { method: &method, path, query, headers: &headers, host, remote: client_ip, random };
-    let resolved = check_path(path).and_then(|spelling| snapshot.routes.resolve(&head, spelling));
+    let resolved = snapshot.routes.resolve(&head, admitted.spelling());
     let resolved = resolved.map_err(|reason| refused(400, reason))?;
     let route = resolved.route;
     let target = route.map(|route| route.target(decision.lane.name()));
@@ -185,8 +183,11 @@ fn explain(admin: &Admin, asked: Asked) -> Result<impl IntoResponse + use<>, Ref
         Upstream::Directory(root) => root.display().to_string(),
     });
     let own = match route {
+        _ if admitted.answer.is_some() => admitted.answer,
         None => Some(edge::no_route(&snapshot)),
-        Some(route) => own_answer(&snapshot, (&resolved, route), path, &facts, decision.lane.as_ref()),
+        Some(route) => admitted
+            .refused_by(route, &method, &snapshot)
+            .or_else(|| own_answer(&snapshot, (&resolved, route), path, &facts, decision.lane.as_ref())),
     };
     let explained = Explained {
         route: route.map(|route| route.id.to_string()),
@@ -293,12 +294,4 @@ fn read_random(value: &Value) -> Result<u64, Refusal> {
     text.trim()
         .parse()
         .map_err(|_| Refusal::bad(format!("random: expected a whole number up to {}, found `{text}`", u64::MAX)))
-}
-
-/// `beta.example.com:8080` and `[::1]:8080` without the port.
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') => name,
-        _ => host,
-    }
 }

@@ -1,32 +1,38 @@
-//! What every request to the admin side passes: who may ask, by which name, and how many at once.
+//! What every request to the admin side passes: who may ask, by which name, and how long its body may take.
 
 use std::{
-    net::SocketAddr,
+    error::Error as _,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use axum::{
+    body::{Body, Bytes, to_bytes},
     extract::{ConnectInfo, Request, State},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use gray_common::clock::uptime_ms;
+use http_body_util::LengthLimitError;
 use metrics::counter;
-use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use super::{
     Access,
     access::Denied,
     answer::Refusal,
     hosts::{Foreign, HostName, Hosts},
+    listener::Peer,
 };
 
-/// Requests that may be worked on at the same time, `/livez` and `/readyz` not counted.
-const MAX_IN_FLIGHT: usize = 64;
+/// Longest body that is read, in bytes: that of the longest document.
+const MAX_BODY: usize = 1 << 20;
+/// Time from the end of a head to the end of its body. Clients send it at once.
+const MAX_BODY_TIME: Duration = Duration::from_secs(10);
 /// Time between two lines in the log about requests that are turned away.
 const LOG_MS: u64 = 10_000;
 /// Counts requests that are turned away.
@@ -40,15 +46,13 @@ pub struct Gate(Arc<Inner>);
 struct Inner {
     access: Access,
     hosts: Hosts,
-    in_flight: Semaphore,
     log: RareLog,
 }
 
 impl Gate {
     /// For those, by addresses, `localhost` and these names.
     pub fn new(access: Access, names: &[HostName]) -> Self {
-        let in_flight = Semaphore::new(MAX_IN_FLIGHT);
-        Self(Arc::new(Inner { access, hosts: Hosts::new(names), in_flight, log: RareLog::default() }))
+        Self(Arc::new(Inner { access, hosts: Hosts::new(names), log: RareLog::default() }))
     }
 }
 
@@ -57,7 +61,10 @@ impl Gate {
 enum Why {
     Foreign(Foreign),
     Denied(Denied),
-    Busy,
+    BodyTimeout,
+    BodyTooLarge,
+    /// It breaks off, or its framing is wrong.
+    BodyBroken,
 }
 
 impl Why {
@@ -69,7 +76,9 @@ impl Why {
             Self::Foreign(Foreign::MediaType) => "media_type",
             Self::Denied(Denied::Missing) => "token_missing",
             Self::Denied(Denied::Wrong) => "token_wrong",
-            Self::Busy => "busy",
+            Self::BodyTimeout => "body_timeout",
+            Self::BodyTooLarge => "body_too_large",
+            Self::BodyBroken => "body_broken",
         }
     }
 
@@ -100,47 +109,65 @@ impl Why {
                 StatusCode::UNAUTHORIZED,
                 "the token is wrong: expected the gateway's --admin-token (GRAY_ADMIN_TOKEN)",
             ),
-            Self::Busy => {
-                (StatusCode::SERVICE_UNAVAILABLE, "too many requests at the same time; try again in a second")
-            }
+            Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "the body did not arrive within 10 s"),
+            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than 1 MiB"),
+            Self::BodyBroken => (StatusCode::BAD_REQUEST, "the body cannot be read"),
         };
         Refusal::new(status, message)
     }
 }
 
-/// Lets a request through, or answers it.
+/// Lets a request through, with its whole body, or answers it.
 pub(super) async fn guard(State(Gate(gate)): State<Gate>, request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    // For the kubelet and for Prometheus, which ask by whatever name they know and have no token.
-    let is_probe = matches!(path, "/livez" | "/readyz");
-    if !is_probe && path != "/metrics" {
-        let foreign = gate.hosts.foreign(request.method(), request.uri(), request.headers()).map(Why::Foreign);
-        if let Some(why) = foreign.or_else(|| gate.access.denies(request.headers()).map(Why::Denied)) {
-            return gate.turned_away(why, &request);
-        }
+    // For the kubelet and for Prometheus, which ask by whatever name they know and have no token. No body is read.
+    if matches!(request.uri().path(), "/livez" | "/readyz" | "/metrics") {
+        return next.run(request).await;
     }
-    let _permit = match gate.in_flight.try_acquire() {
-        _ if is_probe => None,
-        Ok(permit) => Some(permit),
-        Err(_) => return gate.turned_away(Why::Busy, &request),
-    };
-    next.run(request).await
+    let (parts, body) = request.into_parts();
+    let foreign = gate.hosts.foreign(&parts.method, &parts.uri, &parts.headers).map(Why::Foreign);
+    if let Some(why) = foreign.or_else(|| gate.access.denies(&parts.headers).map(Why::Denied)) {
+        return gate.turned_away(why, &parts);
+    }
+    let peer = peer(&parts);
+    if let Some(peer) = peer {
+        peer.is_to_send_a_body();
+    }
+    match whole(body).await {
+        Ok(body) => {
+            if let Some(peer) = peer {
+                peer.has_asked();
+            }
+            next.run(Request::from_parts(parts, body.into())).await
+        }
+        Err(why) => gate.turned_away(why, &parts),
+    }
+}
+
+fn peer(parts: &Parts) -> Option<&Peer> {
+    parts.extensions.get::<ConnectInfo<Peer>>().map(|ConnectInfo(peer)| peer)
+}
+
+async fn whole(body: Body) -> Result<Bytes, Why> {
+    let read = timeout(MAX_BODY_TIME, to_bytes(body, MAX_BODY)).await.map_err(|_| Why::BodyTimeout)?;
+    read.map_err(|error| {
+        let is_too_large = error.source().is_some_and(|source| source.is::<LengthLimitError>());
+        if is_too_large { Why::BodyTooLarge } else { Why::BodyBroken }
+    })
 }
 
 impl Inner {
-    fn turned_away(&self, why: Why, request: &Request) -> Response {
+    fn turned_away(&self, why: Why, parts: &Parts) -> Response {
         let reason = why.as_str();
         counter!(REFUSED_TOTAL, "reason" => reason).increment(1);
         if why.is_logged()
             && let Some(unlogged) = self.log.due(uptime_ms())
         {
-            let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-            let (peer, path) = (peer.map(tracing::field::display), request.uri().path());
+            let (peer, path) = (peer(parts).map(|peer| tracing::field::display(peer.ip())), parts.uri.path());
             tracing::warn!(peer, path, reason, unlogged, "request to the admin side refused");
         }
         let mut response = why.refusal().into_response();
-        if why == Why::Busy {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        if why == Why::BodyTimeout {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
@@ -170,7 +197,37 @@ impl RareLog {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        convert::Infallible,
+        pin::Pin,
+        task::{Context, Poll},
+    };
+
+    use http_body::Frame;
+    use tokio::time::Instant;
+
     use super::*;
+
+    /// A body that never comes.
+    struct Never;
+
+    impl http_body::Body for Never {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_has_ten_seconds_and_a_mebibyte() {
+        let began = Instant::now();
+        assert_eq!(whole(Body::new(Never)).await, Err(Why::BodyTimeout));
+        assert_eq!(began.elapsed().as_secs(), MAX_BODY_TIME.as_secs());
+        assert_eq!(whole(vec![0; MAX_BODY].into()).await.map(|body| body.len()), Ok(MAX_BODY));
+        assert_eq!(whole(vec![0; MAX_BODY + 1].into()).await, Err(Why::BodyTooLarge));
+    }
 
     #[test]
     fn a_flood_is_one_line_in_a_while() {

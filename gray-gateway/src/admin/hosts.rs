@@ -3,7 +3,7 @@
 //! A page in a browser on the machine can send requests to loopback. It cannot read the answers of another origin, unless
 //! its own name is made to lead to loopback (DNS rebinding): then its requests name that host.
 
-use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
+use std::{fmt, net::IpAddr, str::FromStr};
 
 use axum::http::{HeaderMap, HeaderName, Method, Uri, header, uri::Authority};
 
@@ -31,7 +31,7 @@ impl fmt::Display for HostName {
 
 /// The names that count besides `localhost` and addresses.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Hosts(Arc<[HostName]>);
+pub(super) struct Hosts(Box<[HostName]>);
 
 /// Why a request is turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

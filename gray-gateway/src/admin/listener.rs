@@ -1,16 +1,20 @@
 //! Connections to the admin side: so many at most, none that is silent for long, and none that keeps newcomers out while it
-//! only waits. Its own limits, so that nothing but its own clients uses them up.
+//! only waits. Its own limits, so that nothing but its own clients uses them up. Not `gray_common::server`, whose limits are for
+//! callers that are known: here half a request makes room for a probe, and a request has a time in all.
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
-use axum::serve::{Listener, ListenerExt as _, TapIo};
+use axum::{
+    extract::connect_info::Connected,
+    serve::{IncomingStream, Listener, ListenerExt as _, TapIo},
+};
 use metrics::counter;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -27,7 +31,7 @@ const MAX_CONNECTIONS: usize = 32;
 /// Time from the first moment of a connection to the end of its first head. Clients send it at once.
 const MAX_HEAD: Duration = Duration::from_secs(10);
 /// Time from the end of the first head, or the last byte of an answer, to the next byte of an answer: for the next head, the
-/// body and the work. As long as `grayctl` waits.
+/// body (which has less, see `gate`) and the work. As long as `grayctl` waits.
 const MAX_SILENCE: Duration = Duration::from_secs(60);
 /// Time for an evicted connection to end before the next one is evicted as well.
 const TIME_TO_END: Duration = Duration::from_millis(500);
@@ -102,13 +106,43 @@ impl Listener for Bounded {
     }
 }
 
+/// The client of a connection, as the requests on it know it.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    address: SocketAddr,
+    seat: Arc<Seat>,
+}
+
+impl Connected<IncomingStream<'_, Listening>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Listening>) -> Self {
+        Self { address: *stream.remote_addr(), seat: Arc::clone(&stream.io().seat) }
+    }
+}
+
+impl Peer {
+    /// Its address.
+    pub(super) fn ip(&self) -> IpAddr {
+        self.address.ip()
+    }
+
+    /// Its head is there, its body may not be: the connection waits for it and can be evicted.
+    pub(super) fn is_to_send_a_body(&self) {
+        self.seat.lock().waiting_since = Some(Instant::now());
+    }
+
+    /// The whole request has come in: the connection is not evicted before the answer.
+    pub(super) fn has_asked(&self) {
+        self.seat.lock().waiting_since = None;
+    }
+}
+
 /// What the listener knows of a connection.
 #[derive(Debug)]
 struct Seat(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    /// Since when it waits for its client; `None` from the end of a head to the answer.
+    /// Since when it waits for its client; `None` from the end of a request to the answer.
     waiting_since: Option<Instant>,
     is_evicted: bool,
     waker: Option<Waker>,

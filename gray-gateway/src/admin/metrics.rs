@@ -44,7 +44,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_gauge!("gray_gateway_config_revision", Unit::Count, "Configurations applied since the start");
     describe_gauge!("gray_gateway_certificate_refused", Unit::Count, "1 while a newer certificate file is refused");
     describe_gauge!("gray_gateway_config_refused", Unit::Count, "1 while the newest configuration is refused");
-    describe_gauge!("gray_gateway_lint_findings", Unit::Count, "Things in the rules that cannot be meant, by severity");
+    describe_gauge!("gray_gateway_lint_findings", Unit::Count, "Likely mistakes in the rules, by severity");
     describe_gauge!("gray_gateway_replay_records", Unit::Count, "Requests of which facts are kept for replays");
     describe_counter!("gray_gateway_replay_recorded_total", Unit::Count, "Requests kept for replays");
     describe_counter!("gray_gateway_replay_dropped_total", Unit::Count, "Requests that were to be kept and were not");

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use axum::{
     Json, Router,
-    extract::{DefaultBodyLimit, State},
+    extract::State,
     http::StatusCode,
     middleware,
     response::IntoResponse,
@@ -44,7 +44,7 @@ pub use self::{
     hosts::HostName,
     metrics::install as install_metrics,
 };
-pub(crate) use listener::bounded;
+pub(crate) use listener::{Peer, bounded};
 
 use crate::{
     control::GatewayConfig,
@@ -54,8 +54,6 @@ use crate::{
     tls::Refused,
 };
 
-/// Longest body that is read, in bytes: that of the longest document.
-const MAX_BODY: usize = 1 << 20;
 /// Documents that are worked on at the same time.
 pub const MAX_JUDGED: usize = 2;
 
@@ -104,7 +102,6 @@ pub fn app(admin: Admin) -> Router {
         .route("/explain", get(explain::by_query).post(explain::by_body))
         .route("/lint", get(lint::current).post(lint::candidate))
         .route("/replay", post(replay::candidate))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(admin.gate.clone(), gate::guard))
         .with_state(admin)
 }

@@ -92,8 +92,8 @@ fn why_no_routes(settings: &SettingsState<GatewayConfig>, source: &Health) -> Op
             (None, Health::Up) => "no configuration yet".into(),
         });
     };
-    let is_missing = !config.routes.is_stated() && config.routes.routes().is_empty();
-    is_missing.then(|| "the configuration has no routes: is gateway-app.yaml published in this namespace?".into())
+    (!config.routes.is_stated())
+        .then(|| "the configuration has no routes: is gateway-app.yaml published in this namespace?".into())
 }
 
 #[cfg(test)]

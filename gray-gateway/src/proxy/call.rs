@@ -53,7 +53,7 @@ impl<'s> Asked<'s> {
             chosen,
             load: endpoint.map(|endpoint| endpoint.load().begin()),
             authority,
-            bucket: connection.worker.pool.bucket(request.target.scheme, request.route.protocol, authority),
+            bucket: connection.worker.pool.bucket(request.target.scheme, request.route.metadata.protocol, authority),
             dial,
         }
     }
@@ -193,10 +193,10 @@ impl Connection {
     fn patience(&self, request: &Request<'_>, envelope: &Envelope, may_hedge: bool) -> Patience {
         let limits = &self.worker.limits;
         let may_hedge = may_hedge && request.chosen.is_some() && request.method.is_safe() && !request.upgrade;
-        let response_ticks = ticks(request.route.response_timeout.unwrap_or(limits.response_timeout));
-        let hedge_ticks = request.route.hedge_after.map(ticks);
+        let response_ticks = ticks(request.route.metadata.response_timeout.unwrap_or(limits.response_timeout));
+        let hedge_ticks = request.route.metadata.hedge_after.map(ticks);
         Patience {
-            connect: request.route.connect_timeout.unwrap_or(limits.connect_timeout),
+            connect: request.route.metadata.connect_timeout.unwrap_or(limits.connect_timeout),
             response_ticks,
             hedge_ticks: hedge_ticks.filter(|hedge| may_hedge && *hedge < response_ticks),
             is_stream: request.route.is_stream(),
@@ -212,7 +212,7 @@ impl Connection {
             _ if request.route.is_stream() => Duration::MAX,
             _ => limits.stream_idle_timeout,
         };
-        ticks(request.route.idle_timeout.unwrap_or(limit))
+        ticks(request.route.metadata.idle_timeout.unwrap_or(limit))
     }
 
     /// Counts and logs a failed attempt, and says what the client is told, if there is one.

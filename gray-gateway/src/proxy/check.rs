@@ -1,14 +1,21 @@
-//! What is refused before routes, rules or backends see it: a request that can be read in two ways.
+//! What is refused, or answered here, by the head alone: before routes, rules or backends see it, a request that is too long
+//! or can be read in two ways; then what the route does not take.
+
+use std::{net::IpAddr, rc::Rc};
 
 use http::Method;
 
 use super::{
-    forwarded,
+    Limits,
+    error::Failure,
+    forwarded::{self, Asked, Forwarded},
     http1::{Decoder, Name, RequestHead},
+    last_hop,
 };
 use crate::{
-    hops,
-    route::{self, Spelling},
+    hops::{self, Hops},
+    route::{self, Route, Spelling},
+    snapshot::Snapshot,
 };
 
 /// What the checks found on their way.
@@ -44,8 +51,67 @@ pub(super) struct Checked<'b> {
     pub(super) max_forwards: Option<u64>,
 }
 
+/// Checks the lengths of a request, and what it means.
+///
+/// # Errors
+/// Nothing behind such a request on its connection can be trusted.
+pub(super) fn admitted<'b>(
+    request: &RequestHead<'_, 'b>,
+    limits: &Limits,
+    forwarded: &Forwarded,
+) -> Result<(Checked<'b>, Rc<Asked>), Failure<'static>> {
+    if request.target.len() > limits.max_target_bytes {
+        return Err(Failure::UriTooLong);
+    }
+    if request.head.bytes.len() > limits.max_head_bytes {
+        return Err(Failure::HeadTooLarge);
+    }
+    let checked = self::request(request).map_err(Failure::BadRequest)?;
+    let asked = forwarded.asked(checked.host).map_err(Failure::BadRequest)?;
+    Ok((checked, asked))
+}
+
+/// What a request gets from us whatever the routes are, if it does.
+pub(super) fn answer(request: &RequestHead<'_, '_>, checked: &Checked<'_>) -> Option<Failure<'static>> {
+    if checked.expects_more {
+        return Some(Failure::Expectation);
+    }
+    (checked.max_forwards == Some(0)).then(|| last_hop::answer(request))
+}
+
+/// How many gateways a request has passed that its route takes, as far as the head tells.
+///
+/// # Errors
+/// Why the route does not take it.
+pub(super) fn taken(
+    snapshot: &Snapshot,
+    route: &Route,
+    method: &Method,
+    checked: &Checked<'_>,
+    peer: IpAddr,
+) -> Result<usize, Failure<'static>> {
+    if snapshot.routes.refuses(route, method) {
+        return Err(Failure::TraceRefused);
+    }
+    let passed = snapshot.hops.passed(checked.hops, || snapshot.trusted_hops.contains(peer));
+    if Hops::is_over(passed) {
+        return Err(Failure::Loop);
+    }
+    match (route.filters.max_body, checked.body) {
+        (Some(max), Decoder::Length(length)) if length > max => Err(Failure::BodyTooLarge),
+        _ => Ok(passed),
+    }
+}
+
+impl Failure<'_> {
+    /// No route matches; or it is not known yet whether one would.
+    pub(super) fn no_route(snapshot: &Snapshot) -> Self {
+        if snapshot.lacks_routes() { Self::NotReady } else { Self::NoRoute }
+    }
+}
+
 /// Checks request line, `Host`, framing and upgrades.
-pub(super) fn request<'b>(request: &RequestHead<'_, 'b>) -> Result<Checked<'b>, &'static str> {
+fn request<'b>(request: &RequestHead<'_, 'b>) -> Result<Checked<'b>, &'static str> {
     if request.method == Method::CONNECT {
         return Err("CONNECT is not served");
     }

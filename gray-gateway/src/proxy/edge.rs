@@ -3,17 +3,21 @@
 use std::{
     borrow::Cow,
     net::{IpAddr, SocketAddr},
+    rc::Rc,
 };
 
+use http::Method;
+
 use super::{
-    Limits, check,
+    Limits,
+    check::{self, Checked},
     error::Failure,
-    forwarded::Forwarded,
+    forwarded::{Asked, Forwarded},
     http1::{ParseError, read_request, room},
     request::rewritten,
 };
 use crate::{
-    route::{Resolved, Route},
+    route::{Resolved, Route, Spelling},
     scheme::Scheme,
     snapshot::Snapshot,
 };
@@ -29,12 +33,47 @@ pub(crate) struct Refused {
 
 impl From<Failure<'_>> for Refused {
     fn from(failure: Failure<'_>) -> Self {
-        Self { status: failure.status().as_u16(), message: failure.message() }
+        let message = match &failure {
+            // The answer itself has no message: nothing is wrong.
+            Failure::Options | Failure::Trace(_) => "Max-Forwards is 0: it is answered here".into(),
+            failure => failure.message(),
+        };
+        Self { status: failure.status().as_u16(), message }
+    }
+}
+
+/// A request that gets as far as the routes.
+#[derive(Debug)]
+pub(crate) struct Admitted<'h> {
+    checked: Checked<'h>,
+    asked: Rc<Asked>,
+    peer: IpAddr,
+    /// What it gets whatever the routes are, if it does.
+    pub(crate) answer: Option<Refused>,
+}
+
+impl Admitted<'_> {
+    /// How its path is spelled.
+    pub(crate) fn spelling(&self) -> Spelling {
+        self.checked.spelling
+    }
+
+    /// The host that is asked, without port.
+    pub(crate) fn host(&self) -> Option<&str> {
+        self.asked.name()
+    }
+
+    /// Why a route that matches does not take it, if it does not.
+    pub(crate) fn refused_by(&self, route: &Route, method: &Method, snapshot: &Snapshot) -> Option<Refused> {
+        check::taken(snapshot, route, method, &self.checked, self.peer).err().map(Refused::from)
     }
 }
 
 /// Whether a request with this head gets as far as the routes.
-pub(crate) fn admits(head: &[u8], peer: IpAddr, limits: &Limits) -> Result<(), Refused> {
+///
+/// # Errors
+/// Why it does not.
+pub(crate) fn admits<'h>(head: &'h [u8], peer: IpAddr, limits: &Limits) -> Result<Admitted<'h>, Refused> {
     let mut room = room();
     let request = match read_request(head, &mut room, limits.max_headers) {
         Ok(request) => request,
@@ -48,15 +87,10 @@ pub(crate) fn admits(head: &[u8], peer: IpAddr, limits: &Limits) -> Result<(), R
     if request.end != head.len() {
         return Err(Failure::BadRequest("it is not one HTTP/1 request").into());
     }
-    if request.target.len() > limits.max_target_bytes {
-        return Err(Failure::UriTooLong.into());
-    }
-    if head.len() > limits.max_head_bytes {
-        return Err(Failure::HeadTooLarge.into());
-    }
-    let checked = check::request(&request).map_err(Failure::BadRequest)?;
-    Forwarded::new(SocketAddr::new(peer, 0), Scheme::Http).asked(checked.host).map_err(Failure::BadRequest)?;
-    Ok(())
+    let forwarded = Forwarded::new(SocketAddr::new(peer, 0), Scheme::Http);
+    let (checked, asked) = check::admitted(&request, limits, &forwarded)?;
+    let answer = check::answer(&request, &checked).map(Refused::from);
+    Ok(Admitted { checked, asked, peer: forwarded.peer(), answer })
 }
 
 /// The path that an instance gets to see, if it gets to see one.
@@ -66,7 +100,7 @@ pub(crate) fn sent<'p>(resolved: &Resolved<'_>, route: &Route, path: &'p str) ->
 
 /// No route matches.
 pub(crate) fn no_route(snapshot: &Snapshot) -> Refused {
-    if snapshot.is_empty() { Failure::NotReady.into() } else { Failure::NoRoute.into() }
+    Failure::no_route(snapshot).into()
 }
 
 /// The route wants a token.
@@ -88,9 +122,18 @@ mod tests {
         let limits = Limits::default();
         let judge = |line: &str, fields: &str| {
             let head = format!("{line} HTTP/1.1\r\n{fields}\r\n");
-            admits(head.as_bytes(), IpAddr::from([127, 0, 0, 1]), &limits).map_err(|refused| refused.status)
+            let admitted = admits(head.as_bytes(), IpAddr::from([127, 0, 0, 1]), &limits);
+            admitted.map(|admitted| admitted.answer.map(|answer| answer.status)).map_err(|refused| refused.status)
         };
-        assert_eq!(judge("GET /a?b=/../c", "host: a\r\n"), Ok(()));
+        assert_eq!(judge("GET /a?b=/../c", "host: a\r\n"), Ok(None));
+        for (line, field, status) in [
+            ("POST /", "expect: tea", Some(417)),
+            ("OPTIONS *", "max-forwards: 0", Some(200)),
+            ("TRACE /", "max-forwards: 0", Some(200)),
+            ("TRACE /", "max-forwards: 1", None),
+        ] {
+            assert_eq!(judge(line, &format!("host: a\r\n{field}\r\n")), Ok(status), "{line} {field}");
+        }
         let long = format!("GET /{}", "x".repeat(limits.max_target_bytes));
         let wide = format!("host: a\r\nx: {}\r\n", "x".repeat(limits.max_head_bytes));
         for (line, fields, status) in [

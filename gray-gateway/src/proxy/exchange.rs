@@ -102,7 +102,7 @@ impl Connection {
             return Err(Failure::Overloaded { route: &request.route.id });
         };
         after.permits = permits;
-        self.state.may_pause(ticks(request.route.pause_timeout.unwrap_or(self.worker.limits.pause_timeout)));
+        self.state.may_pause(ticks(request.route.metadata.pause_timeout.unwrap_or(self.worker.limits.pause_timeout)));
         let (service, fixed) = match &request.target.upstream {
             route::Upstream::Service(service) => (&**service, None),
             route::Upstream::Fixed { authority, host, port } => {
@@ -212,7 +212,7 @@ impl Connection {
         let internal = || Failure::Internal { route: &route.id };
         let head = parts(written).ok_or_else(internal)?;
         let original = request.original.as_deref().and_then(|target| target.parse().ok());
-        let mut response = files::serve(root, &route.files, head, original).await.map_err(|error| {
+        let mut response = files::serve(root, &route.metadata.files, head, original).await.map_err(|error| {
             if self.worker.may_warn(&route.id) {
                 tracing::warn!(route = &*route.id, directory = %root.display(), %error, "cannot serve files");
             }

@@ -16,14 +16,12 @@ use super::{
     forwarded::{Asked, Forwarded},
     held::Held,
     http1::{Decoder, ParseError, RequestHead, read_request, room},
-    last_hop,
     worker::Worker,
     writing::Writing,
 };
 use crate::{
     client_address::client_address,
     dye::ClientFacts,
-    hops::Hops,
     route::{self, Rated, Resolved, Route, Target, Upstream},
 };
 
@@ -134,19 +132,9 @@ impl Reader<'_> {
             log.read(&request);
             log.hide(snapshot.secret_queries());
         }
-        if request.target.len() > limits.max_target_bytes {
-            return Reading::Unreadable(Failure::UriTooLong);
-        }
-        if request.head.bytes.len() > limits.max_head_bytes {
-            return Reading::Unreadable(Failure::HeadTooLarge);
-        }
-        let checked = match check::request(&request) {
-            Ok(checked) => checked,
-            Err(reason) => return Reading::Unreadable(Failure::BadRequest(reason)),
-        };
-        let asked = match self.forwarded.asked(checked.host) {
-            Ok(asked) => asked,
-            Err(reason) => return Reading::Unreadable(Failure::BadRequest(reason)),
+        let (checked, asked) = match check::admitted(&request, limits, self.forwarded) {
+            Ok(admitted) => admitted,
+            Err(failure) => return Reading::Unreadable(failure),
         };
         let envelope = Envelope {
             head_len: request.end,
@@ -156,11 +144,8 @@ impl Reader<'_> {
             is_head: request.method == Method::HEAD,
             expects_continue: checked.expects_continue,
         };
-        if checked.expects_more {
-            return Reading::Request(envelope, Err(Failure::Expectation));
-        }
-        if checked.max_forwards == Some(0) {
-            return Reading::Request(envelope, Err(last_hop::answer(&request)));
+        if let Some(answer) = check::answer(&request, &checked) {
+            return Reading::Request(envelope, Err(answer));
         }
         Reading::Request(envelope, self.prepare(snapshot, &request, &checked, &asked, out, log))
     }
@@ -187,30 +172,18 @@ impl Reader<'_> {
             random: fastrand::u64(..),
         };
         let resolved = snapshot.routes.resolve(&asking, checked.spelling).map_err(Failure::BadRequest)?;
-        let no_route = if snapshot.is_empty() { Failure::NotReady } else { Failure::NoRoute };
-        let route: &Route = resolved.route.ok_or(no_route)?;
+        let route: &Route = resolved.route.ok_or_else(|| Failure::no_route(snapshot))?;
         if let Some(log) = log {
             log.route = Some(&route.id);
         }
-        let is_directory = matches!(route.target.upstream, Upstream::Directory(_));
-        if *method == Method::TRACE && !is_directory && !snapshot.routes.names_trace(route) {
-            return Err(Failure::TraceRefused);
-        }
-        let passed = snapshot.hops.passed(checked.hops, || snapshot.trusted_hops.contains(peer));
-        if Hops::is_over(passed) {
-            if self.worker.may_warn(&route.id) {
+        let passed = check::taken(snapshot, route, method, checked, peer).inspect_err(|failure| {
+            if matches!(failure, Failure::Loop) && self.worker.may_warn(&route.id) {
                 tracing::warn!(
                     route = &*route.id,
                     "a request came back again and again: does the route lead to this gateway?"
                 );
             }
-            return Err(Failure::Loop);
-        }
-        if let (Some(max), Decoder::Length(length)) = (route.filters.max_body, checked.body)
-            && length > max
-        {
-            return Err(Failure::BodyTooLarge);
-        }
+        })?;
 
         let client_ip = client_address(peer, fields, &snapshot.trusted_hops, snapshot.trusted_headers);
         let facts = ClientFacts {

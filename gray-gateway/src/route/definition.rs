@@ -171,9 +171,9 @@ impl<'d> Definition<'d> {
                     values.extend(texts.map(|text| Value { text, at: value.at.clone() }));
                 }
                 Key::Name(_) => match truth(value.text) {
-                    Some(truth) => flagged = Some(truth),
-                    None => {
-                        value.at.error(format!("expected true or false, found {}", quoted(value.text)));
+                    Ok(truth) => flagged = Some(truth),
+                    Err(reason) => {
+                        value.at.error(reason);
                         return None;
                     }
                 },
@@ -181,7 +181,7 @@ impl<'d> Definition<'d> {
         }
         placed.sort_by_key(|(place, _)| *place);
         if flag.is_some()
-            && let Some(truth) = placed.last().and_then(|(_, value)| truth(value.text))
+            && let Some(truth) = placed.last().and_then(|(_, value)| truth(value.text).ok())
         {
             flagged = Some(truth);
             placed.pop();
@@ -214,11 +214,12 @@ fn listed(parameters: &[Parameter]) -> String {
     if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) }
 }
 
-fn truth(text: &str) -> Option<bool> {
+/// `true` or `false`, in any case; the error says so.
+pub(super) fn truth(text: &str) -> Result<bool, String> {
     match text {
-        _ if text.eq_ignore_ascii_case("true") => Some(true),
-        _ if text.eq_ignore_ascii_case("false") => Some(false),
-        _ => None,
+        _ if text.eq_ignore_ascii_case("true") => Ok(true),
+        _ if text.eq_ignore_ascii_case("false") => Ok(false),
+        _ => Err(format!("expected true or false, found {}", quoted(text))),
     }
 }
 

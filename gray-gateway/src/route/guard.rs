@@ -26,7 +26,7 @@ use http::HeaderName;
 use crate::client_address::counted_as;
 
 use super::{
-    definition::Definition,
+    definition::{Definition, truth},
     text::{quoted, suggestion},
 };
 
@@ -89,7 +89,6 @@ impl TokenCheck {
             algorithms.iter().map(|value| value.convert(|text| text.parse())).collect();
         let algorithms = algorithms?;
         let key = key?.convert(|text| JwtKey::new(text, &algorithms).map_err(|error| error.to_string()))?;
-        let truth = |text: &str| text.parse().map_err(|_| format!("expected true or false, found {}", quoted(text)));
         let requires_expiry = requires_expiry.map_or(Some(false), |value| value.convert(truth))?;
         let token = token.map_or(Some(Source::Header(http::header::AUTHORIZATION)), |token| {
             token.convert(|text| match text.split_once('.') {

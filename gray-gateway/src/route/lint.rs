@@ -71,7 +71,7 @@ impl RouteTable {
             let mut best: Option<&Route> = None;
             self.trie.walk(&path, |candidates| {
                 let routes = candidates.iter().filter_map(|&place| self.routes.get(place));
-                for other in routes.filter(|other| other.encoded_slash && !missing(route, other).is_empty()) {
+                for other in routes.filter(|other| other.metadata.encoded_slash && !missing(route, other).is_empty()) {
                     let comes_first = !is_own || other.place < route.place;
                     let is_better = best.is_none_or(|best| other.place < best.place);
                     if comes_first && is_better && self.holds_slashes(other.place, &path) {

@@ -12,18 +12,28 @@ use super::{
 };
 use crate::scheme::Protocol;
 
-/// What a route's `metadata` says.
-#[derive(Default)]
-pub(super) struct Metadata {
-    pub(super) connect_timeout: Option<Duration>,
-    pub(super) response_timeout: Option<Duration>,
-    pub(super) idle_timeout: Option<Duration>,
-    pub(super) pause_timeout: Option<Duration>,
-    pub(super) hedge_after: Option<Duration>,
-    pub(super) max_in_flight: Option<usize>,
-    pub(super) protocol: Protocol,
-    pub(super) files: FileOptions,
-    pub(super) encoded_slash: bool,
+/// What a route's `metadata` says, and what holds for all routes where it says nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Metadata {
+    /// Longest wait for a connection: `metadata.connect-timeout`, else `httpclient.connect-timeout`.
+    pub connect_timeout: Option<Duration>,
+    /// Longest wait for the head of the response: `metadata.response-timeout` (negative: `Duration::MAX`), else
+    /// `httpclient.response-timeout`.
+    pub response_timeout: Option<Duration>,
+    /// Longest silence of an instance within its response: `metadata.idle-timeout` (negative: as long as it likes).
+    pub idle_timeout: Option<Duration>,
+    /// Longest pause of a client that was fast until then, in a body or an answer: `metadata.pause-timeout`.
+    pub pause_timeout: Option<Duration>,
+    /// After which wait for a response another instance is asked as well: `metadata.hedge-after`.
+    pub hedge_after: Option<Duration>,
+    /// Most requests in flight at the same time: `metadata.max-in-flight`.
+    pub max_in_flight: Option<usize>,
+    /// What instances are spoken to: `metadata.protocol`.
+    pub protocol: Protocol,
+    /// How files are answered, when a directory answers.
+    pub files: FileOptions,
+    /// Whether `%2f` is a character of a variable and nothing else: `metadata.encoded-slash`.
+    pub encoded_slash: bool,
 }
 
 impl Metadata {

@@ -38,6 +38,7 @@ mod retry;
 mod spelling;
 mod text;
 mod trie;
+mod uri;
 mod weight;
 
 #[cfg(test)]
@@ -53,6 +54,7 @@ pub use self::{
     files::FileOptions,
     filter::Filters,
     guard::{RateLimit, Rated, TokenCheck},
+    metadata::Metadata,
     path::{Spelling, check as check_path},
     rates::RateStates,
     resolve::Resolved,
@@ -124,8 +126,14 @@ impl RouteTable {
         self.predicates.get(position).is_some_and(|all| all.iter().all(|predicate| predicate.matches(head)))
     }
 
+    /// Whether a route that matches does not take the method all the same: TRACE, unless the route asks for it by name or answers
+    /// out of a directory, which judges methods itself.
+    pub fn refuses(&self, route: &Route, method: &Method) -> bool {
+        *method == Method::TRACE && !matches!(route.target.upstream, Upstream::Directory(_)) && !self.names_trace(route)
+    }
+
     /// Whether the route is for TRACE by name, and does not only let it pass with all other methods.
-    pub fn names_trace(&self, route: &Route) -> bool {
+    fn names_trace(&self, route: &Route) -> bool {
         let mut predicates = self.predicates.get(route.place).into_iter().flatten();
         predicates.any(|predicate| matches!(predicate, Predicate::Method(methods) if methods.contains(&Method::TRACE)))
     }
@@ -145,7 +153,7 @@ impl RouteTable {
         let is_served =
             |route: &&Arc<Route>| route.targets().any(|target| !matches!(target.upstream, Upstream::Directory(_)));
         let untimed: Vec<_> = { self.routes.iter() }
-            .filter(|route| route.response_timeout.is_none())
+            .filter(|route| route.metadata.response_timeout.is_none())
             .filter(is_served)
             .map(|route| &*route.id)
             .collect();
@@ -211,25 +219,8 @@ pub struct Route {
     pub use404: bool,
     /// What is changed on the way.
     pub filters: Filters,
-    /// Longest wait for a connection: `metadata.connect-timeout`, else `httpclient.connect-timeout`.
-    pub connect_timeout: Option<Duration>,
-    /// Longest wait for the head of the response: `metadata.response-timeout` (negative: `Duration::MAX`), else
-    /// `httpclient.response-timeout`.
-    pub response_timeout: Option<Duration>,
-    /// Longest silence of an instance within its response: `metadata.idle-timeout` (negative: as long as it likes).
-    pub idle_timeout: Option<Duration>,
-    /// Longest pause of a client that was fast until then, in a body or an answer: `metadata.pause-timeout`.
-    pub pause_timeout: Option<Duration>,
-    /// After which wait for a response another instance is asked as well: `metadata.hedge-after`.
-    pub hedge_after: Option<Duration>,
-    /// Most requests in flight at the same time: `metadata.max-in-flight`.
-    pub max_in_flight: Option<usize>,
-    /// What instances are spoken to: `metadata.protocol`.
-    pub protocol: Protocol,
-    /// How files are answered, when a directory answers.
-    pub files: FileOptions,
-    /// Whether `%2f` is a character of a variable and nothing else: `metadata.encoded-slash`.
-    pub encoded_slash: bool,
+    /// Limits and manners: the route's `metadata`, else what holds for all routes.
+    pub metadata: Metadata,
 }
 
 impl Route {
@@ -241,7 +232,7 @@ impl Route {
     /// Whether bodies of requests may be streams that rest for as long as a response may take: what
     /// goes to instances over HTTP/2 (gRPC).
     pub fn is_stream(&self) -> bool {
-        self.protocol == Protocol::Http2
+        self.metadata.protocol == Protocol::Http2
     }
 
     /// Everybody who may answer.

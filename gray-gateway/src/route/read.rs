@@ -1,29 +1,25 @@
 //! `spring.cloud.gateway`: from documents to routes. Everything wrong is reported, nothing is dropped silently.
 
-use std::{collections::HashMap, net::Ipv6Addr, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use gray_common::document::{Item, Origin, Section};
 
 use super::{
     Filters, Route, Target, Upstream,
     definition::relaxed,
-    files,
     filter::{FILTER, Filter},
     metadata::Metadata,
     misspelt,
     predicate::Predicate,
     text::quoted,
-    weight,
+    uri, weight,
 };
-use crate::scheme::Scheme;
 
 pub(super) const OLD: &str = "spring.cloud.gateway";
 /// Where newer releases keep the same settings.
 const NEW: &str = "spring.cloud.gateway.server.webflux";
 /// Where the routes stand.
 pub(crate) const ROUTES: [&str; 2] = ["spring.cloud.gateway.routes", "spring.cloud.gateway.server.webflux.routes"];
-/// What a uri may begin with.
-const SCHEMES: &str = "lb://service, lb:https://service, http://host:port, https://host:port or file:///directory";
 
 /// What a route takes besides its predicates and filters.
 const ROUTE: usize = 1024;
@@ -40,8 +36,8 @@ pub(super) struct Draft {
 /// What all routes share.
 struct Shared {
     filters: Vec<Filter>,
-    connect_timeout: Option<Duration>,
-    response_timeout: Option<Duration>,
+    /// Before a route's own metadata.
+    common: Metadata,
     use404: bool,
 }
 
@@ -52,8 +48,11 @@ pub(super) fn drafts(root: &Section<'_>) -> (Vec<Draft>, bool) {
     let http = gateway.holder("httpclient").section("httpclient");
     let shared = Shared {
         filters: filters.iter().filter_map(Filter::read).map(Filter::common).collect(),
-        connect_timeout: positive(&http, "connect-timeout"),
-        response_timeout: positive(&http, "response-timeout"),
+        common: Metadata {
+            connect_timeout: positive(&http, "connect-timeout"),
+            response_timeout: positive(&http, "response-timeout"),
+            ..Metadata::default()
+        },
         use404: gateway.holder("loadbalancer").section("loadbalancer").bool("use404").unwrap_or(false),
     };
     let holder = gateway.holder("routes");
@@ -112,8 +111,8 @@ impl Shared {
         }
         let section = item.section();
         let id = section.string("id").inspect(|id| ids.take(id, &section)).unwrap_or_default();
-        let upstream = match section.string("uri") {
-            Some(uri) => upstream(&section, "uri", &uri),
+        let target = match section.string("uri") {
+            Some(uri) => uri::target(&section, "uri", &uri),
             None => {
                 section.error("uri", "a route needs a `uri`: lb://service, http://host:port or file:///directory");
                 None
@@ -132,55 +131,21 @@ impl Shared {
         let metadata = section.section("metadata");
         let lanes = lanes(&metadata.section("lanes"));
         let is_directory = |target: &Target| matches!(target.upstream, Upstream::Directory(_));
-        let has_directory = matches!(&upstream, Some((_, Upstream::Directory(_))))
-            || lanes.iter().any(|(_, target)| is_directory(target));
-        let common = Metadata {
-            connect_timeout: self.connect_timeout,
-            response_timeout: self.response_timeout,
-            ..Metadata::default()
-        };
-        let metadata = common.with(&metadata, has_directory);
+        let has_directory = target.iter().chain(lanes.iter().map(|(_, target)| target)).any(is_directory);
+        let metadata = self.common.clone().with(&metadata, has_directory);
         let order = section.parsed("order").unwrap_or(0);
         let enabled = section.bool("enabled").unwrap_or(true);
         section.reject_unknown();
 
         let (predicates, filters): (Option<Vec<_>>, Option<Vec<_>>) =
             (predicates.into_iter().collect(), filters.into_iter().collect());
-        let ((scheme, upstream), predicates, own) = (upstream?, predicates?, filters?);
+        let (target, predicates, own) = (target?, predicates?, filters?);
         let own_limit = own.iter().rev().find_map(Filter::max_body);
         let mut filters = Filters::default();
         filters.extend(interleaved(&self.filters, own));
         // A common limit is for those that have none of their own.
         filters.max_body = own_limit.or(filters.max_body);
-        let target = Target { scheme, upstream };
-        let Metadata {
-            connect_timeout,
-            response_timeout,
-            idle_timeout,
-            pause_timeout,
-            hedge_after,
-            max_in_flight,
-            protocol,
-            files,
-            encoded_slash,
-        } = metadata;
-        let route = Route {
-            id: id.into(),
-            place: 0,
-            target,
-            lanes,
-            use404: self.use404,
-            filters,
-            connect_timeout,
-            response_timeout,
-            idle_timeout,
-            pause_timeout,
-            hedge_after,
-            max_in_flight,
-            protocol,
-            files,
-            encoded_slash,
-        };
+        let route = Route { id: id.into(), place: 0, target, lanes, use404: self.use404, filters, metadata };
         (enabled && !predicates.is_empty()).then_some(Draft { order, route, predicates })
     }
 }
@@ -214,79 +179,10 @@ fn lanes(section: &Section<'_>) -> Vec<(Box<str>, Target)> {
         return Vec::new();
     }
     let lanes = keys.iter().filter_map(|(lane, item)| {
-        let uri = item.required_text(SCHEMES)?;
-        let (scheme, upstream) = upstream(section, lane, uri)?;
-        Some((lane.as_str().into(), Target { scheme, upstream }))
+        let uri = item.required_text(uri::SCHEMES)?;
+        Some((lane.as_str().into(), uri::target(section, lane, uri)?))
     });
     lanes.collect()
-}
-
-/// Reads the uri under a key.
-fn upstream(section: &Section<'_>, key: &str, uri: &str) -> Option<(Scheme, Upstream)> {
-    let fail = |reason: &str| {
-        section.error(key, format!("{}: {reason}", quoted(uri)));
-        None
-    };
-    match files::directory(uri) {
-        Some(Ok(directory)) => return Some((Scheme::Http, Upstream::Directory(directory))),
-        Some(Err(reason)) => return fail(reason),
-        None => {}
-    }
-    let Some((scheme, rest)) = uri.split_once("://") else {
-        return fail(&format!("expected {SCHEMES}"));
-    };
-    let (authority, path) = rest.find(['/', '?', '#']).map_or((rest, ""), |end| rest.split_at(end));
-    if authority.contains('@') {
-        return fail("a user or password in a uri is not supported");
-    }
-    let (balanced, scheme) = match scheme.to_ascii_lowercase().as_str() {
-        "lb" => (true, Scheme::Http),
-        "lb:https" => (true, Scheme::Https),
-        "http" => (false, Scheme::Http),
-        "https" => (false, Scheme::Https),
-        "ws" | "wss" | "forward" | "no" | "lb:ws" | "lb:wss" | "lb:http" => {
-            return fail(&format!("this scheme is not supported yet; use {SCHEMES}"));
-        }
-        _ => return fail(&format!("unknown scheme; use {SCHEMES}")),
-    };
-    let upstream = if balanced {
-        if !is_host(authority) {
-            return fail("expected the name of a service after :// (letters, digits, `-`, `_`, `.`; no port)");
-        }
-        Upstream::Service(authority.into())
-    } else {
-        let Some((host, port)) = host_and_port(authority, scheme.default_port()) else {
-            return fail(&format!("expected {scheme}://host or {scheme}://host:port"));
-        };
-        Upstream::Fixed { authority: authority.into(), host: host.into(), port }
-    };
-    if !matches!(path, "" | "/") {
-        let path = quoted(path);
-        section.warn(key, format!("{path} has no effect, as in Spring; a path is changed by the filter RewritePath"));
-    }
-    Some((scheme, upstream))
-}
-
-fn is_host(text: &str) -> bool {
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    text.len() <= 253 && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') && text.chars().all(fits)
-}
-
-fn host_and_port(authority: &str, default_port: u16) -> Option<(&str, u16)> {
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(rest) => {
-            let (address, after) = rest.split_once(']')?;
-            address.parse::<Ipv6Addr>().ok()?;
-            (address, if after.is_empty() { None } else { Some(after.strip_prefix(':')?) })
-        }
-        None => {
-            let (host, port) = authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)));
-            (is_host(host).then_some(host)?, port)
-        }
-    };
-    let digits = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()).then(|| port.parse().ok()).flatten();
-    let port = port.map_or(Some(default_port), digits).filter(|port| *port != 0)?;
-    Some((host, port))
 }
 
 /// Every id stands for one route.

@@ -47,7 +47,7 @@ impl RouteTable {
         route: Option<&'t Arc<Route>>,
     ) -> Result<Resolved<'t>, &'static str> {
         let forms = Forms::of(head.path)?;
-        if route.is_some_and(|route| route.encoded_slash && self.holds_slashes(route.place, head.path)) {
+        if route.is_some_and(|route| route.metadata.encoded_slash && self.holds_slashes(route.place, head.path)) {
             return Ok(Resolved { route, canonical: None });
         }
         let place = route.map(|route| route.place);

@@ -6,6 +6,7 @@ use gray_common::{
     document::{Budget, masked},
     expression::{Expression, Form, escape},
 };
+use percent_encoding::percent_decode_str;
 
 /// A text to be matched whole: what Java's `String.matches` does.
 #[derive(Clone)]
@@ -48,32 +49,10 @@ impl fmt::Debug for TextPattern {
 
 /// Percent-decoding; borrows when there is nothing to decode. A broken escape stands for itself.
 pub(super) fn decoded(raw: &str, plus_is_space: bool) -> Cow<'_, str> {
-    let encoded = |byte: u8| byte == b'%' || (plus_is_space && byte == b'+');
-    if !raw.bytes().any(encoded) {
-        return Cow::Borrowed(raw);
+    if plus_is_space && raw.contains('+') {
+        return Cow::Owned(percent_decode_str(&raw.replace('+', " ")).decode_utf8_lossy().into_owned());
     }
-    let mut bytes = raw.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    while let [byte, rest @ ..] = bytes {
-        bytes = rest;
-        match byte {
-            b'%' => match hex_pair(rest) {
-                Some(value) => {
-                    decoded.push(value);
-                    bytes = rest.get(2..).unwrap_or_default();
-                }
-                None => decoded.push(b'%'),
-            },
-            b'+' if plus_is_space => decoded.push(b' '),
-            other => decoded.push(*other),
-        }
-    }
-    Cow::Owned(String::from_utf8(decoded).unwrap_or_else(|raw| String::from_utf8_lossy(raw.as_bytes()).into_owned()))
-}
-
-fn hex_pair(bytes: &[u8]) -> Option<u8> {
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    Some(digit(bytes.first()?)? << 4 | digit(bytes.get(1)?)?)
+    percent_decode_str(raw).decode_utf8_lossy()
 }
 
 /// Text from outside as it may stand in a message: short, on one line, nothing a terminal obeys.

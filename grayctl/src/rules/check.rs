@@ -24,7 +24,7 @@ use crate::print::say;
 /// What the settings are taken to be when none are given.
 const USUAL: &str = "{ load: true, version: { prodVersion: V1, grayVersion: V2 }, gateway: { enabled: true } }";
 
-/// Check rule documents: every problem with its line, and what is legal but cannot be meant.
+/// Check rule documents: every problem with its line, and likely mistakes.
 ///
 /// Each file is read on its own, after the settings. Needs no gateway and no registry, so nothing is said about instances;
 /// `grayctl rules lint FILE` asks a gateway that knows them.

@@ -1,4 +1,4 @@
-//! `grayctl rules lint`: what is legal but cannot be meant, by a gateway that knows the instances.
+//! `grayctl rules lint`: likely mistakes in rules, by a gateway that knows the instances.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::print::say;
 
-/// Ask a gateway what in the rules cannot be meant: in those in effect, or in a document that is not applied.
+/// Ask a gateway for likely mistakes in the rules: in those in effect, or in a document that is not applied.
 #[derive(Debug, Args)]
 pub(super) struct LintArgs {
     #[command(flatten)]

@@ -11,9 +11,8 @@ use std::{path::Path, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use gray_common::document::decode;
 
-use crate::print::complain;
+use crate::{find, print::complain};
 
 /// Something was found; what it is has been said already.
 const PROBLEMS: u8 = 1;
@@ -49,9 +48,8 @@ pub(crate) async fn run(args: &RulesArgs) -> Result<ExitCode> {
 
 /// The text of a file; without it, the exit code of a wrong command line.
 fn read(file: &Path) -> Result<String, ExitCode> {
-    let bytes = std::fs::read(file).map_err(|error| error.to_string());
-    bytes.and_then(decode).map_err(|reason| {
-        complain(format_args!("error: cannot read {}: {reason}", file.display()));
+    find::read(file).map_err(|error| {
+        complain(format_args!("error: {error}"));
         ExitCode::from(USAGE)
     })
 }

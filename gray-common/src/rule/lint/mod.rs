@@ -1,4 +1,4 @@
-//! What is legal in a rule set but cannot be meant: rules that nobody reaches, lanes without instances, and the like.
+//! Likely mistakes in a rule set that is legal: rules that nobody reaches, lanes without instances, and the like.
 //!
 //! Pure: the services are handed in as a [`Fleet`], the time as a number. Without a fleet only the rules are judged.
 
@@ -51,7 +51,7 @@ pub enum About {
     Route,
 }
 
-/// One thing that cannot be meant.
+/// One likely mistake.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Finding {
     /// How bad it is.
@@ -141,7 +141,7 @@ impl<'s> Lint<'s> {
 }
 
 impl RuleSet {
-    /// Everything that cannot be meant, worst first. `now` in Unix seconds.
+    /// All likely mistakes, worst first. `now` in Unix seconds.
     pub fn lint(&self, fleet: &Fleet, now: u64) -> Vec<Finding> {
         let mut lint = Lint { set: self, now, findings: Vec::new() };
         lint.rules();

@@ -136,6 +136,16 @@ fn the_key_of_a_token_is_shown_nowhere() {
 }
 
 #[test]
+fn truth_is_read_alike_everywhere() {
+    for truth in ["TRUE", "true"] {
+        let filters = filters(&format!(
+            "{{ name: JsonWebToken, args: {{ key: 'sixteen bytes or more', requireExp: {truth} }} }}"
+        ));
+        assert!(filters.token.is_some_and(|token| format!("{token:?}").contains("requires_expiry: true")), "{truth}");
+    }
+}
+
+#[test]
 fn default_filters_keep_springs_places() {
     let table = table(
         "spring.cloud.gateway:

@@ -117,9 +117,10 @@ fn time_limits() {
   - { id: own, uri: 'lb://s', predicates: [Path=/**], metadata: { connect-timeout: 200, response-timeout: '300' } }
   - { id: lifted, uri: 'lb://s', predicates: [Path=/**], metadata: { response-timeout: -1, pauseTimeout: 0 } }",
     );
-    let pauses: Vec<_> = table.routes().iter().map(|route| route.pause_timeout).collect();
+    let pauses: Vec<_> = table.routes().iter().map(|route| route.metadata.pause_timeout).collect();
     assert_eq!(pauses, [None, None, Some(Duration::ZERO)]);
-    let limits: Vec<_> = table.routes().iter().map(|route| (route.connect_timeout, route.response_timeout)).collect();
+    let limits: Vec<_> =
+        table.routes().iter().map(|route| (route.metadata.connect_timeout, route.metadata.response_timeout)).collect();
     let millis = |millis| Some(Duration::from_millis(millis));
     assert_eq!(limits, [(millis(1000), millis(5000)), (millis(200), millis(300)), (millis(1000), Some(Duration::MAX))]);
 }
@@ -132,7 +133,7 @@ fn what_instances_are_spoken_to() {
 - { id: same, uri: 'lb://s', predicates: [Path=/**], metadata: { protocol: http1 } }
 - { id: grpc, uri: 'lb:https://s', predicates: [Path=/**], metadata: { protocol: H2 } }",
     );
-    let protocols: Vec<_> = table.routes().iter().map(|route| route.protocol).collect();
+    let protocols: Vec<_> = table.routes().iter().map(|route| route.metadata.protocol).collect();
     assert_eq!(protocols, [Protocol::Http1, Protocol::Http1, Protocol::Http2]);
 }
 
@@ -143,7 +144,7 @@ fn how_files_are_answered() {
 - { id: plain, uri: 'file:///srv/web', predicates: [Path=/**] }
 - { id: page, uri: 'file:///srv/web', predicates: [Path=/**], metadata: { fallback: /app/index.html, maxAge: '3600' } }",
     );
-    let files: Vec<_> = table.routes().iter().map(|route| route.files.clone()).collect();
+    let files: Vec<_> = table.routes().iter().map(|route| route.metadata.files.clone()).collect();
     assert_eq!(files, [FileOptions::default(), FileOptions { fallback: Some("app/index.html".into()), max_age: 3600 }]);
     assert!(table.services().is_empty());
 }
