@@ -135,7 +135,8 @@ impl Connection {
             }
             let (is_unsent, is_broken) = (matches!(error, SendError::Unsent(_)), matches!(error, SendError::Broken(_)));
             let failure = self.give_up(service, asked.authority, error);
-            let may_go_on = is_unsent || (is_broken && request.method.is_idempotent() && upload.is_whole());
+            // Of what was not sent a pipe may have taken a part, which is gone with it.
+            let may_go_on = (is_unsent || (is_broken && request.method.is_idempotent())) && upload.is_whole();
             if !may_go_on || tried.len() + 1 >= self.worker.limits.connect_attempts {
                 return failure;
             }

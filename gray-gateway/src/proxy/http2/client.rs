@@ -165,6 +165,11 @@ impl Http2 {
         links.is_empty()
     }
 
+    /// Closes connections without pipes that [`sweep`](Self::sweep) would close before `earliest`.
+    pub(in crate::proxy) fn trim(&self, earliest: u64) {
+        self.links.borrow_mut().retain(|link| link.pipes.get() > 0 || link.until.get() >= earliest);
+    }
+
     async fn connect(&self, peer: &Peer, within: Within) -> Result<Hold, Unconnected> {
         let to = Dial { address: peer.address, host: &peer.host, port: peer.port };
         let socket = dial(to, self.tls.as_deref(), Protocol::Http2, within, &self.descriptors).await?;
