@@ -223,22 +223,14 @@ impl Connection {
             if self.worker.may_warn(instance) {
                 warn(service, instance, fault, &error);
             }
+            let reason = if let SendError::Unusable(reason) = error { reason } else { "" };
+            return Err(Failure::Instance { service, fault, reason });
         }
-        Err(match error {
-            SendError::Unsent(unconnected) => {
-                self.worker.stats().connect_failures.add();
-                match unconnected {
-                    Unconnected::Tcp(_) => Failure::Unreachable { service },
-                    Unconnected::Tls(_) => Failure::NoTls { service },
-                }
-            }
-            SendError::Broken(_) => Failure::BrokenOff { service },
-            SendError::Unusable(reason) => Failure::BadAnswer { service, reason },
-            SendError::GaveUp(GaveUp::Response) => Failure::ResponseTimeout { service },
-            SendError::GaveUp(GaveUp::Upload) => Failure::UploadTimeout,
-            SendError::Client(error @ (Broken::Framing(_) | Broken::TooLong)) => Failure::of_body(error),
-            SendError::Client(_) | SendError::ClientGone => return Ok(End::Gone),
-        })
+        match error {
+            SendError::GaveUp(GaveUp::Upload) => Err(Failure::UploadTimeout),
+            SendError::Client(error @ (Broken::Framing(_) | Broken::TooLong)) => Err(Failure::of_body(error)),
+            _ => Ok(End::Gone),
+        }
     }
 }
 

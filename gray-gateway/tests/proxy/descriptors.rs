@@ -67,7 +67,7 @@ async fn a_request_without_room_for_its_connection_is_turned_away() {
     }
     assert_eq!(client.response().await.status, 503);
     let stats = gateway.stats.snapshot();
-    assert_eq!((stats.shed, stats.connect_failures, stats.retries), (7, 0, 0));
+    assert_eq!((stats.shed, stats.connect_failures(), stats.retries), (7, 0, 0));
 
     // Another client takes the place of the one that is idle now, and finds the same.
     let mut another = asking(&gateway).await;

@@ -28,8 +28,10 @@ use super::{
         upstream::{Dial, Unconnected, Within, dial},
     },
     Local,
-    message::{Gone, Pipe, Reader, Writer},
+    pipe::{Gone, Pipe},
+    reader::Reader,
     translate,
+    writer::Writer,
 };
 use crate::{
     scheme::{Protocol, Scheme},
