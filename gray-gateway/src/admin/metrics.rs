@@ -99,7 +99,7 @@ fn record(admin: &Admin) {
     for (why, count) in Refusal::ALL.into_iter().zip(stats.refused) {
         counter!("gray_gateway_refused_total", "reason" => why.as_str()).absolute(count);
     }
-    counter!("gray_gateway_connect_failures_total").absolute(stats.connect_failures);
+    counter!("gray_gateway_connect_failures_total").absolute(stats.connect_failures());
     for (fault, count) in Fault::ALL.into_iter().zip(stats.faults) {
         counter!("gray_gateway_upstream_failures_total", "reason" => fault.as_str()).absolute(count);
     }

@@ -96,7 +96,7 @@ pub(super) struct Admission {
     /// Connections that may come still for those that were closed.
     room: Cell<usize>,
     /// The tick in which nobody was found idle.
-    full_at: Cell<u64>,
+    full_at: Cell<Option<u64>>,
     said: Rc<Cell<usize>>,
     max_said: usize,
 }
@@ -126,12 +126,12 @@ impl Worker {
     /// Closes the connections that have been idle for longest.
     fn make_room(&self) -> bool {
         let Admission { room, full_at, .. } = &self.admission;
-        if room.get() == 0 && full_at.get() != self.now() + 1 {
+        if room.get() == 0 && full_at.get() != Some(self.now()) {
             let evicted = self.evict(EVICTED_AT_ONCE);
-            (0..evicted).for_each(|_| self.stats().refused(Refusal::Evicted));
+            self.stats().refused_many(Refusal::Evicted, evicted);
             room.set(evicted);
             if evicted == 0 {
-                full_at.set(self.now() + 1);
+                full_at.set(Some(self.now()));
             }
         }
         let left = room.get();

@@ -76,11 +76,14 @@ pub(super) enum SendError {
 }
 
 impl SendError {
-    /// The instance's end of the exchange is gone.
-    fn broken(error: io::Error) -> Self {
-        match error.get_ref().and_then(|cause| cause.downcast_ref::<Unusable>()) {
-            Some(Unusable(reason)) => Self::Unusable(reason),
-            None => Self::Broken(error),
+    /// The instance's end of the exchange is gone. That of a pipe says why, and whether anything was sent.
+    pub(super) fn broken(error: io::Error) -> Self {
+        match error.downcast::<Unconnected>() {
+            Ok(unconnected) => Self::Unsent(unconnected),
+            Err(error) => match error.get_ref().and_then(|cause| cause.downcast_ref::<Unusable>()) {
+                Some(Unusable(reason)) => Self::Unusable(reason),
+                None => Self::Broken(error),
+            },
         }
     }
 

@@ -135,7 +135,8 @@ impl Connection {
             }
             let (is_unsent, is_broken) = (matches!(error, SendError::Unsent(_)), matches!(error, SendError::Broken(_)));
             let failure = self.give_up(service, asked.authority, error);
-            let may_go_on = is_unsent || (is_broken && request.method.is_idempotent() && upload.is_whole());
+            // Of what was not sent a pipe may have taken a part, which is gone with it.
+            let may_go_on = (is_unsent || (is_broken && request.method.is_idempotent())) && upload.is_whole();
             if !may_go_on || tried.len() + 1 >= self.worker.limits.connect_attempts {
                 return failure;
             }
@@ -222,22 +223,14 @@ impl Connection {
             if self.worker.may_warn(instance) {
                 warn(service, instance, fault, &error);
             }
+            let reason = if let SendError::Unusable(reason) = error { reason } else { "" };
+            return Err(Failure::Instance { service, fault, reason });
         }
-        Err(match error {
-            SendError::Unsent(unconnected) => {
-                self.worker.stats().connect_failures.add();
-                match unconnected {
-                    Unconnected::Tcp(_) => Failure::Unreachable { service },
-                    Unconnected::Tls(_) => Failure::NoTls { service },
-                }
-            }
-            SendError::Broken(_) => Failure::BrokenOff { service },
-            SendError::Unusable(reason) => Failure::BadAnswer { service, reason },
-            SendError::GaveUp(GaveUp::Response) => Failure::ResponseTimeout { service },
-            SendError::GaveUp(GaveUp::Upload) => Failure::UploadTimeout,
-            SendError::Client(error @ (Broken::Framing(_) | Broken::TooLong)) => Failure::of_body(error),
-            SendError::Client(_) | SendError::ClientGone => return Ok(End::Gone),
-        })
+        match error {
+            SendError::GaveUp(GaveUp::Upload) => Err(Failure::UploadTimeout),
+            SendError::Client(error @ (Broken::Framing(_) | Broken::TooLong)) => Err(Failure::of_body(error)),
+            _ => Ok(End::Gone),
+        }
     }
 }
 

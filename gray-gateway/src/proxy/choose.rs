@@ -9,7 +9,7 @@ use gray_common::{
 };
 
 use super::{
-    attempt::SendError, descriptors::is_shortage, held::Held, state::GaveUp, stats::Pick, upstream::Unconnected,
+    attempt::SendError, descriptors::is_shortage, fault::Fault, held::Held, stats::Pick, upstream::Unconnected,
     worker::Worker,
 };
 
@@ -104,11 +104,10 @@ impl Worker {
 
 /// What a failed attempt says of the instance; `None` when it says nothing.
 pub(super) fn outcome(error: &SendError) -> Option<Outcome> {
-    match error {
-        SendError::Unsent(Unconnected::Tcp(error)) if is_shortage(error) || is_ours(error) => None,
-        SendError::Unsent(_) => Some(Outcome::Unreachable),
-        SendError::Broken(_) | SendError::Unusable(_) | SendError::GaveUp(GaveUp::Response) => Some(Outcome::Failed),
-        SendError::GaveUp(GaveUp::Upload) | SendError::Client(_) | SendError::ClientGone => None,
+    match (error, error.fault()?) {
+        (SendError::Unsent(Unconnected::Tcp(error)), _) if is_shortage(error) || is_ours(error) => None,
+        (_, Fault::Connect | Fault::Tls) => Some(Outcome::Unreachable),
+        (_, Fault::Broken | Fault::Unusable | Fault::Timeout | Fault::Truncated) => Some(Outcome::Failed),
     }
 }
 
@@ -122,6 +121,7 @@ fn is_ours(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::state::GaveUp;
 
     #[test]
     fn our_own_shortage_is_nobody_elses_fault() {

@@ -63,32 +63,14 @@ pub(super) enum Failure<'r> {
         /// Whether callers are to be told 404, not 503 (Spring's `use404`).
         hidden: bool,
     },
-    /// No instance accepted a connection.
-    Unreachable {
+    /// The instance that was asked last has not answered as it should.
+    Instance {
         /// Name of the service or authority as configured.
         service: &'r str,
-    },
-    /// One did, but there is no TLS with it that can be trusted.
-    NoTls {
-        /// Name of the service or authority as configured.
-        service: &'r str,
-    },
-    /// The connection broke before the answer; the request may have been processed.
-    BrokenOff {
-        /// Name of the service or authority as configured.
-        service: &'r str,
-    },
-    /// The answer cannot be passed on.
-    BadAnswer {
-        /// Name of the service or authority as configured.
-        service: &'r str,
-        /// What is wrong with it.
+        /// What it is to be blamed for.
+        fault: Fault,
+        /// What is wrong with its answer, if that cannot be passed on.
         reason: &'static str,
-    },
-    /// No answer in time.
-    ResponseTimeout {
-        /// Name of the service or authority as configured.
-        service: &'r str,
     },
 }
 
@@ -119,10 +101,8 @@ impl Failure<'_> {
             Self::HeadTimeout | Self::UploadTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NoInstance { .. } | Self::Overloaded { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Unreachable { .. } | Self::NoTls { .. } | Self::BrokenOff { .. } | Self::BadAnswer { .. } => {
-                StatusCode::BAD_GATEWAY
-            }
-            Self::ResponseTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::Instance { fault: Fault::Timeout, .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::Instance { .. } => StatusCode::BAD_GATEWAY,
         }
     }
 
@@ -153,11 +133,7 @@ impl Failure<'_> {
     /// What the instance that was asked last is to be blamed for.
     pub(super) fn fault(&self) -> Option<Fault> {
         match self {
-            Self::Unreachable { .. } => Some(Fault::Connect),
-            Self::NoTls { .. } => Some(Fault::Tls),
-            Self::BrokenOff { .. } => Some(Fault::Broken),
-            Self::BadAnswer { .. } => Some(Fault::Unusable),
-            Self::ResponseTimeout { .. } => Some(Fault::Timeout),
+            Self::Instance { fault, .. } => Some(*fault),
             _ => None,
         }
     }
@@ -184,13 +160,15 @@ impl Failure<'_> {
             Self::UploadTimeout => "the request body did not arrive in time".into(),
             Self::Internal { route } => format!("route {route} cannot serve this request"),
             Self::NoInstance { service, .. } => format!("no instance of {service} is available"),
-            Self::Unreachable { service } => format!("{service} could not be reached"),
-            Self::NoTls { service } => format!("there is no trusted TLS connection to {service}"),
-            Self::BrokenOff { service } => {
-                format!("{service} broke off before it answered; it may have processed the request")
-            }
-            Self::BadAnswer { service, reason } => format!("the answer of {service} cannot be passed on: {reason}"),
-            Self::ResponseTimeout { service } => format!("{service} did not answer in time"),
+            Self::Instance { service, fault, reason } => match fault {
+                Fault::Connect => format!("{service} could not be reached"),
+                Fault::Tls => format!("there is no trusted TLS connection to {service}"),
+                Fault::Broken | Fault::Truncated => {
+                    format!("{service} broke off before it answered; it may have processed the request")
+                }
+                Fault::Unusable => format!("the answer of {service} cannot be passed on: {reason}"),
+                Fault::Timeout => format!("{service} did not answer in time"),
+            },
         }
     }
 

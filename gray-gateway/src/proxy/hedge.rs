@@ -100,7 +100,7 @@ impl Connection {
             }
             match heard(cx, first, &self.worker.buffers) {
                 Poll::Ready(Word::Answers) => return Poll::Ready(Reached::First),
-                Poll::Ready(Word::IsGone(error)) => return Poll::Ready(Reached::Neither(SendError::Broken(error))),
+                Poll::Ready(Word::IsGone(error)) => return Poll::Ready(Reached::Neither(SendError::broken(error))),
                 Poll::Pending => {}
             }
             if is_connecting && let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
@@ -143,7 +143,7 @@ impl Connection {
                 }
             }
             match last {
-                Some(error) if is_there == [false, false] => Poll::Ready(Err(SendError::Broken(error))),
+                Some(error) if is_there == [false, false] => Poll::Ready(Err(SendError::broken(error))),
                 _ => Poll::Pending,
             }
         })

@@ -27,31 +27,31 @@ const TIGHT_TICKS: u64 = 10;
 
 /// All upstream connections that wait for work.
 pub(super) struct Pool {
-    /// HTTP/1 and HTTP/2.
-    plain: [RefCell<Buckets>; 2],
-    encrypted: [RefCell<Buckets>; 2],
+    /// By scheme, then by protocol.
+    buckets: [[RefCell<Buckets>; 2]; 2],
     tls: Arc<UpstreamTls>,
+    common: Rc<Common>,
+}
+
+/// What all buckets share.
+struct Common {
     descriptors: Rc<Descriptors>,
     clock: Rc<Clock>,
     idle_ticks: u64,
     max_idle: usize,
-    /// The tick in which none was found that could be closed; until one comes.
-    empty_at: Rc<Cell<u64>>,
+    /// The tick in which none was found that could be closed, until one comes.
+    empty_at: Cell<Option<u64>>,
 }
 
 type Buckets = HashMap<Box<str>, Rc<Bucket>, foldhash::fast::RandomState>;
 
 /// The connections of one scheme and protocol to one authority.
 pub(super) struct Bucket {
+    common: Rc<Common>,
     tls: Option<Arc<UpstreamTls>>,
     /// What new connections are pipes over, if they are.
     http2: Option<Rc<Http2>>,
-    descriptors: Rc<Descriptors>,
-    empty_at: Rc<Cell<u64>>,
     idle: RefCell<Vec<Idle>>,
-    clock: Rc<Clock>,
-    idle_ticks: u64,
-    max_idle: usize,
 }
 
 struct Idle {
@@ -61,46 +61,32 @@ struct Idle {
 
 impl Pool {
     pub(super) fn new(limits: &Limits, tls: Arc<UpstreamTls>, clock: Rc<Clock>, descriptors: Rc<Descriptors>) -> Self {
-        Self {
-            plain: Default::default(),
-            encrypted: Default::default(),
-            tls,
-            descriptors,
-            clock,
-            idle_ticks: ticks(limits.pool_idle_timeout),
-            max_idle: limits.pool_idle_per_endpoint,
-            empty_at: Rc::new(Cell::new(u64::MAX)),
-        }
+        let (idle_ticks, max_idle) = (ticks(limits.pool_idle_timeout), limits.pool_idle_per_endpoint);
+        let common = Rc::new(Common { descriptors, clock, idle_ticks, max_idle, empty_at: Cell::default() });
+        Self { buckets: Default::default(), tls, common }
     }
 
     /// The connections to an authority. Those of another scheme or protocol to the same authority are strangers.
     pub(super) fn bucket(&self, scheme: Scheme, protocol: Protocol, authority: &str) -> Rc<Bucket> {
-        let (buckets, tls) = match scheme {
-            Scheme::Http => (&self.plain, None),
-            Scheme::Https => (&self.encrypted, Some(&self.tls)),
-        };
-        let mut buckets = buckets[usize::from(protocol == Protocol::Http2)].borrow_mut();
+        let mut buckets = self.buckets[scheme as usize][protocol as usize].borrow_mut();
         if let Some(bucket) = buckets.get(authority) {
             return Rc::clone(bucket);
         }
-        let tls = tls.map(Arc::clone);
-        let bucket = Rc::new(Bucket {
-            http2: (protocol == Protocol::Http2)
-                .then(|| Rc::new(Http2::new(tls.clone(), Rc::clone(&self.descriptors)))),
-            tls,
-            descriptors: Rc::clone(&self.descriptors),
-            empty_at: Rc::clone(&self.empty_at),
-            idle: RefCell::default(),
-            clock: Rc::clone(&self.clock),
-            idle_ticks: self.idle_ticks,
-            max_idle: self.max_idle,
-        });
+        let tls = match scheme {
+            Scheme::Http => None,
+            Scheme::Https => Some(Arc::clone(&self.tls)),
+        };
+        let http2 = match protocol {
+            Protocol::Http1 => None,
+            Protocol::Http2 => Some(Rc::new(Http2::new(tls.clone(), Rc::clone(&self.common.descriptors)))),
+        };
+        let bucket = Rc::new(Bucket { common: Rc::clone(&self.common), tls, http2, idle: RefCell::default() });
         buckets.insert(authority.into(), Rc::clone(&bucket));
         bucket
     }
 
     fn buckets(&self) -> impl Iterator<Item = &RefCell<Buckets>> {
-        self.plain.iter().chain(&self.encrypted)
+        self.buckets.iter().flatten()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -109,24 +95,26 @@ impl Pool {
 
     /// Closes those that have been unused for longest when there is no room for one more connection of any kind.
     pub(super) fn make_room(&self) {
-        let now = self.clock.now();
-        if !self.descriptors.is_full() || self.empty_at.get() == now {
+        let Common { descriptors, clock, empty_at, .. } = &*self.common;
+        let now = Some(clock.now());
+        if !descriptors.is_full() || empty_at.get() == now {
             return;
         }
         for count in 0..CLOSED_AT_ONCE {
             if !self.close_oldest() {
                 if count == 0 {
-                    self.empty_at.set(now);
+                    empty_at.set(now);
                 }
                 return;
             }
         }
     }
 
+    /// Closes the one that has been unused for longest, of those that hold a descriptor: pipes do not.
     fn close_oldest(&self) -> bool {
         let mut oldest: Option<(u64, Rc<Bucket>)> = None;
         for buckets in self.buckets() {
-            for bucket in buckets.borrow().values() {
+            for bucket in buckets.borrow().values().filter(|bucket| bucket.http2.is_none()) {
                 let until = bucket.idle.borrow().first().map(|idle| idle.until);
                 if let Some(until) = until.filter(|until| oldest.as_ref().is_none_or(|(first, _)| until < first)) {
                     oldest = Some((until, Rc::clone(bucket)));
@@ -141,20 +129,25 @@ impl Pool {
     /// Closes what is not used all the time when there are nearly too many connections: what they hold, others may need,
     /// also on other workers.
     pub(super) fn trim(&self) {
-        if !self.descriptors.is_tight() {
+        let Common { descriptors, clock, idle_ticks, .. } = &*self.common;
+        if !descriptors.is_tight() {
             return;
         }
-        let unused_since = self.clock.now().saturating_add(self.idle_ticks).saturating_sub(TIGHT_TICKS);
+        // Of what is used now the deadline is the clock's plus `idle_ticks`.
+        let earliest = clock.now().saturating_add(*idle_ticks).saturating_sub(TIGHT_TICKS);
         for buckets in self.buckets() {
             for bucket in buckets.borrow().values() {
-                bucket.idle.borrow_mut().retain(|idle| idle.until >= unused_since);
+                bucket.idle.borrow_mut().retain(|idle| idle.until >= earliest);
+                if let Some(http2) = &bucket.http2 {
+                    http2.trim(earliest);
+                }
             }
         }
     }
 
     /// Drops connections that are closed or too old, and authorities without any.
     pub(super) fn sweep(&self) {
-        let (now, deadline) = (self.clock.now(), self.clock.deadline(self.idle_ticks));
+        let (now, deadline) = (self.common.clock.now(), self.common.clock.deadline(self.common.idle_ticks));
         for buckets in self.buckets() {
             buckets.borrow_mut().retain(|_, bucket| {
                 bucket.idle.borrow_mut().retain_mut(|idle| now < idle.until && idle.socket.is_quiet());
@@ -173,7 +166,7 @@ impl Bucket {
 
     /// What new connections are counted by.
     pub(super) fn descriptors(&self) -> &Rc<Descriptors> {
-        &self.descriptors
+        &self.common.descriptors
     }
 
     /// What new connections are pipes over, if they are.
@@ -183,7 +176,7 @@ impl Bucket {
 
     /// The connection used last that is still good.
     pub(super) fn checkout(&self) -> Option<Socket> {
-        let now = self.clock.now();
+        let now = self.common.clock.now();
         let mut idle = self.idle.borrow_mut();
         while let Some(Idle { mut socket, until }) = idle.pop() {
             if now < until && socket.is_quiet() {
@@ -195,10 +188,46 @@ impl Bucket {
 
     /// Takes back a connection whose last response is complete.
     pub(super) fn checkin(&self, socket: Socket) {
+        let Common { clock, idle_ticks, max_idle, empty_at, .. } = &*self.common;
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < self.max_idle {
-            self.empty_at.set(u64::MAX);
-            idle.push(Idle { socket, until: self.clock.deadline(self.idle_ticks) });
+        if idle.len() < *max_idle {
+            if self.http2.is_none() {
+                empty_at.set(None);
+            }
+            idle.push(Idle { socket, until: clock.deadline(*idle_ticks) });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::duplex,
+        net::{TcpListener, TcpStream},
+        sync::oneshot,
+    };
+
+    use super::*;
+    use crate::proxy::{
+        Stats,
+        socket::{PipeSocket, Rest},
+    };
+
+    #[tokio::test]
+    async fn room_is_made_by_what_has_a_descriptor() {
+        let (clock, descriptors) = (Rc::new(Clock::new()), Descriptors::new(Stats::new(1), 0, 1));
+        let pool = Pool::new(&Limits::default(), Arc::default(), Rc::clone(&clock), Rc::clone(&descriptors));
+        let [piped, plain] =
+            [Protocol::Http2, Protocol::Http1].map(|protocol| pool.bucket(Scheme::Http, protocol, "a:1"));
+        let ((_other, stream), (alive, _gone)) = (duplex(1), oneshot::channel());
+        piped.checkin(Socket::Pipe(Box::new(PipeSocket::new(stream, Rest::default(), Rc::default(), alive))));
+        clock.set(1);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let stream = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connected");
+        plain.checkin(Socket::Tcp(stream, Some(descriptors.take().expect("room"))));
+        assert!(descriptors.is_full());
+        pool.make_room();
+        assert!(!descriptors.is_full());
+        assert!(piped.checkout().is_some(), "to close it would make no room");
     }
 }

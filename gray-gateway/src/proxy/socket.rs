@@ -92,19 +92,22 @@ impl Socket {
     /// Whether a connection that waits for work can still be used: nothing has arrived on it, not even its end.
     /// Does not ask the kernel unless there is news.
     pub(super) fn is_quiet(&mut self) -> bool {
-        let mut byte = [0];
         match self {
             Self::Tcp(stream, _) => {
-                stream.try_read(&mut byte).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+                stream.try_read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
             }
-            Self::Tls(..) | Self::Pipe(_) => {
-                let mut buffer = ReadBuf::new(&mut byte);
-                // A task that has done much would be told to wait, which says nothing about the stream.
-                let read = unconstrained(poll_fn(|cx| Pin::new(&mut *self).poll_read(cx, &mut buffer)));
-                pin!(read).poll(&mut Context::from_waker(Waker::noop())).is_pending()
-            }
+            Self::Tls(..) | Self::Pipe(_) => is_quiet(self),
         }
     }
+}
+
+/// Whether nothing has arrived on a stream, not even its end.
+pub(super) fn is_quiet(stream: &mut (impl AsyncRead + Unpin)) -> bool {
+    let mut byte = [0];
+    let mut buffer = ReadBuf::new(&mut byte);
+    // A task that has done much would be told to wait, which says nothing about the stream.
+    let read = unconstrained(poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut buffer)));
+    pin!(read).poll(&mut Context::from_waker(Waker::noop())).is_pending()
 }
 
 impl Socket {

@@ -31,7 +31,6 @@ pub(super) struct WorkerStats {
     pub(super) fallbacks: Counter,
     pub(super) no_instance: Counter,
     pub(super) no_route: Counter,
-    pub(super) connect_failures: Counter,
     pub(super) retries: Counter,
     pub(super) repeats: Counter,
     pub(super) repeats_refused: Counter,
@@ -83,9 +82,14 @@ impl WorkerStats {
         self.responses[class - 1].add();
     }
 
-    /// Somebody was turned away.
+    /// A client was turned away.
     pub(super) fn refused(&self, why: Refusal) {
-        self.refused[why as usize].add();
+        self.refused_many(why, 1);
+    }
+
+    /// So many of them were.
+    pub(super) fn refused_many(&self, why: Refusal, count: usize) {
+        self.refused[why as usize].add_many(count as u64);
     }
 
     /// An attempt at an instance has failed.
@@ -187,9 +191,7 @@ pub struct StatsSnapshot {
     pub no_instance: u64,
     /// Requests that no route matched (404).
     pub no_route: u64,
-    /// Attempts to connect to an instance that failed.
-    pub connect_failures: u64,
-    /// Requests that went on to another instance after such a failure.
+    /// Requests that went on to another instance because there was no connection to the one before.
     pub retries: u64,
     /// Requests that were sent again after something of them had been sent.
     pub repeats: u64,
@@ -227,6 +229,11 @@ impl StatsSnapshot {
     /// All responses.
     pub fn requests(&self) -> u64 {
         self.responses.iter().sum()
+    }
+
+    /// Attempts to connect to an instance that failed, TLS included.
+    pub fn connect_failures(&self) -> u64 {
+        self.faults[Fault::Connect as usize] + self.faults[Fault::Tls as usize]
     }
 
     /// What was turned away for this reason.
@@ -282,7 +289,6 @@ impl Stats {
             fallbacks: sum(&|w| &w.fallbacks),
             no_instance: sum(&|w| &w.no_instance),
             no_route: sum(&|w| &w.no_route),
-            connect_failures: sum(&|w| &w.connect_failures),
             retries: sum(&|w| &w.retries),
             repeats: sum(&|w| &w.repeats),
             repeats_refused: sum(&|w| &w.repeats_refused),

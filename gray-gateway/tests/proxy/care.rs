@@ -33,7 +33,7 @@ async fn who_refuses_once_is_asked_no_more_until_a_trial() {
     let gateway = with_outlier(outlier, &[good.instance("V1"), instance(dead, "V1")]).start();
     assert_eq!(statuses(&gateway, 40).await, [200; 40]);
     let stats = gateway.stats.snapshot();
-    assert_eq!((stats.connect_failures, stats.ejections), (1, [1, 0]), "{stats:?}");
+    assert_eq!((stats.connect_failures(), stats.ejections), (1, [1, 0]), "{stats:?}");
     // It comes back: somebody's trial finds out.
     let back = tokio::net::TcpListener::bind(dead).await.expect("bound");
     let accepted = crate::support::spawn(async move { back.accept().await.map(drop) });

@@ -6,6 +6,7 @@ use gray_gateway::proxy::{Limits, Refusal};
 use tokio::{io::AsyncWriteExt, sync::Semaphore};
 
 use crate::{
+    h2::{H2Backend, TO_H2},
     support::{Backend, Client, Gateway, Setup, ok, soon, until},
     wire::read_request,
 };
@@ -66,7 +67,7 @@ async fn a_request_without_room_for_its_connection_is_turned_away() {
     }
     assert_eq!(client.response().await.status, 503);
     let stats = gateway.stats.snapshot();
-    assert_eq!((stats.shed, stats.connect_failures, stats.retries), (7, 0, 0));
+    assert_eq!((stats.shed, stats.connect_failures(), stats.retries), (7, 0, 0));
 
     // Another client takes the place of the one that is idle now, and finds the same.
     let mut another = asking(&gateway).await;
@@ -141,6 +142,20 @@ async fn unused_connections_are_given_up_when_it_gets_tight() {
         until("it is open", || open(&gateway).0 == count).await;
     }
     until("none is unused", || open(&gateway).1 == 0).await;
+}
+
+#[tokio::test]
+async fn unused_http2_connections_are_given_up_when_it_gets_tight() {
+    let backend = H2Backend::echo("v1").await;
+    let mut setup = Setup::with_routes(TO_H2, &[backend.instance("V1")]).limited(|limits| limits.max_descriptors = 8);
+    setup.workers = 1;
+    let gateway = setup.start();
+    let mut clients = vec![asking(&gateway).await];
+    assert_eq!(clients[0].response().await.status, 200);
+    while clients.len() < 7 {
+        clients.push(gateway.client().await);
+    }
+    until("none is unused", || open(&gateway) == (7, 0)).await;
 }
 
 #[tokio::test]

@@ -155,7 +155,7 @@ impl Row {
         let expect = Fault::ALL.map(|other| u64::from(other == *fault));
         assert_eq!(stats.faults, expect, "{name}");
         let is_unconnected = matches!(fault, Fault::Connect | Fault::Tls);
-        assert_eq!(stats.connect_failures, u64::from(is_unconnected), "{name}");
+        assert_eq!(stats.connect_failures(), u64::from(is_unconnected), "{name}");
         assert_eq!(soon(gateway.workers.shutdown(Duration::from_secs(5))).await, 0);
         let entry: Value = serde_json::from_str(&fs::read_to_string(path).expect("a log")).expect("one line");
         assert_eq!((&entry["fault"], &entry["status"]), (&fault.as_str().into(), &self.told.0.into()), "{name}");

@@ -1,10 +1,15 @@
 //! Two instances asked at once, when one takes long.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use tokio::{io::AsyncWriteExt, sync::watch};
+use http::{HeaderValue, Response, header};
+use tokio::{
+    io::AsyncWriteExt,
+    sync::{Semaphore, watch},
+};
 
 use crate::{
+    h2::{H2Backend, full},
     support::{Backend, Gateway, Setup, ok, until},
     wire::read_request,
 };
@@ -28,8 +33,12 @@ async fn waiting(name: &'static str) -> (Backend, watch::Sender<bool>) {
 }
 
 fn gateway(instances: &[gray_common::Instance]) -> Gateway {
-    let routes = "[{ id: app, uri: 'lb://app', predicates: ['Path=/**'], metadata: { hedge-after: 200 } }]";
-    let setup = Setup::with_routes(routes, instances);
+    gateway_with("hedge-after: 200", instances)
+}
+
+fn gateway_with(metadata: &str, instances: &[gray_common::Instance]) -> Gateway {
+    let routes = format!("[{{ id: app, uri: 'lb://app', predicates: ['Path=/**'], metadata: {{ {metadata} }} }}]");
+    let setup = Setup::with_routes(&routes, instances);
     // One worker, so that turns are taken exactly.
     Setup { workers: 1, ..setup.limited(|limits| limits.response_timeout = Duration::from_millis(1_500)) }.start()
 }
@@ -99,4 +108,33 @@ async fn two_that_hang_up_are_a_502() {
     let gateway = gateway(&[one.instance("V1"), two.instance("V1")]);
     assert_eq!(gateway.get("").await.status, 502);
     assert_eq!(one.connections() + two.connections(), 3, "both at once, and the other one again: it is idempotent");
+}
+
+#[tokio::test]
+async fn two_answers_that_cannot_be_passed_on_are_told_with_their_reason() {
+    let gate = Arc::new(Semaphore::new(0));
+    let unclear = || {
+        let gate = Arc::clone(&gate);
+        H2Backend::serving(move |_, _| {
+            let gate = Arc::clone(&gate);
+            async move {
+                gate.acquire().await.expect("open").forget();
+                let mut response = Response::new(full("ok"));
+                for _ in 0..2 {
+                    response.headers_mut().append(header::CONTENT_LENGTH, HeaderValue::from_static("2"));
+                }
+                response
+            }
+        })
+    };
+    let (one, two) = (unclear().await, unclear().await);
+    let gateway = gateway_with("protocol: h2, hedge-after: 200", &[one.instance("V1"), two.instance("V1")]);
+    let asked = || [&one, &two].map(|backend| backend.seen.lock().expect("lock").len());
+    let go = async {
+        until("both are asked", || asked() == [1, 1]).await;
+        gate.add_permits(9);
+    };
+    let (response, ()) = tokio::join!(gateway.get(""), go);
+    assert!(response.body.contains("cannot be passed on: its Content-Length is not clear"), "{}", response.body);
+    assert_eq!((response.status, asked()), (502, [1, 1]), "it has been processed, and is not asked again");
 }

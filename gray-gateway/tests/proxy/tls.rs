@@ -291,7 +291,7 @@ async fn a_handshake_with_an_instance_counts_as_connecting() {
         .limited(|limits| limits.connect_timeout = Duration::from_millis(200))
         .start();
     assert_eq!(gateway.ask(GET).await.status, 502);
-    assert_eq!((gateway.stats.snapshot().connect_failures, silent.connections()), (1, 1));
+    assert_eq!((gateway.stats.snapshot().connect_failures(), silent.connections()), (1, 1));
 }
 
 #[tokio::test]

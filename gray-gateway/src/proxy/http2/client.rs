@@ -28,8 +28,10 @@ use super::{
         upstream::{Dial, Unconnected, Within, dial},
     },
     Local,
-    message::{Gone, Pipe, Reader, Writer},
+    pipe::{Gone, Pipe},
+    reader::Reader,
     translate,
+    writer::Writer,
 };
 use crate::{
     scheme::{Protocol, Scheme},
@@ -163,6 +165,11 @@ impl Http2 {
             link.is_usable() && now < link.until.get()
         });
         links.is_empty()
+    }
+
+    /// Closes connections without pipes that [`sweep`](Self::sweep) would close before `earliest`.
+    pub(in crate::proxy) fn trim(&self, earliest: u64) {
+        self.links.borrow_mut().retain(|link| link.pipes.get() > 0 || link.until.get() >= earliest);
     }
 
     async fn connect(&self, peer: &Peer, within: Within) -> Result<Hold, Unconnected> {

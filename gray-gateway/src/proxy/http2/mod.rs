@@ -12,11 +12,13 @@
 mod client;
 mod downloads;
 mod frames;
-mod message;
+mod pipe;
+mod reader;
 mod rewound;
 mod server;
 mod translate;
 mod wire;
+mod writer;
 
 use std::future::Future;
 

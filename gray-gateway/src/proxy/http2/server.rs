@@ -25,10 +25,12 @@ use super::{
     },
     downloads::{Downloads, Verdict, Waiting},
     frames::Meter,
-    message::{Pipe, Reader, Unwritten, Writer},
+    pipe::Pipe,
+    reader::Reader,
     rewound::Rewound,
     translate::{self, Answer},
     wire::{Content, Interims, Wire, answer},
+    writer::{Unwritten, Writer},
 };
 
 /// Requests of one client at the same time.
@@ -85,7 +87,7 @@ pub(in crate::proxy) async fn serve(client: Connection) {
             if streams.active.get() > 0 && state.is_overdue() {
                 match streams.judge() {
                     Verdict::Fine => {}
-                    Verdict::GivenUp(count) => (0..count).for_each(|_| worker.stats().refused(Refusal::WriteTimeout)),
+                    Verdict::GivenUp(count) => worker.stats().refused_many(Refusal::WriteTimeout, count),
                     Verdict::Stuck => {
                         worker.stats().refused(Refusal::WriteTimeout);
                         streams.is_cut.set(true);

@@ -158,7 +158,7 @@ async fn a_refused_connect_goes_to_another_instance() {
 
     let alone = Setup::with_routes(TO_H2, &[instance(nobody().await, "V1")]).start();
     assert_eq!(alone.get("").await.status, 502);
-    assert_eq!(alone.stats.snapshot().connect_failures, 1);
+    assert_eq!(alone.stats.snapshot().connect_failures(), 1);
 }
 
 #[tokio::test]
@@ -323,6 +323,6 @@ async fn an_instance_without_h2_over_tls_gets_nothing() {
         setup.upstream_tls = Arc::new(UpstreamTls::with_ca(&ca.file()).expect("a CA"));
         let gateway = setup.start();
         assert_eq!(gateway.get("").await.status, 502);
-        assert_eq!(gateway.stats.snapshot().connect_failures, 1);
+        assert_eq!(gateway.stats.snapshot().connect_failures(), 1);
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod frames;
 mod grpc;
 mod instances;
 mod interim;
+mod leaving;
 
 use std::{
     convert::Infallible,
@@ -165,6 +166,8 @@ pub(crate) struct H2Backend {
     pub(crate) connections: Arc<AtomicUsize>,
     /// Ends the connections that there are, politely.
     pub(crate) end: Arc<Notify>,
+    /// Refuses new ones.
+    pub(crate) refuse: Arc<Notify>,
 }
 
 impl H2Backend {
@@ -200,10 +203,21 @@ impl H2Backend {
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
         let address = listener.local_addr().expect("bound");
-        let backend = Self { address, seen: Arc::default(), connections: Arc::default(), end: Arc::default() };
+        let backend = Self {
+            address,
+            seen: Arc::default(),
+            connections: Arc::default(),
+            end: Arc::default(),
+            refuse: Arc::default(),
+        };
         let this = backend.clone();
         spawn(async move {
-            while let Ok((socket, _)) = listener.accept().await {
+            loop {
+                let accepted = tokio::select! {
+                    accepted = listener.accept() => accepted,
+                    () = this.refuse.notified() => return,
+                };
+                let Ok((socket, _)) = accepted else { return };
                 this.connections.fetch_add(1, SeqCst);
                 let (wrapping, answer, seen) = (wrap(socket), answer.clone(), Arc::clone(&this.seen));
                 let end = Arc::clone(&this.end);

@@ -1,11 +1,21 @@
 //! What is written is what is read, however it is cut; what has no end is no message.
 
+use bytes::Bytes;
 use futures_util::{FutureExt, future::poll_fn, stream};
+use http::HeaderMap;
+use http_body::{Body, Frame};
 use http_body_util::StreamBody;
 use proptest::prelude::*;
 use tokio::io::AsyncWriteExt;
 
-use super::*;
+use super::{
+    super::{
+        reader::Reader,
+        translate::Framing,
+        writer::{Unwritten, Writer},
+    },
+    *,
+};
 
 type Frames = Vec<Result<Frame<Bytes>, io::Error>>;
 
