@@ -32,7 +32,7 @@ fuzz_target!(|data: &[u8]| {
         let jwt = Jwt { token: Source::Header(header::AUTHORIZATION), key, requires_expiry: false };
         Source::Claim { jwt: Arc::new(jwt), path: path.clone() }
     };
-    let signed = claim(JwtKey::new("0123456789abcdef", &[]).ok());
+    let signed = claim(JwtKey::new("0123456789abcdef", &[Algorithm::Hs256]).ok());
     let sources = [
         parse_source(name).unwrap_or(Source::Path),
         Source::Query(name.into()),

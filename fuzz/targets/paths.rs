@@ -26,7 +26,7 @@ static TABLE: LazyLock<RouteTable> = LazyLock::new(|| table(ROUTES));
 mod spellings;
 
 static GUARDED: LazyLock<RouteTable> = LazyLock::new(|| {
-    let routes = spellings::ROUTES.replace("{uri}", "lb://a").replace("{guard}", "AddRequestHeader=guarded,yes");
+    let routes = spellings::ROUTES.replace("{uri}", "lb://a").replace("{guard}", "'AddRequestHeader=guarded,yes'");
     table(&format!("spring.cloud.gateway.routes:{routes}"))
 });
 

@@ -103,7 +103,7 @@ impl PemFile {
     fn broken(&self, error: &PemError) -> TlsError {
         self.wrong(match error {
             PemError::MissingSectionEnd { .. } => "ends in the middle: a BEGIN line without its END line".to_owned(),
-            error => format!("is no proper PEM file: {error}"),
+            error => format!("is not a valid PEM file: {error}"),
         })
     }
 }
@@ -122,7 +122,7 @@ pub fn provider() -> Arc<CryptoProvider> {
 pub fn refusal(error: &CertificateError, host: &str, ca: &str) -> String {
     match error {
         CertificateError::UnknownIssuer => {
-            format!("its certificate is signed by nobody who is trusted here; {ca} names a file with more CAs")
+            format!("its certificate is not signed by a CA that is trusted here; {ca} names a file with more CAs")
         }
         CertificateError::NotValidForName => format!("its certificate is not for {host}"),
         CertificateError::NotValidForNameContext { presented, .. } => {

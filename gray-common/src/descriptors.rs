@@ -4,6 +4,7 @@
 //! are made to fit, with [`RESERVED`] to spare.
 
 use metrics::{Unit, describe_gauge, gauge};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Gauge: file descriptors that the process has open, sockets included.
 const OPEN_DESCRIPTORS: &str = "process_open_fds";
@@ -16,13 +17,8 @@ pub const RESERVED: usize = 64;
 
 /// Raises the limit to what the system allows the process (the hard limit). Says what it is now; `None`: there is none.
 pub fn raise() -> Option<usize> {
-    #[cfg(unix)]
-    {
-        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-        if current == maximum {
-            return limit();
-        }
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum {
         match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
             Ok(()) => tracing::debug!(from = ?current, to = ?maximum, "limit of open files raised"),
             Err(error) => tracing::warn!(%error, limit = ?current, "cannot raise the limit of open files (ulimit -n)"),
@@ -33,13 +29,7 @@ pub fn raise() -> Option<usize> {
 
 /// What the process may have; `None`: as many as it likes.
 pub fn limit() -> Option<usize> {
-    #[cfg(unix)]
-    {
-        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current?;
-        usize::try_from(limit).ok()
-    }
-    #[cfg(not(unix))]
-    None
+    usize::try_from(getrlimit(Resource::Nofile).current?).ok()
 }
 
 /// What the process has, if the system tells.

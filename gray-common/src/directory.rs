@@ -47,10 +47,7 @@ impl Stamp {
             let what = if metadata.is_dir() { "a directory" } else { "no regular file" };
             return Err(io::Error::other(format!("it is {what}; expected a text file")));
         }
-        #[cfg(unix)]
         let inode = std::os::unix::fs::MetadataExt::ino(&metadata);
-        #[cfg(not(unix))]
-        let inode = 0;
         Ok(Self { modified: metadata.modified().ok(), bytes: metadata.len(), inode })
     }
 }

@@ -96,6 +96,11 @@ impl Instance {
         }
     }
 
+    /// Whether both have the same host, as written, and port; whatever else they say.
+    pub fn is_at_address_of(&self, other: &Self) -> bool {
+        self.port == other.port && self.host == other.host
+    }
+
     /// `host:port`, IPv6 in brackets: what goes into `Host` and into logs.
     pub fn authority(&self) -> String {
         self.addressed().0

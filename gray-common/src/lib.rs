@@ -35,6 +35,9 @@
 //! The pure core ([`tag`], [`instance`], [`lane`], [`rule`], [`balance`]) knows neither clock nor network; everything else
 //! stands around it.
 
+#[cfg(not(unix))]
+compile_error!("gray-chain needs a Unix system: Linux or macOS (signals, owners of files, limits of descriptors)");
+
 pub mod api;
 pub mod balance;
 pub mod certificates;

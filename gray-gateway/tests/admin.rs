@@ -300,7 +300,7 @@ async fn status(site: &Site) {
         *setting("kerwin.tool.gray.load"),
         json!({ "key": "kerwin.tool.gray.load", "value": "true", "at": "common-config.yaml:2" })
     );
-    assert_eq!(setting("kerwin.tool.gray.signing")["value"], "(hidden)");
+    assert_eq!(setting("kerwin.tool.gray.signing")["value"], "***");
     assert!(!seen.to_string().contains("nobody-may-read") && !seen.to_string().contains(SECRET), "{seen}");
     let instances = seen["services"]["order-app"]["instances"].as_array().expect("a list");
     let [good, dead, drained] = &instances[..] else { panic!("{instances:?}") };

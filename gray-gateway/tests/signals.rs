@@ -1,5 +1,4 @@
 //! The gateway's process and signals: only those that stop it end it, and in order.
-#![cfg(unix)]
 
 use std::{
     fs::{self, File},

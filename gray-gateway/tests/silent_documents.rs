@@ -39,7 +39,6 @@ enum Put {
     Text(&'static str),
     Bytes(Vec<u8>),
     Directory,
-    #[cfg(unix)]
     Link,
 }
 
@@ -51,7 +50,6 @@ fn put(directory: &Path, name: &str, what: &Put) {
         Put::Text(text) => write(directory, name, text.as_bytes()),
         Put::Bytes(bytes) => write(directory, name, bytes),
         Put::Directory => fs::create_dir(&path).expect("made"),
-        #[cfg(unix)]
         Put::Link => std::os::unix::fs::symlink("nowhere", &path).expect("linked"),
     }
 }
@@ -136,7 +134,6 @@ async fn a_gateway_keeps_what_it_has_when_a_document_says_nothing() {
         ("gateway-app.yaml", Put::Bytes(gbk), "not UTF-8 (GBK, perhaps)"),
         ("gateway-app.yaml", Put::Bytes(utf16), "the text holds a NUL character"),
         ("gateway-app.yaml", Put::Directory, "it is a directory"),
-        #[cfg(unix)]
         ("gateway-app.yaml", Put::Link, "a link that leads nowhere"),
         ("gray-rules.yaml", Put::Text("gray:\n"), "gray-rules.yaml: the document is empty now"),
         ("gray-rules.yaml", Put::Text("grey: {}\n"), "gray-rules.yaml: gray: missing"),

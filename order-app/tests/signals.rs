@@ -1,5 +1,4 @@
 //! The process of a service and signals: only those that stop it end it, and in order.
-#![cfg(unix)]
 
 use std::{
     fs::{self, File},

@@ -249,14 +249,8 @@ impl GrayClient {
 
 /// Whether something came, and could not be read.
 fn is_not_http(error: &reqwest::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    std::iter::successors(error.source(), |&error| error.source())
+        .any(|error| error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse))
 }
 
 /// Whether a path is sent as it is. `http://host:port` + path must not mean another host, and the URL parser must find

@@ -19,7 +19,7 @@ async fn what_cannot_work_is_said_at_once_with_what_would() {
         ("", "--nacos HOST:PORT"),
         ("--registry-dir DIR", "--config-dir DIR"),
         ("--nacos http://nacos:8848", "expected HOST:PORT"),
-        ("--nacos nacos:port", "is no port"),
+        ("--nacos nacos:port", "is not a port"),
         ("--nacos nacos --group=", "DEFAULT_GROUP"),
         ("--nacos nacos --nacos-username u", "GRAY_NACOS_PASSWORD"),
         ("--nacos nacos --nacos-username u --nacos-password ENC(a/b==)", "give the plain password"),

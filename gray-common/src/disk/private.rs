@@ -78,7 +78,7 @@ impl Private {
         // The content of documents is private.
         let create = || rustix::fs::openat(&self.0, hidden, flags, Mode::RUSR | Mode::WUSR);
         let mut file = match create() {
-            // Of a process that had our number and did not finish.
+            // Left behind, or a link.
             Err(Errno::EXIST) => {
                 self.remove(hidden)?;
                 File::from(create()?)

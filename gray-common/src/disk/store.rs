@@ -217,7 +217,6 @@ fn file_name(name: &str, place: &str) -> String {
 /// Makes the directory, and takes away what a crash left half written, and what is too much.
 fn prepare(directory: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.recursive(true).create(directory)?;
     let directory = Private::open(directory)?;
@@ -237,6 +236,7 @@ fn prepare(directory: &Path) -> io::Result<()> {
 }
 
 fn write(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    // Several processes of one program may share the directory for a while.
-    Private::open(directory)?.write(name, &format!(".{name}.{}.tmp", std::process::id()), bytes)
+    // Several processes of one program may share the directory for a while, all with number 1 when they are in containers.
+    let hidden = format!(".{name}.{:016x}.tmp", fastrand::u64(..));
+    Private::open(directory)?.write(name, &hidden, bytes)
 }

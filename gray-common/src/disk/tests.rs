@@ -306,7 +306,6 @@ async fn a_disk_that_fails_costs_nothing_but_the_snapshot() {
     store.flush();
     let path = only_file(&directory.path().join("p"));
     let good = fs::read(&path).expect("there");
-    #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
         assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);

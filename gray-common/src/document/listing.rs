@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::{
     Documents,
+    masked::{MASK, is_secret_name},
     problem::shown,
     trail::Trail,
     tree::{Map, Node, Value, relaxed},
@@ -13,8 +14,6 @@ use super::{
 const MOST: usize = 500;
 /// Most values of a list that are shown one by one.
 const MOST_VALUES: usize = 10;
-/// What is shown of a secret.
-const HIDDEN: &str = "(hidden)";
 
 /// One key that is set, and read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -30,7 +29,7 @@ pub struct Setting {
 impl Documents {
     /// The keys that have been read so far, in the order written; of more than 500 the first ones.
     ///
-    /// What placeholders stand for is not shown, nor is any value under a name such as `password` or `key`.
+    /// What placeholders stand for is not shown, nor is any value under a name such as `password` or `key`; filters are counted.
     pub fn listed(&self) -> Vec<Setting> {
         let mut settings = Vec::new();
         if let Value::Map(map) = &self.root_node().value {
@@ -46,17 +45,18 @@ fn list(map: &Map, path: &Trail, settings: &mut Vec<Setting>) {
             return;
         }
         let path = path.key(key);
-        let hidden = is_secret(key);
         let value = match &node.value {
             Value::Missing => continue,
-            _ if hidden => HIDDEN.to_owned(),
+            value if is_hidden(key, value) => MASK.to_owned(),
+            Value::List(items) if are_filters(key) => count(items),
+            Value::Scalar(_) | Value::Map(_) if are_filters(key) => MASK.to_owned(),
             Value::Map(below) => {
                 list(below, &path, settings);
                 continue;
             }
             // Where it is used it may be a secret, whatever it is called here.
-            Value::Scalar(scalar) if scalar.lent.get() => HIDDEN.to_owned(),
-            Value::Scalar(scalar) => text(scalar.raw()),
+            Value::Scalar(scalar) if scalar.lent.get() => MASK.to_owned(),
+            Value::Scalar(scalar) => shown(scalar.raw()),
             Value::List(items) => values(items),
         };
         settings.push(Setting { key: path.to_string(), value, at: node.origin.to_string() });
@@ -65,30 +65,28 @@ fn list(map: &Map, path: &Trail, settings: &mut Vec<Setting>) {
 
 fn values(items: &[Node]) -> String {
     let scalar = |item: &Node| match &item.value {
-        Value::Scalar(scalar) => Some(text(scalar.raw())),
+        Value::Scalar(scalar) => Some(shown(scalar.raw())),
         _ => None,
     };
     let texts: Option<Vec<_>> = items.iter().take(MOST_VALUES + 1).map(scalar).collect();
     match texts.filter(|texts| texts.len() <= MOST_VALUES) {
         Some(texts) => format!("[{}]", texts.join(", ")),
-        None => format!("({} entries)", items.len()),
+        None => count(items),
     }
 }
 
-/// Short, on one line, without the password in an address.
-fn text(raw: &str) -> String {
-    let text = shown(raw);
-    match text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
-        Some((scheme, rest)) => format!("{scheme}://{HIDDEN}@{rest}"),
-        None => text,
-    }
+fn count(items: &[Node]) -> String {
+    format!("({} entries)", items.len())
 }
 
-/// By its name: a value does not tell what it is.
-fn is_secret(key: &str) -> bool {
-    let name = relaxed(key);
-    let parts = ["password", "passwd", "secret", "token", "credential", "private", "apikey"];
-    matches!(name.as_str(), "key" | "keys" | "signing") || parts.iter().any(|part| name.contains(part))
+/// Whether what is under this name stays unseen: whatever sounds like a secret, but `jwt` is the map around one.
+fn is_hidden(key: &str, value: &Value) -> bool {
+    is_secret_name(key) && !(relaxed(key) == "jwt" && matches!(value, Value::Map(_)))
+}
+
+/// Whether these are filters of routes: their arguments are keys and header values, which have no names to go by.
+fn are_filters(key: &str) -> bool {
+    matches!(relaxed(key).as_str(), "filters" | "defaultfilters")
 }
 
 #[cfg(test)]
@@ -106,6 +104,10 @@ a.jwt: { key: s3cret-2, token: header.Authorization }
 a.db-password: s3cret-3
 a.alias: '${vault.jwt}'
 vault.jwt: s3cret-5
+a.default-filters: ['JsonWebToken=s3cret-6', 'AddRequestHeader=Authorization, Bearer s3cret-7']
+a.filters: 'AddRequestHeader=Authorization, Bearer s3cret-8'
+a.private-key: s3cret-9
+a.page: 'http://host/a@b'
 b: { unread: 1 }
 ";
         let documents = Documents::parse(&[("d.yaml", text)], &|_| Some("s3cret-4".into())).expect("good");
@@ -123,6 +125,10 @@ b: { unread: 1 }
             "jwt.key",
             "db-password",
             "alias",
+            "default-filters",
+            "filters",
+            "private-key",
+            "page",
         ] {
             section.has(key);
         }
@@ -136,13 +142,17 @@ b: { unread: 1 }
                 "a.long=(11 entries) d.yaml:1",
                 "a.maps=(1 entries) d.yaml:1",
                 "a.empty= d.yaml:1",
-                "a.uri=http://(hidden)@host/x d.yaml:2",
+                "a.uri=http://***@host/x d.yaml:2",
                 "a.from=${VARIABLE:some} d.yaml:3",
-                "a.signing=(hidden) d.yaml:4",
-                "a.jwt.key=(hidden) d.yaml:5",
-                "a.db-password=(hidden) d.yaml:6",
+                "a.signing=*** d.yaml:4",
+                "a.jwt.key=*** d.yaml:5",
+                "a.db-password=*** d.yaml:6",
                 "a.alias=${vault.jwt} d.yaml:7",
-                "vault.jwt=(hidden) d.yaml:8",
+                "vault.jwt=*** d.yaml:8",
+                "a.default-filters=(2 entries) d.yaml:9",
+                "a.filters=*** d.yaml:10",
+                "a.private-key=*** d.yaml:11",
+                "a.page=http://host/a@b d.yaml:12",
             ]
         );
         let many: String = (0..600).map(|number| format!("k{number}: x\n")).collect();

@@ -4,14 +4,15 @@ use std::borrow::Cow;
 
 use super::problem::shown;
 
-const MASK: &str = "***";
+/// Shown instead of a secret.
+pub(super) const MASK: &str = "***";
 
 /// Whether a value under this name is probably a secret: a key of a document, a parameter of a query.
 pub fn is_secret_name(name: &str) -> bool {
-    const PARTS: [&str; 9] =
-        ["token", "secret", "password", "passwd", "apikey", "accesskey", "credential", "jwt", "signature"];
-    const WHOLE: [&str; 10] =
-        ["key", "sig", "sign", "pwd", "auth", "authorization", "session", "sid", "code", "bearer"];
+    const PARTS: [&str; 10] =
+        ["token", "secret", "password", "passwd", "apikey", "accesskey", "credential", "jwt", "signature", "private"];
+    const WHOLE: [&str; 12] =
+        ["key", "keys", "sig", "sign", "signing", "pwd", "auth", "authorization", "session", "sid", "code", "bearer"];
     let letters = |byte: &u8| !matches!(byte, b'-' | b'_' | b'.');
     let plain: Vec<u8> = name.bytes().filter(letters).map(|byte| byte.to_ascii_lowercase()).collect();
     let has = |part: &&str| plain.windows(part.len()).any(|window| window == part.as_bytes());
@@ -67,7 +68,7 @@ fn without_secrets(text: &str) -> String {
 /// A value as it may stand in a message: not at all under a key that sounds like a secret.
 pub(super) fn shown_under(key: &str, text: &str) -> String {
     let name = key.rsplit('.').next().unwrap_or(key);
-    if is_secret_name(name) { "***".to_owned() } else { shown(text) }
+    if is_secret_name(name) { MASK.to_owned() } else { shown(text) }
 }
 
 #[cfg(test)]
@@ -96,6 +97,8 @@ mod tests {
     fn names_of_secrets() {
         for name in
             ["token", "X-Auth-Token", "clientSecret", "key", "api_key", "PASSWORD", "signature", "jwt", "SID", "code"]
+                .into_iter()
+                .chain(["keys", "signing", "privateKey"])
         {
             assert!(is_secret_name(name), "{name}");
         }

@@ -12,6 +12,7 @@ mod budget;
 mod candidate;
 mod encoding;
 mod encrypted;
+mod item;
 mod listing;
 mod masked;
 mod outline;
@@ -26,11 +27,12 @@ mod tree;
 pub use budget::{Budget, TooMuch};
 pub use encoding::decode;
 pub use encrypted::encrypted;
+pub use item::Item;
 pub use listing::Setting;
 pub use masked::{is_secret_name, masked};
 pub use outline::Outline;
 pub use problem::{Problem, Problems, Severity};
-pub use section::{Item, Section};
+pub use section::Section;
 pub use tree::{Documents, Origin};
 
 #[cfg(test)]

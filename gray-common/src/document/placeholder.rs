@@ -6,15 +6,12 @@ use std::sync::Arc;
 
 use super::{
     problem::shown,
+    size::{MAX_ALL_TEXT, MAX_COMMAS},
     tree::{Map, Node, Scalar, Value},
 };
 
 /// How deep placeholders may refer to or contain each other.
 const MAX_DEPTH: usize = 32;
-/// How many bytes all values with placeholders may come to.
-const MAX_TEXT: usize = 4 << 20;
-/// How many commas they may have: a text may stand for a list.
-const MAX_COMMAS: usize = 250_000;
 
 pub(super) struct Resolver<'t> {
     root: &'t Map,
@@ -22,13 +19,14 @@ pub(super) struct Resolver<'t> {
     /// The values being resolved, outermost first.
     active: Vec<*const Scalar>,
     depth: usize,
+    /// What all values with placeholders may still come to, in bytes and commas: as much as the documents themselves may.
     budget: usize,
     commas: usize,
 }
 
 impl<'t> Resolver<'t> {
     pub(super) fn new(root: &'t Map, env: &'t dyn Fn(&str) -> Option<String>) -> Self {
-        Self { root, env, active: Vec::new(), depth: 0, budget: MAX_TEXT, commas: MAX_COMMAS }
+        Self { root, env, active: Vec::new(), depth: 0, budget: MAX_ALL_TEXT, commas: MAX_COMMAS }
     }
 
     /// Fills in every value that holds a placeholder.

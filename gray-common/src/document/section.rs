@@ -3,10 +3,9 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use super::{
-    Budget, Documents, Origin, Severity,
-    encrypted::plain,
+    Documents, Item, Origin, Severity,
+    item::found,
     masked::shown_under,
-    problem::shown,
     trail::Trail,
     tree::{Map, Node, Value},
 };
@@ -46,6 +45,11 @@ impl<'d> Section<'d> {
         Self { documents, map, origin: &node.origin, path }
     }
 
+    /// The place where a map could be.
+    pub(super) fn missing(documents: &'d Documents, origin: &'d Origin, path: Trail) -> Self {
+        Self { documents, map: None, origin, path }
+    }
+
     /// The path from the root, as written; empty at the root.
     pub fn path(&self) -> String {
         self.path.to_string()
@@ -78,7 +82,7 @@ impl<'d> Section<'d> {
         Found { value: None, origin: self.origin, path: self.path.clone() }
     }
 
-    fn expect_map(&self, node: &'d Node, path: Trail) -> Self {
+    pub(super) fn expect_map(&self, node: &'d Node, path: Trail) -> Self {
         if let Value::Scalar(_) | Value::List(_) = &node.value {
             self.documents.report(Severity::Error, &node.origin, &path, &format!("expected a map, {}", found(node)));
         }
@@ -89,7 +93,7 @@ impl<'d> Section<'d> {
     pub fn section(&self, dotted: &str) -> Section<'d> {
         match self.find(dotted) {
             Found { value: Some(node), path, .. } => self.expect_map(node, path),
-            Found { value: None, origin, path } => Self { documents: self.documents, map: None, origin, path },
+            Found { value: None, origin, path } => Self::missing(self.documents, origin, path),
         }
     }
 
@@ -104,7 +108,7 @@ impl<'d> Section<'d> {
 
     fn read<T>(&self, key: &str, expected: &str, convert: impl FnOnce(&'d str) -> Option<T>) -> Option<T> {
         let found = self.find(key);
-        let item = Item { documents: self.documents, kind: Kind::Node(found.value?), path: found.path };
+        let item = Item::new(self.documents, found.value?, found.path);
         let text = item.expect_text(expected)?.trim();
         if text.is_empty() {
             return None;
@@ -163,7 +167,7 @@ impl<'d> Section<'d> {
     /// The items of a list; a single text is split at commas; a missing key has none.
     pub fn items(&self, key: &str) -> Vec<Item<'d>> {
         let Found { value, path, .. } = self.find(key);
-        value.map(|node| Item { documents: self.documents, kind: Kind::Node(node), path }.items()).unwrap_or_default()
+        value.map(|node| Item::new(self.documents, node, path).items()).unwrap_or_default()
     }
 
     /// Every key, as written and in order. All of them count as known.
@@ -178,12 +182,7 @@ impl<'d> Section<'d> {
     /// Like [`keys`](Self::keys), but they do not count as known.
     pub fn peek_keys(&self) -> Vec<(String, Item<'d>)> {
         let entries = self.map.into_iter().flat_map(Map::entries);
-        entries
-            .map(|(key, node)| {
-                let kind = Kind::Node(node);
-                (key.to_string(), Item { documents: self.documents, kind, path: self.path.key(key) })
-            })
-            .collect()
+        entries.map(|(key, node)| (key.to_string(), Item::new(self.documents, node, self.path.key(key)))).collect()
     }
 
     /// Every key that somebody asked for, by the name it was first asked by.
@@ -242,141 +241,6 @@ impl<'d> Section<'d> {
 impl fmt::Debug for Section<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Section({} {})", self.origin, self.path)
-    }
-}
-
-/// One value: scalar, list or map, with its place.
-#[derive(Clone)]
-pub struct Item<'d> {
-    documents: &'d Documents,
-    kind: Kind<'d>,
-    path: Trail,
-}
-
-#[derive(Clone, Copy)]
-enum Kind<'d> {
-    Node(&'d Node),
-    /// A piece of a comma-separated text.
-    Piece(&'d str, &'d Origin),
-}
-
-impl<'d> Item<'d> {
-    /// The text; `None` for a list, a map or nothing at all.
-    pub fn text(&self) -> Option<&'d str> {
-        match self.kind {
-            Kind::Piece(text, _) => Some(text),
-            Kind::Node(Node { value: Value::Scalar(scalar), .. }) => match plain(scalar) {
-                Ok(text) => Some(text),
-                Err(reason) => {
-                    self.error(reason);
-                    None
-                }
-            },
-            Kind::Node(_) => None,
-        }
-    }
-
-    /// The text without the space around it; anything else, nothing included, is a problem.
-    pub fn required_text(&self, expected: &str) -> Option<&'d str> {
-        if let Kind::Node(Node { value: Value::Missing, .. }) = self.kind {
-            self.error(format!("expected {expected}, found nothing"));
-        }
-        let text = self.expect_text(expected)?.trim();
-        if text.is_empty() {
-            self.error(format!("expected {expected}, found an empty text"));
-            return None;
-        }
-        Some(text)
-    }
-
-    /// The text; a list or a map is a problem.
-    fn expect_text(&self, expected: &str) -> Option<&'d str> {
-        if let Kind::Node(node @ Node { value: Value::List(_) | Value::Map(_), .. }) = self.kind {
-            self.error(format!("expected {expected}, {}", found(node)));
-        }
-        self.text()
-    }
-
-    /// The map; anything else is a problem.
-    pub fn section(&self) -> Section<'d> {
-        let missing = |origin| Section { documents: self.documents, map: None, origin, path: self.path.clone() };
-        match self.kind {
-            Kind::Node(node) => missing(&node.origin).expect_map(node, self.path.clone()),
-            Kind::Piece(text, origin) => {
-                self.error(format!("expected a map, found `{}`", shown(text)));
-                missing(origin)
-            }
-        }
-    }
-
-    /// Whether this is a map.
-    pub fn is_map(&self) -> bool {
-        matches!(self.kind, Kind::Node(Node { value: Value::Map(_), .. }))
-    }
-
-    /// The items of a list; a single text is split at commas; nothing has none; a map is a problem.
-    pub fn items(&self) -> Vec<Item<'d>> {
-        let at = |position, kind| Item { kind, path: self.path.place(position), ..self.clone() };
-        match self.kind {
-            Kind::Node(Node { value: Value::Missing, .. }) => Vec::new(),
-            Kind::Node(Node { value: Value::List(items), .. }) => {
-                items.iter().enumerate().map(|(position, node)| at(position, Kind::Node(node))).collect()
-            }
-            Kind::Node(node @ Node { value: Value::Map(_), .. }) => {
-                self.error(format!("expected a list, {}", found(node)));
-                Vec::new()
-            }
-            Kind::Node(Node { origin, .. }) | Kind::Piece(_, origin) => {
-                let pieces = self.text().unwrap_or_default().split(',').map(str::trim).filter(|text| !text.is_empty());
-                pieces.enumerate().map(|(position, text)| at(position, Kind::Piece(text, origin))).collect()
-            }
-        }
-    }
-
-    /// The account of what is made of the documents.
-    pub fn budget(&self) -> &'d Budget {
-        self.documents.budget()
-    }
-
-    /// Takes so many bytes for things of this kind; no room for them is a problem.
-    pub fn spend(&self, kind: &'static str, bytes: usize) -> bool {
-        self.budget().spend(kind, bytes).map_err(|error| self.error(error.to_string())).is_ok()
-    }
-
-    /// Where it is.
-    pub fn origin(&self) -> Origin {
-        match self.kind {
-            Kind::Node(node) => node.origin.clone(),
-            Kind::Piece(_, origin) => origin.clone(),
-        }
-    }
-
-    /// The path from the root: `spring.cloud.gateway.routes[0].id`.
-    pub fn path(&self) -> String {
-        self.path.to_string()
-    }
-
-    /// Notes an error here.
-    pub fn error(&self, message: impl Into<String>) {
-        self.documents.report(Severity::Error, &self.origin(), &self.path, &message.into());
-    }
-
-    /// Notes a warning here.
-    pub fn warn(&self, message: impl Into<String>) {
-        self.documents.report(Severity::Warning, &self.origin(), &self.path, &message.into());
-    }
-}
-
-impl fmt::Debug for Item<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Item({} {})", self.origin(), self.path)
-    }
-}
-
-fn found(node: &Node) -> String {
-    match &node.value {
-        Value::Scalar(scalar) => format!("found `{}`", shown(scalar.text().unwrap_or_else(|_| scalar.raw()))),
-        other => format!("found {}", other.kind()),
     }
 }
 

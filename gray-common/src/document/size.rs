@@ -5,9 +5,9 @@ const MAX_NODES: usize = 100_000;
 /// Most nodes of all documents together.
 const MAX_ALL_NODES: usize = 150_000;
 /// Text of all documents together, in bytes, likewise.
-const MAX_ALL_TEXT: usize = 4 << 20;
+pub(super) const MAX_ALL_TEXT: usize = 4 << 20;
 /// Most commas in the texts of all documents together: a text may stand for a list.
-const MAX_COMMAS: usize = 250_000;
+pub(super) const MAX_COMMAS: usize = 250_000;
 
 /// What all documents together have come to so far.
 #[derive(Default)]

@@ -162,11 +162,11 @@ impl Hop {
         }
         let caller = caller.filter(|text| text.split('@').all(is_token)).unwrap_or(UNKNOWN);
         let vouched = match vouched {
-            _ if caller == UNKNOWN => Vouched::BySettings,
-            Vouched::ByNothing if settings.names(service_of(caller)) => Vouched::BySettings,
+            Vouched::ByNothing if is_named(settings, service_of(caller)) => Vouched::BySettings,
             vouched => vouched,
         };
-        let name = if known.has_room(vouched, peer) { caller } else { OTHER };
+        // One name for all who say none: it takes no place from others, and has its own.
+        let name = if caller == UNKNOWN || known.has_room(vouched, peer) { caller } else { OTHER };
         if count(name).is_some() {
             return;
         }
@@ -178,7 +178,7 @@ impl Hop {
         // Of two at once one addition is lost, and made by the next request.
         let mut more = Callers::clone(&known);
         more.counters.insert(name.into(), counters);
-        if vouched == Vouched::ByNothing && name != OTHER {
+        if vouched == Vouched::ByNothing && ![UNKNOWN, OTHER].contains(&name) {
             more.strangers.push(peer.map(network));
         }
         self.callers.store(Arc::new(more));
@@ -212,21 +212,16 @@ fn service_of(caller: &str) -> &str {
     caller.split_once('@').map_or(caller, |(service, _)| service)
 }
 
+/// Whether the settings know a service by name.
+fn is_named(settings: &GraySettings, service: &str) -> bool {
+    service == GATEWAY || settings.names(service)
+}
+
 /// All addresses of one client: it may have a whole network of IPv6.
 fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
         address => address,
-    }
-}
-
-impl GraySettings {
-    /// Whether these settings know a service by name.
-    fn names(&self, service: &str) -> bool {
-        service == GATEWAY
-            || self.static_instances.contains_key(service)
-            || self.strategies.contains_key(service)
-            || self.mesh.admission.edges.iter().any(|edge| edge.from == service || edge.to == service)
     }
 }
 

@@ -43,7 +43,7 @@ fn from_uri(section: &Section<'_>) -> Option<(String, u16)> {
 }
 
 fn parse_uri(text: &str) -> Result<(String, u16), String> {
-    let uri: Uri = text.parse().map_err(|error| format!("is no URI ({error})"))?;
+    let uri: Uri = text.parse().map_err(|error| format!("is not a URI ({error})"))?;
     match uri.scheme_str() {
         Some("http") => {}
         Some("https") => return Err("asks for https, but instances are called over plain http".into()),
@@ -59,7 +59,7 @@ fn parse_uri(text: &str) -> Result<(String, u16), String> {
     let behind = authority.strip_prefix(bare).ok_or("has a user name")?;
     let port = match behind.strip_prefix(':') {
         None => 80,
-        Some(port) => port.parse().map_err(|_| format!("has the port `{port}`, which is none (1 to 65535)"))?,
+        Some(port) => port.parse().map_err(|_| format!("has the port `{port}`, which is not one (1 to 65535)"))?,
     };
     let host = bare.trim_start_matches('[').trim_end_matches(']');
     check_address(host, port)?;
@@ -73,7 +73,7 @@ fn host_and_port(section: &Section<'_>) -> Option<(String, u16)> {
     }
     let port = match port {
         Some(port) => u16::try_from(port).ok().or_else(|| {
-            section.error("port", format!("{port} is no port (1 to 65535)"));
+            section.error("port", format!("{port} is not a port (1 to 65535)"));
             None
         }),
         None => {
@@ -111,7 +111,7 @@ pub(crate) fn check(instance: &Instance) -> Result<(), String> {
 
 fn check_address(host: &str, port: u16) -> Result<(), String> {
     if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c.is_control() || "/@?#".contains(c)) {
-        return Err(format!("`{}` is no host: expected an IP address or a DNS name", host.escape_debug()));
+        return Err(format!("`{}` is not a host: expected an IP address or a DNS name", host.escape_debug()));
     }
     if port == 0 {
         return Err(format!("{host}: port 0 cannot be connected to"));
@@ -121,7 +121,7 @@ fn check_address(host: &str, port: u16) -> Result<(), String> {
 
 fn check_weight(weight: f64) -> Result<(), String> {
     let fits = weight.is_finite() && weight >= 0.0;
-    if fits { Ok(()) } else { Err(format!("weight {weight} is no number from 0")) }
+    if fits { Ok(()) } else { Err(format!("weight {weight} is not a number from 0")) }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use tokio::time;
 use crate::{
     config_source::DocumentText,
     control::{ControlArgs, ControlError},
-    document::{Documents, Origin, Outline, Problem, Problems, Severity},
+    document::{Documents, Origin, Problem, Problems, Severity},
     registry::Health,
     settings::{self, Lasting},
 };
@@ -96,8 +96,7 @@ pub async fn check_config<T>(
 
 /// What a process that has served by other documents before would refuse.
 fn said_nothing(documents: &[(&str, &str)], required: &str, lasting: &[Lasting]) -> Vec<Problem> {
-    let is_blank = |text| Outline::of(text).is_some_and(|outline| outline.is_blank());
-    let blank = documents.iter().filter(|(_, text)| is_blank(text)).map(|(name, _)| {
+    let blank = documents.iter().filter(|(_, text)| settings::is_blank(text)).map(|(name, _)| {
         let message = "the document is empty; if it is to say nothing, write `{}`, or delete it";
         problem(name, String::new(), message.to_owned())
     });

@@ -5,7 +5,6 @@
 
 use std::{fmt, future::Future, io, pin::Pin};
 
-#[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What is done at a signal; returns at once.
@@ -20,7 +19,6 @@ type Action = Box<dyn Fn() + Send + Sync>;
 /// | SIGUSR1 | what was given to [`on_reopen`](Self::on_reopen) |
 /// | SIGUSR2 | nothing |
 pub struct StopSignals {
-    #[cfg(unix)]
     received: Received,
     asked: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     reload: Vec<Action>,
@@ -30,15 +28,11 @@ pub struct StopSignals {
 /// What one signal asks for.
 enum Told {
     Stop(&'static str),
-    #[cfg(unix)]
     Reload,
-    #[cfg(unix)]
     Reopen,
-    #[cfg(unix)]
     Nothing,
 }
 
-#[cfg(unix)]
 struct Received {
     terminate: Signal,
     interrupt: Signal,
@@ -52,7 +46,6 @@ impl StopSignals {
     /// Takes the signals over from the system's default, which is to end the process. To be called first thing.
     pub fn listen() -> io::Result<Self> {
         Ok(Self {
-            #[cfg(unix)]
             received: Received {
                 terminate: signal(SignalKind::terminate())?,
                 interrupt: signal(SignalKind::interrupt())?,
@@ -87,43 +80,30 @@ impl StopSignals {
         loop {
             match self.told().await {
                 Told::Stop(name) => return name,
-                #[cfg(unix)]
                 Told::Reload if self.reload.is_empty() => tracing::info!("SIGHUP: the files are being read anyway"),
-                #[cfg(unix)]
                 Told::Reload => {
                     tracing::info!("SIGHUP: reading the files again");
                     self.reload.iter().for_each(|action| action());
                 }
-                #[cfg(unix)]
                 Told::Reopen if self.reopen.is_empty() => tracing::info!("SIGUSR1: ignored, there is no access log"),
-                #[cfg(unix)]
                 Told::Reopen => {
                     tracing::info!("SIGUSR1: opening the access log anew");
                     self.reopen.iter().for_each(|action| action());
                 }
-                #[cfg(unix)]
                 Told::Nothing => tracing::info!("SIGUSR2: ignored, nothing is done at it"),
             }
         }
     }
 
     async fn told(&mut self) -> Told {
-        #[cfg(unix)]
-        {
-            let Received { terminate, interrupt, quit, hangup, user1, user2 } = &mut self.received;
-            tokio::select! {
-                _ = terminate.recv() => Told::Stop("SIGTERM"),
-                _ = interrupt.recv() => Told::Stop("SIGINT"),
-                _ = quit.recv() => Told::Stop("SIGQUIT"),
-                _ = hangup.recv() => Told::Reload,
-                _ = user1.recv() => Told::Reopen,
-                _ = user2.recv() => Told::Nothing,
-                () = once(&mut self.asked) => Told::Stop("asked to"),
-            }
-        }
-        #[cfg(not(unix))]
+        let Received { terminate, interrupt, quit, hangup, user1, user2 } = &mut self.received;
         tokio::select! {
-            Ok(()) = tokio::signal::ctrl_c() => Told::Stop("Ctrl-C"),
+            _ = terminate.recv() => Told::Stop("SIGTERM"),
+            _ = interrupt.recv() => Told::Stop("SIGINT"),
+            _ = quit.recv() => Told::Stop("SIGQUIT"),
+            _ = hangup.recv() => Told::Reload,
+            _ = user1.recv() => Told::Reopen,
+            _ = user2.recv() => Told::Nothing,
             () = once(&mut self.asked) => Told::Stop("asked to"),
         }
     }

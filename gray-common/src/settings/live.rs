@@ -3,7 +3,7 @@
 mod lasting;
 
 pub use lasting::Lasting;
-pub(crate) use lasting::nowhere;
+pub(crate) use lasting::{is_blank, nowhere};
 
 use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
@@ -226,7 +226,7 @@ where
             let good = self.reference().and_then(|good| good[position].clone());
             let kept = good.clone().filter(|text| lasting::has_values(text));
             let (severity, message) = match (known, &kept) {
-                (Some(DocumentText::Present(text)), Some(kept)) if lasting::is_blank(text) => (
+                (Some(DocumentText::Present(text)), Some(kept)) if is_blank(text) => (
                     Severity::Error,
                     format!("the document is empty now; its last text stays in effect; {}", self.remedy(kept)),
                 ),

@@ -11,15 +11,19 @@ mod rules;
 mod static_instances;
 
 pub use health_check::HealthCheck;
-pub(crate) use live::nowhere;
 pub use live::{Lasting, LiveSettings, SettingsState, check};
+pub(crate) use live::{is_blank, nowhere};
 pub use mesh::{AdmissionRules, Caller, Edge, Exclusion, Invalid, Mesh, Signing};
 pub use rules::parse_source;
 #[cfg(feature = "schema")]
 pub use rules::schema as rules_schema;
 
-use std::{collections::BTreeMap, str::FromStr};
+use std::{
+    collections::{BTreeMap, HashSet},
+    str::FromStr,
+};
 
+use foldhash::quality::RandomState;
 use http::HeaderName;
 
 use crate::{
@@ -42,9 +46,16 @@ pub struct GraySettings {
     pub mesh: Mesh,
     /// `spring.cloud.discovery.client.simple.instances.<service>`: instances that no registry has to know of.
     pub static_instances: BTreeMap<String, Vec<Instance>>,
+    /// Services named by the settings above.
+    pub(crate) known: HashSet<Box<str>, RandomState>,
 }
 
 impl GraySettings {
+    /// Whether a service has a strategy, static instances or an edge here.
+    pub(crate) fn names(&self, service: &str) -> bool {
+        self.known.contains(service)
+    }
+
     /// What of these settings is not gone because a document does not mention it any more.
     pub fn lasting(prefix: &str) -> Vec<Lasting> {
         vec![Lasting::map(prefix), Lasting::map(static_instances::KEY)]

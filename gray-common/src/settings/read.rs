@@ -28,12 +28,16 @@ impl GraySettings {
         let mut strategies = ribbon(root, prefix);
         // Our own key wins over Ribbon's.
         strategies.extend(balance(&gray.section("balance")));
+        let (static_instances, mesh) = (static_instances::read(root), Mesh::read(&gray));
+        let of_edges = mesh.admission.edges.iter().flat_map(|edge| [&edge.from, &edge.to]);
+        let known = strategies.keys().chain(static_instances.keys()).chain(of_edges);
         let settings = Self {
+            known: known.map(|service| service.as_str().into()).collect(),
             policy: policy(&gray),
             gateway: gateway(&gray.section("gateway")),
             strategies,
-            static_instances: static_instances::read(root),
-            mesh: Mesh::read(&gray),
+            static_instances,
+            mesh,
         };
         gray.reject_unknown();
         settings

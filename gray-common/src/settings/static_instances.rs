@@ -104,7 +104,7 @@ spring:
             ("{port: 1}", "user-app[0].host: missing"),
             ("{host: h}", "user-app[0].port: missing"),
             ("{host: h, port: 70000}", "user-app[0].port: 70000"),
-            ("{host: 'a/b', port: 1}", "user-app[0].host: `a/b` is no host"),
+            ("{host: 'a/b', port: 1}", "user-app[0].host: `a/b` is not a host"),
             ("http://h:1", "a.yaml:3: spring.cloud.discovery.client.simple.instances.user-app[0]: expected a map"),
         ] {
             let problems = read_text(&at(item)).expect_err(item);

@@ -123,7 +123,7 @@ async fn the_log_says_in_words_why_there_was_no_handshake() {
         (ca.sign(&["localhost", "127.0.0.1"]), "localhost", ""),
         (ca.sign(&["a", "b"]), "localhost", "its certificate is not for localhost but for "),
         (ca.sign(&["localhost"]), "127.0.0.1", "its certificate is not for 127.0.0.1"),
-        (stranger.sign(&["localhost"]), "localhost", "signed by nobody who is trusted here; --upstream-ca names"),
+        (stranger.sign(&["localhost"]), "localhost", "not signed by a CA that is trusted here; --upstream-ca names"),
         (past, "localhost", "its certificate is out of date"),
         (ca.sign(&["localhost"]), "a b", "no certificate can be for a host of this name"),
     ] {

@@ -40,7 +40,7 @@ async fn sends_all(mut socket: impl AsyncRead + AsyncWrite + Unpin, head: &str, 
 async fn limited() -> Setup {
     let (backend, early) = (Backend::named("v1").await, early().await);
     let routes = "[{ id: small, uri: 'lb://app', predicates: ['Path=/small/**'], filters: ['RequestSize=1KB'] },
-                   { id: token, uri: 'lb://app', predicates: ['Path=/token/**'], filters: [{ name: JsonWebToken, args: { key: '0123456789abcdef0123456789abcdef' } }] },
+                   { id: token, uri: 'lb://app', predicates: ['Path=/token/**'], filters: [{ name: JsonWebToken, args: { key: '0123456789abcdef0123456789abcdef', algorithm: HS256 } }] },
                    { id: none, uri: 'lb://none', predicates: ['Path=/none/**'] },
                    { id: early, uri: 'http://EARLY', predicates: ['Path=/early/**'] }]";
     Setup::with_routes(&routes.replace("EARLY", &early.address.to_string()), &[backend.instance("V1")])

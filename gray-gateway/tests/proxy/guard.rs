@@ -34,7 +34,8 @@ async fn gateway(filters: &str) -> (Backend, Gateway) {
 
 #[tokio::test]
 async fn nobody_passes_without_a_good_token() {
-    let filter = format!("{{ name: JsonWebToken, args: {{ key: '{SECRET}', issuer: us, audience: shop }} }}");
+    let filter =
+        format!("{{ name: JsonWebToken, args: {{ key: '{SECRET}', algorithm: HS256, issuer: us, audience: shop }} }}");
     let (backend, gateway) = gateway(&filter).await;
     let claims = |exp: u64| format!(r#"{{"sub":"U1","iss":"us","aud":["x","shop"],"exp":{exp}}}"#);
     let good = token(&claims(now() + 60), SECRET);
@@ -112,7 +113,7 @@ async fn who_counts_as_one() {
     let mut other = Client::connect_from([127, 0, 0, 2].into(), gateway_as_one.address).await;
     other.send("GET /api/x HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(other.response().await.status, 429);
-    let tokens = format!("{{ name: JsonWebToken, args: {{ key: '{SECRET}' }} }}, {}", limit("user"));
+    let tokens = format!("{{ name: JsonWebToken, args: {{ key: '{SECRET}', algorithm: HS256 }} }}, {}", limit("user"));
     let (_v1, gateway_by_user) = gateway(&tokens).await;
     for (user, status) in [("U1", 200), ("U1", 429), ("U2", 200)] {
         let token = token(&format!(r#"{{"sub":"{user}"}}"#), SECRET);

@@ -8,7 +8,7 @@ use crate::{
 };
 
 const ROUTES: &str = "
-- { id: admin, uri: 'lb://app', predicates: ['Path=/echo/admin/**'], filters: ['StripPrefix=1', 'JsonWebToken=a secret of 16 bytes'] }
+- { id: admin, uri: 'lb://app', predicates: ['Path=/echo/admin/**'], filters: ['StripPrefix=1', { name: JsonWebToken, args: { key: a secret of 16 bytes, algorithm: HS256 } }] }
 - { id: open, uri: 'lb://app', predicates: ['Path=/echo/**'], filters: ['StripPrefix=1'] }
 - { id: files, uri: 'lb://app', predicates: ['Path=/files/{name}'], metadata: { encoded-slash: pass } }
 - { id: two, uri: 'lb://app', predicates: ['Path=/files/{dir}/{name}'] }";
@@ -57,7 +57,7 @@ async fn a_directory_has_no_second_door() {
     let uri = format!("file://{}", dir.path().display());
     let routes = format!(
         "
-- {{ id: internal, uri: '{uri}', predicates: ['Path=/web/internal/**'], filters: ['StripPrefix=1', 'JsonWebToken=a secret of 16 bytes'] }}
+- {{ id: internal, uri: '{uri}', predicates: ['Path=/web/internal/**'], filters: ['StripPrefix=1', {{ name: JsonWebToken, args: {{ key: a secret of 16 bytes, algorithm: HS256 }} }}] }}
 - {{ id: web, uri: '{uri}', predicates: ['Path=/web/**'], filters: ['StripPrefix=1'] }}"
     );
     let gateway = Setup::with_routes(&routes, &[]).start();

@@ -123,7 +123,7 @@ async fn tokens_in_a_query_are_not_logged() {
     let backend = Backend::named("v1").await;
     let mut setup = Setup::with_routes(
         "[{ id: app, uri: 'lb://app', predicates: ['Path=/api/**'], filters: [{ name: JsonWebToken, \
-         args: { key: a secret of 16 bytes, token: query.ticket } }] }]",
+         args: { key: a secret of 16 bytes, algorithm: HS256, token: query.ticket } }] }]",
         &[backend.instance("V1")],
     );
     setup.access_log = Some(AccessLogOptions { path: path.clone(), format: AccessLogFormat::Text });

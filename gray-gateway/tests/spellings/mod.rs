@@ -7,17 +7,17 @@
 /// Routes to one upstream, `{uri}`. Behind each open route (`-open`) lies what its guarded neighbours cover; `{guard}` is
 /// their filter.
 pub(crate) const ROUTES: &str = "
-- { id: echo-admin, uri: '{uri}', predicates: ['Path=/echo/admin/**'], filters: ['StripPrefix=1', '{guard}'] }
-- { id: echo-item, uri: '{uri}', predicates: ['Path=/echo/items/{id}/secret'], filters: ['StripPrefix=1', '{guard}'] }
+- { id: echo-admin, uri: '{uri}', predicates: ['Path=/echo/admin/**'], filters: ['StripPrefix=1', {guard}] }
+- { id: echo-item, uri: '{uri}', predicates: ['Path=/echo/items/{id}/secret'], filters: ['StripPrefix=1', {guard}] }
 - { id: echo-open, uri: '{uri}', predicates: ['Path=/echo/**'], filters: ['StripPrefix=1'] }
-- { id: re-admin, uri: '{uri}', predicates: ['Path=/re/admin/**'], filters: ['StripPrefix=1', '{guard}'] }
-- { id: re-item, uri: '{uri}', predicates: ['Path=/re/items/{id}/secret'], filters: ['StripPrefix=1', '{guard}'] }
+- { id: re-admin, uri: '{uri}', predicates: ['Path=/re/admin/**'], filters: ['StripPrefix=1', {guard}] }
+- { id: re-item, uri: '{uri}', predicates: ['Path=/re/items/{id}/secret'], filters: ['StripPrefix=1', {guard}] }
 - { id: re-open, uri: '{uri}', predicates: ['Path=/re/**'], filters: ['RewritePath=/re/?(?<rest>.*), /$\\{rest}'] }
-- { id: odd-admin, uri: '{uri}', predicates: ['Path=/odd/{any}/admin/**'], filters: ['StripPrefix=2', '{guard}'] }
-- { id: odd-item, uri: '{uri}', predicates: ['Path=/odd/{any}/items/{id}/secret'], filters: ['StripPrefix=2', '{guard}'] }
+- { id: odd-admin, uri: '{uri}', predicates: ['Path=/odd/{any}/admin/**'], filters: ['StripPrefix=2', {guard}] }
+- { id: odd-item, uri: '{uri}', predicates: ['Path=/odd/{any}/items/{id}/secret'], filters: ['StripPrefix=2', {guard}] }
 - { id: odd-open, uri: '{uri}', predicates: ['Path=/odd/**'], filters: ['RewritePath=/odd/[^/]*/(?<rest>.*), /$\\{rest}'] }
-- { id: root-admin, uri: '{uri}', predicates: ['Path=/admin/**'], filters: ['{guard}'] }
-- { id: root-item, uri: '{uri}', predicates: ['Path=/items/{id}/secret'], filters: ['{guard}'] }
+- { id: root-admin, uri: '{uri}', predicates: ['Path=/admin/**'], filters: [{guard}] }
+- { id: root-item, uri: '{uri}', predicates: ['Path=/items/{id}/secret'], filters: [{guard}] }
 - { id: root-open, uri: '{uri}', predicates: ['Path=/**'] }
 ";
 

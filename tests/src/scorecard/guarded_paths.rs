@@ -18,7 +18,7 @@ use spellings::{ROUTES, SERVERS, Speller, is_guarded};
 
 const CLIENTS: u64 = 8;
 /// A filter that no request here gets past.
-const GUARD: &str = "JsonWebToken=no client here has this secret";
+const GUARD: &str = "{ name: JsonWebToken, args: { key: no client here has this secret, algorithm: HS256 } }";
 
 #[derive(Default)]
 struct Count {

@@ -68,7 +68,7 @@ fn token(algorithm: &str, secret: &str, user: &str, expiry: u64) -> String {
 pub(crate) async fn claims_of_a_token_and_members_of_a_cookie(_: Arc<Stage>) -> Result<()> {
     let rules = format!(
         "gray:
-  jwt: {{ token: header.authorization, key: '{SECRET}' }}
+  jwt: {{ token: header.authorization, key: '{SECRET}', algorithm: HS256 }}
   lanes: {{ orders: {{ services: {{ order-app: V2 }} }} }}
   rules:
     - {{ name: user, when: {{ jwt.sub: [U1, U2] }}, lane: gray }}

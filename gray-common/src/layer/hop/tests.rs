@@ -295,6 +295,11 @@ fn strangers_cannot_take_the_places_of_callers() {
     let counts = counted(&signing, floods().chain(chain(true)));
     let expect = [("gateway-app@V1", 1), ("order-app@V1", 1), ("other", 4000)];
     assert_eq!(counts, expect.map(|(from, count)| (from.to_owned(), count)));
+
+    // All places taken: who gives no name is still not one of the others.
+    let signed = (0..130).map(|number| (format!("service-{number}"), "10.0.0.1", true));
+    let counts = counted(&signing, signed.chain([(String::new(), "10.0.0.1", true)]));
+    assert_eq!((of(&counts, "other"), of(&counts, "unknown")), (Some(2), Some(1)));
 }
 
 #[test]

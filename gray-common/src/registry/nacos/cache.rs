@@ -63,7 +63,6 @@ impl Inner {
     fn new(parent: &Path) -> io::Result<Self> {
         let mut builder = tempfile::Builder::new();
         builder.prefix(PREFIX);
-        #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
         let root = builder.tempdir_in(parent)?;
         let lock = open(root.path())?;

@@ -7,10 +7,10 @@ use std::{
 
 use tokio::sync::watch;
 
-/// By address, why it is doubtful that the instance is listed.
+/// By service and address, why it is doubtful that the instance is listed.
 #[derive(Debug, Default)]
 pub(super) struct Doubts {
-    by_address: Mutex<BTreeMap<String, String>>,
+    reasons: Mutex<BTreeMap<(String, String), String>>,
     told: watch::Sender<Option<String>>,
 }
 
@@ -19,13 +19,16 @@ impl Doubts {
         self.told.subscribe()
     }
 
-    pub(super) fn set(&self, address: &str, reason: Option<String>) {
-        let mut doubts = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn set(&self, service: &str, address: &str, reason: Option<String>) {
+        let mut doubts = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (service.to_owned(), address.to_owned());
         match reason {
-            Some(reason) => drop(doubts.insert(address.to_owned(), reason)),
-            None => drop(doubts.remove(address)),
+            Some(reason) => drop(doubts.insert(key, reason)),
+            None => drop(doubts.remove(&key)),
         }
-        let lines: Vec<_> = doubts.iter().map(|(address, reason)| format!("{address}: {reason}")).collect();
+        let line =
+            |((service, address), reason): (&(String, String), &String)| format!("{service} {address}: {reason}");
+        let lines: Vec<_> = doubts.iter().map(line).collect();
         let text = (!lines.is_empty()).then(|| lines.join("; "));
         self.told.send_if_modified(|told| {
             let is_news = *told != text;
@@ -44,13 +47,19 @@ mod tests {
         let doubts = Doubts::default();
         let told = doubts.subscribe();
         assert_eq!(*told.borrow(), None);
-        doubts.set("10.0.0.1:80", Some("refused".into()));
-        doubts.set("10.0.0.2:80", Some("silent".into()));
-        assert_eq!(told.borrow().as_deref(), Some("10.0.0.1:80: refused; 10.0.0.2:80: silent"));
-        doubts.set("10.0.0.1:80", None);
-        doubts.set("10.0.0.3:80", None);
-        assert_eq!(told.borrow().as_deref(), Some("10.0.0.2:80: silent"));
-        doubts.set("10.0.0.2:80", None);
+        doubts.set("a", "10.0.0.1:80", Some("refused".into()));
+        doubts.set("a", "10.0.0.2:80", Some("silent".into()));
+        doubts.set("b", "10.0.0.1:80", Some("silent".into()));
+        assert_eq!(
+            told.borrow().as_deref(),
+            Some("a 10.0.0.1:80: refused; a 10.0.0.2:80: silent; b 10.0.0.1:80: silent")
+        );
+        doubts.set("a", "10.0.0.1:80", None);
+        doubts.set("a", "10.0.0.3:80", None);
+        assert_eq!(told.borrow().as_deref(), Some("a 10.0.0.2:80: silent; b 10.0.0.1:80: silent"), "of one service");
+        doubts.set("b", "10.0.0.1:80", None);
+        assert_eq!(told.borrow().as_deref(), Some("a 10.0.0.2:80: silent"));
+        doubts.set("a", "10.0.0.2:80", None);
         assert_eq!(*told.borrow(), None);
     }
 }

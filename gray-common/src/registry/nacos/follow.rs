@@ -156,7 +156,7 @@ async fn read(
     if !hidden.is_empty() {
         // It may have come back between the list and the question: only what is still missing now is hidden.
         instances = read_instances(connection.dialer(), client, options, service).await?;
-        hidden.retain(|hidden| !instances.iter().any(|other| other.port == hidden.port && other.host == hidden.host));
+        hidden.retain(|hidden| !instances.iter().any(|other| other.is_at_address_of(hidden)));
         instances.extend(hidden);
     }
     Ok(instances)

@@ -21,8 +21,8 @@ pub enum HttpError {
     /// Nobody there, or nobody who answers in time; why.
     #[error("{0}")]
     Unreachable(String),
-    /// Something that is no HTTP.
-    #[error("the answer is no HTTP")]
+    /// Something that is not HTTP.
+    #[error("the answer is not HTTP")]
     Nonsense,
 }
 
@@ -45,7 +45,7 @@ pub fn requests() -> Result<reqwest::Client, HttpError> {
 /// the whole answer. Dropping the future ends the connection.
 ///
 /// # Errors
-/// When there is no answer within `limit`, or one that is no HTTP. Any status is an answer.
+/// When there is no answer within `limit`, or one that is not HTTP. Any status is an answer.
 pub async fn send(
     options: &NacosOptions,
     request: reqwest::RequestBuilder,

@@ -27,12 +27,12 @@ use super::{
 
 /// Limit for one request to one server.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// A token is asked for no more often than this, whoever complains about the old one.
+/// Least time between a login that gave a token and the next one: calls that are refused at once share one login.
 const PAUSE: Duration = Duration::from_secs(3);
-/// Where no server answers, sooner.
+/// Least time between a login that gave none and the next one, except after several refusals in a row.
 const RETRY: Duration = Duration::from_secs(1);
-/// A user that is refused is tried less and less often, up to this: checking a password is dear, and many refusals in a row
-/// can lock a user out.
+/// With every further refusal in a row that time doubles, up to this: checking a password is dear, and many refusals can
+/// lock a user out.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// A token that has been good for something since then is not why another call is refused: the user has no right to that.
 /// Longer than [`PROBE_INTERVAL`](super::connection::PROBE_INTERVAL).
@@ -85,13 +85,18 @@ impl Login {
         self.lock().as_ref().map(|token| token.text.clone())
     }
 
-    /// Makes sure that there is a token, if there is to be one.
+    /// Makes sure that there is a token, if there is to be one. One that is due for a refresh serves on while no server gives
+    /// another: it is good for as long again.
     pub(super) async fn ensure(&self) -> Result<(), CallError> {
         let is_good = |token: &Token| Instant::now() < token.refresh_at;
-        self.ask_unless(is_good).await
+        match self.ask_unless(is_good).await {
+            Err(CallError::Failed(_) | CallError::Timeout(_)) if self.lock().is_some() => Ok(()),
+            outcome => outcome,
+        }
     }
 
-    /// Told how every call went: after a refusal there is another token, if that may help. An error says why there is none.
+    /// Told how every call went: after a refusal there is another token, if that may help. An error says why there is none,
+    /// and is a refusal: the server answered the call.
     pub(super) async fn judge<T>(&self, began: Instant, outcome: &Result<T, CallError>) -> Result<(), CallError> {
         match outcome {
             Ok(_) => {
@@ -100,7 +105,10 @@ impl Login {
                 }
                 Ok(())
             }
-            Err(CallError::Refused(_)) => self.refused(began).await,
+            Err(CallError::Refused(why)) => self.refused(began).await.map_err(|failure| match failure {
+                CallError::Refused(_) => failure,
+                other => CallError::Refused(format!("{why}; {other}")),
+            }),
             Err(_) => Ok(()),
         }
     }
@@ -214,8 +222,8 @@ async fn ask(options: &NacosOptions, username: &str, password: &str) -> Result<A
                 failures.push(format!("{url}: {reason}"));
                 continue;
             }
-            // Nacos 2.3 answers a wrong password with a status of 0, which is no HTTP.
-            Err(HttpError::Nonsense) => return Err(refused("with something that is no HTTP")),
+            // Nacos 2.3 answers a wrong password with a status of 0, which is not HTTP.
+            Err(HttpError::Nonsense) => return Err(refused("with something that is not HTTP")),
         };
         if status.is_client_error() {
             return Err(refused(status.as_str()));

@@ -9,14 +9,22 @@ use super::*;
 
 /// A Nacos that gives every login another token, or refuses them all; and how often it was asked.
 async fn door(lets_in: bool) -> (Arc<Login>, Arc<AtomicUsize>) {
+    answering(move |_| if lets_in { StatusCode::OK } else { StatusCode::FORBIDDEN }).await
+}
+
+/// A Nacos that answers the first, second ... login like this; with 200 goes a token.
+async fn answering(
+    status: impl Fn(usize) -> StatusCode + Clone + Send + Sync + 'static,
+) -> (Arc<Login>, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
     let login = async move || {
         let number = count.fetch_add(1, Relaxed) + 1;
-        if lets_in {
-            Json(json!({ "accessToken": format!("token-{number}"), "tokenTtl": 18_000 })).into_response()
-        } else {
-            StatusCode::FORBIDDEN.into_response()
+        match status(number) {
+            StatusCode::OK => {
+                Json(json!({ "accessToken": format!("token-{number}"), "tokenTtl": 18_000 })).into_response()
+            }
+            other => other.into_response(),
         }
     };
     let app = Router::new().route("/nacos/v1/auth/login", post(login));
@@ -100,6 +108,38 @@ async fn a_wrong_password_is_tried_less_and_less_often() {
     let asked = asked.load(Relaxed);
     // After 0, 1, 3, 7, 15 s, and every 15 s from then on; real time passes as well.
     assert!((8..=16).contains(&asked), "{asked}");
+}
+
+/// A connection that only seemed silent would be cut, and our ephemeral instance with it.
+#[tokio::test]
+async fn a_refused_call_stays_refused_while_no_server_gives_a_token() {
+    let (login, asked) = answering(|_| StatusCode::BAD_GATEWAY).await;
+    let failure = login.judge(Instant::now(), &refusal()).await.expect_err("no token");
+    let CallError::Refused(why) = failure else { panic!("{failure:?}") };
+    assert!(why.contains("serviceNames") && why.contains("no token from Nacos") && why.contains("502"), "{why}");
+    assert_eq!(asked.load(Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_token_serves_on_while_no_server_gives_another() {
+    let down = |number| if number == 2 { StatusCode::BAD_GATEWAY } else { StatusCode::OK };
+    let (login, asked) = answering(down).await;
+    login.ensure().await.expect("let in");
+    // Due for a refresh.
+    later(Duration::from_secs(3601)).await;
+    login.ensure().await.expect("the token is good");
+    assert_eq!((login.token().as_deref(), asked.load(Relaxed)), (Some("token-1"), 2));
+    later(RETRY).await;
+    login.ensure().await.expect("let in");
+    assert_eq!((login.token().as_deref(), asked.load(Relaxed)), (Some("token-3"), 3));
+
+    // Without a token there is nothing to go on with; nor when the user is refused.
+    let (login, _) = answering(|_| StatusCode::BAD_GATEWAY).await;
+    assert!(matches!(login.ensure().await, Err(CallError::Failed(_))));
+    let (login, _) = answering(|number| if number == 1 { StatusCode::OK } else { StatusCode::FORBIDDEN }).await;
+    login.ensure().await.expect("let in");
+    later(Duration::from_secs(3601)).await;
+    assert!(matches!(login.ensure().await, Err(CallError::Refused(_))));
 }
 
 #[tokio::test]

@@ -126,13 +126,13 @@ fn host_and_port(text: &str) -> Result<(String, u16), String> {
         Some(colon) => {
             let (host, port) = text.split_at(after_host + colon);
             let port = port[1..].parse().ok().filter(|port| *port != 0);
-            (host, port.ok_or_else(|| format!("`{text}`: `{}` is no port (1 to 65535)", &text[host.len() + 1..]))?)
+            (host, port.ok_or_else(|| format!("`{text}`: `{}` is not a port (1 to 65535)", &text[host.len() + 1..]))?)
         }
         None => (text, HTTP_PORT),
     };
     let bare_ipv6 = host.contains(':') && !host.starts_with('[');
     if host.is_empty() || bare_ipv6 || host.contains(char::is_whitespace) {
-        return Err(format!("`{text}`: `{host}` is no host; expected HOST:PORT, an IPv6 address as [ADDRESS]:PORT"));
+        return Err(format!("`{text}`: `{host}` is not a host; expected HOST:PORT, an IPv6 address as [ADDRESS]:PORT"));
     }
     Ok((host.to_owned(), port))
 }
@@ -158,7 +158,7 @@ mod tests {
             ["", " , ", "http://n:8848", "n:0", "n:x", "n:70000", "::1", "::1:8848", ":8848", "a b:1", "n/nacos"]
         {
             let error = NacosOptions::new(text).servers().expect_err(text);
-            assert!(error.contains("expected HOST:PORT") || error.contains("is no port"), "{text}: {error}");
+            assert!(error.contains("expected HOST:PORT") || error.contains("is not a port"), "{text}: {error}");
         }
     }
 

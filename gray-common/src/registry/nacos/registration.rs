@@ -118,14 +118,19 @@ impl Registration {
     /// Returns when Nacos lists it: from then on callers can find it.
     async fn listed(&self, client: &Wired<NamingService>, instance: &Instance) {
         loop {
-            if let Ok(list) = read_instances(&self.dialer, &client.sdk, self.dialer.options(), &self.service).await {
-                let listed = list.iter().any(|other| other.port == instance.port && other.host == instance.host);
-                if listed || console::is_registered(&self.dialer, &self.service, instance).await {
-                    return;
-                }
+            if let Ok(list) = read_instances(&self.dialer, &client.sdk, self.dialer.options(), &self.service).await
+                && self.is_known(&list, instance).await
+            {
+                return;
             }
             sleep(READ_BACK_INTERVAL).await;
         }
+    }
+
+    /// Whether it is in this list; or not listed, but there: an operator disabled it, and that is not ours to change.
+    async fn is_known(&self, list: &[Instance], instance: &Instance) -> bool {
+        list.iter().any(|other| other.is_at_address_of(instance))
+            || console::is_registered(&self.dialer, &self.service, instance).await
     }
 
     async fn announce(&self, client: &Wired<NamingService>, instance: &Instance) -> Result<(), CallError> {
@@ -139,7 +144,7 @@ impl Registration {
     async fn deregister(&mut self, instance: Instance) -> Result<(), CallError> {
         let Some(client) = self.client.take() else { return Ok(()) };
         let instance = self.announced.take().unwrap_or(instance);
-        self.doubts.set(&instance.authority(), None);
+        self.doubts.set(&self.service, &instance.authority(), None);
         let options = self.dialer.options();
         let (service, group, wire) = (self.service.clone(), Some(options.group.clone()), to_wire(&instance, options));
         let sdk = client.sdk.clone();
@@ -159,7 +164,7 @@ impl Registration {
             self.confirmed = Instant::now();
         }
         if doubt.is_none() || self.confirmed.elapsed() >= DOUBTFUL {
-            self.doubts.set(&instance.authority(), doubt.map(|doubt| doubt.to_string()));
+            self.doubts.set(&self.service, &instance.authority(), doubt.map(|doubt| doubt.to_string()));
         }
     }
 
@@ -172,9 +177,7 @@ impl Registration {
         match read {
             Ok(list) => {
                 (self.silent_since, self.refusals) = (None, 0);
-                let listed = list.iter().any(|other| other.port == instance.port && other.host == instance.host);
-                // Not listed, but there: an operator disabled it, and that is not ours to change.
-                let known = listed || console::is_registered(&self.dialer, &self.service, instance).await;
+                let known = self.is_known(&list, instance).await;
                 self.found(known);
                 if known {
                     return Ok(());

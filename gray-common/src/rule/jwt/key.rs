@@ -1,7 +1,7 @@
 //! Keys of tokens: what a text is, and which algorithms it is for.
 //!
-//! A public key is not a secret: any client could sign by it, were it taken for one. So what looks like a public key
-//! in any form that we do not read is refused, not used as a secret.
+//! A public key is not a secret: any client could sign by it, were it taken for one. What a text looks like proves
+//! nothing, so a text is a secret only when `algorithm` says that it is.
 
 use std::{fmt, str::FromStr};
 
@@ -150,51 +150,44 @@ impl PartialEq for JwtKey {
 #[error("{0}")]
 pub struct InvalidKey(String);
 
-/// What the text of a key is.
-enum Material {
-    Public(PublicKey),
-    Secret,
-}
-
 impl JwtKey {
-    /// A public key (PEM, or the base64 of its DER), or a secret. Without an algorithm it is the usual one of the key: HS256,
-    /// RS256, ES256, ES384 or EdDSA.
+    /// A public key (PEM, or the base64 of its DER); or, if HS256, HS384 or HS512 is named, a secret. Without an algorithm
+    /// it is the usual one of the public key: RS256, ES256, ES384 or EdDSA.
     ///
     /// # Errors
-    /// When the text is another kind of key or looks like one, is too short, or does not fit the algorithms.
+    /// When the text is neither a public key that is read nor named a secret, is too short, or does not fit the algorithms.
     pub fn new(text: &str, algorithms: &[Algorithm]) -> Result<Self, InvalidKey> {
         let text = text.trim();
-        let is_secret = algorithms.iter().any(|algorithm| algorithm.mac().is_some());
         let unfit = |algorithm: &Algorithm, what: &str| {
             let algorithm = algorithm.as_str();
             InvalidKey(format!(
                 "`algorithm` names {algorithm}, and the key is {what}; set the key that fits, or another algorithm"
             ))
         };
-        match material(text, is_secret)? {
-            Material::Public(PublicKey { kind, key }) => {
-                let usual = [kind.usual()];
-                let algorithms = if algorithms.is_empty() { &usual } else { algorithms };
-                let check = |algorithm: &Algorithm| {
-                    let verifier = algorithm.verifier(kind).ok_or_else(|| unfit(algorithm, kind.name()))?;
-                    Ok((*algorithm, Check::Public(signature::UnparsedPublicKey::new(verifier, key.clone()))))
-                };
-                algorithms.iter().map(check).collect::<Result<_, _>>().map(Self)
-            }
-            Material::Secret if text.len() < MIN_SECRET => Err(InvalidKey(format!(
-                "expected a public key (PEM with BEGIN PUBLIC KEY, or its base64), or a secret of at least {MIN_SECRET} bytes"
-            ))),
-            Material::Secret => {
-                let algorithms = if algorithms.is_empty() { &[Algorithm::Hs256] } else { algorithms };
-                let check = |algorithm: &Algorithm| {
-                    let mac = algorithm
-                        .mac()
-                        .ok_or_else(|| unfit(algorithm, "a secret, or no public key that can be read"))?;
-                    Ok((*algorithm, Check::Secret(hmac::Key::new(mac, text.as_bytes()))))
-                };
-                algorithms.iter().map(check).collect::<Result<_, _>>().map(Self)
-            }
+        if let Some(PublicKey { kind, key }) = public_key(text)? {
+            let usual = [kind.usual()];
+            let algorithms = if algorithms.is_empty() { &usual } else { algorithms };
+            let check = |algorithm: &Algorithm| {
+                let verifier = algorithm.verifier(kind).ok_or_else(|| unfit(algorithm, kind.name()))?;
+                Ok((*algorithm, Check::Public(signature::UnparsedPublicKey::new(verifier, key.clone()))))
+            };
+            return algorithms.iter().map(check).collect::<Result<_, _>>().map(Self);
         }
+        if !algorithms.iter().any(|algorithm| algorithm.mac().is_some()) {
+            return Err(InvalidKey(format!(
+                "is not a public key that can be read{}; write the public key in PEM (BEGIN PUBLIC KEY), or name \
+                 `algorithm: HS256` if it is a secret",
+                hint(text)
+            )));
+        }
+        if text.len() < MIN_SECRET {
+            return Err(InvalidKey(format!("expected a secret of at least {MIN_SECRET} bytes")));
+        }
+        let check = |algorithm: &Algorithm| {
+            let mac = algorithm.mac().ok_or_else(|| unfit(algorithm, "not a public key that can be read"))?;
+            Ok((*algorithm, Check::Secret(hmac::Key::new(mac, text.as_bytes()))))
+        };
+        algorithms.iter().map(check).collect::<Result<_, _>>().map(Self)
     }
 
     /// Whether the message is signed by this key, with this algorithm of a token.
@@ -214,70 +207,32 @@ impl fmt::Debug for JwtKey {
     }
 }
 
-/// What the text is. `is_secret`: the document says that it is a secret.
-fn material(text: &str, is_secret: bool) -> Result<Material, InvalidKey> {
-    let invalid = |reason: &str| Err(InvalidKey(reason.to_owned()));
+/// The public key that the text is; `None`: it is not one that is read. An error: it is one, or another kind of key, that
+/// cannot be used, whatever the algorithm.
+fn public_key(text: &str) -> Result<Option<PublicKey>, InvalidKey> {
     if text.contains("-----BEGIN") || text.starts_with("-----") {
         // A variable of the environment often has `\n` for the ends of lines.
-        return pem(&text.replace("\\n", "\n")).map(Material::Public).map_err(InvalidKey);
+        return pem(&text.replace("\\n", "\n")).map(Some).map_err(InvalidKey);
+    }
+    if text.starts_with(['{', '[']) {
+        return Err(InvalidKey(
+            "looks like a JWK or a set of them (JWKS), which is not read; write the public key in PEM".into(),
+        ));
     }
     let packed: String = text.split_whitespace().collect();
-    let decoded = base64(&packed).unwrap_or_default();
-    if decoded.first() == Some(&0x30)
-        && let Some(inspected) = inspect(&decoded)
-    {
-        return inspected.map(Material::Public).map_err(|reason| InvalidKey(reason.to_owned()));
-    }
-    if text.starts_with('{') || text.starts_with('[') {
-        return invalid("looks like a JWK or a set of them (JWKS), which is not read; write the public key in PEM");
-    }
-    if is_secret {
-        return Ok(Material::Secret);
-    }
-    if is_wrapped(&decoded) {
-        return invalid(
-            "is a public key encoded once more (the base64 of a PEM file, a JWK, a point of a curve or a modulus); write it in PEM, \
-             or name the `algorithm` HS256 if it is a secret",
-        );
-    }
-    let lower = text.to_ascii_lowercase();
-    let ends = [".pem", ".pub", ".crt", ".cer", ".der", ".key", ".jwk", ".jwks", ".json"];
-    if text.contains("://") || text.starts_with("//") || lower.starts_with("file:") || lower.starts_with("classpath:") {
-        return invalid("looks like an address, and keys are not fetched; write the public key itself in PEM");
-    }
-    if ends.iter().any(|end| lower.ends_with(end)) {
-        return invalid("looks like the name of a file, and keys are not read from files; write the key itself");
-    }
-    if lower.starts_with("ssh-") || lower.starts_with("ecdsa-sha2-") || lower.starts_with("sk-ssh-") {
-        return invalid("is a key of SSH; `ssh-keygen -e -m PKCS8 -f FILE` writes it in PEM");
-    }
-    // DER begins with these, in base64 and in hexadecimal digits.
-    let begins = ["MII", "MIG", "MHY", "MFk", "MFkw", "MCow", "AAAAB3NzaC1", "AAAAE2VjZHNh", "AAAAC3NzaC1"];
-    let hexadecimal =
-        packed.len() >= 64 && lower.starts_with("30") && packed.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if (packed.len() >= 40 && begins.iter().any(|begin| packed.starts_with(begin))) || hexadecimal {
-        return invalid(
-            "looks like a public key that is cut off or written in another way; write it in PEM, or name the \
-             `algorithm` HS256 if it is a secret",
-        );
-    }
-    // Its parts by name: `openssl rsa -modulus`, the members of a JWK, the usual exponent.
-    let names = ["modulus=", "modulus:", "kty:", "kty=", "\"kty\"", "exponent:"];
-    if names.iter().any(|name| lower.contains(name)) || (packed.len() >= 64 && packed.ends_with("AQAB")) {
-        return invalid(
-            "looks like the parts of a public key; write it in PEM, or name the `algorithm` HS256 if it is a secret",
-        );
-    }
-    Ok(Material::Secret)
+    let inspected = base64(&packed).as_deref().and_then(inspect).transpose();
+    inspected.map_err(|reason| InvalidKey(reason.to_owned()))
 }
 
-/// Whether base64 held a public key in another of its forms: text, an uncompressed point of P-256, P-384 or P-521, or as
-/// many bytes as a modulus of RSA has.
-fn is_wrapped(decoded: &[u8]) -> bool {
-    let text = decoded.trim_ascii();
-    [&b"-----"[..], b"{", b"[", b"ssh-", b"ecdsa-", b"MII", b"MFk", b"MCow"].iter().any(|begin| text.starts_with(begin))
-        || (decoded.first() == Some(&4) && matches!(decoded.len(), 65 | 97 | 133))
-        || matches!(decoded.len(), 256 | 257 | 384 | 385 | 512 | 513)
+/// What the text probably is, where that helps to find the mistake. Nothing depends on it.
+fn hint(text: &str) -> &'static str {
+    if text.contains("://") {
+        " (keys are not fetched from addresses)"
+    } else if text.starts_with("ssh-") {
+        " (`ssh-keygen -e -m PKCS8 -f FILE` writes a key of SSH in PEM)"
+    } else {
+        ""
+    }
 }
 
 fn base64(text: &str) -> Option<Vec<u8>> {

@@ -103,6 +103,9 @@ fn forged(algorithm: &str, mac: hmac::Algorithm, secret: &[u8]) -> String {
     format!("{message}.{}", URL_SAFE_NO_PAD.encode(tag))
 }
 
+/// What is refused without an algorithm, with the remedy.
+const UNREAD: &str = "write the public key in PEM (BEGIN PUBLIC KEY), or name `algorithm: HS256` if it is a secret";
+
 /// In whatever form a public key comes: it is read as one, and no token made from its text passes; or it is refused.
 #[test]
 fn a_public_key_is_never_a_secret() {
@@ -127,35 +130,35 @@ fn a_public_key_is_never_a_secret() {
             format!("-----BEGIN RSA PUBLIC KEY-----\n{}-----END RSA PUBLIC KEY-----", lines(&standard.encode(pkcs1))),
             Ok(()),
         ),
-        (body[..body.len() - 8].into(), Err("cut off")),
+        (body[..body.len() - 8].into(), Err(UNREAD)),
         (format!("key: {RSA}"), Err("one PEM block")),
         (format!("{RSA}\n{RSA}"), Err("one PEM block")),
-        (hexadecimal, Err("another way")),
+        (hexadecimal, Err(UNREAD)),
         (standard.encode([&[0x30, 0x82, 0x01, 0x25, 0x02, 0x01, 0x00], &der[4..]].concat()), Err("another kind")),
         (format!(r#"{{"kty":"RSA","n":"{body}","e":"AQAB"}}"#), Err("JWK")),
         (r#" {"keys":[{"kty":"RSA"}]}"#.into(), Err("JWK")),
-        ("https://login.example/.well-known/jwks.json".into(), Err("address")),
-        ("classpath:keys/public.der".into(), Err("address")),
-        ("/etc/keys/public.pem".into(), Err("name of a file")),
-        (format!("ssh-rsa AAAAB3NzaC1yc2E{body} me@here"), Err("SSH")),
-        (format!("AAAAB3NzaC1yc2E{body}"), Err("cut off")),
+        ("https://login.example/.well-known/jwks.json".into(), Err("not fetched")),
+        ("classpath:keys/public.der".into(), Err(UNREAD)),
+        ("/etc/keys/public.pem".into(), Err(UNREAD)),
+        (format!("ssh-rsa AAAAB3NzaC1yc2E{body} me@here"), Err("ssh-keygen")),
+        (format!("AAAAB3NzaC1yc2E{body}"), Err(UNREAD)),
         ("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----".into(), Err("openssl x509")),
         ("-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----".into(), Err("openssl pkey")),
         ("-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----".into(), Err("PEM")),
         ("-----BEGIN PUBLIC KEY-----\nnot base64\n-----END PUBLIC KEY-----".into(), Err("PEM")),
         (RSA.replacen("MIIB", "MIIC", 1), Err("PEM")),
-        (standard.encode(RSA), Err("once more")),
-        (lines(&standard.encode(RSA)), Err("once more")),
-        (standard.encode(r#"{"kty":"RSA","n":"x","e":"AQAB"}"#), Err("once more")),
-        (standard.encode(format!("ssh-rsa AAAAB3NzaC1yc2E{body}")), Err("once more")),
-        (standard.encode([&[4][..], &[7; 64]].concat()), Err("once more")),
-        (URL_SAFE_NO_PAD.encode([0xc6; 256]), Err("once more")),
-        (format!("Modulus={}", "C6EF".repeat(128)), Err("parts of a public key")),
-        ("kty: RSA, n: abcdefghijkl".into(), Err("parts of a public key")),
-        (format!("n={} e=AQAB", "abcd".repeat(20)), Err("parts of a public key")),
-        ("//login.example/keys".into(), Err("address")),
-        (String::new(), Err("at least 16 bytes")),
-        ("fifteen bytes..".into(), Err("at least 16 bytes")),
+        (standard.encode(RSA), Err(UNREAD)),
+        (lines(&standard.encode(RSA)), Err(UNREAD)),
+        (standard.encode(r#"{"kty":"RSA","n":"x","e":"AQAB"}"#), Err(UNREAD)),
+        (standard.encode(format!("ssh-rsa AAAAB3NzaC1yc2E{body}")), Err(UNREAD)),
+        (standard.encode([&[4][..], &[7; 64]].concat()), Err(UNREAD)),
+        (URL_SAFE_NO_PAD.encode([0xc6; 256]), Err(UNREAD)),
+        (format!("Modulus={}", "C6EF".repeat(128)), Err(UNREAD)),
+        ("kty: RSA, n: abcdefghijkl".into(), Err(UNREAD)),
+        (format!("n={} e=AQAB", "abcd".repeat(20)), Err(UNREAD)),
+        ("//login.example/keys".into(), Err(UNREAD)),
+        ("a secret of some length".into(), Err(UNREAD)),
+        (String::new(), Err(UNREAD)),
     ];
     let macs = [("HS256", hmac::HMAC_SHA256), ("HS384", hmac::HMAC_SHA384), ("HS512", hmac::HMAC_SHA512)];
     for (text, expect) in cases {
@@ -190,9 +193,13 @@ fn the_algorithm_is_named_and_has_to_fit_the_key() {
         (RSA, "RS256 HS256", Err("public RSA key")),
         (RSA, "ES256", Err("public RSA key")),
         (&*body, "HS256", Err("public RSA key")),
-        (secret, "", Ok("HS256")),
+        (&*RSA.replace("-----", "---- "), "", Err(UNREAD)),
+        (secret, "", Err(UNREAD)),
+        (secret, "HS256", Ok("HS256")),
         (secret, "HS512 HS256", Ok("HS512 HS256")),
-        (secret, "RS256", Err("a secret")),
+        (secret, "RS256", Err(UNREAD)),
+        (secret, "HS256 RS256", Err("names RS256")),
+        ("fifteen bytes..", "HS256", Err("at least 16 bytes")),
         // Said to be secrets, so they are.
         ("https://a.secret.like.an.address", "HS256", Ok("HS256")),
         (r#"{"kty":"oct","k":"c2VjcmV0"}"#, "HS256", Err("JWK")),
@@ -221,7 +228,7 @@ fn what_a_token_says_has_to_be_said_properly() {
         let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), message.as_bytes());
         let token = format!("Bearer {message}.{}", URL_SAFE_NO_PAD.encode(tag)).parse().expect("a header value");
         let headers = HeaderMap::from_iter([(http::header::AUTHORIZATION, token)]);
-        let key = Some(JwtKey::new(secret, &[]).expect("a key"));
+        let key = Some(JwtKey::new(secret, &[Algorithm::Hs256]).expect("a key"));
         let jwt = Jwt { token: Source::Header(http::header::AUTHORIZATION), key, requires_expiry };
         jwt.claims(&RequestFacts { now: 1000, ..RequestFacts::new(&headers) }).is_some()
     };

@@ -82,7 +82,7 @@ fn only_requests_that_need_a_missing_fact_are_unanswerable() {
 #[test]
 fn every_kind_of_fact_is_decided_as_it_was() {
     let text = "gray:
-  jwt: { key: 0123456789abcdef }
+  jwt: { key: 0123456789abcdef, algorithm: HS256 }
   facts: { user: [header.uid, cookie.uid] }
   lanes: { exact: { select: { version: $header.v } } }
   rules:
@@ -126,7 +126,7 @@ fn every_kind_of_fact_is_decided_as_it_was() {
 #[test]
 fn a_record_has_what_rules_name_and_nothing_else() {
     let rules = rules(
-        "gray: { jwt: { key: 0123456789abcdef }, rules: [
+        "gray: { jwt: { key: 0123456789abcdef, algorithm: HS256 }, rules: [
            { name: a, when: { cookie.vip: 1 }, lane: gray }, { name: b, when: { jwt.sub: u1 }, lane: gray }] }",
     );
     let none = HeaderMap::new();

@@ -68,7 +68,7 @@ pub(super) fn has_values(text: &str) -> bool {
 }
 
 /// Whether a text says nothing, not even that there is nothing.
-pub(super) fn is_blank(text: &str) -> bool {
+pub(crate) fn is_blank(text: &str) -> bool {
     Outline::of(text).is_some_and(|outline| outline.is_blank())
 }
 

@@ -140,15 +140,16 @@ impl<'d> Reader<'d> {
                     .ok()
             })
             .collect();
-        let key = section.string("key").map(|text| JwtKey::new(&text, &algorithms));
-        if let Some(Err(error)) = &key {
-            section.error("key", error.to_string());
-        }
-        if key.is_none() {
+        let text = section.string("key");
+        if text.is_none() {
             section.warn("key", "no key: tokens are not verified, so anybody can claim to be anyone; set `key`");
         }
+        // Where an algorithm is wrong, that is said, and not what the key is without it.
+        let key = text.filter(|_| algorithms.len() == named.len()).and_then(|text| {
+            JwtKey::new(&text, &algorithms).map_err(|error| section.error("key", error.to_string())).ok()
+        });
         let requires_expiry = section.bool("require-exp").unwrap_or(false);
-        Some(Arc::new(Jwt { token, key: key.and_then(Result::ok), requires_expiry }))
+        Some(Arc::new(Jwt { token, key, requires_expiry }))
     }
 
     fn read_facts(&mut self) {

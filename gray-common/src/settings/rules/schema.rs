@@ -119,9 +119,10 @@ pub struct Layer {
 pub struct Jwt {
     /// header.NAME, cookie.NAME or query.NAME; `header.authorization` when missing.
     pub token: Option<Text>,
-    /// A public key in PEM (RSA, P-256, P-384, Ed25519) or a secret of at least 16 bytes. Without one nothing is verified.
+    /// A public key in PEM (RSA, P-256, P-384, Ed25519), or, if `algorithm` names HS256, HS384 or HS512, a secret of at least
+    /// 16 bytes. Without a key nothing is verified.
     pub key: Option<Text>,
-    /// How tokens may be signed: HS256, RS256, PS256, ES256, EdDSA ...; the usual one of the key when missing.
+    /// How tokens may be signed: HS256, RS256, PS256, ES256, EdDSA ...; the usual one of the public key when missing.
     pub algorithm: Option<Names>,
     /// Whether a token without `exp` counts for nothing.
     pub require_exp: Option<Flag>,

@@ -303,7 +303,8 @@ fn mistakes_are_told_with_their_line() {
         ("gray.default: v9", "there is no lane `v9`"),
         ("gray.ruls: []", "did you mean `rules`?"),
         ("gray.jwt: { token: header.authorization }", "tokens are not verified"),
-        ("gray.jwt: { key: short }", "a secret of at least 16 bytes"),
+        ("gray.jwt: { key: a secret of some length }", "name `algorithm: HS256` if it is a secret"),
+        ("gray.jwt: { key: short, algorithm: HS256 }", "a secret of at least 16 bytes"),
     ];
     for (text, expect) in cases {
         let seen = problems(text);
@@ -323,7 +324,7 @@ fn tokens_are_believed_when_signed() {
     };
     let secret = "0123456789abcdef";
     let rules = rules(&format!(
-        "gray: {{ jwt: {{ key: '{secret}' }}, rules: [{{ name: r, when: {{ jwt: {{ realm: {{ user: U1 }} }} }}, lane: gray }}] }}"
+        "gray: {{ jwt: {{ key: '{secret}', algorithm: HS256 }}, rules: [{{ name: r, when: {{ jwt: {{ realm: {{ user: U1 }} }} }}, lane: gray }}] }}"
     ));
     let claims = r#"{"realm":{"user":"U1"},"exp":100}"#;
     let good = token(secret, claims);

@@ -80,7 +80,7 @@ impl Chunked {
             || !(extended.is_empty() && extensions.is_empty() || extended.starts_with(b";"))
             || !extensions.iter().all(is_plain)
         {
-            return Err(FramingError("a chunk's size is none"));
+            return Err(FramingError("a chunk's size is invalid"));
         }
         let size =
             digits.iter().fold(0, |size, digit| size << 4 | u64::from(char::from(*digit).to_digit(16).unwrap_or(0)));
@@ -107,9 +107,9 @@ impl Chunked {
 /// Appends the trailers that may be passed on. What frames the message, names its host, or is ours to say is not.
 ///
 /// # Errors
-/// When a line is no header line.
+/// When a line is not a header line.
 pub(crate) fn copy_trailers(lines: &[u8], out: &mut Vec<u8>) -> Result<(), FramingError> {
-    const WRONG: FramingError = FramingError("a trailer is no header line");
+    const WRONG: FramingError = FramingError("a trailer is not a header line");
     for line in lines.split_inclusive(|byte| *byte == b'\n') {
         let mut room = [httparse::EMPTY_HEADER; 1];
         let text = line.strip_suffix(b"\r\n").ok_or(WRONG)?;

@@ -180,10 +180,10 @@ pub(crate) fn read_request<'h, 'b>(
     let status = ParserConfig::default().parse_request_with_uninit_headers(&mut request, bytes, room);
     let end = complete(status)?;
     let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
-        return Err(ParseError::Malformed("it is no request"));
+        return Err(ParseError::Malformed("it is not a request"));
     };
     let head = head(&bytes[..end], request.headers, version)?;
-    let method = Method::from_bytes(method.as_bytes()).map_err(|_| ParseError::Malformed("the method is none"))?;
+    let method = Method::from_bytes(method.as_bytes()).map_err(|_| ParseError::Malformed("the method is invalid"))?;
     Ok(RequestHead { head, method, target, end: blank + end })
 }
 
@@ -196,7 +196,7 @@ pub(crate) fn read_response<'h, 'b>(
     let status = ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, room);
     let end = complete(status)?;
     let (Some(status), Some(version)) = (response.code, response.version) else {
-        return Err(ParseError::Malformed("it is no response"));
+        return Err(ParseError::Malformed("it is not a response"));
     };
     // HTTP/2 has no way to say it. What is above 599 is used by some servers, and passes.
     if status < 100 {
@@ -211,7 +211,7 @@ fn complete(status: httparse::Result<usize>) -> Result<usize, ParseError> {
         Ok(Status::Complete(end)) => Ok(end),
         Ok(Status::Partial) => Err(ParseError::Partial),
         Err(httparse::Error::TooManyHeaders) => Err(ParseError::TooMany),
-        Err(httparse::Error::HeaderName) => Err(ParseError::Malformed("a header name is none")),
+        Err(httparse::Error::HeaderName) => Err(ParseError::Malformed("a header name is invalid")),
         Err(httparse::Error::HeaderValue) => Err(ParseError::Malformed("a header value contains what it must not")),
         Err(httparse::Error::Version) => Err(ParseError::Version),
         Err(_) => Err(ParseError::Malformed("it is not HTTP/1")),

@@ -3,7 +3,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    error::Error as _,
     future::poll_fn,
     io,
     net::SocketAddr,
@@ -15,6 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use gray_common::service::with_causes;
 use http::{Method, Request};
 use http_body::{Body, Frame};
 use hyper::client::conn::http2::{Builder, Connection, SendRequest};
@@ -293,12 +293,7 @@ impl Stream {
 
 /// With its causes: hyper's errors say what has failed, and their sources why.
 fn whole(error: &hyper::Error) -> io::Error {
-    let (mut text, mut cause) = (error.to_string(), error.source());
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    io::Error::other(text)
+    io::Error::other(with_causes(error))
 }
 
 /// A request's body on its way to the instance.

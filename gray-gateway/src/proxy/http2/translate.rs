@@ -199,7 +199,7 @@ pub(super) struct Answer {
 pub(super) fn read_response(response: &ResponseHead<'_, '_>, is_head: bool) -> Result<Answer, &'static str> {
     let head = &response.head;
     let mut translated = Response::new(());
-    *translated.status_mut() = http::StatusCode::from_u16(response.status).map_err(|_| "the status is none")?;
+    *translated.status_mut() = http::StatusCode::from_u16(response.status).map_err(|_| "the status is invalid")?;
     *translated.version_mut() = Version::HTTP_2;
     fields(head, translated.headers_mut(), |name| *name == header::TE)?;
     let decoder = if is_head || matches!(response.status, 204 | 304) {
@@ -227,7 +227,7 @@ pub(super) fn read_interim(response: &ResponseHead<'_, '_>) -> Option<Response<(
 
 fn fields(head: &Head<'_, '_>, map: &mut HeaderMap, skip: impl Fn(&HeaderName) -> bool) -> Result<(), &'static str> {
     for field in head.fields.iter().filter(|field| !is_framing(field.name)) {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| "a header name is none")?;
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| "a header name is invalid")?;
         let value = HeaderValue::from_bytes(field.value).map_err(|_| "a header value contains what it must not")?;
         if !skip(&name) {
             map.append(name, value);

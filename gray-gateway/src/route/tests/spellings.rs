@@ -27,7 +27,7 @@ fn routes(text: &str) -> RouteTable {
 }
 
 fn guarded() -> RouteTable {
-    routes(&ROUTES.replace("{uri}", "lb://a").replace("{guard}", "AddRequestHeader=guarded,yes"))
+    routes(&ROUTES.replace("{uri}", "lb://a").replace("{guard}", "'AddRequestHeader=guarded,yes'"))
 }
 
 /// What a server would give away of what the guarded routes cover, when the request came through an open one.
@@ -161,10 +161,10 @@ fn the_same_draw_for_every_form() {
 #[test]
 fn lint_names_the_routes_for_which_it_matters() {
     let text = "
-- { id: guarded, uri: 'lb://a', predicates: ['Path=/echo/admin/**'], filters: ['JsonWebToken=a secret of 16 bytes'] }
+- { id: guarded, uri: 'lb://a', predicates: ['Path=/echo/admin/**'], filters: [{ name: JsonWebToken, args: { key: a secret of 16 bytes, algorithm: HS256 } }] }
 - { id: rated, uri: 'lb://a', predicates: ['Path=/echo/{id}/rated'], filters: ['RequestRateLimiter=1'] }
 - { id: open, uri: 'lb://a', predicates: ['Path=/echo/**'] }
-- { id: alone, uri: 'lb://a', predicates: ['Path=/alone/**'], filters: ['JsonWebToken=a secret of 16 bytes'] }
+- { id: alone, uri: 'lb://a', predicates: ['Path=/alone/**'], filters: [{ name: JsonWebToken, args: { key: a secret of 16 bytes, algorithm: HS256 } }] }
 - { id: upper, uri: 'lb://a', predicates: ['Path=/ECHO/**'] }";
     let found: Vec<_> = routes(text).lint().iter().map(ToString::to_string).collect();
     assert_eq!(found.len(), 3, "{found:#?}");
@@ -179,7 +179,7 @@ fn lint_names_the_routes_for_which_it_matters() {
         assert!(found.starts_with(start), "{found}");
     }
     assert_eq!(
-        routes(" [{ id: a, uri: 'lb://a', predicates: ['Path=/**'], filters: ['JsonWebToken=a secret of 16 bytes'] }]")
+        routes(" [{ id: a, uri: 'lb://a', predicates: ['Path=/**'], filters: [{ name: JsonWebToken, args: { key: a secret of 16 bytes, algorithm: HS256 } }] }]")
             .lint(),
         []
     );
@@ -190,7 +190,7 @@ fn lint_warns_of_a_slash_that_is_let_through() {
     let found = |open: &str| {
         let text = format!(
             "
-- {{ id: guarded, uri: 'lb://a', predicates: ['Path=/es/admin/**'], filters: ['JsonWebToken=a secret of 16 bytes'] }}
+- {{ id: guarded, uri: 'lb://a', predicates: ['Path=/es/admin/**'], filters: [{{ name: JsonWebToken, args: {{ key: a secret of 16 bytes, algorithm: HS256 }} }}] }}
 - {{ id: es, uri: 'lb://a', {open} }}"
         );
         let table = routes(&text);
@@ -202,7 +202,7 @@ fn lint_warns_of_a_slash_that_is_let_through() {
     let start = "warning[route-spellings] route `guarded`: `/es/admin%2fx` is let through to route `es`, which has no \
                  JsonWebToken, because that has `encoded-slash: pass`";
     assert!(findings.len() == 1 && findings[0].starts_with(start), "{findings:#?}");
-    let token = "filters: ['JsonWebToken=a secret of 16 bytes']";
+    let token = "filters: [{ name: JsonWebToken, args: { key: a secret of 16 bytes, algorithm: HS256 } }]";
     for (open, notes) in [
         ("predicates: ['Path=/es/{name}']", 1),
         ("predicates: ['Path=/es/**'], metadata: { encoded-slash: pass }", 1),
