@@ -148,11 +148,11 @@ b: { unread: 1 }
                 "a.jwt.key=*** d.yaml:5",
                 "a.db-password=*** d.yaml:6",
                 "a.alias=${vault.jwt} d.yaml:7",
-                "vault.jwt=*** d.yaml:8",
                 "a.default-filters=(2 entries) d.yaml:9",
                 "a.filters=*** d.yaml:10",
                 "a.private-key=*** d.yaml:11",
                 "a.page=http://host/a@b d.yaml:12",
+                "vault.jwt=*** d.yaml:8",
             ]
         );
         let many: String = (0..600).map(|number| format!("k{number}: x\n")).collect();

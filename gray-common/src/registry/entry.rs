@@ -144,14 +144,14 @@ mod tests {
             ("10.0.0.7:7201", "no scheme"),
             ("user-app", "no scheme"),
             ("/user-app", "no scheme"),
-            ("http://", "no URI"),
+            ("http://", "not a URI"),
             ("http://h:0", "port 0"),
             ("http://h:70000", "70000"),
             ("http://h:", "port"),
             ("http://me:secret@h:1", "user name"),
             ("http://h:1/api", "path"),
             ("http://h:1?x=y", "path"),
-            ("http://a b:1", "no URI"),
+            ("http://a b:1", "not a URI"),
         ] {
             let error = parse_uri(text).expect_err(text);
             assert!(error.contains(expect), "{text}: `{error}` does not say `{expect}`");

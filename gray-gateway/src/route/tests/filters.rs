@@ -140,7 +140,7 @@ fn the_key_of_a_token_is_shown_nowhere() {
 fn truth_is_read_alike_everywhere() {
     for truth in ["TRUE", "true"] {
         let filters = filters(&format!(
-            "{{ name: JsonWebToken, args: {{ key: 'sixteen bytes or more', requireExp: {truth} }} }}"
+            "{{ name: JsonWebToken, args: {{ key: 'sixteen bytes or more', algorithm: HS256, requireExp: {truth} }} }}"
         ));
         assert!(filters.token.is_some_and(|token| format!("{token:?}").contains("requires_expiry: true")), "{truth}");
     }
