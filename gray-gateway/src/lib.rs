@@ -6,6 +6,7 @@ pub mod app;
 pub mod args;
 pub mod checks;
 pub mod client_address;
+pub mod config;
 pub mod control;
 pub mod dye;
 mod findings;

@@ -12,7 +12,7 @@ use gray_common::{
 use http::HeaderValue;
 
 use crate::{
-    args::SERVICE,
+    config::SERVICE,
     geo::CityData,
     hops::Hops,
     limit::InFlightLimits,

@@ -10,7 +10,7 @@ use super::{
     error::Failure,
     forwarded::{self, Asked, Forwarded},
     http1::{Decoder, Name, RequestHead},
-    last_hop,
+    last_hop::{self, MAX_FORWARDS},
 };
 use crate::{
     hops::{self, Hops},
@@ -76,7 +76,10 @@ pub(super) fn answer(request: &RequestHead<'_, '_>, checked: &Checked<'_>) -> Op
     if checked.expects_more {
         return Some(Failure::Expectation);
     }
-    (checked.max_forwards == Some(0)).then(|| last_hop::answer(request))
+    (checked.max_forwards == Some(0)).then(|| {
+        let is_options = request.method == Method::OPTIONS;
+        if is_options { Failure::Options } else { Failure::Trace(last_hop::seen(request)) }
+    })
 }
 
 /// How many gateways a request has passed that its route takes, as far as the head tells.
@@ -200,8 +203,6 @@ fn max_forwards(request: &RequestHead<'_, '_>) -> Result<Option<u64>, &'static s
     let number = digits.and_then(|digits| digits.parse().ok()).filter(|_| values.next().is_none());
     number.map(Some).ok_or("Max-Forwards is not a number")
 }
-
-pub(super) const MAX_FORWARDS: &str = "max-forwards";
 
 const CODING: &str = "the only Transfer-Encoding served is chunked";
 

@@ -10,20 +10,20 @@ use http::{Request as HttpRequest, Response, Version, header, request::Parts};
 
 use super::{
     after::After,
-    attempt::{SendError, Upstream},
     clock::ticks,
     connection::{Connection, End},
+    content::Content,
     error::Failure,
     files,
     held::Held,
-    http1::{Decoder, Name, ParseError, ResponseHead, Skipped, read_request, read_response, room},
+    http1::{Decoder, Name, ParseError, ResponseHead, Skipped, read_request, read_response, room, status_line},
     refusal::Refusal,
-    reply::Content,
     request::{Envelope, Reader, Reading, Request},
-    response::{Framing, status_line},
+    response::Framing,
+    send_error::SendError,
     socket::Socket,
     transfer::{Broken, Transfer},
-    upstream::Dial,
+    upstream::{Dial, Upstream},
 };
 use crate::{dye, route};
 

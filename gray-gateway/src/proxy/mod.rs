@@ -18,7 +18,8 @@
 //! | `edge` | the same of a request that is only asked about (`/explain`) |
 //! | `forwarded` | where it came from |
 //! | `exchange` | the part that waits: from the request to the head of the response |
-//! | `call`, `attempt`, `hedge` | instances, one after the other, or two at once |
+//! | `call`, `callee`, `attempt`, `hedge` | instances, one after the other, or two at once |
+//! | `send_error`, `fault` | why an instance has not answered |
 //! | `choose` | which instance, and what is made of how it went |
 //! | `after` | what happens at the end, whatever happened before |
 //! | `transfer` | bodies |
@@ -29,8 +30,7 @@
 //! | `http2` | HTTP/2, made of and into that at the rim |
 //! | `socket`, `buffer` | streams and memory |
 //! | `files` | answers out of a directory |
-//! | `error`, `reply` | answers of our own |
-//! | `fault` | what can go wrong with an instance |
+//! | `error`, `content`, `reply` | answers of our own |
 //! | `limits`, `refusal` | what clients may use, what happens beyond that |
 //! | `access_log` | one line per request, off the request path |
 //! | `sample` | what is kept of requests for replays |
@@ -43,10 +43,12 @@ mod attempt;
 mod bench;
 mod buffer;
 mod call;
+mod callee;
 mod check;
 mod choose;
 mod clock;
 mod connection;
+mod content;
 mod descriptors;
 pub(crate) mod edge;
 mod error;
@@ -68,6 +70,7 @@ mod reply;
 mod request;
 mod response;
 mod sample;
+mod send_error;
 mod socket;
 mod stage;
 mod state;
@@ -87,13 +90,13 @@ pub use access_log::{AccessLogError, AccessLogFormat, AccessLogOptions, Reopen};
 pub use access_log::{End, Entry, LineWriter};
 pub(crate) use admission::MAX_SAID;
 #[doc(hidden)]
-pub use bench::{HeadBench, path_is_clear};
+pub use bench::head_reader;
 pub use fault::Fault;
 pub use limits::Limits;
 pub(crate) use listen::is_at;
 pub use listen::{ListenError, Sockets};
 pub use refusal::Refusal;
-pub use stats::{Pick, Stats, StatsSnapshot, Tally};
+pub use stats::{Pick, Stats, StatsSnapshot};
 pub use workers::{Workers, start, start_on};
 
 use crate::{

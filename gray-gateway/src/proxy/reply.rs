@@ -7,41 +7,21 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
-use http::{HeaderMap, Response, header};
+use http::{Response, header};
 use http_body::Body;
 use tokio::io::AsyncWrite;
-use tower_http::services::fs::ServeFileSystemResponseBody as FileBody;
 
 use super::{
     access_log,
     after::After,
     connection::{Connection, End},
-    http1::{Decoded, Decoder},
+    content::Content,
+    http1::{Decoded, Decoder, status_line},
     request::Envelope,
-    response::{connection_line, status_line},
+    response::connection_line,
     socket::Socket,
 };
 use crate::header::write_line;
-
-/// The body of an answer of our own.
-pub(super) enum Content {
-    /// All of it.
-    Fixed(Bytes),
-    /// A file, read as the client takes it.
-    File(FileBody),
-}
-
-impl Content {
-    /// How many bytes it has, by what its head says or by what it is.
-    fn len(&self, headers: &HeaderMap) -> Option<u64> {
-        let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        announced.or_else(|| match self {
-            Self::Fixed(bytes) => Some(bytes.len() as u64),
-            Self::File(file) => file.size_hint().exact(),
-        })
-    }
-}
 
 impl Connection {
     /// Sends an answer of our own; what of the request's body is not there yet ends the connection.

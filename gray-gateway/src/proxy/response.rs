@@ -6,7 +6,7 @@ use http::header;
 use super::{
     connection::Connection,
     held::Held,
-    http1::{Decoder, Head, Name, ResponseHead, Skipped},
+    http1::{Decoder, Head, Name, ResponseHead, Skipped, status_line},
     request::{Envelope, Request},
     writing::UPGRADE,
 };
@@ -119,15 +119,6 @@ impl Connection {
         out.extend_from_slice(b"\r\n");
         Ok(framing)
     }
-}
-
-/// `HTTP/1.1 200 OK`
-pub(super) fn status_line(out: &mut Vec<u8>, status: u16, reason: &str) {
-    let digit = |divisor: u16| b'0' + (status / divisor % 10) as u8;
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(&[digit(100), digit(10), digit(1), b' ']);
-    out.extend_from_slice(reason.as_bytes());
-    out.extend_from_slice(b"\r\n");
 }
 
 /// Says what becomes of the connection where that goes without saying no more.

@@ -13,7 +13,7 @@ use std::{
 use arc_swap::ArcSwap;
 use gray_common::{Instance, InstanceSet, document::Documents, rule::IpSet, settings::check};
 use gray_gateway::{
-    control::GatewayConfig,
+    config::GatewayConfig,
     proxy::{AccessLogOptions, Limits, ProxyOptions, Stats, TlsListener, Workers, start},
     snapshot::{ServiceSnapshot, Services, Snapshot},
     tally::Tallies,

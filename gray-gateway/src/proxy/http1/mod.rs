@@ -6,6 +6,7 @@ mod body;
 mod chunked;
 mod head;
 mod name;
+mod status;
 
 pub(super) use body::{Decoded, Decoder, FramingError};
 pub(super) use chunked::{Chunked, Piece};
@@ -13,3 +14,4 @@ pub(super) use head::{
     Fields, Head, ParseError, RequestHead, ResponseHead, Skipped, read_request, read_response, room,
 };
 pub(super) use name::Name;
+pub(super) use status::status_line;

@@ -3,7 +3,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    future::poll_fn,
+    future::{Future, poll_fn},
     io,
     net::SocketAddr,
     pin::Pin,
@@ -27,7 +27,6 @@ use super::{
         socket::{Rest, Socket, Unusable},
         upstream::{Dial, Unconnected, Within, dial},
     },
-    Local,
     pipe::{Gone, Pipe},
     reader::Reader,
     translate,
@@ -50,6 +49,20 @@ const MAX_HEADERS: u32 = 64 * 1024;
 const PING_EVERY: Duration = Duration::from_secs(5);
 /// and may take so long to answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Runs what hyper starts on the worker's own thread.
+#[derive(Clone, Copy, Debug)]
+struct Local;
+
+impl<F> hyper::rt::Executor<F> for Local
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
 
 /// The HTTP/2 connections to one authority: one, unless the instance takes fewer streams than there are requests.
 pub(in crate::proxy) struct Http2 {

@@ -3,8 +3,10 @@
 //! The h2 crate answers each frame as the protocol wants it, however many there are. Here they are counted as the bytes pass by,
 //! against a budget that work earns: requests, bodies, answers taken.
 
-use super::{PREFACE, server::MAX_STREAMS};
+use super::preface::PREFACE;
 
+/// Requests of one client at the same time.
+pub(super) const MAX_STREAMS: u32 = 128;
 /// What a connection may spend at once.
 const MAX_TOKENS: u32 = 1_000;
 /// What it gets for nothing per tick.

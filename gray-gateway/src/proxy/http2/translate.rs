@@ -9,10 +9,7 @@ use http::{
     uri::{Authority, PathAndQuery},
 };
 
-use super::super::{
-    http1::{Decoder, Head, Name, RequestHead, ResponseHead},
-    response::status_line,
-};
+use super::super::http1::{Decoder, Head, Name, RequestHead, ResponseHead, status_line};
 use crate::{header::write_line, scheme::Scheme};
 
 /// Trailers that are passed on at most.
