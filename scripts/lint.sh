@@ -10,6 +10,8 @@ say "format"
 cargo fmt --all --check
 say "clippy"
 cargo clippy --workspace --all-targets --locked -- -D warnings
+say "each library alone: the workspace unifies features"
+cargo check -q --locked -p gray-http1
 say "docs"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 has cargo-deny || {

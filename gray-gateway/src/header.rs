@@ -1,5 +1,6 @@
 //! Header fields, however they are kept.
 
+use gray_http1::Fields;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Finds header fields by name.
@@ -29,5 +30,15 @@ pub(crate) fn write_line(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderVal
 impl Lookup for HeaderMap {
     fn values<'f>(&'f self, name: &HeaderName) -> impl DoubleEndedIterator<Item = &'f [u8]> {
         self.get_all(name).iter().map(HeaderValue::as_bytes)
+    }
+}
+
+/// The fields of a head, looked up where they lie.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View<'h, 'b>(pub(crate) Fields<'h, 'b>);
+
+impl Lookup for View<'_, '_> {
+    fn values<'f>(&'f self, name: &HeaderName) -> impl DoubleEndedIterator<Item = &'f [u8]> {
+        self.0.all(name.as_str())
     }
 }

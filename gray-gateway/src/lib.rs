@@ -17,6 +17,7 @@ pub mod hops;
 mod life;
 pub mod limit;
 pub(crate) mod listing;
+mod name;
 pub mod proxy;
 pub mod record;
 pub mod route;

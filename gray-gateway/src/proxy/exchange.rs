@@ -16,7 +16,7 @@ use super::{
     error::Failure,
     files,
     held::Held,
-    http1::{Decoder, Name, ParseError, ResponseHead, Skipped, read_request, read_response, room, status_line},
+    http1::{Decoder, ParseError, ResponseHead, Skipped, read_request, read_response, room, status_line},
     refusal::Refusal,
     request::{Envelope, Reader, Reading, Request},
     response::Framing,
@@ -25,7 +25,7 @@ use super::{
     transfer::{Broken, Transfer},
     upstream::{Dial, Upstream},
 };
-use crate::{dye, route};
+use crate::{dye, name::Name, route};
 
 /// Interim responses before one that counts.
 const MAX_INTERIMS: usize = 32;
@@ -250,7 +250,7 @@ fn interim(response: &ResponseHead<'_, '_>) -> Vec<u8> {
             skipped.add(place);
         }
     }
-    response.head.skip_named(&mut skipped, Name::is_essential);
+    response.head.skip_named(&mut skipped);
     status_line(&mut out, response.status, response.reason);
     response.head.copy_lines(skipped, &mut out);
     out.extend_from_slice(b"\r\n");

@@ -26,7 +26,7 @@
 //! | `response` | what of the answer the client gets |
 //! | `tunnel` | websockets |
 //! | `upstream`, `pool` | connections to instances |
-//! | `http1` | HTTP/1 as bytes |
+//! | `http1` | HTTP/1 as bytes: the crate `gray-http1` |
 //! | `http2` | HTTP/2, made of and into that at the rim |
 //! | `socket`, `buffer` | streams and memory |
 //! | `files` | answers out of a directory |
@@ -58,7 +58,6 @@ mod files;
 mod forwarded;
 mod hedge;
 mod held;
-mod http1;
 mod http2;
 mod last_hop;
 mod limits;
@@ -84,6 +83,8 @@ mod workers;
 mod writing;
 
 use std::{net::SocketAddr, sync::Arc};
+
+use gray_http1 as http1;
 
 pub use access_log::{AccessLogError, AccessLogFormat, AccessLogOptions, Reopen};
 #[doc(hidden)] // For the benchmarks.

@@ -16,7 +16,7 @@ use super::{
     after::After,
     connection::{Connection, End},
     content::Content,
-    http1::{Decoded, Decoder, status_line},
+    http1::{Decoded, Decoder, is_bodiless, status_line},
     request::Envelope,
     response::connection_line,
     socket::Socket,
@@ -43,7 +43,7 @@ impl Connection {
             write_line(&mut out, name, value);
         }
         let length = content.len(&head.headers);
-        let bodiless = head.status.is_informational() || matches!(head.status.as_u16(), 204 | 304);
+        let bodiless = head.status.is_informational() || is_bodiless(head.status.as_u16());
         if !bodiless && !head.headers.contains_key(header::CONTENT_LENGTH) {
             match length {
                 // Writing to a vector does not fail.
@@ -132,7 +132,7 @@ impl Connection {
     fn skip_body(&mut self, mut body: Decoder) -> bool {
         let mut ignored = Vec::new();
         while !body.is_done() {
-            match body.decode(self.received.bytes(), &mut ignored, false, usize::MAX) {
+            match body.decode(self.received.bytes(), &mut ignored, false, usize::MAX, |_| false) {
                 Ok(Decoded { taken, .. }) if taken > 0 && body != Decoder::UntilClose => self.received.consume(taken),
                 _ => return false,
             }

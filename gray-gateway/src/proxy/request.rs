@@ -15,13 +15,14 @@ use super::{
     error::Failure,
     forwarded::{Asked, Forwarded},
     held::Held,
-    http1::{Decoder, ParseError, RequestHead, read_request, room},
+    http1::{Decoder, ParseError, RequestHead, is_meant_as_http, read_request, room},
     worker::Worker,
     writing::Writing,
 };
 use crate::{
     client_address::client_address,
     dye::ClientFacts,
+    header::View,
     route::{self, Rated, Resolved, Route, Target, Upstream},
 };
 
@@ -124,7 +125,7 @@ impl Reader<'_> {
             }
             Err(ParseError::Partial | ParseError::TooMany) => return Reading::Unreadable(Failure::HeadTooLarge),
             // Who speaks something else would not understand an answer.
-            Err(ParseError::Version) if !check::is_meant_as_http(bytes) => return Reading::Foreign,
+            Err(ParseError::Version) if !is_meant_as_http(bytes) => return Reading::Foreign,
             Err(ParseError::Version) => return Reading::Unreadable(Failure::BadRequest(VERSION)),
             Err(ParseError::Malformed(reason)) => return Reading::Unreadable(Failure::BadRequest(reason)),
         };
@@ -161,7 +162,7 @@ impl Reader<'_> {
     ) -> Result<Request<'s>, Failure<'s>> {
         let RequestHead { head, method, target, .. } = request;
         let check::Checked { path, query, .. } = *checked;
-        let (peer, fields) = (self.forwarded.peer(), &head.fields);
+        let (peer, fields) = (self.forwarded.peer(), &View(head.fields));
         let asking = route::RequestHead {
             method,
             path,
@@ -215,7 +216,9 @@ impl Reader<'_> {
         self.worker.decided(snapshot, &decision);
         tracing::debug!(route = &*route.id, lane = decision.lane.name(), rule = decision.rule, %client_ip, "decided");
         let told = snapshot.rules.cookie().and_then(|name| {
-            find_cookie(fields.all("cookie"), name).and_then(|value| std::str::from_utf8(value).ok()).map(Box::from)
+            find_cookie(head.fields.all("cookie"), name)
+                .and_then(|value| std::str::from_utf8(value).ok())
+                .map(Box::from)
         });
 
         if let Some(log) = log {

@@ -8,10 +8,10 @@ use super::{
     check,
     forwarded::{self, Asked, Forwarded},
     held::Held,
-    http1::{Name, RequestHead, Skipped},
+    http1::{RequestHead, Skipped},
     last_hop::MAX_FORWARDS,
 };
-use crate::{header::write_line, route::Route};
+use crate::{header::write_line, name::Name, route::Route};
 
 /// Asks for a websocket, or confirms it, on a message whose hop-by-hop fields are off.
 pub(super) const UPGRADE: &[u8] = b"connection: Upgrade\r\nupgrade: websocket\r\n";
@@ -107,7 +107,7 @@ impl Writing<'_, '_> {
             }
         }
         if checked.names_fields {
-            request.head.skip_named(&mut skipped, Name::is_essential);
+            request.head.skip_named(&mut skipped);
         }
         skipped
     }

@@ -24,6 +24,7 @@ use tokio::sync::{Mutex, watch};
 use super::{
     super::{
         descriptors::Descriptors,
+        http1::is_bodiless,
         socket::{Rest, Socket, Unusable},
         upstream::{Dial, Unconnected, Within, dial},
     },
@@ -294,7 +295,7 @@ impl Stream {
         let keep_alive = !self.hold.0.is_retired.get();
         let framing = translate::write_response(&head, is_head, !body.is_end_stream(), keep_alive, &mut out);
         let framing = framing.ok_or_else(|| io::Error::other(Unusable("its Content-Length is not clear")))?;
-        let mut writer = if is_head || matches!(head.status.as_u16(), 204 | 304) {
+        let mut writer = if is_head || is_bodiless(head.status.as_u16()) {
             Writer::bodiless(pipe.clone(), out)
         } else {
             Writer::new(pipe.clone(), out, framing, body, false)

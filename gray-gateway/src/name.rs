@@ -1,4 +1,4 @@
-//! Header names that mean something to a proxy.
+//! Header names that mean something to the gateway: what ends at this hop, what only it may say.
 
 use crate::dye;
 
@@ -66,9 +66,9 @@ impl Name {
         }
     }
 
-    /// Whether it frames or addresses the message, so that no `Connection` may name it away.
-    pub(crate) fn is_essential(self) -> bool {
-        matches!(self, Self::Host | Self::ContentLength | Self::TransferEncoding)
+    /// Whether a trailer of this name may be passed on. What frames the message, names its host, or is ours to say is not.
+    pub(crate) fn passes_as_trailer(name: &str) -> bool {
+        Self::of(name) == Self::Other
     }
 }
 
@@ -127,6 +127,15 @@ mod tests {
             ("", Name::Other),
         ] {
             assert_eq!(Name::of(name), expect, "{name}");
+        }
+    }
+
+    #[test]
+    fn trailers_pass_if_they_may() {
+        for (name, passes) in
+            [("Grpc-Status", true), ("x-sum", true), ("Content-Length", false), ("gray", false), ("Host", false)]
+        {
+            assert_eq!(Name::passes_as_trailer(name), passes, "{name}");
         }
     }
 

@@ -1,6 +1,8 @@
 //! The chunked coding (RFC 9112, 7.1), read strictly: what another parser could take for something else is refused.
 
-use super::{FramingError, Name};
+use std::io::Write as _;
+
+use crate::FramingError;
 
 /// Longest line of a chunk's size, extensions included.
 const MAX_SIZE_LINE: usize = 1024;
@@ -9,7 +11,7 @@ const MAX_TRAILERS: usize = 8 * 1024;
 
 /// Where in a chunked body we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Chunked {
+pub enum Chunked {
     /// Before a chunk's size.
     Size,
     /// So many bytes of a chunk to come.
@@ -24,7 +26,7 @@ pub(crate) enum Chunked {
 
 /// What the next bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Piece<'b> {
+pub enum Piece<'b> {
     /// Nothing that goes further, so many bytes of it.
     Skip(usize),
     /// Content.
@@ -37,7 +39,10 @@ pub(crate) enum Piece<'b> {
 
 impl Chunked {
     /// Reads on. What is returned has to be taken off the bytes.
-    pub(crate) fn next<'b>(&mut self, bytes: &'b [u8]) -> Result<Piece<'b>, FramingError> {
+    ///
+    /// # Errors
+    /// When the bytes are not framed as they should be.
+    pub fn next<'b>(&mut self, bytes: &'b [u8]) -> Result<Piece<'b>, FramingError> {
         if bytes.is_empty() {
             return Ok(Piece::Partial);
         }
@@ -104,11 +109,21 @@ impl Chunked {
     }
 }
 
-/// Appends the trailers that may be passed on. What frames the message, names its host, or is ours to say is not.
+/// Writes a chunk's size.
+pub fn write_chunk_size(size: usize, out: &mut Vec<u8>) {
+    // Writing to a vector does not fail.
+    let _written = write!(out, "{size:x}\r\n");
+}
+
+/// Appends the trailers whose names pass.
 ///
 /// # Errors
 /// When a line is not a header line.
-pub(crate) fn copy_trailers(lines: &[u8], out: &mut Vec<u8>) -> Result<(), FramingError> {
+pub(crate) fn copy_trailers(
+    lines: &[u8],
+    out: &mut Vec<u8>,
+    passes: &impl Fn(&str) -> bool,
+) -> Result<(), FramingError> {
     const WRONG: FramingError = FramingError("a trailer is not a header line");
     for line in lines.split_inclusive(|byte| *byte == b'\n') {
         let mut room = [httparse::EMPTY_HEADER; 1];
@@ -118,7 +133,7 @@ pub(crate) fn copy_trailers(lines: &[u8], out: &mut Vec<u8>) -> Result<(), Frami
         whole.extend_from_slice(b"\r\n\r\n");
         match httparse::parse_headers(&whole, &mut room) {
             Ok(httparse::Status::Complete((_, [field]))) if !text.contains(&b'\r') => {
-                if Name::of(field.name) == Name::Other {
+                if passes(field.name) {
                     out.extend_from_slice(line);
                 }
             }

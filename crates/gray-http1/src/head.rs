@@ -2,26 +2,28 @@
 
 use std::mem::MaybeUninit;
 
-use http::{HeaderName, Method};
+use http::Method;
 use httparse::{Header, ParserConfig, Status};
 
-use super::Name;
-use crate::header::Lookup;
+use crate::decimal;
 
 /// Header lines that a head can have at most, whatever the limits say.
 const MAX_FIELDS: usize = 128;
 
+/// Digits of a `Content-Length`: what fits a signed number as well, which others read it into.
+const MAX_DIGITS: usize = 19;
+
 /// Room for the lines of one head, on the stack.
-pub(crate) type Room<'b> = [MaybeUninit<Header<'b>>; MAX_FIELDS];
+pub type Room<'b> = [MaybeUninit<Header<'b>>; MAX_FIELDS];
 
 /// Room that nothing was written to: it costs nothing.
-pub(crate) const fn room<'b>() -> Room<'b> {
+pub const fn room<'b>() -> Room<'b> {
     [const { MaybeUninit::uninit() }; MAX_FIELDS]
 }
 
 /// Why bytes are no head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ParseError {
+pub enum ParseError {
     /// There may be more to come.
     Partial,
     /// More header lines than allowed.
@@ -34,80 +36,74 @@ pub(crate) enum ParseError {
 
 /// Header fields, in their order and spelling.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Fields<'h, 'b>(&'h [Header<'b>]);
+pub struct Fields<'h, 'b>(&'h [Header<'b>]);
 
 impl<'h, 'b> Fields<'h, 'b> {
     /// All of them.
-    pub(crate) fn iter(self) -> impl DoubleEndedIterator<Item = &'h Header<'b>> + ExactSizeIterator {
+    pub fn iter(self) -> impl DoubleEndedIterator<Item = &'h Header<'b>> + ExactSizeIterator {
         self.0.iter()
     }
 
     /// The values under a name.
-    pub(crate) fn all(self, name: &str) -> impl DoubleEndedIterator<Item = &'b [u8]> {
+    pub fn all(self, name: &str) -> impl DoubleEndedIterator<Item = &'b [u8]> {
         self.0.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
-    }
-}
-
-impl Lookup for Fields<'_, '_> {
-    fn values<'f>(&'f self, name: &HeaderName) -> impl DoubleEndedIterator<Item = &'f [u8]> {
-        self.all(name.as_str())
     }
 }
 
 /// What every head has.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Head<'h, 'b> {
+pub struct Head<'h, 'b> {
     /// The fields.
-    pub(crate) fields: Fields<'h, 'b>,
+    pub fields: Fields<'h, 'b>,
     /// The bytes of the whole head, with the empty line.
-    pub(crate) bytes: &'b [u8],
+    pub bytes: &'b [u8],
     /// Whether it is HTTP/1.1, not 1.0.
-    pub(crate) is_11: bool,
+    pub is_11: bool,
 }
 
 /// A request's head.
 #[derive(Clone, Debug)]
-pub(crate) struct RequestHead<'h, 'b> {
+pub struct RequestHead<'h, 'b> {
     /// What all heads have.
-    pub(crate) head: Head<'h, 'b>,
+    pub head: Head<'h, 'b>,
     /// The method.
-    pub(crate) method: Method,
+    pub method: Method,
     /// The target, as sent.
-    pub(crate) target: &'b str,
+    pub target: &'b str,
     /// Where in the bytes it ends: behind the empty line, with what was passed over before it.
-    pub(crate) end: usize,
+    pub end: usize,
 }
 
 /// A response's head.
 #[derive(Clone, Debug)]
-pub(crate) struct ResponseHead<'h, 'b> {
+pub struct ResponseHead<'h, 'b> {
     /// What all heads have.
-    pub(crate) head: Head<'h, 'b>,
+    pub head: Head<'h, 'b>,
     /// Three digits.
-    pub(crate) status: u16,
+    pub status: u16,
     /// The reason, as sent.
-    pub(crate) reason: &'b str,
+    pub reason: &'b str,
 }
 
 /// Which fields of a head are not passed on, by their place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Skipped(u128);
+pub struct Skipped(u128);
 
 impl Skipped {
     /// Leaves a field out.
-    pub(crate) fn add(&mut self, place: usize) {
+    pub fn add(&mut self, place: usize) {
         self.0 |= 1 << place;
     }
 
     /// Whether it is left out.
-    pub(crate) fn has(self, place: usize) -> bool {
+    pub fn has(self, place: usize) -> bool {
         self.0 & (1 << place) != 0
     }
 }
 
 impl<'b> Head<'_, 'b> {
     /// Appends the lines that are not skipped, byte by byte as they came.
-    pub(crate) fn copy_lines(&self, skipped: Skipped, out: &mut Vec<u8>) {
+    pub fn copy_lines(&self, skipped: Skipped, out: &mut Vec<u8>) {
         let mut run: Option<usize> = None;
         for (place, field) in self.fields.iter().enumerate() {
             if skipped.has(place) {
@@ -124,22 +120,22 @@ impl<'b> Head<'_, 'b> {
         }
     }
 
-    /// Skips whatever any `Connection` names; false when there is none that names anything but the usual.
-    pub(crate) fn skip_named(&self, skipped: &mut Skipped, is_kept: impl Fn(Name) -> bool) {
+    /// Skips whatever any `Connection` names, but for what frames or addresses the message.
+    pub fn skip_named(&self, skipped: &mut Skipped) {
         let connection = || self.fields.all("connection");
         if connection().all(|value| value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")) {
             return;
         }
         for (place, field) in self.fields.iter().enumerate() {
             let named = connection().flat_map(tokens).any(|token| token.eq_ignore_ascii_case(field.name.as_bytes()));
-            if named && !is_kept(Name::of(field.name)) {
+            if named && !is_essential(field.name) {
                 skipped.add(place);
             }
         }
     }
 
     /// Whether one of the values under this name has this token; parameters do not count.
-    pub(crate) fn mentions(&self, name: &str, token: &str) -> bool {
+    pub fn mentions(&self, name: &str, token: &str) -> bool {
         self.fields.all(name).flat_map(tokens).any(|found: &'b [u8]| {
             let found = found.split(|byte| *byte == b';').next().unwrap_or_default();
             found.trim_ascii().eq_ignore_ascii_case(token.as_bytes())
@@ -150,16 +146,20 @@ impl<'b> Head<'_, 'b> {
     ///
     /// # Errors
     /// When there are several, or it is no number.
-    pub(crate) fn content_length(&self) -> Result<Option<u64>, &'static str> {
+    pub fn content_length(&self) -> Result<Option<u64>, &'static str> {
         let mut values = self.fields.all("content-length");
         let Some(value) = values.next() else { return Ok(None) };
         if values.next().is_some() {
             return Err("there is more than one Content-Length");
         }
-        let digits = !value.is_empty() && value.len() <= 19 && value.iter().all(u8::is_ascii_digit);
-        let number = std::str::from_utf8(value).ok().filter(|_| digits).and_then(|text| text.parse().ok());
+        let number = if value.len() <= MAX_DIGITS { decimal(value) } else { None };
         number.map(Some).ok_or("Content-Length is not a length")
     }
+}
+
+/// Whether a field frames or addresses the message, so that no `Connection` may name it away.
+fn is_essential(name: &str) -> bool {
+    ["host", "content-length", "transfer-encoding"].iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -167,7 +167,10 @@ fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Reads a request's head off the beginning of the bytes.
-pub(crate) fn read_request<'h, 'b>(
+///
+/// # Errors
+/// Why there is none.
+pub fn read_request<'h, 'b>(
     bytes: &'b [u8],
     room: &'h mut Room<'b>,
     max_fields: usize,
@@ -188,10 +191,10 @@ pub(crate) fn read_request<'h, 'b>(
 }
 
 /// Reads a response's head off the beginning of the bytes.
-pub(crate) fn read_response<'h, 'b>(
-    bytes: &'b [u8],
-    room: &'h mut Room<'b>,
-) -> Result<ResponseHead<'h, 'b>, ParseError> {
+///
+/// # Errors
+/// Why there is none.
+pub fn read_response<'h, 'b>(bytes: &'b [u8], room: &'h mut Room<'b>) -> Result<ResponseHead<'h, 'b>, ParseError> {
     let mut response = httparse::Response::new(&mut []);
     let status = ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, room);
     let end = complete(status)?;
@@ -308,7 +311,7 @@ mod tests {
             let mut room = super::room();
             let request = read_request(text.as_bytes(), &mut room, 100).expect("a request");
             let mut skipped = Skipped::default();
-            request.head.skip_named(&mut skipped, Name::is_essential);
+            request.head.skip_named(&mut skipped);
             let mut out = Vec::new();
             request.head.copy_lines(skipped, &mut out);
             String::from_utf8(out).expect("text")
