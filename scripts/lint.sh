@@ -12,6 +12,7 @@ say "clippy"
 cargo clippy --workspace --all-targets --locked -- -D warnings
 say "each library alone: the workspace unifies features"
 cargo check -q --locked -p gray-http1
+cargo check -q --locked -p gray-routes
 say "docs"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 has cargo-deny || {

@@ -18,7 +18,7 @@ spring.cloud.gateway.routes:
 
 static TABLE: LazyLock<RouteTable> = LazyLock::new(|| table(ROUTES));
 
-#[path = "../../gray-gateway/tests/spellings/mod.rs"]
+#[path = "../../crates/gray-routes/tests/spellings/mod.rs"]
 #[allow(dead_code, reason = "paths are made by the fuzzer here")]
 mod spellings;
 

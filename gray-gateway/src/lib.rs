@@ -19,9 +19,10 @@ pub mod limit;
 pub(crate) mod listing;
 mod name;
 pub mod proxy;
+pub mod rates;
 pub mod record;
-pub mod route;
-pub mod scheme;
 pub mod snapshot;
 pub mod tally;
 pub mod tls;
+
+pub use gray_routes::{self as route, scheme};

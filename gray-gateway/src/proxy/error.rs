@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use super::{content::Content, fault::Fault, last_hop, refusal::Refusal, transfer::Broken};
-use crate::route::Rated;
+use crate::rates::Rated;
 
 /// Why a request is answered by us and not by an instance.
 #[derive(Debug)]

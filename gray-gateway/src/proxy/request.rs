@@ -23,7 +23,8 @@ use crate::{
     client_address::client_address,
     dye::ClientFacts,
     header::View,
-    route::{self, Rated, Resolved, Route, Target, Upstream},
+    rates::Rated,
+    route::{self, Resolved, Route, Target, Upstream},
 };
 
 /// What there is to know of a request before anybody looks at what it is about.
@@ -198,19 +199,11 @@ impl Reader<'_> {
             data: snapshot.city.as_deref(),
             city: OnceCell::new(),
         };
-        let filters = &route.filters;
-        let user = match &filters.token {
+        let user = match &route.filters.token {
             Some(token) => Some(token.user(&facts).ok_or(Failure::Unauthenticated)?),
             None => None,
         };
-        let mut rated = None;
-        for rate in &filters.rates {
-            let counted = rate.count(&facts, user.as_deref());
-            if counted.retry_after.is_some() {
-                return Err(Failure::TooMany(counted));
-            }
-            rated = Some(counted);
-        }
+        let rated = snapshot.rates.count(route, &facts, user.as_deref()).map_err(Failure::TooMany)?;
         let decision = snapshot.rules.decide(&facts);
         self.worker.sample(snapshot, &facts);
         self.worker.decided(snapshot, &decision);

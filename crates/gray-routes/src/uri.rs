@@ -4,8 +4,7 @@ use std::net::Ipv6Addr;
 
 use gray_common::document::Section;
 
-use super::{Target, Upstream, files, text::quoted};
-use crate::scheme::Scheme;
+use crate::{Target, Upstream, files, scheme::Scheme, text::quoted};
 
 /// What a uri may begin with.
 pub(super) const SCHEMES: &str =

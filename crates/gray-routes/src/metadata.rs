@@ -4,13 +4,13 @@ use std::{num::NonZeroUsize, time::Duration};
 
 use gray_common::document::Section;
 
-use super::{
+use crate::{
     FileOptions,
     definition::relaxed,
     files,
+    scheme::Protocol,
     text::{quoted, suggestion},
 };
-use crate::scheme::Protocol;
 
 /// What a route's `metadata` says, and what holds for all routes where it says nothing.
 #[derive(Clone, Debug, Default)]

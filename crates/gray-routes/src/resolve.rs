@@ -2,12 +2,11 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use super::{
-    RequestHead, Route, RouteTable, Spelling, check_path,
+use crate::{
+    Lookup, RequestHead, Route, RouteTable, Spelling, check_path,
     predicate::Predicate,
     spelling::{Forms, canonical_of},
 };
-use crate::header::Lookup;
 
 const OTHER_ROUTE: &str = "the path can be read in two ways, and the other one belongs to another route";
 const OTHER_PATH: &str = "the path can be read in two ways, and the route sends them to different places";

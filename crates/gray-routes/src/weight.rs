@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::predicate::Predicate;
-
 /// One route's share of its group.
 #[derive(Clone, Debug)]
 pub(super) struct Share {
@@ -38,12 +36,10 @@ fn mix(mut bits: u64) -> u64 {
 }
 
 /// Gives every share its place within its group. Returns the groups in which nothing has weight.
-pub(super) fn share_out<'p>(predicates: impl Iterator<Item = &'p mut Predicate>) -> Vec<Box<str>> {
+pub(super) fn share_out<'s>(shares: impl Iterator<Item = &'s mut Share>) -> Vec<Box<str>> {
     let mut groups: BTreeMap<Box<str>, Vec<&mut Share>> = BTreeMap::new();
-    for predicate in predicates {
-        if let Predicate::Weight(share) = predicate {
-            groups.entry(share.group.clone()).or_default().push(share);
-        }
+    for share in shares {
+        groups.entry(share.group.clone()).or_default().push(share);
     }
     let mut empty = Vec::new();
     for (number, (group, shares)) in (0_u64..).zip(groups) {
@@ -65,11 +61,9 @@ mod tests {
     use super::*;
 
     fn shares(weights: &[(&str, u32)]) -> Vec<Share> {
-        let mut predicates: Vec<_> =
-            weights.iter().map(|(group, weight)| Predicate::Weight(Share::new(group, *weight))).collect();
-        share_out(predicates.iter_mut());
-        let share = |predicate| if let Predicate::Weight(share) = predicate { Some(share) } else { None };
-        predicates.into_iter().filter_map(share).collect()
+        let mut shares: Vec<_> = weights.iter().map(|(group, weight)| Share::new(group, *weight)).collect();
+        share_out(shares.iter_mut());
+        shares
     }
 
     #[test]

@@ -9,11 +9,10 @@ use gray_common::{
 };
 use http::{HeaderName, HeaderValue, header};
 
-use crate::header::is_same;
-
-use super::{
+use crate::{
     RateLimit, Retry, TokenCheck,
     definition::{Definition, Parameter, Value},
+    lookup::is_same,
     text::{quoted, suggestion},
 };
 

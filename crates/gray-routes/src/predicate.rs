@@ -4,14 +4,13 @@ use gray_common::document::{Budget, Item};
 use http::{HeaderName, Method, header::COOKIE};
 use ipnet::IpNet;
 
-use super::{
-    RequestHead,
+use crate::{
+    Lookup, RequestHead,
     definition::{Definition, Parameter, Value},
     pattern::{HostPattern, PathPattern},
     text::{TextPattern, decoded, quoted, suggestion},
     weight::Share,
 };
-use crate::header::Lookup;
 
 /// What we know.
 const KNOWN: [&str; 8] = ["Path", "Method", "Header", "Query", "Cookie", "Host", "RemoteAddr", "Weight"];
@@ -142,6 +141,11 @@ impl Predicate {
             Self::Path { patterns, .. } => Some(patterns),
             _ => None,
         }
+    }
+
+    /// Its share, if that is what it is.
+    pub(super) fn share(&mut self) -> Option<&mut Share> {
+        if let Self::Weight(share) = self { Some(share) } else { None }
     }
 
     /// Rank by effort: a cheap one that fails saves a dear one.

@@ -3,9 +3,9 @@
 use http::{HeaderMap, Method};
 
 use super::table;
-use crate::route::{RequestHead, RouteTable, check_path};
+use crate::{RequestHead, RouteTable, check_path};
 
-#[path = "../../../tests/spellings/mod.rs"]
+#[path = "../../tests/spellings/mod.rs"]
 mod servers;
 
 use servers::{ROUTES, SERVERS, Speller, is_guarded};

@@ -19,7 +19,7 @@ pub(super) const OLD: &str = "spring.cloud.gateway";
 /// Where newer releases keep the same settings.
 const NEW: &str = "spring.cloud.gateway.server.webflux";
 /// Where the routes stand.
-pub(crate) const ROUTES: [&str; 2] = ["spring.cloud.gateway.routes", "spring.cloud.gateway.server.webflux.routes"];
+pub const ROUTES: [&str; 2] = ["spring.cloud.gateway.routes", "spring.cloud.gateway.server.webflux.routes"];
 
 /// What a route takes besides its predicates and filters.
 const ROUTE: usize = 1024;
@@ -65,7 +65,9 @@ pub(super) fn drafts(root: &Section<'_>) -> (Vec<Draft>, bool) {
     let read: Vec<_> = items.iter().map(|item| shared.route(item, &mut ids)).collect();
     let mut drafts: Vec<Draft> = read.into_iter().flatten().collect();
     ids.name_the_nameless(&mut drafts);
-    for group in weight::share_out(drafts.iter_mut().flat_map(|draft| &mut draft.predicates)) {
+    for group in
+        weight::share_out(drafts.iter_mut().flat_map(|draft| &mut draft.predicates).filter_map(Predicate::share))
+    {
         let group = quoted(&group);
         holder.warn("routes", format!("no route of weight group {group} has a weight, so none of them is ever taken"));
     }
