@@ -21,7 +21,8 @@ has "${CXX:-c++}" || {
 say "fuzz: building"
 RUSTC_WRAPPER=$PWD/fuzz/rustc.sh CARGO_INCREMENTAL=0 cargo build -q --locked --manifest-path fuzz/Cargo.toml \
   --target-dir "$TARGET" --config profile.dev.opt-level=2 --config profile.dev.package.gray-common.opt-level=2 \
-  --config profile.dev.package.gray-gateway.opt-level=2
+  --config profile.dev.package.gray-gateway.opt-level=2 --config profile.dev.package.gray-http1.opt-level=2 \
+  --config profile.dev.package.gray-routes.opt-level=2
 
 for target in "$@"; do
   seeds=("fuzz/corpus-seed/$target")
