@@ -25,7 +25,7 @@ use super::{
     transfer::{Broken, Transfer},
     upstream::{Dial, Upstream},
 };
-use crate::{dye, name::Name, route};
+use crate::{name::Name, route};
 
 /// Interim responses before one that counts.
 const MAX_INTERIMS: usize = 32;
@@ -218,14 +218,12 @@ impl Connection {
             }
             internal()
         })?;
-        for (name, value) in route.filters.added_to_response() {
-            response.headers_mut().append(name, value.clone());
-        }
-        if let Some(rated) = &request.rated {
-            response.headers_mut().extend(rated.fields().map(|(name, value)| (name, value.into())));
-        }
-        if let Some(cookie) = dye::tell(&snapshot.rules, &request.decision, request.told.as_deref()) {
-            response.headers_mut().append(header::SET_COOKIE, cookie);
+        let headers = response.headers_mut();
+        request.extras(|name, value| {
+            headers.append(name, value.clone());
+        });
+        if let Some(cookie) = request.cookie(snapshot) {
+            headers.append(header::SET_COOKIE, cookie);
         }
         Ok(response)
     }

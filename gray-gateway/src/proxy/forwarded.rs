@@ -31,8 +31,8 @@ pub(super) fn is_set(name: &str) -> bool {
 pub(super) struct Forwarded {
     peer: SocketAddr,
     scheme: Scheme,
-    /// As of the last request.
-    asked: RefCell<Option<Rc<Asked>>>,
+    /// As of the last request; the streams of an HTTP/2 connection share it.
+    asked: Rc<RefCell<Option<Rc<Asked>>>>,
 }
 
 /// A `Host` header, read.
@@ -61,7 +61,7 @@ impl Asked {
 impl Forwarded {
     pub(super) fn new(peer: SocketAddr, scheme: Scheme) -> Self {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        Self { peer, scheme, asked: RefCell::default() }
+        Self { peer, scheme, asked: Rc::default() }
     }
 
     /// The peer's address; IPv4 is never written as IPv6.

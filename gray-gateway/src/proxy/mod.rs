@@ -14,8 +14,8 @@
 //! | `request` | a request's way, from bytes to bytes: the part that waits for nothing |
 //! | `writing` | the head that is sent for it |
 //! | `check` | what is refused before anything else looks at it |
-//! | `last_hop` | what must not be passed on any further |
 //! | `edge` | the same of a request that is only asked about (`/explain`) |
+//! | `last_hop` | TRACE and OPTIONS that must not be passed on any further |
 //! | `forwarded` | where it came from |
 //! | `exchange` | the part that waits: from the request to the head of the response |
 //! | `call`, `callee`, `attempt`, `hedge` | instances, one after the other, or two at once |
@@ -28,12 +28,14 @@
 //! | `upstream`, `pool` | connections to instances |
 //! | `http1` | HTTP/1 as bytes: the crate `gray-http1` |
 //! | `http2` | HTTP/2, made of and into that at the rim |
-//! | `socket`, `buffer` | streams and memory |
+//! | `socket`, `buffer`, `descriptors` | streams, memory, the limit of open files |
+//! | `clock`, `stats` | the coarse clock of a worker, its counters |
 //! | `files` | answers out of a directory |
 //! | `error`, `content`, `reply` | answers of our own |
 //! | `limits`, `refusal` | what clients may use, what happens beyond that |
 //! | `access_log` | one line per request, off the request path |
 //! | `sample` | what is kept of requests for replays |
+//! | `bench` | `request` alone, for benchmarks and fuzzing |
 
 mod accept;
 mod access_log;

@@ -7,7 +7,7 @@ use gray_common::{
     balance::Chosen,
     rule::{Decision, find_cookie},
 };
-use http::{Method, uri::PathAndQuery};
+use http::{HeaderName, HeaderValue, Method, uri::PathAndQuery};
 
 use super::{
     after::Draft,
@@ -21,10 +21,11 @@ use super::{
 };
 use crate::{
     client_address::client_address,
-    dye::ClientFacts,
+    dye::{self, ClientFacts},
     header::View,
     rates::Rated,
     route::{self, Resolved, Route, Target, Upstream},
+    snapshot::Snapshot,
 };
 
 /// What there is to know of a request before anybody looks at what it is about.
@@ -77,6 +78,25 @@ pub(super) struct Request<'s> {
     pub(super) original: Option<Box<str>>,
     /// What the client is told about its rate, if that is limited.
     pub(super) rated: Option<Rated>,
+}
+
+impl Request<'_> {
+    /// What its answer gets besides, whoever gives it: what the route adds, and what the client is told about its rate.
+    pub(super) fn extras(&self, mut add: impl FnMut(&HeaderName, &HeaderValue)) {
+        for (name, value) in self.route.filters.added_to_response() {
+            add(name, value);
+        }
+        if let Some(rated) = &self.rated {
+            for (name, value) in rated.fields() {
+                add(&name, &value.into());
+            }
+        }
+    }
+
+    /// The cookie that tells the browser its lane, if that is news.
+    pub(super) fn cookie(&self, snapshot: &Snapshot) -> Option<HeaderValue> {
+        dye::tell(&snapshot.rules, &self.decision, self.told.as_deref())
+    }
 }
 
 /// What the bytes are.

@@ -10,7 +10,7 @@ use super::{
     request::{Envelope, Request},
     writing::UPGRADE,
 };
-use crate::{dye, header::write_line, name::Name};
+use crate::{header::write_line, name::Name};
 
 /// How a response goes on behind its head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,21 +94,14 @@ impl Connection {
         if framing.in_chunks && framing.body == Decoder::UntilClose {
             out.extend_from_slice(b"transfer-encoding: chunked\r\n");
         }
-        for (name, value) in request.route.filters.added_to_response() {
-            write_line(out, name, value);
-        }
-        if let Some(rated) = &request.rated {
-            for (name, value) in rated.fields() {
-                write_line(out, &name, &value.into());
-            }
-        }
+        request.extras(|name, value| write_line(out, name, value));
         if request.decision.traced && !seen.traced {
             let (service, version) = instance;
             for part in [PATH_HEADER.as_str(), ": ", service, "@", version.unwrap_or("-"), "\r\n"] {
                 out.extend_from_slice(part.as_bytes());
             }
         }
-        if let Some(cookie) = dye::tell(&snapshot.rules, &request.decision, request.told.as_deref()) {
+        if let Some(cookie) = request.cookie(snapshot) {
             write_line(out, &header::SET_COOKIE, &cookie);
         }
         if framing.switched {

@@ -25,7 +25,7 @@ use super::{
     rewound::Rewound,
     streams::{Active, Streams},
     translate::{self, Answer},
-    wire::{Content, Interims, Wire, answer},
+    wire::{Interims, RequestBody, Wire, answer},
     writer::{Unwritten, Writer},
 };
 
@@ -125,7 +125,7 @@ async fn exchange(
     respond: &mut SendResponse<Bytes>,
 ) -> io::Result<Response<Download>> {
     let Active(streams) = &active;
-    let (head, body) = request.map(Content::new).into_parts();
+    let (head, body) = request.map(RequestBody::new).into_parts();
     let mut out = Vec::with_capacity(1024);
     let framing = translate::write_request(&head, !body.is_end_stream(), &mut out);
     let framing = framing.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no request of HTTP/1"))?;
@@ -178,7 +178,7 @@ async fn send(respond: &mut SendResponse<Bytes>, response: Response<Download>) -
     Ok(())
 }
 
-async fn upload(mut writer: Writer<Content>) {
+async fn upload(mut writer: Writer<RequestBody>) {
     if let Err(error) = poll_fn(|cx| writer.poll(cx)).await {
         tracing::debug!(%error, "request not sent to its end");
         writer.break_off();

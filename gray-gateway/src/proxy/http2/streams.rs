@@ -8,7 +8,7 @@ use std::{
 use super::{
     super::{clock::ticks, forwarded::Forwarded, socket::Rest, state::State, worker::Worker},
     downloads::{Downloads, Verdict},
-    frames::Meter,
+    frames::Allowance,
     pipe::Pipe,
 };
 
@@ -22,7 +22,7 @@ pub(super) struct Streams {
     forwarded: Forwarded,
     pub(super) active: Cell<usize>,
     /// What the client may still send that is no request.
-    pub(super) frames: RefCell<Meter>,
+    pub(super) frames: RefCell<Allowance>,
     /// What the client may still leave where it is.
     pub(super) downloads: Downloads,
     /// How long: the longest that was said of one of its answers.
@@ -68,7 +68,7 @@ impl Streams {
             state,
             forwarded,
             active: Cell::new(0),
-            frames: RefCell::new(Meter::new(worker.now())),
+            frames: RefCell::new(Allowance::new(worker.now())),
             downloads: Downloads::default(),
             rest: Rc::new(Cell::new(worker.times.rest())),
             is_cut: Cell::new(false),
