@@ -22,7 +22,7 @@ use super::{
     http2,
     refusal::Refusal,
     socket::{Socket, let_rest},
-    state::State,
+    state::{State, Watch},
     worker::Worker,
 };
 use crate::scheme::Scheme;
@@ -36,9 +36,9 @@ const SAY: Duration = Duration::from_secs(1);
 #[cfg(target_os = "linux")]
 const MAX_UNSENT: u32 = 64 * 1024;
 
-/// Serves a connection to its end, whichever HTTP it turns out to speak.
-async fn serve(connection: Connection) {
-    if let Some((client, _watch)) = connection.run().await {
+/// Goes on with a connection that is HTTP/2, if it is.
+async fn go_on(handed_back: Option<(Connection, Watch)>) {
+    if let Some((client, _watch)) = handed_back {
         // In a box: a connection over HTTP/1 does not carry the room for it.
         Box::pin(http2::serve(client)).await;
     }
@@ -51,7 +51,7 @@ impl Worker {
         let (socket, forwarded) = (Socket::Tcp(socket, None), Forwarded::new(peer, Scheme::Http));
         let connection = Connection::new(Rc::clone(self), state, forwarded, socket);
         tokio::task::spawn_local(async move {
-            serve(connection).await;
+            go_on(connection.run().await).await;
             drop(open);
         });
     }
@@ -64,7 +64,8 @@ impl Worker {
             match connection::secure(handshake, &state, &worker).await {
                 Some(Ok(stream)) => {
                     let socket = Socket::Tls(Box::new(TlsStream::Server(stream)), None);
-                    serve(Connection::new(worker, state, Forwarded::new(peer, Scheme::Https), socket)).await;
+                    let connection = Connection::new(worker, state, Forwarded::new(peer, Scheme::Https), socket);
+                    go_on(connection.run().await).await;
                 }
                 Some(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
                 None => tracing::debug!(%peer, "TLS handshake took too long"),
