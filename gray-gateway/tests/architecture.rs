@@ -1,4 +1,5 @@
-//! The modules of the gateway stand on each other: none of them needs one that needs it.
+//! The modules of the gateway stand on each other: none of them needs one that needs it. What it stands on is pure where it
+//! says so.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -79,4 +80,24 @@ fn modules_import_in_one_direction() {
         }
     }
     assert!(modules.is_empty(), "a circle, and what needs it: {modules:#?}");
+}
+
+/// Libraries that anything may be built on: they bring no runtime, no server, no client.
+#[test]
+fn pure_crates_stay_pure() {
+    for (name, forbidden) in [
+        ("gray-http1", &["gray-", "tokio", "hyper", "futures", "axum", "tower", "rustls", "tracing"][..]),
+        (
+            "gray-routes",
+            &["gray-gateway", "gray-http1", "tokio", "hyper", "futures", "axum", "tower", "governor", "tracing"],
+        ),
+    ] {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates").join(name).join("Cargo.toml");
+        let manifest = fs::read_to_string(manifest).expect("readable");
+        let dependencies = manifest.split("[dependencies]").nth(1).expect("dependencies");
+        let dependencies = dependencies.split("\n[").next().unwrap_or_default();
+        for dependency in dependencies.lines() {
+            assert!(!forbidden.iter().any(|known| dependency.starts_with(known)), "{name}: {dependency}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use std::{
 use tokio::io::AsyncWrite;
 
 use super::{
-    after::{After, Draft},
+    after::{After, LogDraft},
     buffer::{Filled, Received},
     error::Failure,
     forwarded::Forwarded,
@@ -121,7 +121,7 @@ impl Connection {
     /// Answers what is no whole request.
     async fn refuse(&mut self, failure: Failure<'static>) -> End {
         let worker = Rc::clone(&self.worker);
-        let log = worker.access_log.is_some().then(|| Draft::new(self.forwarded.peer(), worker.buffers.lend_out()));
+        let log = worker.access_log.is_some().then(|| LogDraft::new(self.forwarded.peer(), worker.buffers.lend_out()));
         let mut after = After::new(&worker, &self.state, log);
         if let Some(why) = failure.refusal() {
             worker.stats().refused(why);

@@ -180,7 +180,7 @@ impl Failure<'_> {
             _ => {}
         }
         let status = self.status();
-        let body = Answer { code: status.as_u16(), msg: self.message(), data: None, success: false, fail: true };
+        let body = ErrorBody { code: status.as_u16(), msg: self.message(), data: None, success: false, fail: true };
         // Numbers and strings only: it cannot fail, and an empty body would be no disaster.
         let bytes = serde_json::to_vec(&body).map(Bytes::from).unwrap_or_default();
         let mut response = Response::new(Content::Fixed(bytes));
@@ -213,7 +213,7 @@ impl Failure<'_> {
 }
 
 #[derive(serde::Serialize)]
-struct Answer {
+struct ErrorBody {
     code: u16,
     msg: String,
     data: Option<()>,

@@ -31,7 +31,7 @@ use crate::{name::Name, route};
 const MAX_INTERIMS: usize = 32;
 
 /// What a response's bytes are.
-enum Answer {
+enum ResponsePart {
     Partial,
     /// 1xx, of this length, and what the client gets to see of it.
     Interim(usize, Option<Vec<u8>>),
@@ -140,8 +140,8 @@ impl Connection {
         let mut interims = 0;
         loop {
             match self.read_answer(snapshot, (envelope, request), upstream, instance, &mut out)? {
-                Answer::Partial => self.await_bytes(upstream, upload).await?,
-                Answer::Interim(length, shown) => {
+                ResponsePart::Partial => self.await_bytes(upstream, upload).await?,
+                ResponsePart::Interim(length, shown) => {
                     interims += 1;
                     if interims > MAX_INTERIMS {
                         return Err(SendError::Unusable("there are too many interim responses"));
@@ -154,7 +154,7 @@ impl Connection {
                         self.await_bytes(upstream, upload).await?;
                     }
                 }
-                Answer::Final(length, status, framing) => {
+                ResponsePart::Final(length, status, framing) => {
                     self.state.busy();
                     upstream.received.consume(length);
                     let mut download = Transfer::new(out, framing.body, framing.in_chunks);
@@ -178,11 +178,11 @@ impl Connection {
         upstream: &Upstream,
         instance: (&'s str, Option<&str>),
         out: &mut Vec<u8>,
-    ) -> Result<Answer, SendError> {
+    ) -> Result<ResponsePart, SendError> {
         let mut room = room();
         let response = match read_response(upstream.received.bytes(), &mut room) {
             Ok(response) => response,
-            Err(ParseError::Partial) => return Ok(Answer::Partial),
+            Err(ParseError::Partial) => return Ok(ResponsePart::Partial),
             Err(ParseError::TooMany) => return Err(SendError::Unusable("it has too many header lines")),
             Err(ParseError::Version) => return Err(SendError::Unusable("it is not HTTP/1")),
             Err(ParseError::Malformed(reason)) => return Err(SendError::Unusable(reason)),
@@ -190,12 +190,12 @@ impl Connection {
         let length = response.head.bytes.len();
         match response.status {
             // Said already, to whom it may concern.
-            100 => Ok(Answer::Interim(length, None)),
-            102..=199 => Ok(Answer::Interim(length, envelope.is_11.then(|| interim(&response)))),
+            100 => Ok(ResponsePart::Interim(length, None)),
+            102..=199 => Ok(ResponsePart::Interim(length, envelope.is_11.then(|| interim(&response)))),
             _ => {
                 let framing = self.respond(snapshot, (envelope, request), &response, instance, out);
                 let framing = framing.map_err(SendError::Unusable)?;
-                Ok(Answer::Final(length, response.status, framing))
+                Ok(ResponsePart::Final(length, response.status, framing))
             }
         }
     }

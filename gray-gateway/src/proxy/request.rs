@@ -10,7 +10,7 @@ use gray_common::{
 use http::{HeaderName, HeaderValue, Method, uri::PathAndQuery};
 
 use super::{
-    after::Draft,
+    after::LogDraft,
     check,
     error::Failure,
     forwarded::{Asked, Forwarded},
@@ -128,7 +128,7 @@ impl Reader<'_> {
         bytes: &[u8],
         snapshot: &'s Held,
         out: &mut Vec<u8>,
-        log: &mut Option<Draft<'s>>,
+        log: &mut Option<LogDraft<'s>>,
     ) -> Reading<'s> {
         let limits = &self.worker.limits;
         let mut room = room();
@@ -137,7 +137,7 @@ impl Reader<'_> {
             return Reading::Partial;
         }
         if self.worker.access_log.is_some() {
-            *log = Some(Draft::new(self.forwarded.peer(), self.worker.buffers.lend_out()));
+            *log = Some(LogDraft::new(self.forwarded.peer(), self.worker.buffers.lend_out()));
         }
         let request = match request {
             Ok(request) => request,
@@ -179,7 +179,7 @@ impl Reader<'_> {
         checked: &check::Checked<'_>,
         asked: &Asked,
         out: &mut Vec<u8>,
-        log: &mut Option<Draft<'s>>,
+        log: &mut Option<LogDraft<'s>>,
     ) -> Result<Request<'s>, Failure<'s>> {
         let RequestHead { head, method, target, .. } = request;
         let check::Checked { path, query, .. } = *checked;

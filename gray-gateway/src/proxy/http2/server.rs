@@ -24,7 +24,7 @@ use super::{
     reader::Reader,
     rewound::Rewound,
     streams::{Active, Streams},
-    translate::{self, Answer},
+    translate::{self, Translated},
     wire::{Interims, RequestBody, Wire, answer},
     writer::{Unwritten, Writer},
 };
@@ -135,7 +135,7 @@ async fn exchange(
     let mut reader = Reader::new(pipe.clone());
     let mut writer = Some(Writer::new(pipe, out, framing, body, true));
     let (mut is_cut, mut interims) = (false, Interims::default());
-    let Answer { response, keep_alive, .. } = poll_fn(|cx| {
+    let Translated { response, keep_alive, .. } = poll_fn(|cx| {
         if let Some(Poll::Ready(written)) = writer.as_mut().map(|writer| writer.poll(cx)) {
             writer = None;
             match written {

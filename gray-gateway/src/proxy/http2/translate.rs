@@ -181,7 +181,7 @@ pub(super) fn read_request(
 
 /// A response of the engine, for a client.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Translated {
     pub(super) response: Response<()>,
     pub(super) decoder: Decoder,
     /// Whether the pipe can be used again.
@@ -189,7 +189,7 @@ pub(super) struct Answer {
 }
 
 /// The engine's response, for a client.
-pub(super) fn read_response(response: &ResponseHead<'_, '_>, is_head: bool) -> Result<Answer, &'static str> {
+pub(super) fn read_response(response: &ResponseHead<'_, '_>, is_head: bool) -> Result<Translated, &'static str> {
     let head = &response.head;
     let mut translated = Response::new(());
     *translated.status_mut() = http::StatusCode::from_u16(response.status).map_err(|_| "the status is invalid")?;
@@ -203,7 +203,7 @@ pub(super) fn read_response(response: &ResponseHead<'_, '_>, is_head: bool) -> R
         head.content_length()?.map_or(Decoder::UntilClose, Decoder::Length)
     };
     let keep_alive = !head.mentions("connection", "close") && decoder != Decoder::UntilClose;
-    Ok(Answer { response: translated, decoder, keep_alive })
+    Ok(Translated { response: translated, decoder, keep_alive })
 }
 
 /// The engine's interim response, for a client; `None` when it cannot be one in HTTP/2.
