@@ -53,6 +53,7 @@ pub mod document;
 pub mod expression;
 pub mod follow;
 pub mod instance;
+pub mod ip_set;
 pub mod lane;
 pub mod layer;
 pub mod registry;
@@ -60,6 +61,7 @@ pub mod rule;
 pub mod server;
 pub mod service;
 pub mod settings;
+pub mod space;
 pub mod tag;
 pub mod telemetry;
 

@@ -7,7 +7,7 @@ use loom::{
 };
 
 // The code of the crate, on loom's atomics.
-#[path = "../src/balance/health.rs"]
+#[path = "../src/instance/health.rs"]
 #[expect(dead_code, reason = "what only shows it is not called here")]
 mod health;
 use health::Health;

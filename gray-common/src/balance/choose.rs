@@ -75,7 +75,7 @@ fn choose_slowly<'s, 'c>(
 }
 
 /// Whether nothing says that it could not answer, whatever the answer.
-pub(crate) fn is_reachable(endpoint: &Endpoint) -> bool {
+pub fn is_reachable(endpoint: &Endpoint) -> bool {
     endpoint.load().ejection().is_none_or(|reason| reason == Reason::Failures)
 }
 

@@ -6,26 +6,15 @@
 
 mod budget;
 mod choose;
-mod health;
-#[cfg(test)]
-mod health_tests;
-mod load;
-mod outlier;
 mod outlook;
 mod policy;
-mod ring;
 mod strategy;
-mod weights;
-
-// For `health`, which tests/interleavings.rs takes in with others.
-use std::sync::atomic;
 
 pub use budget::RetryBudget;
-pub use choose::{Chosen, choose};
-pub use load::{InFlight, Load};
-pub use outlier::{Change, Outcome, OutlierPolicy, Reason};
+pub use choose::{Chosen, choose, is_reachable};
 pub use outlook::{Outlook, outlook};
 pub use policy::{Fallback, VersionPolicy};
-pub use ring::key_of;
 pub use strategy::{Draw, Strategy, UnknownStrategy};
-pub(crate) use {choose::is_reachable, ring::Ring, weights::Weights};
+
+// Part of what is known of an instance; whoever balances needs them as well.
+pub use crate::instance::{Change, InFlight, Load, Outcome, OutlierPolicy, Reason, key_of};

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use crate::instance::{Endpoint, Subset};
+use crate::instance::{Endpoint, InstanceSet, Subset};
 
 /// A strategy, chosen per service in the settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -93,6 +93,15 @@ impl Strategy {
     }
 }
 
+impl InstanceSet {
+    /// Computes what the strategy needs beforehand, so that no request has to wait for it.
+    pub fn prepare(&self, strategy: Strategy) {
+        if strategy == Strategy::Ring {
+            self.make_rings();
+        }
+    }
+}
+
 /// The picked endpoint if it is warm enough for this draw, else another one; the picked one when nobody is.
 fn warmed<'s>(subset: &'s Subset, picked: &'s Arc<Endpoint>, draw: Draw) -> &'s Arc<Endpoint> {
     let (endpoints, mut candidate) = (subset.endpoints(), picked);
@@ -148,7 +157,7 @@ mod tests {
 
     // By name: proptest's prelude has a Strategy of its own.
     use super::{Strategy, *};
-    use crate::instance::{Instance, InstanceSet};
+    use crate::instance::Instance;
 
     fn set(weights: &[f64]) -> InstanceSet {
         let instances: Vec<_> =
@@ -226,7 +235,7 @@ mod tests {
         let set = set(&[1.0; 5]);
         let draw = |turn, key| Draw { turn, random: turn as u64, now_ms: 0, key: Some(key) };
         let port = |draw| Strategy::Ring.pick(set.all(), draw).expect("not empty").instance().port;
-        let of = |key| super::super::key_of([10, 0, 0, key].into());
+        let of = |key| crate::instance::key_of([10, 0, 0, key].into());
         let ports: Vec<_> = (0..50).map(|key| port(draw(0, of(key)))).collect();
         assert!((1..=5).all(|one| ports.contains(&one)), "{ports:?}");
         assert!((0..50).all(|key| port(draw(usize::from(key) + 7, of(key))) == ports[usize::from(key)]));

@@ -13,6 +13,7 @@ mod candidate;
 mod encoding;
 mod encrypted;
 mod item;
+pub mod lasting;
 mod listing;
 mod masked;
 mod outline;
@@ -28,12 +29,23 @@ pub use budget::{Budget, TooMuch};
 pub use encoding::decode;
 pub use encrypted::encrypted;
 pub use item::Item;
+pub use lasting::Lasting;
 pub use listing::Setting;
 pub use masked::{is_secret_name, masked};
 pub use outline::Outline;
 pub use problem::{Problem, Problems, Severity};
 pub use section::Section;
 pub use tree::{Documents, Origin};
+
+/// Reads documents (name, text) once, offline. Placeholders see the environment of the process.
+///
+/// # Errors
+/// All problems, when one of them is an error; otherwise the warnings come with the value.
+pub fn check<T>(sources: &[(&str, &str)], read: impl Fn(&Documents) -> T) -> Result<(T, Problems), Problems> {
+    let documents = Documents::parse(sources, &|name| std::env::var(name).ok())?;
+    let value = read(&documents);
+    documents.take_problems().into_result().map(|warnings| (value, warnings))
+}
 
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use super::Instance;
-use crate::balance::Load;
+use super::{Instance, Load};
 
 /// An instance ready to be picked: what the request path needs, computed once.
 #[derive(Debug)]

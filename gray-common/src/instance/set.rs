@@ -6,9 +6,8 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use super::{Endpoint, Instance, Subset};
+use super::{Endpoint, Instance, Load, Subset};
 use crate::{
-    balance::{Load, Strategy},
     lane::{Selector, Want},
     tag::VERSION_KEY,
 };
@@ -158,12 +157,10 @@ impl InstanceSet {
         Self { shared: Candidates::new(shared), spaces, left: left.collect(), known }
     }
 
-    /// Computes what the strategy needs beforehand, so that no request has to wait for it.
-    pub fn prepare(&self, strategy: Strategy) {
-        if strategy == Strategy::Ring {
-            let spaces = self.spaces.values().chain([&self.shared]);
-            spaces.flat_map(Candidates::subsets).for_each(|subset| _ = subset.ring());
-        }
+    /// Makes the rings of all subsets, so that no request has to wait for one.
+    pub(crate) fn make_rings(&self) {
+        let spaces = self.spaces.values().chain([&self.shared]);
+        spaces.flat_map(Candidates::subsets).for_each(|subset| _ = subset.ring());
     }
 
     /// Every candidate of the shared namespace.

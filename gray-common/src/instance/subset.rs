@@ -2,8 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::Endpoint;
-use crate::balance::{Ring, Weights};
+use super::{Endpoint, ring::Ring, weights::Weights};
 
 /// Endpoints that may answer one kind of request, with what the strategies need.
 #[derive(Debug, Default)]

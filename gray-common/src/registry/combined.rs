@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use futures_util::future::select_all;
 use tokio::{runtime::Handle, sync::watch, task::JoinSet};
 
-use super::{Health, Registry, RegistryError, ServiceState, Space, merge};
-use crate::instance::Instance;
+use super::{Health, Registry, RegistryError, ServiceState, Space};
+use crate::instance::{Instance, merge};
 
 /// Several registries as one: instances of all of them are found, and announced in the first, the primary.
 ///

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use self::format::ServiceFile;
-use super::{Health, Registry, RegistryError, ServiceState, Space, space::Opened};
+use super::{Health, Registry, RegistryError, ServiceState, Space, opened::Opened};
 use crate::{
     directory::{self, Listing, Text, Wake},
     instance::Instance,

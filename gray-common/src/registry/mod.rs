@@ -13,7 +13,7 @@ mod hold;
 mod memory;
 pub(crate) mod nacos;
 mod none;
-mod space;
+mod opened;
 
 pub use combined::CombinedRegistry;
 pub use file::FileRegistry;
@@ -23,30 +23,17 @@ pub use memory::MemoryRegistry;
 pub use nacos::instances_from_json;
 pub use nacos::{NacosOptions, NacosRegistry, NacosTls, http as nacos_http};
 pub use none::NoRegistry;
-pub use space::{Space, SpaceError};
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::instance::Instance;
+pub use crate::space::{Space, SpaceError};
 
 /// What a registry currently knows of one service. `None`: it has not answered yet.
 pub type ServiceState = Option<Arc<[Instance]>>;
-
-/// Lists as one; an address that is in several counts once, as the first one has it. No list at all gives none.
-pub(crate) fn merge<'l>(lists: impl IntoIterator<Item = &'l [Instance]>) -> Option<Vec<Instance>> {
-    let mut lists = lists.into_iter();
-    let mut merged = lists.next()?.to_vec();
-    let mut known: HashSet<_> = merged.iter().map(|instance| (instance.host.clone(), instance.port)).collect();
-    for instance in lists.flatten() {
-        if known.insert((instance.host.clone(), instance.port)) {
-            merged.push(instance.clone());
-        }
-    }
-    Some(merged)
-}
 
 /// Whether the registry can be reached; shown by `/readyz`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,9 +12,9 @@ mod decide;
 mod explain;
 mod facts;
 mod index;
-mod ip_set;
 mod jwt;
 mod lint;
+mod reader;
 mod record;
 mod replay;
 mod share;
@@ -27,9 +27,11 @@ mod window;
 pub use decide::{Decision, Reason};
 pub use explain::{BlockTrace, ConditionTrace, Explanation, RuleTrace, Verdict};
 pub use facts::{Facts, RequestFacts};
-pub use ip_set::{Addresses, InvalidAddress, IpSet};
 pub use jwt::{Algorithm, InvalidKey, Jwt, JwtKey};
 pub use lint::{About, Finding, Fleet, Severity};
+pub use reader::parse_source;
+#[cfg(feature = "schema")]
+pub use reader::schema;
 pub use record::{FactPlan, FactRecord};
 pub use replay::{Move, Replay, RuleCount, Unanswerable};
 pub use share::{Share, ShareKey, WHOLE};
@@ -37,6 +39,8 @@ pub use source::{Source, Value, find_cookie, plain_city};
 pub use test::{Bounds, Test, Values};
 pub use user_agent::Agent;
 pub use window::Window;
+
+pub use crate::ip_set::{Addresses, InvalidAddress, IpSet};
 
 use std::collections::HashMap;
 

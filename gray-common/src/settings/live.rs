@@ -1,10 +1,5 @@
 //! Settings that follow their documents: what is good takes effect at once, what is not changes nothing.
 
-mod lasting;
-
-pub use lasting::{Lasting, losses};
-pub(crate) use lasting::{is_blank, nowhere};
-
 use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
@@ -13,7 +8,10 @@ use tokio::sync::watch;
 
 use crate::{
     config_source::{ConfigSource, DocumentText},
-    document::{Documents, Origin, Problem, Problems, Severity},
+    document::{
+        Documents, Lasting, Origin, Problem, Problems, Severity, check,
+        lasting::{self, Texts, is_blank},
+    },
 };
 
 /// What [`LiveSettings`] currently holds.
@@ -129,19 +127,6 @@ impl<T> fmt::Debug for LiveSettings<T> {
         f.debug_tuple("LiveSettings").field(&*self.state.borrow()).finish()
     }
 }
-
-/// Reads documents (name, text) once, offline. Placeholders see the environment of the process.
-///
-/// # Errors
-/// All problems, when one of them is an error; otherwise the warnings come with the value.
-pub fn check<T>(sources: &[(&str, &str)], read: impl Fn(&Documents) -> T) -> Result<(T, Problems), Problems> {
-    let documents = Documents::parse(sources, &|name| std::env::var(name).ok())?;
-    let value = read(&documents);
-    documents.take_problems().into_result().map(|warnings| (value, warnings))
-}
-
-/// Text of every document, `None` where there is none.
-type Texts = Vec<Option<Arc<str>>>;
 
 struct Follower<T, R> {
     names: Vec<Arc<str>>,
@@ -348,5 +333,7 @@ where
     }
 }
 
+#[cfg(test)]
+mod lasting_tests;
 #[cfg(test)]
 mod tests;

@@ -8,10 +8,10 @@ use crate::{
     balance::OutlierPolicy,
     document::{Item, Section},
     instance::Instance,
+    ip_set::IpSet,
     lane::{SigningKey, Verdict, is_token},
-    registry::{Space, SpaceError},
-    rule::IpSet,
     settings::read::addresses,
+    space::{Space, SpaceError},
     tag::GrayStatus,
 };
 

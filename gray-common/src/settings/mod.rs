@@ -7,16 +7,11 @@ mod health_check;
 mod live;
 mod mesh;
 mod read;
-mod rules;
 mod static_instances;
 
 pub use health_check::HealthCheck;
-pub use live::{Lasting, LiveSettings, SettingsState, check, losses};
-pub(crate) use live::{is_blank, nowhere};
+pub use live::{LiveSettings, SettingsState};
 pub use mesh::{AdmissionRules, Caller, Edge, Exclusion, Invalid, Mesh, Signing};
-pub use rules::parse_source;
-#[cfg(feature = "schema")]
-pub use rules::schema as rules_schema;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -26,11 +21,16 @@ use std::{
 use foldhash::quality::RandomState;
 use http::HeaderName;
 
+#[cfg(feature = "schema")]
+pub use crate::rule::schema as rules_schema;
 use crate::{
     balance::{Strategy, VersionPolicy},
-    instance::Instance,
-    registry::merge,
-    rule::IpSet,
+    instance::{Instance, merge},
+    ip_set::IpSet,
+};
+pub use crate::{
+    document::{Lasting, check, lasting::losses},
+    rule::parse_source,
 };
 
 /// Everything under the gray prefix (`kerwin.tool.gray` unless told otherwise), plus the per-service strategies.

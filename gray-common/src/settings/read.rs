@@ -8,7 +8,7 @@ use super::{GatewayGray, GraySettings, Mesh, static_instances};
 use crate::{
     balance::{Fallback, Strategy, VersionPolicy},
     document::{Item, Section},
-    rule::{Addresses, IpSet},
+    ip_set::{Addresses, IpSet},
 };
 
 /// The Java classes an operator is most likely to want, for the error message.

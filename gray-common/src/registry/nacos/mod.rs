@@ -51,7 +51,7 @@ use self::{
     doubts::Doubts,
     registration::{Command, Registration},
 };
-use super::{Health, Registry, RegistryError, ServiceState, Space, space::Opened};
+use super::{Health, Registry, RegistryError, ServiceState, Space, opened::Opened};
 use crate::instance::Instance;
 
 type Followed = watch::Receiver<ServiceState>;

@@ -7,8 +7,8 @@ use crate::{
     balance::VersionPolicy,
     document::{Item, Section},
     lane::{Choice, Lane, Selector, Want, is_token},
-    registry::Space,
     settings::GraySettings,
+    space::Space,
     tag::{GrayStatus, VERSION_KEY},
 };
 

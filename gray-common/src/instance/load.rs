@@ -26,12 +26,12 @@ pub struct Load {
 
 impl Load {
     /// Of an endpoint that was first seen at this time; 0 when it was always there.
-    pub(crate) fn since(since_ms: u64) -> Self {
+    pub(super) fn since(since_ms: u64) -> Self {
         Self { since_ms, ..Self::default() }
     }
 
     /// When the endpoint was first seen; 0 when it was there from the beginning.
-    pub(crate) fn since_ms(&self) -> u64 {
+    pub fn since_ms(&self) -> u64 {
         self.since_ms
     }
 
@@ -69,7 +69,7 @@ impl Load {
         self.health.ejection()
     }
 
-    /// Since when it does not take part, in milliseconds on the clock of picks ([`Draw::now_ms`](super::Draw)).
+    /// Since when it does not take part, in milliseconds on the clock of picks ([`Draw::now_ms`](crate::balance::Draw)).
     pub fn ejected_since_ms(&self) -> Option<u64> {
         self.health.ejected_since_ms()
     }
@@ -80,11 +80,11 @@ impl Load {
     }
 
     /// Whether the caller is the one to try an endpoint that is out.
-    pub(super) fn claim_trial(&self, now_ms: u64, policy: &OutlierPolicy) -> bool {
+    pub(crate) fn claim_trial(&self, now_ms: u64, policy: &OutlierPolicy) -> bool {
         self.health.claim_trial(now_ms, policy)
     }
 
-    /// Takes in how a request went; `is_trial` as [`Chosen`](super::Chosen) has it. Says what that has changed.
+    /// Takes in how a request went; `is_trial` as [`Chosen`](crate::balance::Chosen) has it. Says what that has changed.
     pub fn report(&self, outcome: Outcome, is_trial: bool, policy: &OutlierPolicy, now_ms: u64) -> Option<Change> {
         self.health.report(outcome, is_trial, policy, now_ms)
     }
@@ -101,7 +101,7 @@ impl Load {
     }
 
     /// Expected cost of one more request: average response time times the queue it would join.
-    pub(super) fn cost(&self) -> u64 {
+    pub(crate) fn cost(&self) -> u64 {
         self.ewma_us().saturating_mul(self.in_flight() as u64 + 1)
     }
 }

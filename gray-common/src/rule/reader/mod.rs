@@ -20,10 +20,10 @@ use std::{
 };
 
 use self::lanes::Baseline;
-use super::GraySettings;
+use super::{Algorithm, Jwt, JwtKey, RuleSet, RuleSetBuilder, Source, Switch};
 use crate::{
     document::{Documents, Item, Section},
-    rule::{Algorithm, Jwt, JwtKey, RuleSet, RuleSetBuilder, Source, Switch},
+    settings::GraySettings,
 };
 
 /// Where the rules stand.

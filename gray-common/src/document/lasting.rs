@@ -5,8 +5,10 @@
 
 use std::sync::Arc;
 
-use super::Texts;
-use crate::document::{Origin, Outline, Problem, Severity};
+use super::{Origin, Outline, Problem, Severity};
+
+/// Text of every document, `None` where there is none.
+pub type Texts = Vec<Option<Arc<str>>>;
 
 /// A part of the documents that is not gone because it is not mentioned any more.
 #[derive(Clone, Debug)]
@@ -54,7 +56,7 @@ impl Lasting {
 }
 
 /// How to say that a document, whose last text this is, has nothing to say any more.
-pub(super) fn taking_back(text: &str, lasting: &[Lasting]) -> String {
+pub fn taking_back(text: &str, lasting: &[Lasting]) -> String {
     let outline = Outline::of(text);
     let parts =
         outline.iter().flat_map(|outline| lasting.iter().filter_map(|part| Some(part.nothing(part.had(outline)?))));
@@ -63,17 +65,17 @@ pub(super) fn taking_back(text: &str, lasting: &[Lasting]) -> String {
 }
 
 /// Whether there is a value in a text that was in effect.
-pub(super) fn has_values(text: &str) -> bool {
+pub fn has_values(text: &str) -> bool {
     Outline::of(text).is_some_and(|outline| outline.has_values())
 }
 
 /// Whether a text says nothing, not even that there is nothing.
-pub(crate) fn is_blank(text: &str) -> bool {
+pub fn is_blank(text: &str) -> bool {
     Outline::of(text).is_some_and(|outline| outline.is_blank())
 }
 
 /// The documents, by position, in which something is missing that was there before, and what.
-pub(super) fn lost(names: &[Arc<str>], before: &Texts, after: &Texts, lasting: &[Lasting]) -> Vec<(usize, Problem)> {
+pub fn lost(names: &[Arc<str>], before: &Texts, after: &Texts, lasting: &[Lasting]) -> Vec<(usize, Problem)> {
     if lasting.is_empty() || before == after {
         return Vec::new();
     }
@@ -125,12 +127,9 @@ pub fn losses(in_effect: &[(Arc<str>, Arc<str>)], name: &str, text: &str, lastin
 }
 
 /// The parts that are lists and in none of these texts: for those who check documents that are meant to be complete.
-pub(crate) fn nowhere<'l>(texts: &[(&str, &str)], lasting: &'l [Lasting]) -> impl Iterator<Item = &'l str> {
+pub fn nowhere<'l>(texts: &[(&str, &str)], lasting: &'l [Lasting]) -> impl Iterator<Item = &'l str> {
     let outlines: Vec<_> = texts.iter().filter_map(|(_, text)| Outline::of(text)).collect();
     let lists = lasting.iter().filter(|part| part.kind == Kind::List);
     let missing = lists.filter(move |part| !outlines.iter().any(|outline| part.states(outline)));
     missing.filter_map(|part| part.keys.first().map(String::as_str))
 }
-
-#[cfg(test)]
-mod tests;

@@ -5,16 +5,29 @@
 //! known) outlives snapshots: it belongs to the address, not to the snapshot.
 
 mod endpoint;
+mod health;
+#[cfg(test)]
+mod health_tests;
+mod load;
 mod metadata;
+mod outlier;
+mod ring;
 mod set;
 mod subset;
+mod weights;
 
 pub use endpoint::Endpoint;
+pub use load::{InFlight, Load};
 pub use metadata::Metadata;
+pub use outlier::{Change, Outcome, OutlierPolicy, Reason};
+pub use ring::key_of;
 pub use set::{Admission, InstanceSet};
 pub use subset::Subset;
 
+// For `health`, which tests/interleavings.rs takes in with others.
+use std::sync::atomic;
 use std::{
+    collections::HashSet,
     fmt::Write as _,
     net::{IpAddr, SocketAddr},
 };
@@ -123,6 +136,19 @@ impl Instance {
     pub fn is_candidate(&self) -> bool {
         self.healthy && self.enabled && self.weight > 0.0
     }
+}
+
+/// Lists as one; an address that is in several counts once, as the first one has it. No list at all gives none.
+pub fn merge<'l>(lists: impl IntoIterator<Item = &'l [Instance]>) -> Option<Vec<Instance>> {
+    let mut lists = lists.into_iter();
+    let mut merged = lists.next()?.to_vec();
+    let mut known: HashSet<_> = merged.iter().map(|instance| (instance.host.clone(), instance.port)).collect();
+    for instance in lists.flatten() {
+        if known.insert((instance.host.clone(), instance.port)) {
+            merged.push(instance.clone());
+        }
+    }
+    Some(merged)
 }
 
 #[cfg(test)]

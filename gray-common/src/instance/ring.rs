@@ -82,7 +82,7 @@ fn mix(mut hash: u64) -> u64 {
     hash ^ (hash >> 31)
 }
 
-/// The key of a client, by its address: what [`Draw::key`](super::Draw) may be.
+/// The key of a client, by its address: what [`Draw::key`](crate::balance::Draw) may be.
 pub fn key_of(ip: IpAddr) -> u64 {
     match ip.to_canonical() {
         IpAddr::V4(ip) => XxHash3_64::oneshot(&ip.octets()),

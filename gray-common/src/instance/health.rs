@@ -1,7 +1,7 @@
 //! Passive health: an instance that cannot be reached, or fails again and again, is left out for a while and then tried
 //! with one request. In the words of the circuit breaker pattern: out is open, a trial is half-open.
 //!
-//! All times are milliseconds on the clock of [`Draw::now_ms`](super::Draw). Of reports that come at once, in whichever
+//! All times are milliseconds on the clock of [`Draw::now_ms`](crate::balance::Draw). Of reports that come at once, in whichever
 //! order they are taken, the outcome is that of one after the other: tests/interleavings.rs tries the orders.
 
 use super::{

@@ -28,13 +28,13 @@ impl IpSet {
         self.v4.is_empty() && self.v6.is_empty()
     }
 
-    /// Its IPv4 ranges.
-    pub(super) fn v4(&self) -> &[(u32, u32)] {
+    /// Its IPv4 ranges, in order: first and last address of each.
+    pub fn v4(&self) -> &[(u32, u32)] {
         &self.v4
     }
 
-    /// Its IPv6 ranges.
-    pub(super) fn v6(&self) -> &[(u128, u128)] {
+    /// Its IPv6 ranges, likewise.
+    pub fn v6(&self) -> &[(u128, u128)] {
         &self.v6
     }
 
