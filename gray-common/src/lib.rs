@@ -49,8 +49,6 @@ pub mod control;
 pub mod descriptors;
 mod directory;
 pub mod disk;
-pub mod document;
-pub mod expression;
 pub mod follow;
 pub mod instance;
 pub mod ip_set;
@@ -64,6 +62,9 @@ pub mod settings;
 pub mod space;
 pub mod tag;
 pub mod telemetry;
+
+pub use gray_document as document;
+pub use gray_expression as expression;
 
 pub use context::{ReleaseContext, spawn};
 pub use instance::{Endpoint, Instance, InstanceSet, Metadata, Subset};

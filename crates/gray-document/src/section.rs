@@ -186,8 +186,8 @@ impl<'d> Section<'d> {
     }
 
     /// Every key that somebody asked for, by the name it was first asked by.
-    #[cfg(all(test, feature = "schema"))]
-    pub(crate) fn asked(&self) -> std::collections::BTreeSet<String> {
+    #[cfg(feature = "test-util")]
+    pub fn asked(&self) -> std::collections::BTreeSet<String> {
         self.map.into_iter().flat_map(Map::asked).collect()
     }
 

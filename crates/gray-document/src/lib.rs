@@ -5,6 +5,9 @@
 //! the documents, then in the environment), a comma-separated text where a list is expected, and later documents
 //! winning over earlier ones key by key (lists are replaced whole).
 //!
+//! It knows nothing of gray release, and never depends on a crate of ours, on an engine for expressions, on a runtime or
+//! on I/O: who has a text gives it ([`check`]), and who compiles parts of it says how ([`Compile`]).
+//!
 //! A document is input from outside: its size, depth and alias expansion are bounded, what is made of it goes to the account
 //! of all documents together ([`Budget`]), and nothing in it can panic.
 
@@ -25,7 +28,7 @@ mod size;
 mod trail;
 mod tree;
 
-pub use budget::{Budget, TooMuch};
+pub use budget::{Budget, Compile, TooMuch};
 pub use encoding::decode;
 pub use encrypted::encrypted;
 pub use item::Item;

@@ -36,7 +36,7 @@ fn line(before: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::Documents;
+    use crate::Documents;
 
     #[test]
     fn what_is_not_utf8_says_what_it_seems_to_be() {

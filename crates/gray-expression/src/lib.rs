@@ -1,8 +1,12 @@
 //! Regular expressions of documents: linear in the text, and bounded in what they take, compiled and while they search.
 //!
+//! It is compiled in one of the [forms](Form) that documents know, on their account
+//! ([`Budget::expression`](gray_document::Budget::expression)). Never depends on what expressions are for: rules, routes.
+//!
 //! What a search needs besides the expression itself (states of the lazily built automaton, above all) is kept by each
 //! thread for all its expressions together (`search`), so that it does not grow with their number.
 
+mod charge;
 mod effort;
 mod search;
 

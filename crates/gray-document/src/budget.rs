@@ -1,13 +1,14 @@
 //! What all documents together may come to in memory once they are read, however small each part of them is.
 
 use std::{
+    any::{Any, TypeId},
     cell::{Cell, RefCell},
     collections::{BTreeMap, HashMap},
     fmt,
+    hash::Hash,
 };
 
 use super::problem::shown;
-use crate::expression::{Expression, Form, Unfit};
 
 /// How the refusal begins: it is said once of all documents, see [`Problems::push`](super::Problems::push).
 pub(super) const TOO_MUCH: &str = "all documents together may take ";
@@ -16,11 +17,32 @@ pub(super) const TOO_MUCH: &str = "all documents together may take ";
 pub struct Budget {
     left: Cell<usize>,
     spent: RefCell<BTreeMap<&'static str, usize>>,
-    /// Expressions by text and form, each compiled once.
-    expressions: RefCell<Known>,
+    /// What was compiled, each once, by the type of its form: a [`Known`] for each.
+    compiled: RefCell<HashMap<TypeId, Box<dyn Any + Send>>>,
 }
 
-type Known = HashMap<(Box<str>, Form), Result<Expression, Unfit>>;
+/// A form in which texts of documents are compiled. The engine is another crate's; the account has what it takes.
+pub trait Compile: Copy + Eq + Hash + Send + 'static {
+    /// What comes of it; a clone is the same one.
+    type Expression: Clone + Send + 'static;
+    /// Why nothing does.
+    type Unfit: Clone + fmt::Display + Send + 'static;
+    /// What these things are called in the account, in the plural.
+    const KIND: &'static str;
+
+    /// Compiles a text. `spend` is asked for memory, in bytes, before it is taken.
+    ///
+    /// # Errors
+    /// Why it cannot be used, or what `spend` said.
+    fn compile<E: From<Self::Unfit>>(
+        self,
+        text: &str,
+        spend: impl FnMut(usize) -> Result<(), E>,
+    ) -> Result<Self::Expression, E>;
+}
+
+/// By text and form.
+type Known<F> = HashMap<(Box<str>, F), Result<<F as Compile>::Expression, <F as Compile>::Unfit>>;
 
 /// The documents come to too much.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +52,8 @@ pub struct TooMuch {
 }
 
 /// An expression that is not taken.
-enum Refused {
-    Unfit(Unfit),
+enum Refused<U> {
+    Unfit(U),
     TooMuch(TooMuch),
 }
 
@@ -63,20 +85,26 @@ impl Budget {
     ///
     /// # Errors
     /// What is wrong with it, in one line.
-    pub fn expression(&self, text: &str, form: Form) -> Result<Expression, String> {
+    pub fn expression<F: Compile>(&self, text: &str, form: F) -> Result<F::Expression, String> {
         let key = (Box::from(text), form);
         let refused = |reason: &dyn fmt::Display| format!("`{}`: {reason}", shown(text));
-        if let Some(known) = self.expressions.borrow().get(&key) {
-            return known.clone().map_err(|unfit| refused(&unfit));
+        if let Some(known) = self.known(|known: &mut Known<F>| known.get(&key).cloned()) {
+            return known.map_err(|unfit| refused(&unfit));
         }
-        let spend = |bytes| self.spend("regular expressions", bytes).map_err(Refused::TooMuch);
-        let made = match Expression::new(text, form, spend) {
+        let spend = |bytes| self.spend(F::KIND, bytes).map_err(Refused::TooMuch);
+        let made = match form.compile(text, spend) {
             Err(Refused::TooMuch(too_much)) => return Err(refused(&too_much)),
             Err(Refused::Unfit(unfit)) => Err(unfit),
             Ok(expression) => Ok(expression),
         };
-        self.expressions.borrow_mut().insert(key, made.clone());
+        self.known(|known: &mut Known<F>| known.insert(key, made.clone()));
         made.map_err(|unfit| refused(&unfit))
+    }
+
+    fn known<F: Compile, T>(&self, look: impl FnOnce(&mut Known<F>) -> T) -> T {
+        let mut compiled = self.compiled.borrow_mut();
+        let known = compiled.entry(TypeId::of::<F>()).or_insert_with(|| Box::new(Known::<F>::default()));
+        look(known.downcast_mut().expect("filed under its type"))
     }
 
     /// What is left, in bytes.
@@ -87,12 +115,12 @@ impl Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { left: Cell::new(Self::BYTES), spent: RefCell::default(), expressions: RefCell::default() }
+        Self { left: Cell::new(Self::BYTES), spent: RefCell::default(), compiled: RefCell::default() }
     }
 }
 
-impl From<Unfit> for Refused {
-    fn from(unfit: Unfit) -> Self {
+impl<U> From<U> for Refused<U> {
+    fn from(unfit: U) -> Self {
         Self::Unfit(unfit)
     }
 }
@@ -133,40 +161,5 @@ mod tests {
              (rules 28.0 MiB, networks 4.0 MiB, routes 1.0 MiB); write less here or before"
         );
         assert!(budget.spend("rules", 1).is_err(), "nothing after it passes, however small");
-    }
-
-    #[test]
-    fn the_same_expression_is_compiled_once() {
-        let budget = Budget::default();
-        for (text, form, is_known) in [
-            ("a.*", Form::WholeText, false),
-            ("a.*", Form::WholeText, true),
-            ("a.*", Form::Within, false),
-            ("(a{1000}){1000}", Form::Within, false),
-            ("(a{1000}){1000}", Form::Within, true),
-        ] {
-            let before = budget.left();
-            drop(budget.expression(text, form));
-            assert_eq!(budget.left() == before, is_known, "{text} {form:?}");
-        }
-        drop(budget.spend("others", Budget::BYTES));
-        assert!(budget.expression("b.*", Form::Within).expect_err("no room").contains("32 MiB"));
-        assert!(budget.expression("a.*", Form::Within).is_ok(), "known");
-    }
-
-    /// 1,000 expressions that are each in bounds, in 8 KB.
-    #[test]
-    fn many_expressions_in_bounds_are_not() {
-        let budget = Budget::default();
-        let (mut good, mut last) = (Vec::new(), None);
-        for number in 0..1000 {
-            match budget.expression(&format!(r"\w{{8}}{number}"), Form::WholeBytes) {
-                Ok(expression) => good.push(expression),
-                Err(error) => last = Some(error),
-            }
-        }
-        assert!((10..200).contains(&good.len()), "{} of 1000 fit", good.len());
-        assert!(good.iter().map(Expression::bytes).sum::<usize>() <= Budget::BYTES);
-        assert!(last.expect("not all fit").contains("regular expressions"));
     }
 }

@@ -138,7 +138,7 @@ impl Map {
         self.asked.borrow().contains_key(&name) || self.referred.borrow().contains(&name)
     }
 
-    #[cfg(all(test, feature = "schema"))]
+    #[cfg(feature = "test-util")]
     pub(super) fn asked(&self) -> Vec<String> {
         self.asked.borrow().values().cloned().collect()
     }

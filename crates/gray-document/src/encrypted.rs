@@ -26,7 +26,7 @@ pub(super) fn plain(scalar: &Scalar) -> Result<&str, String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::document::Documents;
+    use crate::Documents;
 
     #[test]
     fn an_encrypted_value_of_ours_is_refused_wherever_it_is_read_and_never_shown() {
