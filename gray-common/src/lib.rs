@@ -39,7 +39,6 @@
 compile_error!("gray-chain needs a Unix system: Linux or macOS (signals, owners of files, limits of descriptors)");
 
 pub mod api;
-pub mod balance;
 pub mod certificates;
 pub mod client;
 pub mod clock;
@@ -50,22 +49,17 @@ pub mod descriptors;
 mod directory;
 pub mod disk;
 pub mod follow;
-pub mod instance;
-pub mod ip_set;
-pub mod lane;
 pub mod layer;
 pub mod registry;
 pub mod rule;
 pub mod server;
 pub mod service;
 pub mod settings;
-pub mod space;
-pub mod tag;
 pub mod telemetry;
 
+pub use gray_core::{balance, instance, lane, tag};
 pub use gray_document as document;
 pub use gray_expression as expression;
 
 pub use context::{ReleaseContext, spawn};
-pub use instance::{Endpoint, Instance, InstanceSet, Metadata, Subset};
-pub use tag::{GRAY_HEADER, GrayStatus};
+pub use gray_core::{Endpoint, GRAY_HEADER, GrayStatus, Instance, InstanceSet, Metadata, Subset};

@@ -6,7 +6,6 @@
 mod combined;
 #[cfg(any(test, feature = "test-util"))]
 pub mod contract;
-pub(crate) mod entry;
 mod file;
 mod hold;
 #[cfg(any(test, feature = "test-util"))]
@@ -30,7 +29,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::instance::Instance;
-pub use crate::space::{Space, SpaceError};
+pub use gray_core::{Space, SpaceError};
 
 /// What a registry currently knows of one service. `None`: it has not answered yet.
 pub type ServiceState = Option<Arc<[Instance]>>;

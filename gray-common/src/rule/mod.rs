@@ -40,7 +40,7 @@ pub use test::{Bounds, Test, Values};
 pub use user_agent::Agent;
 pub use window::Window;
 
-pub use crate::ip_set::{Addresses, InvalidAddress, IpSet};
+pub use gray_core::{Addresses, InvalidAddress, IpSet};
 
 use std::collections::HashMap;
 

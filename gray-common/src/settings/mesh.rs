@@ -2,16 +2,15 @@
 
 use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
 
+use gray_core::{IpSet, Space, SpaceError};
 use http::{HeaderName, HeaderValue, header};
 
 use crate::{
     balance::OutlierPolicy,
     document::{Item, Section},
     instance::Instance,
-    ip_set::IpSet,
     lane::{SigningKey, Verdict, is_token},
     settings::read::addresses,
-    space::{Space, SpaceError},
     tag::GrayStatus,
 };
 

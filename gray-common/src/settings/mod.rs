@@ -19,6 +19,7 @@ use std::{
 };
 
 use foldhash::quality::RandomState;
+use gray_core::IpSet;
 use http::HeaderName;
 
 #[cfg(feature = "schema")]
@@ -26,7 +27,6 @@ pub use crate::rule::schema as rules_schema;
 use crate::{
     balance::{Strategy, VersionPolicy},
     instance::{Instance, merge},
-    ip_set::IpSet,
 };
 pub use crate::{
     document::{Lasting, check, lasting::losses},

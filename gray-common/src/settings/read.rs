@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, str::FromStr};
 
+use gray_core::{Addresses, IpSet};
 use http::HeaderValue;
 
 use super::{GatewayGray, GraySettings, Mesh, static_instances};
 use crate::{
     balance::{Fallback, Strategy, VersionPolicy},
     document::{Item, Section},
-    ip_set::{Addresses, IpSet},
 };
 
 /// The Java classes an operator is most likely to want, for the error message.

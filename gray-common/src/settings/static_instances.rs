@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::{document::Section, instance::Instance, registry::entry};
+use gray_core::entry;
+
+use crate::{document::Section, instance::Instance};
 
 /// Where they stand.
 pub(super) const KEY: &str = "spring.cloud.discovery.client.simple.instances";

@@ -1,8 +1,9 @@
 //! How instances are written into a file: JSON read strictly, YAML like our other documents.
 
+use gray_core::entry;
 use serde::{Deserialize, Serialize};
 
-use crate::{document::Documents, instance::Instance, registry::entry};
+use crate::{document::Documents, instance::Instance};
 
 /// What one file says.
 #[derive(Clone, Debug, PartialEq)]

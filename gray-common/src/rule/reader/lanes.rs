@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use gray_core::Space;
+
 use super::{Reader, only};
 use crate::{
     balance::VersionPolicy,
     document::{Item, Section},
     lane::{Choice, Lane, Selector, Want, is_token},
     settings::GraySettings,
-    space::Space,
     tag::{GrayStatus, VERSION_KEY},
 };
 

@@ -1,6 +1,6 @@
 //! What several cores report of one instance at the same time, in every order that the memory model allows (loom).
 
-use gray_common::balance::{Change, Outcome, OutlierPolicy, Reason};
+use gray_core::instance::{Change, Outcome, OutlierPolicy, Reason};
 use loom::{
     sync::{Arc, atomic},
     thread,

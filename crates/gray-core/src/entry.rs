@@ -1,14 +1,12 @@
 //! How one instance is written in YAML: in the files of the file registry, and among the settings.
 
+use gray_document::{Item, Section};
 use http::Uri;
 
-use crate::{
-    document::{Item, Section},
-    instance::Instance,
-};
+use crate::instance::Instance;
 
 /// Reads one instance: `uri`, or `host` and `port`; the rest has defaults. Problems are noted where they are.
-pub(crate) fn read(section: &Section<'_>) -> Option<Instance> {
+pub fn read(section: &Section<'_>) -> Option<Instance> {
     let (host, port) = if section.has("uri") { from_uri(section)? } else { host_and_port(section)? };
     let mut instance = Instance::new(host, port);
     instance.weight = section.f64("weight").unwrap_or(1.0);
@@ -102,8 +100,11 @@ fn metadata(instance: &mut Instance, key: String, item: &Item<'_>) {
     }
 }
 
-/// Whether an instance can be called at all; the error says why not.
-pub(crate) fn check(instance: &Instance) -> Result<(), String> {
+/// Whether an instance can be called at all.
+///
+/// # Errors
+/// Why not.
+pub fn check(instance: &Instance) -> Result<(), String> {
     let Instance { host, port, weight, .. } = instance;
     check_address(host, *port)?;
     check_weight(*weight).map_err(|reason| format!("{host}:{port}: {reason}"))

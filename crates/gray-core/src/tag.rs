@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue};
 pub const GRAY_HEADER: HeaderName = HeaderName::from_static("gray");
 /// Header that carries the whole lane ([`LaneTag`](crate::lane::LaneTag)) between parties that know it.
 pub const LANE_HEADER: HeaderName = HeaderName::from_static("gray-lane");
-/// Header that says who made tag and lane ([`SigningKey`](crate::lane::SigningKey)).
+/// Header that says who made tag and lane: their signature.
 pub const SIGNATURE_HEADER: HeaderName = HeaderName::from_static("gray-signature");
 /// Header of a request that names the caller, `order-app@V1`: for counting, never for deciding.
 pub const CALLER_HEADER: HeaderName = HeaderName::from_static("gray-caller");

@@ -9,10 +9,12 @@
 //! gateway decided, and none needs the rules.
 
 mod selector;
+#[cfg(feature = "signing")]
 mod signature;
 mod wire;
 
 pub use selector::{Choice, MAX_TOKEN_BYTES, ParseChoiceError, Selector, Want, is_token};
+#[cfg(feature = "signing")]
 pub use signature::{SigningKey, Verdict};
 pub use wire::{LaneTag, MAX_LANE_BYTES};
 
@@ -106,5 +108,5 @@ impl Lane {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "signing"))]
 mod tests;
