@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeMap, str::FromStr};
 
-use gray_core::{Addresses, IpSet};
+use gray_core::{
+    Addresses, IpSet,
+    balance::{Fallback, Strategy, VersionPolicy},
+};
+use gray_document::{Item, Section};
 use http::HeaderValue;
 
 use super::{GatewayGray, GraySettings, Mesh, static_instances};
-use crate::{
-    balance::{Fallback, Strategy, VersionPolicy},
-    document::{Item, Section},
-};
 
 /// The Java classes an operator is most likely to want, for the error message.
 const RULE_CLASSES: &str = "GrayRoundRobinRule, GrayRandomRule, NacosWeightRandomV2Rule, BestAvailableRule, \

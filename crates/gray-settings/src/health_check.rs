@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::document::Section;
+use gray_document::Section;
 
 /// How the instances of a service are asked.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use gray_core::entry;
-
-use crate::{document::Section, instance::Instance};
+use gray_core::{entry, instance::Instance};
+use gray_document::Section;
 
 /// Where they stand.
 pub(super) const KEY: &str = "spring.cloud.discovery.client.simple.instances";
@@ -52,12 +51,14 @@ fn instance(section: &Section<'_>) -> Option<Instance> {
 
 #[cfg(test)]
 mod tests {
+    use gray_document::check;
+
     use super::*;
-    use crate::settings::{GraySettings, check};
+    use crate::GraySettings;
 
     fn read_text(text: &str) -> Result<(GraySettings, String), String> {
         let read = |documents: &_| {
-            let root = crate::document::Documents::root(documents);
+            let root = gray_document::Documents::root(documents);
             let settings = GraySettings::read(&root, "kerwin.tool.gray");
             GraySettings::warn_unread(&root);
             settings

@@ -2,17 +2,17 @@
 
 use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
 
-use gray_core::{IpSet, Space, SpaceError};
-use http::{HeaderName, HeaderValue, header};
-
-use crate::{
+use gray_core::{
+    IpSet, Space, SpaceError,
     balance::OutlierPolicy,
-    document::{Item, Section},
     instance::Instance,
     lane::{SigningKey, Verdict, is_token},
-    settings::read::addresses,
     tag::GrayStatus,
 };
+use gray_document::{Item, Section};
+use http::{HeaderName, HeaderValue, header};
+
+use crate::read::addresses;
 
 /// Signing keys at the same time.
 const MAX_KEYS: usize = 8;
@@ -201,7 +201,7 @@ fn few<'d>(gray: &Section<'d>, key: &str) -> Vec<Item<'d>> {
 
 /// Headers that frame one message, or that are written on every hop.
 fn is_ours(name: &HeaderName) -> bool {
-    use crate::tag::{CALLER_HEADER, GRAY_HEADER, LANE_HEADER, PATH_HEADER, SIGNATURE_HEADER};
+    use gray_core::tag::{CALLER_HEADER, GRAY_HEADER, LANE_HEADER, PATH_HEADER, SIGNATURE_HEADER};
     let hop = [
         header::CONNECTION,
         header::CONTENT_LENGTH,

@@ -1,10 +1,10 @@
 //! What the settings documents become, and what they are refused for.
 
+use gray_document::{Problems, check};
 use proptest::prelude::*;
 
 // By name: proptest's prelude has a Strategy of its own.
 use super::{Strategy, *};
-use crate::{document::Problems, settings::check};
 
 const PREFIX: &str = "kerwin.tool.gray";
 const COMMON: &str = include_str!("../../../../deploy/nacos/common-config.yaml");
