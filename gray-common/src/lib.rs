@@ -51,7 +51,6 @@ pub mod disk;
 pub mod follow;
 pub mod layer;
 pub mod registry;
-pub mod rule;
 pub mod server;
 pub mod service;
 pub mod settings;
@@ -60,6 +59,7 @@ pub mod telemetry;
 pub use gray_core::{balance, instance, lane, tag};
 pub use gray_document as document;
 pub use gray_expression as expression;
+pub use gray_rules as rule;
 
 pub use context::{ReleaseContext, spawn};
 pub use gray_core::{Endpoint, GRAY_HEADER, GrayStatus, Instance, InstanceSet, Metadata, Subset};

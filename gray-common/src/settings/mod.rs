@@ -3,9 +3,8 @@
 mod live;
 
 pub use gray_document::{Lasting, check, lasting::losses};
-pub use gray_settings::*;
-
-pub use crate::rule::parse_source;
+pub use gray_rules::parse_source;
 #[cfg(feature = "schema")]
-pub use crate::rule::schema as rules_schema;
+pub use gray_rules::schema as rules_schema;
+pub use gray_settings::*;
 pub use live::{LiveSettings, SettingsState};
