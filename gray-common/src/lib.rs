@@ -39,7 +39,6 @@
 compile_error!("gray-chain needs a Unix system: Linux or macOS (signals, owners of files, limits of descriptors)");
 
 pub mod api;
-pub mod certificates;
 pub mod client;
 pub mod clock;
 pub mod config_source;
@@ -60,6 +59,7 @@ pub use gray_core::{balance, instance, lane, tag};
 pub use gray_document as document;
 pub use gray_expression as expression;
 pub use gray_rules as rule;
+pub use gray_tls as certificates;
 
 pub use context::{ReleaseContext, spawn};
 pub use gray_core::{Endpoint, GRAY_HEADER, GrayStatus, Instance, InstanceSet, Metadata, Subset};

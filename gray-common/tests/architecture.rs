@@ -99,6 +99,7 @@ fn the_pure_crates_touch_nothing_of_the_world() {
 fn dependencies_have_a_direction() {
     for (name, allowed) in [
         ("gray-document", &[][..]),
+        ("gray-tls", &[]),
         ("gray-core", &["gray-document"]),
         ("gray-expression", &["gray-document"]),
         ("gray-settings", &["gray-core", "gray-document"]),

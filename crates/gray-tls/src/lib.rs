@@ -1,4 +1,7 @@
 //! Certificates: the PEM files they come from, what can be wrong with those, and who is believed.
+//!
+//! For whatever speaks TLS: gateway, registry client, services. Reads files and says in plain words what is wrong with them;
+//! never opens a connection, and never depends on a runtime.
 
 use std::{
     fs,
