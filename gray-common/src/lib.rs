@@ -45,8 +45,6 @@ pub mod config_source;
 pub mod context;
 pub mod control;
 pub mod descriptors;
-mod directory;
-pub mod disk;
 pub mod follow;
 pub mod layer;
 pub mod registry;
@@ -58,6 +56,7 @@ pub mod telemetry;
 pub use gray_core::{balance, instance, lane, tag};
 pub use gray_document as document;
 pub use gray_expression as expression;
+pub use gray_registry::disk;
 pub use gray_rules as rule;
 pub use gray_tls as certificates;
 

@@ -104,6 +104,7 @@ fn dependencies_have_a_direction() {
         ("gray-expression", &["gray-document"]),
         ("gray-settings", &["gray-core", "gray-document"]),
         ("gray-rules", &["gray-core", "gray-document", "gray-expression", "gray-settings"]),
+        ("gray-registry", &["gray-core", "gray-document"]),
     ] {
         let path = workspace().join("crates").join(name).join("Cargo.toml");
         let manifest = fs::read_to_string(path).expect("readable");

@@ -334,6 +334,8 @@ where
 }
 
 #[cfg(test)]
+mod disk_tests;
+#[cfg(test)]
 mod lasting_tests;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,11 @@
 
 use std::{future::pending, sync::Arc};
 
+use gray_core::instance::Instance;
+use gray_registry::{
+    Health, ServiceState,
+    hold::{self, Doubt, Entry, Terms},
+};
 use nacos_sdk::api::naming::{NamingChangeEvent, NamingEventListener, NamingService};
 use tokio::{
     sync::watch,
@@ -16,13 +21,6 @@ use super::{
     client::{CallError, Dialer, Wired, from_wire, read_instances},
     connection::Connection,
     console,
-};
-use crate::{
-    instance::Instance,
-    registry::{
-        Health, ServiceState,
-        hold::{self, Doubt, Entry, Terms},
-    },
 };
 
 /// How long after it came back a registry may forget again who it lists: the server finds out one by one whose connections the

@@ -37,6 +37,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use gray_registry::Opened;
 use nacos_sdk::api::naming::NamingService;
 use tokio::{
     runtime::Handle,
@@ -51,7 +52,7 @@ use self::{
     doubts::Doubts,
     registration::{Command, Registration},
 };
-use super::{Health, Registry, RegistryError, ServiceState, Space, opened::Opened};
+use super::{Health, Registry, RegistryError, ServiceState, Space};
 use crate::instance::Instance;
 
 type Followed = watch::Receiver<ServiceState>;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tokio::{sync::watch, time::timeout};
 
 use super::{ConfigSource, DocumentText};
-use crate::registry::Health;
+use crate::Health;
 
 /// How long a state may take to come about.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -11,8 +11,8 @@ use tokio::sync::watch;
 
 use super::{ConfigSource, DocumentText};
 use crate::{
+    Health,
     directory::{self, Listing, Text, Wake},
-    registry::Health,
 };
 
 /// Settings without a server: a directory with the documents (`common-config.yaml`, `gateway-app.yaml`, ...), followed

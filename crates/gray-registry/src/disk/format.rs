@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use gray_core::instance::{Instance, Metadata};
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_64;
-
-use crate::instance::{Instance, Metadata};
 
 /// First word of every file, with the version of the format.
 const MAGIC: &str = "gray-chain-snapshot/1";

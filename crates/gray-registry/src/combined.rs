@@ -8,10 +8,10 @@ use std::{
 
 use async_trait::async_trait;
 use futures_util::future::select_all;
+use gray_core::instance::{Instance, merge};
 use tokio::{runtime::Handle, sync::watch, task::JoinSet};
 
 use super::{Health, Registry, RegistryError, ServiceState, Space};
-use crate::instance::{Instance, merge};
 
 /// Several registries as one: instances of all of them are found, and announced in the first, the primary.
 ///
@@ -190,7 +190,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::registry::MemoryRegistry;
+    use crate::MemoryRegistry;
 
     fn two() -> (Arc<MemoryRegistry>, Arc<MemoryRegistry>, Arc<CombinedRegistry>) {
         let (one, two) = (MemoryRegistry::new(), MemoryRegistry::new());

@@ -1,6 +1,7 @@
-use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 use async_trait::async_trait;
+use gray_core::instance::Instance;
 use proptest::prelude::*;
 use tokio::{sync::watch, time::timeout};
 
@@ -9,14 +10,10 @@ use super::{
     *,
 };
 use crate::{
+    FileRegistry, Health, MemoryRegistry, Registry, RegistryError, ServiceState, Space,
     config_source::{self, ConfigSource, DocumentText, MemoryConfigSource},
-    document::Documents,
-    instance::Instance,
-    registry::{self, FileRegistry, Health, MemoryRegistry, Registry, RegistryError, ServiceState, Space},
-    settings::LiveSettings,
 };
 
-const LIMIT: Duration = Duration::from_secs(10);
 const PLACE: &str = "n:8848 \"\" DEFAULT_GROUP";
 
 fn instances() -> Vec<Instance> {
@@ -164,7 +161,7 @@ async fn it_is_a_registry_like_any_other() {
     let spaces = ["lane-a", "@blue"].map(|text| text.parse().expect("a space"));
     let factory = || over(FileRegistry::open(lists.path()).expect("opened"));
     let inside = |space: &Space| over(FileRegistry::open_space(lists.path(), space).expect("opened"));
-    registry::contract::run(factory, &spaces, inside, "kept").await;
+    crate::contract::run(factory, &spaces, inside, "kept").await;
 }
 
 fn document(state: &watch::Receiver<DocumentText>) -> Option<String> {
@@ -224,35 +221,6 @@ async fn documents_that_were_good_outlive_the_process() {
     timeout(GRACE, done).await.expect("answered");
     store.flush();
     assert_eq!(texts(), "a: 2");
-}
-
-#[tokio::test]
-async fn a_bad_document_at_the_start_gives_way_to_the_last_good_one() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let open = |inner: Arc<MemoryConfigSource>| {
-        let store = DiskStore::open(directory.path(), "gateway-app");
-        (KeptConfigSource::new(inner, Arc::clone(&store), PLACE), store)
-    };
-    let (source, store) = open(MemoryConfigSource::with(&[("a.yaml", "n: 1"), ("b.yaml", "m: 1")]));
-    source.in_effect(&[("a.yaml".into(), "n: 1".into()), ("b.yaml".into(), "m: 1".into())]);
-    store.flush();
-    drop((source, store));
-
-    let inner = MemoryConfigSource::with(&[("a.yaml", "n: x"), ("b.yaml", "m: 2")]);
-    let read = |documents: &Documents| {
-        let number = |key| documents.root().parsed::<u32>(key).unwrap_or(0);
-        [number("n"), number("m")]
-    };
-    let (source, _store) = open(Arc::clone(&inner));
-    let settings = LiveSettings::follow(source as _, &["a.yaml", "b.yaml"], read);
-    let value = settings.ready(LIMIT).await.expect("settings");
-    assert_eq!(*value, [1, 2], "the bad one as it was, the good one as it is");
-    let state = settings.subscribe().borrow().clone();
-    assert!(state.refused.is_some_and(|refused| refused.contains("a.yaml:1")));
-    inner.set("a.yaml", "n: 3");
-    let mut states = settings.subscribe();
-    let good = states.wait_for(|state| state.refused.is_none());
-    assert_eq!(timeout(LIMIT, good).await.expect("in time").expect("alive").current.as_deref(), Some(&[3, 2]));
 }
 
 struct Memory(Arc<MemoryConfigSource>);

@@ -1,9 +1,8 @@
 //! How instances are written into a file: JSON read strictly, YAML like our other documents.
 
-use gray_core::entry;
+use gray_core::{entry, instance::Instance};
+use gray_document::Documents;
 use serde::{Deserialize, Serialize};
-
-use crate::{document::Documents, instance::Instance};
 
 /// What one file says.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,7 +65,7 @@ fn parse_json(text: &str) -> Result<ServiceFile, String> {
 }
 
 fn parse_yaml(name: &str, text: &str) -> Result<ServiceFile, String> {
-    let problems = |problems: crate::document::Problems| problems.to_string();
+    let problems = |problems: gray_document::Problems| problems.to_string();
     let documents = Documents::parse(&[(name, text)], &|key| std::env::var(key).ok()).map_err(problems)?;
     let root = documents.root();
     let service = root.string("service");

@@ -19,7 +19,7 @@ use super::{
     format::{Content, Kept, MAX_BYTES, decode, encode},
     private::Private,
 };
-use crate::clock::unix_seconds;
+use crate::unix_seconds;
 
 /// Files that are kept; of more, the oldest go when the directory is opened.
 const MAX_FILES: usize = 512;
@@ -164,8 +164,8 @@ impl DiskStore {
     }
 
     /// Waits until everything that was to be written was tried.
-    #[cfg(test)]
-    pub(super) fn flush(&self) {
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn flush(&self) {
         let mut pending = lock(&self.queue.pending);
         while !pending.files.is_empty() || pending.writing {
             pending = self.queue.woken.wait(pending).unwrap_or_else(PoisonError::into_inner);

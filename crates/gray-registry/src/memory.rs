@@ -6,10 +6,10 @@ use std::{
 };
 
 use async_trait::async_trait;
+use gray_core::instance::Instance;
 use tokio::sync::watch;
 
 use super::{Health, Registry, RegistryError, ServiceState, Space};
-use crate::instance::Instance;
 
 /// A registry in memory. It answers at once: a service nobody registered has an empty list.
 #[derive(Debug)]

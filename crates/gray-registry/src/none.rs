@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use gray_core::instance::Instance;
 use tokio::sync::watch;
 
 use super::{Health, Registry, RegistryError, ServiceState, Space};
-use crate::instance::Instance;
 
 /// No registry: nothing is announced ([`RegistryError::NoRegistry`]), and every list is empty. A program that runs on it
 /// knows the static instances in its settings.

@@ -3,7 +3,7 @@
 //! [`KeptRegistry`] and [`KeptConfigSource`] stand in front of the real ones. Lists of instances are kept as they arrive,
 //! documents once they are in effect, so a bad one never gets here. They are read back when the real one has not answered
 //! within [`GRACE`], and given up as soon as it does: documents at once, instances that it does not list yet after a while
-//! ([`Registry::recall`](crate::registry::Registry::recall)).
+//! ([`Registry::recall`](crate::Registry::recall)).
 //!
 //! Nothing here is fatal: what cannot be read is as if it were not there, what cannot be written is missing next time. Either
 //! is logged once, and counted.

@@ -10,9 +10,9 @@ use tokio::{runtime::Handle, sync::watch, task::JoinSet, time::sleep};
 
 use super::{Content, DiskStore, GRACE, Kept};
 use crate::{
-    clock::unix_seconds,
+    Health,
     config_source::{ConfigSource, DocumentText},
-    registry::Health,
+    unix_seconds,
 };
 
 const NAME: &str = "documents";

@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::{ConfigSource, DocumentText};
-use crate::registry::Health;
+use crate::Health;
 
 /// Documents in memory. It answers at once: a document nobody set is absent.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use gray_core::instance::Instance;
 use tokio::{
     runtime::Handle,
     sync::watch,
@@ -16,10 +17,7 @@ use tokio::{
 };
 
 use super::{Content, DiskStore, GRACE, Kept};
-use crate::{
-    instance::Instance,
-    registry::{Health, Registry, RegistryError, ServiceState, Space},
-};
+use crate::{Health, Registry, RegistryError, ServiceState, Space};
 
 /// How often a list that does not change is written again while the registry answers, so that its age says something.
 const REFRESH: Duration = Duration::from_secs(600);
@@ -106,7 +104,7 @@ impl Keeper {
                 () = sleep(self.grace()) => {
                     tracing::warn!(
                         service = %self.name, instances = list.len(),
-                        age_secs = crate::clock::unix_seconds().saturating_sub(saved),
+                        age_secs = crate::unix_seconds().saturating_sub(saved),
                         "the registry does not answer; going on with the instances that were kept on disk"
                     );
                     self.store.uses(&self.name, Some(saved));

@@ -14,8 +14,6 @@ use std::{
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
-use crate::document;
-
 /// How often to look without being told.
 const POLL: Duration = Duration::from_secs(1);
 /// Events come in bursts: look when it has been quiet for so long, ...
@@ -126,7 +124,7 @@ fn read_file(path: &Path, known: Option<Stamp>) -> Outcome {
         return Outcome::Read(before, Err(format!("{} bytes are too much (limit {MAX_BYTES})", before.bytes)));
     }
     let text = match fs::read(path) {
-        Ok(bytes) => document::decode(bytes).map(Arc::from),
+        Ok(bytes) => gray_document::decode(bytes).map(Arc::from),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Outcome::Gone,
         // Not with its stamp: correcting the permissions changes neither time nor size.
         Err(error) => return Outcome::Read(Stamp::NEVER, Err(error.to_string())),

@@ -8,13 +8,13 @@ use std::{
 };
 
 use async_trait::async_trait;
+use gray_core::instance::Instance;
 use tokio::sync::watch;
 
 use self::format::ServiceFile;
 use super::{Health, Registry, RegistryError, ServiceState, Space, opened::Opened};
 use crate::{
     directory::{self, Listing, Text, Wake},
-    instance::Instance,
     telemetry::{DIRECTORY, REGISTRY_FILES_REFUSED},
 };
 

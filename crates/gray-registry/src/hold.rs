@@ -22,33 +22,32 @@ use std::{
     time::Duration,
 };
 
+use gray_core::instance::Instance;
 use tokio::time::Instant;
-
-use crate::instance::Instance;
 
 /// How long who is missing stays listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Terms {
+pub struct Terms {
     /// The last of a version, for no known reason. Zero: the registry is always believed, `recovery` or not.
-    pub(super) hold: Duration,
+    pub hold: Duration,
     /// Everybody, while the registry recovers.
-    pub(super) recovery: Duration,
+    pub recovery: Duration,
 }
 
 /// One line of the list that we publish.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Entry {
+pub struct Entry {
     /// The instance, exactly as the registry last reported it.
-    pub(super) instance: Instance,
+    pub instance: Instance,
     /// `None`: the registry lists it now. Otherwise it is absent, and kept until then.
-    pub(super) held_until: Option<Instant>,
+    pub held_until: Option<Instant>,
     /// What its absence would say more about: the registry, or the instance.
-    pub(super) doubt: Doubt,
+    pub doubt: Doubt,
 }
 
 /// How much a later absence would mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Doubt {
+pub enum Doubt {
     /// It has taken leave.
     None,
     /// The registry came back a moment ago, and may forget it once more until it has registered again.
@@ -59,7 +58,7 @@ pub(super) enum Doubt {
 
 impl Entry {
     /// As it was known before a time in which the registry was away.
-    pub(super) fn remembered(instance: Instance) -> Self {
+    pub fn remembered(instance: Instance) -> Self {
         Self { instance, held_until: None, doubt: Doubt::Unseen }
     }
 
@@ -71,7 +70,7 @@ impl Entry {
 /// Merges what the registry reports now with what we published before: first all of `incoming`, unchanged and in its
 /// order, then those of `previous` that are held. Also says when to look again, with the same `incoming`, because a
 /// hold ends. `unsettled`: the registry came back so short a time ago that it may forget again who it lists now.
-pub(super) fn apply(
+pub fn apply(
     previous: &[Entry],
     incoming: Vec<Instance>,
     now: Instant,
@@ -120,7 +119,7 @@ fn count(entries: &[Entry]) -> HashMap<Option<&str>, usize> {
 }
 
 /// Those that [`apply`] would begin to hold now.
-pub(super) fn newly_held(previous: &[Entry], incoming: &[Instance], now: Instant, terms: Terms) -> Vec<Instance> {
+pub fn newly_held(previous: &[Entry], incoming: &[Instance], now: Instant, terms: Terms) -> Vec<Instance> {
     let (list, _) = apply(previous, incoming.to_vec(), now, terms, false);
     let was_listed = |address: &str| {
         previous.iter().any(|entry| entry.held_until.is_none() && entry.instance.authority() == address)

@@ -14,19 +14,26 @@ const MAX_OPEN: usize = 16;
 
 /// What was opened for other spaces: on first use, and kept.
 #[derive(Debug)]
-pub(super) struct Opened<K, T> {
+pub struct Opened<K, T> {
     opened: Mutex<BTreeMap<K, Arc<T>>>,
     /// Never sends, and is never dropped: what callers get instead of a space that cannot be opened.
     silent: watch::Sender<ServiceState>,
 }
 
+impl<K: Ord, T> Default for Opened<K, T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<K: Ord, T> Opened<K, T> {
-    pub(super) fn new() -> Self {
+    /// Nothing yet.
+    pub fn new() -> Self {
         Self { opened: Mutex::default(), silent: watch::Sender::new(None) }
     }
 
     /// What is open under this key; opened by `open` if need be. A failure, and one space too many, are logged.
-    pub(super) fn get(&self, key: K, space: &Space, open: impl FnOnce() -> Result<Arc<T>, String>) -> Option<Arc<T>> {
+    pub fn get(&self, key: K, space: &Space, open: impl FnOnce() -> Result<Arc<T>, String>) -> Option<Arc<T>> {
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = opened.get(&key) {
             return Some(Arc::clone(found));
@@ -49,12 +56,12 @@ impl<K: Ord, T> Opened<K, T> {
     }
 
     /// All that are open.
-    pub(super) fn opened(&self) -> Vec<Arc<T>> {
+    pub fn opened(&self) -> Vec<Arc<T>> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     /// A service of which nothing will ever be known.
-    pub(super) fn silent(&self) -> watch::Receiver<ServiceState> {
+    pub fn silent(&self) -> watch::Receiver<ServiceState> {
         self.silent.subscribe()
     }
 }

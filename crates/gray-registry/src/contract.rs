@@ -5,13 +5,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use gray_core::instance::Instance;
 use tokio::{
     sync::watch,
     time::{Instant, timeout},
 };
 
 use super::{Health, Registry, ServiceState, Space};
-use crate::instance::Instance;
 
 /// How long a state may take to come about; the slowest registry (pushes, a hold) needs a few seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
