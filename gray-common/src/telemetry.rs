@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
+pub use gray_nacos::telemetry::RELAY_REFUSED_TOTAL;
 pub use gray_registry::telemetry::{DIRECTORY, REGISTRY_FILES_REFUSED};
 use tracing_subscriber::{
     EnvFilter, Layer,
@@ -45,8 +46,6 @@ pub const SERVICE_AGE: &str = "gray_service_source_age_seconds";
 pub const SETTINGS_REVISION: &str = "gray_service_config_revision";
 /// Gauge, label [`SERVICE`]: 1 while the newest settings are refused.
 pub const SETTINGS_REFUSED: &str = "gray_service_config_refused";
-/// Counter: connections to the port on loopback by which our Nacos client goes, made by other users of the machine.
-pub const RELAY_REFUSED_TOTAL: &str = "gray_nacos_relay_refused_total";
 /// Label: name of the called service, for `gray_service_*` of the service itself.
 pub const SERVICE: &str = "service";
 

@@ -2,8 +2,9 @@
 
 use std::{fmt, time::Duration};
 
+use gray_registry::Space;
+
 use super::NacosTls;
-use crate::registry::Space;
 
 const HTTP_PORT: u16 = 8848;
 /// Nacos serves gRPC at a fixed distance from its HTTP port.
@@ -95,7 +96,7 @@ impl NacosOptions {
     }
 
     /// The namespace as the wire wants it: the built-in one has an empty ID.
-    pub(crate) fn namespace_id(&self) -> &str {
+    pub fn namespace_id(&self) -> &str {
         if self.namespace == "public" { "" } else { &self.namespace }
     }
 }

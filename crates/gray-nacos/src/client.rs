@@ -15,8 +15,9 @@ use nacos_sdk::api::{
 use tokio::{task::JoinSet, time};
 
 pub(crate) use super::error::CallError;
+use gray_core::instance::Instance;
+
 use super::{NacosOptions, cache::CacheDirectory, login::Login, relay::Relay};
-use crate::instance::Instance;
 
 /// Runs one call of the SDK in a task of its own: it ends after `limit`, and a panic inside (the SDK has `expect`s on
 /// what the server sends) is an error here instead of the end of the caller.

@@ -7,10 +7,10 @@
 use std::time::Duration;
 
 use ::http::StatusCode;
+use gray_core::instance::Instance;
 use tokio::time::{Instant, timeout_at};
 
 use super::{client::Dialer, http};
-use crate::instance::Instance;
 
 /// Limit for one request: less than for all, so that another server can be asked. The answer is a refinement; nobody should
 /// wait for it.

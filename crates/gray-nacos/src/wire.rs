@@ -2,6 +2,7 @@
 
 use std::{fmt, io, path::Path, sync::Arc, time::Duration};
 
+use gray_tls::{PemFile, TlsError, mozilla, provider, refusal};
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -11,7 +12,6 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::{NacosOptions, client::CallError};
-use crate::certificates::{PemFile, TlsError, mozilla, provider, refusal};
 
 /// How long one server may take to accept a connection, and to say its first word on it.
 const REACH_TIMEOUT: Duration = Duration::from_secs(2);

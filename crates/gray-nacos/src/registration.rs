@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use gray_core::instance::Instance;
 use nacos_sdk::api::naming::NamingService;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -18,7 +19,6 @@ use super::{
     doubts::Doubts,
     relay::Remedy,
 };
-use crate::instance::Instance;
 
 /// How often an announced instance is read back.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);

@@ -96,7 +96,7 @@ fn port(uri: &Uri) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::NacosTls;
+    use crate::NacosTls;
 
     #[test]
     fn the_port_that_was_given_is_asked() {

@@ -13,6 +13,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use gray_registry::{ConfigSource, DocumentText, Health};
 use nacos_sdk::api::{
     config::{ConfigChangeListener, ConfigResponse, ConfigService},
     error::Error,
@@ -24,14 +25,11 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{ConfigSource, DocumentText};
-use crate::registry::{
-    Health, NacosOptions,
-    nacos::{
-        client::{CallError, Dialer, Wired},
-        connection::{Client, Connection},
-        relay::Relay,
-    },
+use crate::{
+    NacosOptions,
+    client::{CallError, Dialer, Wired},
+    connection::{Client, Connection},
+    relay::Relay,
 };
 
 /// How often a document is read although nothing was pushed.

@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use gray_registry::Health;
 use nacos_sdk::api::naming::NamingService;
 use tokio::{
     sync::{Notify, watch},
@@ -17,7 +18,6 @@ use super::{
     client::{CallError, Dialer, Wired},
     relay::{Relay, Remedy},
 };
-use crate::registry::Health;
 
 /// How often a healthy connection is asked whether it still is.
 pub(super) const PROBE_INTERVAL: Duration = Duration::from_secs(5);

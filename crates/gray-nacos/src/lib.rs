@@ -1,17 +1,20 @@
-//! The Nacos registry. The SDK is used in this folder and in `config_source/nacos.rs`, and nowhere else.
+//! Nacos as a registry and as a source of documents. The SDK is used in this crate and nowhere else, and no public signature
+//! names it; nor does anything else here know what instances and documents are for.
 //!
-//! - [`client`]: the SDK with time limits; [`connection`]: the one client that lists are followed on, kept connected.
-//! - [`relay`]: what stands between the SDK and the servers, so that we can cut it; [`peer`]: who may use it; [`wire`]:
+//! - `client`: the SDK with time limits; `connection`: the one client that lists are followed on, kept connected.
+//! - `relay`: what stands between the SDK and the servers, so that we can cut it; `peer`: who may use it; `wire`:
 //!   sockets, with TLS.
-//! - [`follow`]: one task per followed service; [`registration`]: one task and one client per own instance.
-//! - [`doubts`]: own instances that may not be listed any more.
-//! - [`http`]: the other port of the servers; [`console`]: tells what is gone from what an operator switched off.
-//! - [`error`]: which failures are refusals; [`cache`]: where the SDK writes what no program reads.
-//! - [`login`]: the token. The SDK never gets to know the password; its own plugin would write it to the log.
+//! - `follow`: one task per followed service; `registration`: one task and one client per own instance.
+//! - `config_source`: documents, by two clients of their own.
+//! - `doubts`: own instances that may not be listed any more.
+//! - [`http`]: the other port of the servers; `console`: tells what is gone from what an operator switched off.
+//! - `error`: which failures are refusals; `cache`: where the SDK writes what no program reads.
+//! - `login`: the token. The SDK never gets to know the password; its own plugin would write it to the log.
 
 mod cache;
-pub(crate) mod client;
-pub(crate) mod connection;
+mod client;
+mod config_source;
+mod connection;
 mod console;
 mod doubts;
 mod error;
@@ -21,11 +24,13 @@ mod login;
 mod options;
 mod peer;
 mod registration;
-pub(crate) mod relay;
+mod relay;
+pub mod telemetry;
 mod wire;
 
 #[doc(hidden)] // For fuzzing.
 pub use client::instances_from_json;
+pub use config_source::NacosConfigSource;
 pub use options::NacosOptions;
 pub use wire::NacosTls;
 
@@ -37,7 +42,8 @@ use std::{
 };
 
 use async_trait::async_trait;
-use gray_registry::Opened;
+use gray_core::instance::Instance;
+use gray_registry::{Health, Opened, Registry, RegistryError, ServiceState, Space};
 use nacos_sdk::api::naming::NamingService;
 use tokio::{
     runtime::Handle,
@@ -52,8 +58,6 @@ use self::{
     doubts::Doubts,
     registration::{Command, Registration},
 };
-use super::{Health, Registry, RegistryError, ServiceState, Space};
-use crate::instance::Instance;
 
 type Followed = watch::Receiver<ServiceState>;
 

@@ -1,12 +1,11 @@
-//! Every registry passes the same suite. Nacos takes part when `GRAY_TEST_NACOS=host:port` names a server (its gRPC port
-//! on that port + 1000); without it that run is skipped, and says so.
+//! The suite that every registry passes, on Nacos, when `GRAY_TEST_NACOS=host:port` names a server (its gRPC port on that port
+//! + 1000); without it that run is skipped, and says so.
 
 use std::{sync::Arc, time::Duration};
 
-use gray_common::{
-    Instance,
-    registry::{Health, NacosOptions, NacosRegistry, Registry, Space, contract},
-};
+use gray_core::Instance;
+use gray_nacos::{NacosOptions, NacosRegistry};
+use gray_registry::{Health, Registry, Space, contract};
 use tokio::time::timeout;
 
 /// Another namespace, another group, and both.

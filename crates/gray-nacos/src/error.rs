@@ -7,9 +7,8 @@
 
 use std::time::Duration;
 
+use gray_registry::RegistryError;
 use nacos_sdk::api::error::Error;
-
-use crate::registry::RegistryError;
 
 /// What the messages of refusals say, in lower case, by Nacos 2.x and 3.x, gRPC and HTTP.
 const REFUSALS: [&str; 14] = [
@@ -41,7 +40,7 @@ pub(crate) enum CallError {
 }
 
 impl CallError {
-    /// The same, for the caller of a [`Registry`](crate::registry::Registry).
+    /// The same, for the caller of a [`Registry`](gray_registry::Registry).
     pub(crate) fn into_registry_error(self, operation: &'static str, service: &str) -> RegistryError {
         let service = service.to_owned();
         match self {

@@ -1,14 +1,12 @@
-//! Every configuration source passes the same suite. Nacos takes part when `GRAY_TEST_NACOS=host:port` names a server.
+//! The suite that every source of documents passes, on Nacos, when `GRAY_TEST_NACOS=host:port` names a server.
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use gray_common::{
-    config_source::{
-        ConfigSource, NacosConfigSource,
-        contract::{self, Operator},
-    },
-    registry::NacosOptions,
+use gray_nacos::{NacosConfigSource, NacosOptions};
+use gray_registry::{
+    ConfigSource,
+    config_source::contract::{self, Operator},
 };
 
 /// The Nacos console's own API.
