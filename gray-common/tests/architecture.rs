@@ -115,6 +115,7 @@ fn dependencies_have_a_direction() {
         ("gray-rules", &["gray-core", "gray-document", "gray-expression", "gray-settings"]),
         ("gray-registry", &["gray-core", "gray-document"]),
         ("gray-nacos", &["gray-core", "gray-registry", "gray-tls"]),
+        ("gray-live", &["gray-core", "gray-document", "gray-registry", "gray-settings"]),
     ] {
         let path = workspace().join("crates").join(name).join("Cargo.toml");
         let manifest = fs::read_to_string(path).expect("readable");

@@ -7,17 +7,15 @@ pub use bound::{MAX_INSTANCES, MAX_METADATA};
 use std::{collections::BTreeMap, sync::Arc};
 
 use bound::LeftOut;
+use gray_core::instance::{Admission, Instance, InstanceSet};
+use gray_registry::{Registry, ServiceState, Space};
+use gray_settings::{AdmissionRules, Caller, GraySettings};
 use tokio::{
     sync::{Notify, watch},
     task::AbortHandle,
 };
 
-use crate::{
-    clock::uptime_ms,
-    instance::{Admission, Instance, InstanceSet},
-    registry::{Registry, ServiceState, Space},
-    settings::{AdmissionRules, Caller, GraySettings},
-};
+use crate::clock::uptime_ms;
 
 /// One service as one caller may use it: registry, other namespaces, static instances; without those that are drained
 /// or forbidden to the caller.

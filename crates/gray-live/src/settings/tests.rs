@@ -1,7 +1,8 @@
 //! A source in memory; every state is awaited with a deadline.
 
+use gray_registry::MemoryConfigSource;
+
 use super::*;
-use crate::config_source::MemoryConfigSource;
 
 const LIMIT: Duration = Duration::from_secs(10);
 type Numbers = Vec<u64>;

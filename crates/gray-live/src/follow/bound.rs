@@ -1,6 +1,6 @@
 //! What a list of instances may come to. Any client that can register decides its content.
 
-use crate::instance::Instance;
+use gray_core::instance::Instance;
 
 /// Most instances of one service.
 pub const MAX_INSTANCES: usize = 5_000;

@@ -2,15 +2,12 @@
 
 use std::time::Duration;
 
+use gray_document::Documents;
+use gray_registry::{ConfigSource, DocumentText, Health, MemoryConfigSource};
 use tokio::{sync::watch, time::timeout};
 
 use super::*;
-use crate::{
-    config_source::{ConfigSource, DocumentText, MemoryConfigSource},
-    document::Documents,
-    registry::Health,
-    settings::{LiveSettings, SettingsState},
-};
+use crate::{LiveSettings, SettingsState};
 
 const LIMIT: Duration = Duration::from_secs(10);
 const NAMES: [&str; 3] = ["common.yaml", "gateway.yaml", "rules.yaml"];

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
+use gray_core::{
+    balance::{Draw, Strategy},
+    lane::Choice,
+};
+use gray_document::check;
+use gray_registry::MemoryRegistry;
 use tokio::time::timeout;
 
 use super::*;
-use crate::{
-    balance::{Draw, Strategy},
-    client::{ServiceView, ViewSnapshot},
-    lane::Choice,
-    registry::MemoryRegistry,
-    settings::{SettingsState, check},
-};
+use crate::{ServiceView, SettingsState, ViewSnapshot};
 
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -38,7 +38,7 @@ impl World {
 
     fn publish(&self, mesh: &str) {
         let text = format!("kerwin.tool.gray: {{ load: true, version: {{ prodVersion: V1, grayVersion: V2 }}{mesh} }}");
-        let read = |documents: &crate::document::Documents| GraySettings::read(&documents.root(), "kerwin.tool.gray");
+        let read = |documents: &gray_document::Documents| GraySettings::read(&documents.root(), "kerwin.tool.gray");
         let settings = check(&[("a.yaml", &text)], read).unwrap_or_else(|problems| panic!("{problems}")).0;
         self.settings.send_replace(SettingsState {
             current: Some(Arc::new(settings)),

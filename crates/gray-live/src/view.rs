@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
+use gray_core::{
+    balance::{OutlierPolicy, Strategy, VersionPolicy},
+    instance::{Instance, InstanceSet},
+};
+use gray_registry::Registry;
+use gray_settings::{Caller, GraySettings};
 use tokio::{
     sync::{Notify, watch},
     task::AbortHandle,
 };
 
-use crate::{
-    balance::{OutlierPolicy, Strategy, VersionPolicy},
-    follow::ServiceFollower,
-    instance::{Instance, InstanceSet},
-    registry::Registry,
-    settings::{Caller, GraySettings, SettingsState},
-};
+use crate::{SettingsState, follow::ServiceFollower};
 
 /// Follows one service and keeps an immutable [`ViewSnapshot`] of it ready for requests. Cheap to clone; the following
 /// ends with the last clone.

@@ -4,15 +4,12 @@ use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use futures_util::future::select_all;
-use tokio::sync::watch;
-
-use crate::{
-    config_source::{ConfigSource, DocumentText},
-    document::{
-        Documents, Lasting, Origin, Problem, Problems, Severity, check,
-        lasting::{self, Texts, is_blank},
-    },
+use gray_document::{
+    Documents, Lasting, Origin, Problem, Problems, Severity, check,
+    lasting::{self, Texts, is_blank},
 };
+use gray_registry::{ConfigSource, DocumentText};
+use tokio::sync::watch;
 
 /// What [`LiveSettings`] currently holds.
 pub struct SettingsState<T> {
