@@ -42,7 +42,6 @@ pub mod api;
 pub mod client;
 pub mod clock;
 pub mod config_source;
-pub mod context;
 pub mod control;
 pub mod descriptors;
 pub mod layer;
@@ -52,6 +51,7 @@ pub mod service;
 pub mod settings;
 pub mod telemetry;
 
+pub use gray_context::{self as context, ReleaseContext, spawn};
 pub use gray_core::{balance, instance, lane, tag};
 pub use gray_document as document;
 pub use gray_expression as expression;
@@ -60,5 +60,4 @@ pub use gray_registry::disk;
 pub use gray_rules as rule;
 pub use gray_tls as certificates;
 
-pub use context::{ReleaseContext, spawn};
 pub use gray_core::{Endpoint, GRAY_HEADER, GrayStatus, Instance, InstanceSet, Metadata, Subset};

@@ -2,6 +2,8 @@
 //!
 //! It lives in a task-local, never in a thread-local: a worker thread that goes on to another request takes nothing
 //! along. A plain `tokio::spawn` starts without it; use [`spawn`].
+//!
+//! For services, and for adapters of whatever else carries requests. Never depends on a server, a client, a registry or rules.
 
 use std::{
     fmt,
@@ -9,14 +11,13 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue};
-use tokio::task::{JoinHandle, futures::TaskLocalFuture};
-
-use crate::{
+use gray_core::{
     balance::VersionPolicy,
     lane::{LaneTag, Selector, SigningKey},
     tag::{GRAY_HEADER, GrayStatus, LANE_HEADER, SIGNATURE_HEADER},
 };
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tokio::task::{JoinHandle, futures::TaskLocalFuture};
 
 /// What travels with a request from hop to hop. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,13 +71,13 @@ impl ReleaseContext {
     }
 
     /// Signs tag and lane anew; `expiry` in Unix seconds.
-    pub(crate) fn sign(&mut self, key: &SigningKey, expiry: u64) {
+    pub fn sign(&mut self, key: &SigningKey, expiry: u64) {
         let lane = self.lane.as_ref().map(LaneTag::as_header);
         self.signature = self.tag.map(|tag| key.sign(tag, lane, expiry));
     }
 
     /// Where calls made for this request leave their path, when somebody may see it.
-    pub(crate) fn path(&self) -> Option<&PathLog> {
+    pub fn path(&self) -> Option<&PathLog> {
         self.path.as_ref()
     }
 
@@ -123,7 +124,7 @@ impl ReleaseContext {
     }
 
     /// A future that runs within this context, as a type that can be named.
-    pub(crate) fn wrap<F: Future>(self, future: F) -> TaskLocalFuture<Self, F> {
+    pub fn wrap<F: Future>(self, future: F) -> TaskLocalFuture<Self, F> {
         CURRENT.scope(self, future)
     }
 
@@ -147,14 +148,14 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
 
 /// The paths of the calls that one request caused. Only requests of authorised testers have one.
 #[derive(Clone, Default)]
-pub(crate) struct PathLog(Arc<Mutex<Vec<String>>>);
+pub struct PathLog(Arc<Mutex<Vec<String>>>);
 
 impl PathLog {
     /// More calls than this are not told.
     const MAX_CALLS: usize = 16;
 
     /// Notes the path of one call.
-    pub(crate) fn push(&self, path: String) {
+    pub fn push(&self, path: String) {
         let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if calls.len() < Self::MAX_CALLS {
             calls.push(path);
@@ -162,7 +163,7 @@ impl PathLog {
     }
 
     /// `here`, followed by the calls: `a > b`, `a > (b, c)`.
-    pub(crate) fn told(&self, here: &str) -> String {
+    pub fn told(&self, here: &str) -> String {
         let calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &**calls {
             [] => here.to_owned(),
