@@ -32,8 +32,9 @@
 //! A program with flags of its own flattens [`service::ServiceArgs`] into them. Work that a handler starts in the
 //! background keeps the tag with [`spawn`]; a plain `tokio::spawn` loses it.
 //!
-//! The pure core ([`tag`], [`instance`], [`lane`], [`rule`], [`balance`]) knows neither clock nor network; everything else
-//! stands around it.
+//! What it is made of are crates of their own, under names of this one: the pure core ([`tag`], [`instance`], [`lane`],
+//! [`rule`], [`balance`]), which knows neither clock nor network, and what stands around it ([`document`], [`settings`],
+//! [`registry`], [`config_source`], [`disk`], [`follow`], [`context`], [`certificates`]).
 
 #[cfg(not(unix))]
 compile_error!("gray-chain needs a Unix system: Linux or macOS (signals, owners of files, limits of descriptors)");
@@ -52,12 +53,12 @@ pub mod settings;
 pub mod telemetry;
 
 pub use gray_context::{self as context, ReleaseContext, spawn};
-pub use gray_core::{balance, instance, lane, tag};
+pub use gray_core::{
+    Endpoint, GRAY_HEADER, GrayStatus, Instance, InstanceSet, Metadata, Subset, balance, instance, lane, tag,
+};
 pub use gray_document as document;
 pub use gray_expression as expression;
 pub use gray_live::follow;
 pub use gray_registry::disk;
 pub use gray_rules as rule;
 pub use gray_tls as certificates;
-
-pub use gray_core::{Endpoint, GRAY_HEADER, GrayStatus, Instance, InstanceSet, Metadata, Subset};

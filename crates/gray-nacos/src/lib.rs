@@ -1,5 +1,5 @@
 //! Nacos as a registry and as a source of documents. The SDK is used in this crate and nowhere else, and no public signature
-//! names it; nor does anything else here know what instances and documents are for.
+//! names it. Never depends on settings or rules: what instances and documents are for is not known here.
 //!
 //! - `client`: the SDK with time limits; `connection`: the one client that lists are followed on, kept connected.
 //! - `relay`: what stands between the SDK and the servers, so that we can cut it; `peer`: who may use it; `wire`:

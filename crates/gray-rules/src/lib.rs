@@ -4,6 +4,9 @@
 //! of its blocks does (AND inside a block, OR between blocks) and the request is within its share. The settings of the
 //! Java demo become such a list ([`RuleSet::from_settings`]).
 //!
+//! For the gateway, and for whoever checks, explains or replays rules. Never depends on a runtime, on I/O, on a clock, or on
+//! what requests look like: the caller has the facts ([`Facts`]) and the time.
+//!
 //! Every fact is looked up once per request at most, whatever the number of rules that ask for it, and rules that cannot
 //! match are not even looked at (`index`); deciding allocates nothing, unless a fact has to be decoded or a lane to be
 //! filled in.
