@@ -11,5 +11,5 @@ for program in gray-gateway order-app user-app grayctl; do
 done
 for crate in crates/* gray-common gray-gateway order-app user-app user-client grayctl tests; do
   count() { find "$crate" -name '*.rs' "$@" -print0 | xargs -0r cat | grep -cvE '^\s*(//.*)?$' || true; }
-  printf '%-18s %5d lines of code, %5d of them in test files\n' "$crate" "$(count)" "$(count '(' -path '*/tests/*' -o -name '*tests.rs' ')')"
+  printf '%-22s %5d lines of code, %5d of them in test files\n' "$crate" "$(count)" "$(count '(' -path '*/tests/*' -o -name '*tests.rs' ')')"
 done

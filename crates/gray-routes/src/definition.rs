@@ -3,7 +3,7 @@
 //! As in Spring, a comma always separates arguments in the short form, a list argument takes all of them, and
 //! generated names (`_genkey_0`) stand for places. Everything that Spring would drop silently is an error here.
 
-use gray_common::document::{Item, encrypted};
+use gray_document::{Item, encrypted};
 
 use super::{
     pattern::split,

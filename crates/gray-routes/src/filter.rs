@@ -2,11 +2,9 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use gray_common::{
-    GRAY_HEADER,
-    document::Item,
-    expression::{Expression, Form},
-};
+use gray_core::GRAY_HEADER;
+use gray_document::Item;
+use gray_expression::{Expression, Form};
 use http::{HeaderName, HeaderValue, header};
 
 use crate::{

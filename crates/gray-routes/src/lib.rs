@@ -7,7 +7,7 @@
 //! It never depends on a runtime, a socket or a proxy, and keeps no state: who limits rates has the counters.
 //!
 //! ```
-//! # use gray_common::document::Documents;
+//! # use gray_document::Documents;
 //! # use gray_routes::{RequestHead, RouteTable};
 //! let text = "spring.cloud.gateway.routes:
 //!   - { id: orders, uri: 'lb://order-app', predicates: ['Path=/order-api/**'], filters: ['StripPrefix=1'] }";

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gray_common::rule::{About, Finding, Severity};
+use gray_rules::{About, Finding, Severity};
 
 use super::{Route, RouteTable, pattern::PathPattern, predicate::Predicate, text::quoted};
 

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
-use gray_common::document::Section;
+use gray_document::Section;
 
 use crate::{
     FileOptions,

@@ -1,7 +1,7 @@
 //! Keys beside the routes that can only be meant for something that decides where requests go and who may pass: they must
 //! not be without effect.
 
-use gray_common::document::Section;
+use gray_document::Section;
 
 use super::{definition::relaxed, text::suggestion};
 

@@ -2,10 +2,8 @@
 
 use std::borrow::Cow;
 
-use gray_common::{
-    document::Budget,
-    expression::{Expression, Form, escape},
-};
+use gray_document::Budget;
+use gray_expression::{Expression, Form, escape};
 
 use super::text::{decoded, quoted};
 

@@ -1,6 +1,6 @@
 //! Predicates: what a request must look like for a route to take it.
 
-use gray_common::document::{Budget, Item};
+use gray_document::{Budget, Item};
 use http::{HeaderName, Method, header::COOKIE};
 use ipnet::IpNet;
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use gray_common::document::{Item, Origin, Section};
+use gray_document::{Item, Origin, Section};
 
 use super::{
     Filters, Route, Target, Upstream,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
-use gray_common::document::Section;
+use gray_document::Section;
 use http::Method;
 
 use crate::{Lookup, RequestHead, Route, Upstream, predicate::Predicate, read, trie::Trie};

@@ -2,10 +2,8 @@
 
 use std::{borrow::Cow, fmt};
 
-use gray_common::{
-    document::{Budget, masked},
-    expression::{Expression, Form, escape},
-};
+use gray_document::{Budget, masked};
+use gray_expression::{Expression, Form, escape};
 use percent_encoding::percent_decode_str;
 
 /// A text to be matched whole: what Java's `String.matches` does.

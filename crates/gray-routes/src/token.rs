@@ -1,6 +1,6 @@
 //! Who may pass: requests with a good token.
 
-use gray_common::rule::{Algorithm, Facts, Jwt, JwtKey, Source};
+use gray_rules::{Algorithm, Facts, Jwt, JwtKey, Source};
 
 use crate::{
     definition::{Definition, Value, truth},

@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use gray_common::document::Section;
+use gray_document::Section;
 
 use crate::{Target, Upstream, files, scheme::Scheme, text::quoted};
 

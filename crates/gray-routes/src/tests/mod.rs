@@ -9,7 +9,7 @@ mod search;
 mod settings;
 mod spellings;
 
-use gray_common::document::Documents;
+use gray_document::Documents;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::{RequestHead, Route, RouteTable};
