@@ -109,10 +109,12 @@ fn dependencies_have_a_direction() {
     for (name, allowed) in [
         ("gray-document", &[][..]),
         ("gray-tls", &[]),
+        ("gray-http1", &[]),
         ("gray-core", &["gray-document"]),
         ("gray-expression", &["gray-document"]),
         ("gray-settings", &["gray-core", "gray-document"]),
         ("gray-rules", &["gray-core", "gray-document", "gray-expression", "gray-settings"]),
+        ("gray-routes", &["gray-core", "gray-document", "gray-expression", "gray-rules"]),
         ("gray-context", &["gray-core"]),
         ("gray-registry", &["gray-core", "gray-document"]),
         ("gray-nacos", &["gray-core", "gray-registry", "gray-tls"]),
