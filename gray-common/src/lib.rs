@@ -20,7 +20,7 @@
 //!
 //! #[tokio::main]
 //! async fn main() -> std::process::ExitCode {
-//!     let cli = ServiceCli::parse();                      // --port --version --nacos ..., and `healthcheck`
+//!     let cli = ServiceCli::parse();                      // --port --service-version ..., and `healthcheck`
 //!     service::run("hello-app", 7300, &cli.service, async |gray| {
 //!         let users = gray.client("user-app")?;
 //!         Ok(Router::new().route("/hello", get(hello)).with_state(users))
@@ -51,11 +51,13 @@ mod directory;
 pub mod disk;
 pub mod document;
 pub mod expression;
+pub mod flag;
 pub mod follow;
 pub mod instance;
 pub mod lane;
 pub mod layer;
 pub mod registry;
+pub mod release;
 pub mod rule;
 pub mod server;
 pub mod service;

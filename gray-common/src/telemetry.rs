@@ -10,6 +10,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+use crate::release;
+
 /// Counter, label [`SERVICE`]: requests that were answered by the configured fallback, because no instance of the
 /// wanted version was alive.
 pub const FALLBACK_TOTAL: &str = "gray_fallback_total";
@@ -46,6 +48,8 @@ pub const SETTINGS_REVISION: &str = "gray_service_config_revision";
 pub const SETTINGS_REFUSED: &str = "gray_service_config_refused";
 /// Counter: connections to the port on loopback by which our Nacos client goes, made by other users of the machine.
 pub const RELAY_REFUSED_TOTAL: &str = "gray_nacos_relay_refused_total";
+/// Gauge, label `version`: always 1; tells which release runs where.
+pub const BUILD_INFO: &str = "gray_build_info";
 /// Gauge, label [`DIRECTORY`]: instance files of the file registry whose newest text is refused.
 pub const REGISTRY_FILES_REFUSED: &str = "gray_registry_files_refused";
 /// Label: where files are.
@@ -53,7 +57,7 @@ pub const DIRECTORY: &str = "directory";
 /// Label: name of the called service, for `gray_service_*` of the service itself.
 pub const SERVICE: &str = "service";
 
-/// Describes every metric above to the recorder that is installed. A service does so by itself; a program that installs
+/// Describes every metric above to the recorder that is installed, and records [`BUILD_INFO`]. A service does so by itself; a program that installs
 /// a recorder of its own may call this.
 pub fn describe_metrics() {
     use metrics::{Unit::Count, Unit::Seconds, describe_counter, describe_gauge};
@@ -83,6 +87,14 @@ pub fn describe_metrics() {
     describe_gauge!(SETTINGS_REVISION, Count, "Settings put into effect since the start");
     describe_gauge!(SETTINGS_REFUSED, Count, "1 while the newest settings are refused");
     describe_gauge!(REGISTRY_FILES_REFUSED, Count, "Instance files whose newest text is refused");
+    record_build();
+}
+
+/// Records [`BUILD_INFO`] with the recorder that is installed.
+pub fn record_build() {
+    use metrics::{describe_gauge, gauge};
+    describe_gauge!(BUILD_INFO, "Always 1; the label says which version of gray-chain runs");
+    gauge!(BUILD_INFO, "version" => release::version()).set(1.0);
 }
 
 /// Sends logs to standard error, filtered as `RUST_LOG` does it: `info`, `info,gray_common=debug`.

@@ -74,8 +74,18 @@ fn every_metric_is_documented() {
         for file in sources(&workspace().join(member).join("src")) {
             let text = fs::read_to_string(&file).expect("readable");
             for name in text.split('"').filter(|text| {
-                let is_ours =
-                    ["gray_gateway_", "gray_service_", "gray_client_", "gray_fallback_", "gray_edge_", "gray_bad_"];
+                let is_ours = [
+                    "gray_bad_",
+                    "gray_build_",
+                    "gray_client_",
+                    "gray_edge_",
+                    "gray_fallback_",
+                    "gray_gateway_",
+                    "gray_nacos_",
+                    "gray_registry_",
+                    "gray_service_",
+                    "process_",
+                ];
                 is_ours.iter().any(|prefix| text.starts_with(prefix))
                     && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
             }) {

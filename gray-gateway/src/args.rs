@@ -5,7 +5,7 @@ mod limits;
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 use clap::Parser;
-use gray_common::{certificates::TlsError, service::ServiceArgs};
+use gray_common::{certificates::TlsError, flag::whole, release, service::ServiceArgs};
 
 use crate::{
     admin::{Access, AdminToken, Gate, HostName},
@@ -24,7 +24,7 @@ pub const SERVICE: &str = "gateway-app";
 
 /// Decides per request who gets the gray version, dyes the request, and proxies it to an instance that fits.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "gray-gateway", disable_version_flag = true)]
+#[command(name = "gray-gateway", version = release::version())]
 pub struct GatewayArgs {
     /// Where to listen and what to register.
     #[command(flatten)]
@@ -66,7 +66,7 @@ pub struct GatewayArgs {
         env = "GRAY_REPLAY_BUFFER",
         value_name = "N",
         default_value_t = 10_000,
-        value_parser = clap::value_parser!(u32).range(..=1_000_000)
+        value_parser = whole::<u32>(0..=1_000_000)
     )]
     pub replay_buffer: u32,
 
@@ -75,8 +75,9 @@ pub struct GatewayArgs {
     pub city_data: Option<PathBuf>,
 
     /// Threads that serve requests, each with its own connections; default one per core
-    #[arg(long, help_heading = "Gateway", env = "GRAY_WORKERS", value_name = "N")]
-    pub workers: Option<std::num::NonZeroUsize>,
+    #[arg(long, help_heading = "Gateway", env = "GRAY_WORKERS", value_name = "N",
+          value_parser = whole::<usize>(1..=u64::MAX))]
+    pub workers: Option<usize>,
 
     /// Unix socket for restarts in which no connection is refused: a gateway that starts takes the listening sockets over
     /// from the one that has this path, and that one ends once the new one is ready

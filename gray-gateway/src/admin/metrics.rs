@@ -68,6 +68,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     );
     describe_counter!(REFUSED_TOTAL, Unit::Count, "Requests to the admin side turned away, by reason");
     describe_gauge!("gray_gateway_ready", Unit::Count, "1 while /readyz answers 200");
+    telemetry::record_build();
     Ok(handle)
 }
 

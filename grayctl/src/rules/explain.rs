@@ -4,7 +4,8 @@ use std::{net::IpAddr, process::ExitCode, str::FromStr};
 
 use anyhow::Result;
 use clap::Args;
-use reqwest::Method;
+use gray_common::clock::parse_time;
+use reqwest::{Method, header::HeaderName};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -21,11 +22,11 @@ pub(super) struct ExplainArgs {
     #[command(flatten)]
     gateway: GatewayArgs,
     /// Path of the request, with its query.
-    #[arg(long)]
+    #[arg(long, value_parser = path)]
     path: String,
     /// Method.
     #[arg(long, short = 'X', default_value = "GET")]
-    method: String,
+    method: Method,
     /// A header of the request; repeated.
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
     headers: Vec<Header>,
@@ -39,7 +40,7 @@ pub(super) struct ExplainArgs {
     #[arg(long)]
     city: Option<String>,
     /// When: 2026-12-31T18:00:00+08:00, or Unix seconds; without it, now.
-    #[arg(long)]
+    #[arg(long, value_parser = time)]
     time: Option<String>,
     /// The random number; without it, any.
     #[arg(long)]
@@ -50,11 +51,29 @@ pub(super) struct ExplainArgs {
 struct Header(String, String);
 
 impl FromStr for Header {
-    type Err = &'static str;
+    type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (name, value) = text.split_once(':').ok_or("expected a header as curl takes it: `name: value`")?;
-        Ok(Self(name.trim().to_owned(), value.trim().to_owned()))
+        let (name, value) = (name.trim(), value.trim());
+        if HeaderName::try_from(name).is_err() {
+            return Err(format!("`{name}` is not a header name: ASCII letters, digits and - _ . only"));
+        }
+        Ok(Self(name.to_owned(), value.to_owned()))
+    }
+}
+
+fn path(text: &str) -> Result<String, String> {
+    if text.starts_with('/') {
+        return Ok(text.to_owned());
+    }
+    Err(format!("`{text}` is not a path: expected one that begins with `/`, such as `/{text}`"))
+}
+
+fn time(text: &str) -> Result<String, String> {
+    match parse_time(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err(format!("`{text}` is not a time: expected 2026-12-31T18:00:00+08:00, say, or Unix seconds")),
     }
 }
 
@@ -136,7 +155,7 @@ struct LeftOut {
 pub(super) async fn run(args: &ExplainArgs) -> Result<ExitCode> {
     let headers: Vec<_> = args.headers.iter().map(|Header(name, value)| [name, value]).collect();
     let asked = json!({
-        "method": args.method,
+        "method": args.method.as_str(),
         "path": args.path,
         "headers": headers,
         "host": args.host,
@@ -324,6 +343,8 @@ mod tests {
     fn headers_are_written_as_curl_takes_them() {
         let Header(name, value) = "X-User:  a:b ".parse().expect("a header");
         assert_eq!((name.as_str(), value.as_str()), ("X-User", "a:b"));
-        assert!("X-User".parse::<Header>().is_err());
+        for text in ["X-User", "X User: a", ": a"] {
+            assert!(text.parse::<Header>().is_err(), "{text}");
+        }
     }
 }
