@@ -59,13 +59,13 @@ pub struct ControlArgs {
     #[arg(long, env = "GRAY_NACOS_PASSWORD", value_name = "SECRET", hide_env_values = true)]
     pub nacos_password: Option<String>,
 
-    /// How long the last instances of a version stay listed after they went missing in Nacos all at once; 0 = nobody is ever
-    /// kept, and requests fail or fall back at once
+    /// How long the last instances of a version stay listed after they went missing in Nacos all at once; 0 = they are
+    /// dropped, and requests fail or fall back at once
     #[arg(long, env = "GRAY_REGISTRY_HOLD_MS", value_name = "MILLISECONDS", default_value_t = 10_000,
           value_parser = whole::<u64>(0..=u64::MAX))]
     pub registry_hold_ms: u64,
 
-    /// How long everybody who is missing stays listed after Nacos was away, or has lost more than half of a service: until
+    /// How long all instances that are missing stay listed after Nacos was away, or has lost more than half of a service: until
     /// all have registered again; 0 = no longer than --registry-hold-ms
     #[arg(long, env = "GRAY_REGISTRY_RECOVERY_MS", value_name = "MILLISECONDS", default_value_t = 180_000,
           value_parser = whole::<u64>(0..=u64::MAX))]

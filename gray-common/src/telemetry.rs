@@ -70,7 +70,7 @@ pub fn describe_metrics() {
     describe_counter!(BAD_SIGNATURE_TOTAL, Count, "Requests whose tag was not signed as it has to be");
     describe_counter!(CLIENT_CONNECT_FAILURES_TOTAL, Count, "Connects to instances of the called service that failed");
     describe_counter!(CLIENT_RETRIES_TOTAL, Count, "Calls sent again because the connection broke");
-    describe_counter!(CLIENT_EJECTIONS_TOTAL, Count, "Instances of the called service that were left out for a while");
+    describe_counter!(CLIENT_EJECTIONS_TOTAL, Count, "Ejections of instances of the called service");
     describe_counter!(CLIENT_NO_INSTANCE_TOTAL, Count, "Calls that found no instance of the called service");
     describe_counter!(SERVICE_REQUESTS_TOTAL, Count, "Requests answered, by status class");
     describe_counter!(RELAY_REFUSED_TOTAL, Count, "Connections of other users of the machine to our way to Nacos");

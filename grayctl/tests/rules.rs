@@ -77,7 +77,7 @@ fn check_tells_good_from_odd_and_bad() {
     for expect in [
         format!("{good}: in order"),
         format!(
-            "{odd}: 1 finding (2 rules, 4 lanes)\n  warning  rule never  unreachable-rule\n           no request gets here"
+            "{odd}: 1 finding (2 rules, 4 lanes)\n  warning  rule never  unreachable-rule\n           never reached: rule"
         ),
         format!("{bad}: 2 errors\n"),
         format!("  error    {bad}:3: gray.default: there is no lane `v9`"),

@@ -95,7 +95,7 @@ pub struct Admin {
 /// The admin routes.
 pub fn app(admin: Admin) -> Router {
     Router::new()
-        .route("/livez", get(|| async { "ok\n" }))
+        .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics::render))
         .route("/status", get(status::show))

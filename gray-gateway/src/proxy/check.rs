@@ -218,7 +218,7 @@ fn target<'b>(request: &RequestHead<'_, 'b>) -> Result<Target<'b>, &'static str>
     let target = request.target;
     // What a fragment or a quote would mean to the next one, nobody knows.
     if target.bytes().any(|byte| matches!(byte, 0..=b' ' | 0x7f | b'#' | b'<' | b'>')) {
-        return Err("the request target contains what it must not");
+        return Err("the request target has a character that is not allowed");
     }
     let is_path = target.starts_with('/') || (target == "*" && request.method == Method::OPTIONS);
     let (authority, relative) = if is_path { (None, target) } else { absolute(target)? };
@@ -229,13 +229,13 @@ fn target<'b>(request: &RequestHead<'_, 'b>) -> Result<Target<'b>, &'static str>
 
 /// The host of an absolute-form target, and what is left of it behind that.
 fn absolute(target: &str) -> Result<(Option<&[u8]>, &str), &'static str> {
-    let (scheme, rest) = target.split_once("://").ok_or("the request target is no path")?;
+    let (scheme, rest) = target.split_once("://").ok_or("the request target is not a path")?;
     if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
-        return Err("the request target is of another scheme than http and https");
+        return Err("the request target has a scheme other than http and https");
     }
     let (authority, relative) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     if !forwarded::is_host(authority.as_bytes()) {
-        return Err("the request target names no host");
+        return Err("the request target has no valid host");
     }
     Ok((Some(authority.as_bytes()), relative))
 }

@@ -210,11 +210,20 @@ fn why(decision: &Decision) -> String {
     }
 }
 
+/// What is said of a fact without a value.
+fn not_there(condition: &str) -> &'static str {
+    match condition.split(['.', ' ']).next() {
+        Some("header" | "user-agent") => "header not sent",
+        Some("query") => "parameter not sent",
+        Some("cookie" | "cookie-json") => "cookie not sent, or without it",
+        Some("jwt") => "no such claim, or no valid token",
+        Some("city") => "city not known",
+        _ => "not there",
+    }
+}
+
 /// Name, whether it matched, and why (not).
 fn rule(rule: &Rule) -> Vec<String> {
-    let seen = |value: &Option<String>| {
-        value.as_ref().map_or_else(|| "which is missing".to_owned(), |value| format!("saw `{value}`"))
-    };
     let failed = |block: &Block| {
         let failing = block.conditions.iter().find(|condition| !condition.matched)?;
         // A window of time has no value to show.
@@ -222,7 +231,8 @@ fn rule(rule: &Rule) -> Vec<String> {
         Some(if is_time {
             failing.condition.clone()
         } else {
-            format!("{}: {}", failing.condition, seen(&failing.value))
+            let seen = failing.value.as_ref().map(|value| format!("saw `{value}`"));
+            format!("{}: {}", failing.condition, seen.unwrap_or_else(|| not_there(&failing.condition).to_owned()))
         })
     };
     let held = |block: &Block| {
@@ -243,8 +253,8 @@ fn rule(rule: &Rule) -> Vec<String> {
         "not-current" => "not in force at this time".into(),
         "no-block" => rule.blocks.iter().filter_map(failed).collect::<Vec<_>>().join("; "),
         "outside-of-share" => format!("outside of its share: {share}"),
-        "no-share-key" => "the fact that its share is taken of is missing".into(),
-        "no-lane-value" => "the fact that fills its lane is missing, or no version".into(),
+        "no-share-key" => "the fact that its share hashes is not there".into(),
+        "no-lane-value" => "the fact that fills its lane is not there, or not a version".into(),
         other => other.to_owned(),
     };
     vec![rule.name.clone(), if rule.verdict == "matched" { "yes" } else { "no" }.into(), why]
@@ -326,7 +336,7 @@ mod tests {
 ├─ answer    404: no instance of order-app is available
 ├─ rules     8f3a11c0
 │  ├─ launch  no   not in force at this time
-│  ├─ two     no   header.x is `a`: saw `b`; cookie.vip exists: which is missing
+│  ├─ two     no   header.x is `a`: saw `b`; cookie.vip exists: cookie not sent, or without it
 │  ├─ ramp    no   outside of its share: at 73.11, share is 0 to 5 %
 │  └─ beta    yes  header.x is `b`
 ├─ lane      v2 (gray: GRAY), by rule beta

@@ -90,7 +90,7 @@ impl<'s> Lint<'s> {
                 }
                 if let Some(header) = self.reserved(*source) {
                     let message = format!(
-                        "asks for the header {header}, which the gateway sets itself and takes from no client: whoever \
+                        "asks for the header {header}, which the gateway sets itself and takes from no client: a client that \
                          guesses it gets the lane; use a header of your own"
                     );
                     self.rule(Warning, "reserved-header", &rule.name, message);
@@ -125,7 +125,7 @@ impl<'s> Lint<'s> {
                 .find(|(other, outer)| self.covers(outer, block) && (*other < place || !self.covers(block, outer)));
             if let Some((other, _)) = wider {
                 let message = format!(
-                    "block {} changes nothing: whoever meets it meets block {} as well; delete it",
+                    "block {} changes nothing: every request that meets it meets block {} as well; delete it",
                     place + 1,
                     other + 1
                 );
@@ -146,7 +146,7 @@ impl<'s> Lint<'s> {
             names.dedup();
             let names = names.join("`, `");
             let message = format!(
-                "no request gets here: rule `{names}` above takes every one that would match; move this rule up, or \
+                "never reached: rule `{names}` above already matches all of these requests; move this rule up, or \
                  delete it"
             );
             self.rule(Warning, "unreachable-rule", name, message);

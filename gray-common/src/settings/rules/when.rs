@@ -119,7 +119,7 @@ impl Reader<'_> {
                 "at-most" => bounds.at_most = number(&value),
                 "below" => bounds.below = number(&value),
                 "not" if !negated => self.read_test(source, &value, true, conditions),
-                _ => value.error(format!("`{key}` is no test; expected {TEST_HELP}")),
+                _ => value.error(format!("`{key}` is not a test; expected {TEST_HELP}")),
             }
         }
         if bounds != Bounds::default() {
@@ -294,7 +294,7 @@ fn read_window(section: &Section<'_>) -> Option<Window> {
         None => Some(TimeZone::UTC),
         Some(name) => TimeZone::get(&name)
             .map_err(|_| {
-                section.error("zone", format!("`{name}` is no time zone; expected a name such as Asia/Shanghai"))
+                section.error("zone", format!("`{name}` is not a time zone: expected a name such as Asia/Shanghai"))
             })
             .ok(),
     };
@@ -305,7 +305,7 @@ fn read_window(section: &Section<'_>) -> Option<Window> {
         let Some(text) = item.required_text("a day such as mon") else { continue };
         match NAMES.iter().position(|name| text.to_ascii_lowercase().starts_with(name)) {
             Some(day) => days[day] = true,
-            None => item.error(format!("`{text}` is no day; expected {}", NAMES.join(", "))),
+            None => item.error(format!("`{text}` is not a day: expected {}", NAMES.join(", "))),
         }
     }
     section.reject_unknown();
