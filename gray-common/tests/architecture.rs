@@ -102,6 +102,26 @@ fn every_metric_is_documented() {
 }
 
 #[test]
+fn chinese_pages_are_in_step() {
+    // Headings, rows and columns of tables; words are the translator's.
+    let outline = |page: &Path| -> Vec<usize> {
+        let text = fs::read_to_string(page).expect("readable");
+        let lines = text.lines().filter(|line| line.starts_with(['#', '|']));
+        lines.map(|line| if line.starts_with('#') { 0 } else { line.matches('|').count() }).collect()
+    };
+    let pages = fs::read_dir(workspace().join("docs/zh")).expect("readable");
+    for page in pages.map(|entry| entry.expect("readable").path()) {
+        let original = workspace().join("docs").join(page.file_name().expect("a name"));
+        assert_eq!(
+            outline(&page),
+            outline(&original),
+            "{}: headings or tables differ from the English page",
+            page.display()
+        );
+    }
+}
+
+#[test]
 fn apps_do_not_know_each_other() {
     for (member, forbidden) in [
         ("user-client", &["user-app", "order-app", "gray-gateway"][..]),

@@ -294,8 +294,7 @@ impl Builder<'_> {
             .map(|node| node.origin.line);
         for (line, path) in [(config, "spring.config.activate"), (profiles, "spring.profiles")] {
             if let Some(line) = line {
-                let message =
-                    "parts of a document for one profile are not supported; give each profile its own document";
+                let message = "parts of a document for one profile are not supported: publish only what holds for this environment";
                 self.report(Severity::Error, line, path, message.into());
             }
         }

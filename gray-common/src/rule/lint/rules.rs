@@ -63,10 +63,10 @@ impl<'s> Lint<'s> {
 
     fn times(&mut self, rule: &Rule) {
         if rule.until.is_some_and(|until| until <= self.now) {
-            let message = "expired: it has ended and matches nobody; delete it, or move `until`";
+            let message = "expired: it has ended and matches no request; delete it, or move `until`";
             self.rule(Warning, "rule-expired", &rule.name, message.into());
         } else if rule.since.is_some_and(|since| self.now < since) {
-            let message = "not yet begun: it matches nobody until `since`; nothing to do if that is meant";
+            let message = "not yet begun: it matches no request until `since`; nothing to do if that is intended";
             self.rule(Note, "rule-pending", &rule.name, message.into());
         }
     }
@@ -155,7 +155,9 @@ impl<'s> Lint<'s> {
         for (place, taker) in takers.iter().enumerate() {
             if let Some(taker) = taker {
                 let number = place + 1;
-                let message = format!("block {number} matches nobody: rule `{taker}` above takes them all; delete it");
+                let message = format!(
+                    "block {number} is never reached: rule `{taker}` above already matches all of these requests; delete it"
+                );
                 self.rule(Warning, "shadowed-block", name, message);
             }
         }
@@ -166,7 +168,7 @@ impl<'s> Lint<'s> {
         let Some(share) = &entry.rule.share else { return };
         let name = &entry.rule.name;
         if share.points().is_empty() {
-            let message = "a share of 0 %: takes nobody; raise `percent`, or delete the rule";
+            let message = "a share of 0 %: takes no request; raise `percent`, or delete the rule";
             return self.rule(Note, "share-empty", name, message.into());
         }
         let mut left = vec![share.points()];

@@ -142,7 +142,7 @@ impl<'d> Reader<'d> {
             .collect();
         let text = section.string("key");
         if text.is_none() {
-            section.warn("key", "no key: tokens are not verified, so anybody can claim to be anyone; set `key`");
+            section.warn("key", "no key: tokens are not verified, so any client can claim to be any user; set `key`");
         }
         // Where an algorithm is wrong, that is said, and not what the key is without it.
         let key = text.filter(|_| algorithms.len() == named.len()).and_then(|text| {

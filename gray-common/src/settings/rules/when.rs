@@ -31,7 +31,7 @@ impl Reader<'_> {
         let blocks = if item.is_map() { vec![item.clone()] } else { item.items() };
         if blocks.is_empty() {
             item.error(
-                "expected a block of conditions, or a list of them; leave `when` out to take a share of everybody",
+                "expected a block of conditions, or a list of them; leave `when` out to take a share of all requests",
             );
         }
         blocks.iter().map(|block| self.read_block(block)).collect()
@@ -41,7 +41,7 @@ impl Reader<'_> {
         let mut conditions = Vec::new();
         let section = block.section();
         if section.exists() && section.keys().is_empty() {
-            block.error("an empty block would match everybody; write `default: <lane>` for that");
+            block.error("an empty block would match every request; write `default: <lane>` for that");
         }
         for (name, item) in section.keys() {
             self.read_fact(&name, &item, &mut conditions);
@@ -69,7 +69,7 @@ impl Reader<'_> {
         if item.is_map() && (is_group(name) || is_step()) {
             let keys = item.section().keys();
             if keys.is_empty() {
-                item.error("nothing is asked here, which everybody would match");
+                item.error("nothing is asked here, so every request would match");
             }
             for (below, item) in keys {
                 self.read_fact(&format!("{name}.{below}"), &item, conditions);
