@@ -204,6 +204,20 @@ async fn placeholders(site: &Site) {
             assert!(!text.contains(SECRET) && !text.contains("nobody-may-read"), "{path} {document} {text}");
         }
     }
+    // What would not be taken over, because it says less than what is in effect, is no candidate either.
+    for (document, says) in
+        [("", "the document is empty"), ("# later\n", "write `gray: {}`"), ("a: 1\n", "gray: missing")]
+    {
+        for path in ["/lint", "/replay"] {
+            let (status, answer) = site.judge(path, document).await;
+            let text = answer.to_string();
+            assert!(
+                status == StatusCode::BAD_REQUEST && says.split(": ").all(|part| text.contains(part)),
+                "{path} {text}"
+            );
+        }
+    }
+    assert_eq!(site.judge("/lint", "gray: {}\n").await.0, StatusCode::OK);
     // What the value is must not be told by whether it fits either.
     let is_unset = site.judge("/lint", "gray.default: '${NO_SUCH_VARIABLE_HERE}'\n").await;
     let is_set = site.judge("/lint", &format!("gray.default: '{stolen}'\n")).await;

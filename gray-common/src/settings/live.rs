@@ -2,7 +2,7 @@
 
 mod lasting;
 
-pub use lasting::Lasting;
+pub use lasting::{Lasting, losses};
 pub(crate) use lasting::{is_blank, nowhere};
 
 use std::{collections::HashSet, fmt, sync::Arc, time::Duration};

@@ -11,7 +11,7 @@ mod rules;
 mod static_instances;
 
 pub use health_check::HealthCheck;
-pub use live::{Lasting, LiveSettings, SettingsState, check};
+pub use live::{Lasting, LiveSettings, SettingsState, check, losses};
 pub(crate) use live::{is_blank, nowhere};
 pub use mesh::{AdmissionRules, Caller, Edge, Exclusion, Invalid, Mesh, Signing};
 pub use rules::parse_source;

@@ -10,7 +10,10 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use gray_common::document::{Documents, Problems};
+use gray_common::{
+    document::{Documents, Problems},
+    settings::losses,
+};
 use serde_json::Value;
 
 use super::{
@@ -96,7 +99,9 @@ impl Candidate {
             let veiled = documents.veiled().map(|(raw, text)| (text.to_owned(), raw.to_owned()));
             secrets.borrow_mut().extend(veiled);
             let config = GatewayConfig::read(&documents, &admin.prefix);
-            Ok((config, documents.take_problems().into_result()?))
+            let mut problems = documents.take_problems();
+            problems.extend(losses(&state.documents, RULES_DOCUMENT, text, &GatewayConfig::lasting(&admin.prefix)));
+            Ok((config, problems.into_result()?))
         };
         let outcome = read();
         let secrets: Vec<_> = secrets.into_inner().into_iter().flat_map(as_written).collect();

@@ -104,6 +104,26 @@ pub(super) fn lost(names: &[Arc<str>], before: &Texts, after: &Texts, lasting: &
     lost
 }
 
+/// What a process in which these documents (name, text) are in effect would refuse in a new text of one of them: that it is
+/// empty, or that a part is missing.
+pub fn losses(in_effect: &[(Arc<str>, Arc<str>)], name: &str, text: &str, lasting: &[Lasting]) -> Vec<Problem> {
+    let (names, before): (Vec<_>, Vec<_>) =
+        in_effect.iter().map(|(name, text)| (Arc::clone(name), Some(Arc::clone(text)))).unzip();
+    let Some(position) = names.iter().position(|other| **other == *name) else { return Vec::new() };
+    let kept = &in_effect[position].1;
+    if is_blank(text) && has_values(kept) {
+        let message = format!(
+            "the document is empty, and the text in effect would stay; if it is to say nothing, write {}",
+            taking_back(kept, lasting)
+        );
+        let origin = Origin { document: name.into(), line: 0 };
+        return vec![Problem { severity: Severity::Error, origin, path: String::new(), message }];
+    }
+    let mut after = before.clone();
+    after[position] = Some(text.into());
+    lost(&names, &before, &after, lasting).into_iter().map(|(_, problem)| problem).collect()
+}
+
 /// The parts that are lists and in none of these texts: for those who check documents that are meant to be complete.
 pub(crate) fn nowhere<'l>(texts: &[(&str, &str)], lasting: &'l [Lasting]) -> impl Iterator<Item = &'l str> {
     let outlines: Vec<_> = texts.iter().filter_map(|(_, text)| Outline::of(text)).collect();
