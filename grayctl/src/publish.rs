@@ -110,14 +110,18 @@ pub(crate) async fn run(args: &PublishArgs) -> Result<ExitCode> {
     let there = Server { nacos, namespace: namespace(args), group: &args.group };
     let mut changes = Vec::new();
     for document in &documents {
-        let change = Change::of(document, there.document(&document.name).await?.as_deref(), args.overwrite);
-        changes.push((document, change));
+        let before = there.document(&document.name).await?;
+        let change = Change::of(document, before.as_deref(), args.overwrite);
+        changes.push((document, before, change));
     }
-    let written: Vec<_> = changes.iter().filter(|(_, change)| change.writes()).map(|(document, _)| *document).collect();
-    if refused(&there.after(&written).await?, written.iter().copied(), &args.prefix) {
+    let written = changes.iter().filter(|(.., change)| change.writes());
+    let (written, before): (Vec<_>, Vec<_>) =
+        written.map(|(document, before, _)| (*document, before.as_deref())).unzip();
+    let after = there.after(&written).await?;
+    if refused(&after, written.iter().copied(), &args.prefix) | vanishes(&after, &written, &before, &args.prefix) {
         return Ok(ExitCode::FAILURE);
     }
-    for (document, change) in &changes {
+    for (document, _, change) in &changes {
         show(&document.name, change);
     }
     if written.is_empty() {
@@ -146,7 +150,17 @@ fn namespace(args: &PublishArgs) -> &str {
 
 /// Whether one of `judged` would be refused by those that read it among `documents`; why is printed.
 fn refused<'d>(documents: &[Document], judged: impl Iterator<Item = &'d Document>, prefix: &str) -> bool {
-    let errors: Vec<_> = judged.flat_map(|document| judge::errors(&document.name, documents, prefix)).collect();
+    told(judged.flat_map(|document| judge::errors(&document.name, documents, prefix)).collect())
+}
+
+/// The same for what the programs that run would miss in `written`, of which the server has `before`.
+fn vanishes(after: &[Document], written: &[&Document], before: &[Option<&str>], prefix: &str) -> bool {
+    let replaced = written.iter().zip(before).filter_map(|(document, before)| Some((&document.name, (*before)?)));
+    told(replaced.flat_map(|(name, before)| judge::losses(name, before, after, prefix)).collect())
+}
+
+/// Prints the errors; whether there are any.
+fn told(errors: Vec<String>) -> bool {
     if !errors.is_empty() {
         complain(format_args!("nothing is written, these documents would be refused:\n{}", errors.join("\n")));
     }

@@ -6,7 +6,7 @@
 use gray_common::{
     document::{Documents, Outline, Problem, Problems, Severity},
     rule::RuleSet,
-    settings::GraySettings,
+    settings::{GraySettings, Lasting, losses as losses_of},
 };
 
 use crate::find::Document;
@@ -39,6 +39,20 @@ pub(super) fn errors(name: &str, documents: &[Document], prefix: &str) -> Vec<St
         ));
     }
     errors
+}
+
+/// What the programs that run would refuse of the new text of a document that they have: routes or settings that are in
+/// none of the documents any more.
+pub(super) fn losses(name: &str, there: &str, after: &[Document], prefix: &str) -> Vec<String> {
+    let Some(document) = after.iter().find(|document| document.name == name) else { return Vec::new() };
+    let in_effect = after.iter().map(|one| {
+        let text = if one.name == name { there } else { &one.text };
+        (one.name.as_str().into(), text.into())
+    });
+    let routes = ["spring.cloud.gateway.routes", "spring.cloud.gateway.server.webflux.routes"];
+    let lasting = [Lasting::list(&routes), Lasting::map("gray")].into_iter().chain(GraySettings::lasting(prefix));
+    let problems = losses_of(&in_effect.collect::<Vec<_>>(), name, &document.text, &lasting.collect::<Vec<_>>());
+    problems.into_iter().map(|problem| problem.to_string()).collect()
 }
 
 fn read(name: &str, sources: &[(&str, &str)], prefix: &str) -> Result<Problems, Problems> {
@@ -79,6 +93,21 @@ mod tests {
             ("order-app.yaml", &[("order-app.yaml", "server.port: 1\n")]),
         ] {
             assert_eq!(of(name, documents), [""; 0], "{name} {documents:?}");
+        }
+    }
+
+    #[test]
+    fn what_vanishes_is_told_unless_it_moves() {
+        let document = |name: &str, text: &str| Document { name: name.into(), text: text.into() };
+        let routes = "spring.cloud.gateway.routes: [{ id: a, uri: 'lb://a' }]";
+        for (after, expect) in [
+            (vec![document(GATEWAY, "spring.cloud.gateway.route: []")], "spring.cloud.gateway.routes"),
+            (vec![document(GATEWAY, "spring.cloud.gateway.routes: []")], ""),
+            (vec![document(GATEWAY, "other: 1"), document(SHARED, routes)], ""),
+        ] {
+            let losses = losses(GATEWAY, routes, &after, "kerwin.tool.gray").join("\n");
+            assert_eq!(losses.is_empty(), expect.is_empty(), "{after:?}: {losses}");
+            assert!(losses.contains(expect), "{losses}");
         }
     }
 
