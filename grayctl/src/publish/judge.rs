@@ -25,9 +25,9 @@ pub(super) fn errors(name: &str, documents: &[Document], prefix: &str) -> Vec<St
     };
     let text = |name: &str| documents.iter().find(|document| document.name == name).map(|one| one.text.as_str());
     let sources: Vec<_> = order.iter().filter_map(|&name| Some((name, text(name)?))).collect();
-    let problems = match read(name, &sources, prefix) {
-        Ok(problems) | Err(problems) => problems,
-    };
+    let (Ok(problems) | Err(problems)) = read(name, &sources, prefix);
+    let mut problems: Vec<_> = problems.into_iter().collect();
+    problems.sort_by_key(|problem| problem.origin.line);
     // A document that is wrong by itself is told of when it is its turn.
     let is_ours = |problem: &&Problem| problem.severity == Severity::Error && *problem.origin.document == *name;
     let mut errors: Vec<_> =

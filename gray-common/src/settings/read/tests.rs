@@ -120,6 +120,18 @@ fn what_is_wrong_is_refused_by_line() {
             "a:2: kerwin.tool.gray.gateway.maxInFlight: `0` cannot be used: it would turn every request away; leave it out \
              for no limit",
         ),
+        (
+            "  gateway: {maxInFlight: 5%}",
+            "a:2: kerwin.tool.gray.gateway.maxInFlight: `5%` cannot be used: expected a whole number of requests, at least 1",
+        ),
+        (
+            "  outlier: {panicPercent: 101}",
+            "a:2: kerwin.tool.gray.outlier.panicPercent: `101` is not a whole number from 0 to 100",
+        ),
+        (
+            "  gateway: {healthCheck: {a: {unhealthy: 0}}}",
+            "a:2: kerwin.tool.gray.gateway.healthCheck.a.unhealthy: `0` is not a whole number from 1 to 4294967295",
+        ),
         ("  version: V1", "a:2: kerwin.tool.gray.version: expected a map, found `V1`"),
         ("  fallback: maybe", "a:2: kerwin.tool.gray.fallback: `maybe` cannot be used: expected fail, prod or any"),
         (
