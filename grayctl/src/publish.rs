@@ -27,7 +27,7 @@ use crate::{
 ///
 /// Checks every *.yaml of a directory (the file's name is the data id), waits until Nacos is ready, shows what would
 /// change, asks, and writes: all of it or, when one document would be refused, nothing. A document that is already
-/// there and reads differently is left alone, because somebody may have edited it live; --overwrite replaces it. Routes
+/// there and reads differently is left alone, because it may have been edited live; --overwrite replaces it. Routes
 /// are not checked here: `gray-gateway --check-config --config-dir DIR` does that.
 ///
 /// Exit codes: 0 published, or nothing to do; 1 a document would be refused, the answer was no, or Nacos failed; 2 wrong
