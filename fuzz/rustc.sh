@@ -3,7 +3,7 @@
 rustc=$1
 shift
 case " $* " in
-  *" --crate-name gray_common "* | *" --crate-name gray_gateway "* | *" --crate-name fuzz_"*)
+  *" --crate-name gray_"* | *" --crate-name fuzz_"*)
     exec "$rustc" "$@" --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
       -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
       -Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-simplifycfg-branch-fold-threshold=0

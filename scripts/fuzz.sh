@@ -19,9 +19,12 @@ has "${CXX:-c++}" || {
 # Dependencies are shared with the other builds. Our own crates are built anew, with counters and some optimisation: it is
 # the other optimisation level that keeps them apart.
 say "fuzz: building"
+levels=(--config profile.dev.opt-level=2)
+for crate in gray-common gray-gateway crates/*; do
+  levels+=(--config "profile.dev.package.${crate#crates/}.opt-level=2")
+done
 RUSTC_WRAPPER=$PWD/fuzz/rustc.sh CARGO_INCREMENTAL=0 cargo build -q --locked --manifest-path fuzz/Cargo.toml \
-  --target-dir "$TARGET" --config profile.dev.opt-level=2 --config profile.dev.package.gray-common.opt-level=2 \
-  --config profile.dev.package.gray-gateway.opt-level=2
+  --target-dir "$TARGET" "${levels[@]}"
 
 for target in "$@"; do
   seeds=("fuzz/corpus-seed/$target")

@@ -10,6 +10,11 @@ say "format"
 cargo fmt --all --check
 say "clippy"
 cargo clippy --workspace --all-targets --locked -- -D warnings
+say "every crate alone"
+# A build of the workspace gives each dependency the features that anybody asks for.
+for crate in crates/*; do
+  cargo check -q --locked -p "${crate#crates/}"
+done
 say "docs"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 has cargo-deny || {

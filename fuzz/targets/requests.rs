@@ -3,19 +3,20 @@
 
 use std::cell::RefCell;
 
-use gray_gateway::proxy::HeadBench;
+use gray_gateway::proxy::head_reader;
 use libfuzzer_sys::fuzz_target;
 
+type Read = Box<dyn FnMut(&[u8], &mut Vec<u8>) -> bool>;
+
 thread_local! {
-    static BENCH: RefCell<HeadBench> = RefCell::new(HeadBench::new());
+    static READER: RefCell<Read> = RefCell::new(Box::new(head_reader()));
 }
 
 fuzz_target!(|data: &[u8]| {
-    BENCH.with_borrow_mut(|bench| {
-        if let Some(sent) = bench.run(data) {
-            judge(sent);
-        }
-    });
+    let mut sent = Vec::new();
+    if READER.with_borrow_mut(|read| read(data, &mut sent)) {
+        judge(&sent);
+    }
 });
 
 fn judge(sent: &[u8]) {

@@ -7,7 +7,7 @@ use gray_common::{
     rule::{Reason, RequestFacts},
     settings::check,
 };
-use gray_gateway::control::GatewayConfig;
+use gray_gateway::config::GatewayConfig;
 use http::{HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 

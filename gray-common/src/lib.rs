@@ -32,39 +32,35 @@
 //! A program with flags of its own flattens [`service::ServiceArgs`] into them. Work that a handler starts in the
 //! background keeps the tag with [`spawn`]; a plain `tokio::spawn` loses it.
 //!
-//! The pure core ([`tag`], [`instance`], [`lane`], [`rule`], [`balance`]) knows neither clock nor network; everything else
-//! stands around it.
+//! What it is made of are crates of their own, under names of this one: the pure core ([`tag`], [`instance`], [`lane`],
+//! [`rule`], [`balance`]), which knows neither clock nor network, and what stands around it ([`document`], [`settings`],
+//! [`registry`], [`config_source`], [`disk`], [`follow`], [`context`], [`certificates`]).
 
 #[cfg(not(unix))]
 compile_error!("gray-chain needs a Unix system: Linux or macOS (signals, owners of files, limits of descriptors)");
 
 pub mod api;
-pub mod balance;
-pub mod certificates;
 pub mod client;
 pub mod clock;
 pub mod config_source;
-pub mod context;
 pub mod control;
 pub mod descriptors;
-mod directory;
-pub mod disk;
-pub mod document;
-pub mod expression;
 pub mod flag;
-pub mod follow;
-pub mod instance;
-pub mod lane;
 pub mod layer;
 pub mod registry;
 pub mod release;
-pub mod rule;
 pub mod server;
 pub mod service;
 pub mod settings;
-pub mod tag;
 pub mod telemetry;
 
-pub use context::{ReleaseContext, spawn};
-pub use instance::{Endpoint, Instance, InstanceSet, Metadata, Subset};
-pub use tag::{GRAY_HEADER, GrayStatus};
+pub use gray_context::{self as context, ReleaseContext, spawn};
+pub use gray_core::{
+    Endpoint, GRAY_HEADER, GrayStatus, Instance, InstanceSet, Metadata, Subset, balance, instance, lane, tag,
+};
+pub use gray_document as document;
+pub use gray_expression as expression;
+pub use gray_live::follow;
+pub use gray_registry::disk;
+pub use gray_rules as rule;
+pub use gray_tls as certificates;

@@ -2,6 +2,8 @@
 
 use std::io::{self, IsTerminal, Write};
 
+pub use gray_nacos::telemetry::RELAY_REFUSED_TOTAL;
+pub use gray_registry::telemetry::{DIRECTORY, REGISTRY_FILES_REFUSED};
 use tracing_subscriber::{
     EnvFilter, Layer,
     filter::{LevelFilter, filter_fn},
@@ -46,14 +48,8 @@ pub const SERVICE_AGE: &str = "gray_service_source_age_seconds";
 pub const SETTINGS_REVISION: &str = "gray_service_config_revision";
 /// Gauge, label [`SERVICE`]: 1 while the newest settings are refused.
 pub const SETTINGS_REFUSED: &str = "gray_service_config_refused";
-/// Counter: connections to the port on loopback by which our Nacos client goes, made by other users of the machine.
-pub const RELAY_REFUSED_TOTAL: &str = "gray_nacos_relay_refused_total";
 /// Gauge, label `version`: always 1; tells which release runs where.
 pub const BUILD_INFO: &str = "gray_build_info";
-/// Gauge, label [`DIRECTORY`]: instance files of the file registry whose newest text is refused.
-pub const REGISTRY_FILES_REFUSED: &str = "gray_registry_files_refused";
-/// Label: where files are.
-pub const DIRECTORY: &str = "directory";
 /// Label: name of the called service, for `gray_service_*` of the service itself.
 pub const SERVICE: &str = "service";
 

@@ -15,7 +15,7 @@ use gray_common::{
     config_source::ConfigSource,
     control::ControlPlane,
     descriptors,
-    service::{Phase, Registration, SHARED_DOCUMENT, ServiceError, StopSignals, UsageError, check_config},
+    service::{Phase, Registration, ServiceError, StopSignals, UsageError, check_config},
     settings::{Caller, LiveSettings},
 };
 use tokio::{
@@ -26,8 +26,9 @@ use tokio::{
 
 use crate::{
     admin::{self, Admin, Sources},
-    args::{DEFAULT_PORT, DEFAULT_TLS_PORT, GatewayArgs, SERVICE},
-    control::{ControlLoop, GatewayConfig, Warmth},
+    args::{DEFAULT_PORT, DEFAULT_TLS_PORT, GatewayArgs},
+    config::{DOCUMENTS, GatewayConfig, OWN_DOCUMENT, SERVICE},
+    control::{ControlLoop, Warmth},
     geo::CitySource,
     handover::{Listening, Predecessor},
     life::{Life, OnSignal},
@@ -36,13 +37,6 @@ use crate::{
     snapshot::Snapshot,
     tls,
 };
-
-/// The gateway's own document.
-const OWN_DOCUMENT: &str = "gateway-app.yaml";
-/// Who gets which lane; optional, the settings stand for rules of their own.
-pub(crate) const RULES_DOCUMENT: &str = "gray-rules.yaml";
-/// What is read; later ones win.
-const DOCUMENTS: [&str; 3] = [SHARED_DOCUMENT, OWN_DOCUMENT, RULES_DOCUMENT];
 
 /// A gateway that listens already. It answers 503 until its configuration has arrived; when it takes over from another
 /// (`--handover`), that one answers until then.

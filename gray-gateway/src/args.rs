@@ -19,8 +19,6 @@ pub use limits::LimitArgs;
 pub const DEFAULT_PORT: u16 = 7000;
 /// The port for TLS, when there is a certificate.
 pub const DEFAULT_TLS_PORT: u16 = 7443;
-/// Name under which the gateway registers, and of its document (`gateway-app.yaml`).
-pub const SERVICE: &str = "gateway-app";
 
 /// Decides per request who gets the gray version, dyes the request, and proxies it to an instance that fits.
 #[derive(Clone, Debug, Parser)]

@@ -3,111 +3,33 @@
 //! It runs off the request path. A worker sees either the old snapshot or the new one, never a mixture; a request
 //! that has begun finishes with the one it began with.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use gray_common::{
     GrayStatus, InstanceSet,
-    clock::unix_seconds,
-    document::{Documents, Section, Setting},
     follow::ServiceFollower,
     registry::Registry,
-    rule::{FactPlan, Finding, Fleet, RuleSet},
-    settings::{Caller, GraySettings, Lasting, SettingsState},
+    rule::{FactPlan, Finding, Fleet},
+    settings::{Caller, SettingsState},
 };
 use http::HeaderValue;
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    args::SERVICE,
     checks::Checks,
+    config::{GatewayConfig, SERVICE},
     findings::Findings,
     geo::CitySource,
     hops::Hops,
     listing::Listing,
-    route::{ROUTES, RateStates, RouteTable, Upstream},
+    rates::RateStates,
+    route::Upstream,
     scheme::Scheme,
     snapshot::{ServiceSnapshot, Services, Snapshot},
     tally::Tallies,
     tls::UpstreamTls,
 };
-
-/// Most services that routes and lanes may name.
-const MAX_SERVICES: usize = 2_000;
-
-/// What the gateway reads from its documents, in one piece: gray settings and routes are applied together.
-#[derive(Debug)]
-pub struct GatewayConfig {
-    /// `kerwin.tool.gray.*` and the strategies.
-    pub gray: GraySettings,
-    /// `gray.*`, and the rules that the settings stand for.
-    pub rules: Arc<RuleSet>,
-    /// `spring.cloud.gateway.*`.
-    pub routes: Arc<RouteTable>,
-    /// Likely mistakes in the routes, which do not depend on instances.
-    pub route_findings: Vec<Finding>,
-    /// What was read, for people.
-    pub listed: Arc<[Setting]>,
-}
-
-impl GatewayConfig {
-    /// What is not gone because no document mentions it any more.
-    pub fn lasting(prefix: &str) -> Vec<Lasting> {
-        [Lasting::list(&ROUTES), Lasting::map("gray")].into_iter().chain(GraySettings::lasting(prefix)).collect()
-    }
-
-    /// Reads both halves; problems are left in the documents.
-    pub fn read(documents: &Documents, prefix: &str) -> Self {
-        let root = documents.root();
-        let gray = GraySettings::read(&root, prefix);
-        let rules = Arc::new(RuleSet::read(documents, &gray));
-        let (routes, listed) = (RouteTable::read(&root), documents.listed().into());
-        let config = Self { gray, rules, route_findings: routes.lint(), routes: Arc::new(routes), listed };
-        config.check_services(&root.section("spring.cloud.gateway"));
-        config.check_lanes(&root.section("spring.cloud.gateway"));
-        GraySettings::warn_unread(&root);
-        config
-    }
-
-    /// What in the rules and in the routes is worth knowing, worst first.
-    pub fn lint(&self, fleet: &Fleet) -> Vec<Finding> {
-        let mut findings = self.rules.lint(fleet, unix_seconds());
-        findings.extend_from_slice(&self.route_findings);
-        findings.sort_by_key(|finding| finding.severity);
-        findings
-    }
-
-    /// The services that routes and lanes name.
-    pub fn services(&self) -> BTreeSet<Box<str>> {
-        let mut services = self.routes.services();
-        services.extend(lane_services(&self.rules).map(Box::from));
-        services
-    }
-
-    /// Each of them is followed, with a watch in the registry.
-    fn check_services(&self, routes: &Section<'_>) {
-        let found = self.services().len();
-        if found > MAX_SERVICES {
-            routes.error("routes", format!("routes and lanes name {found} services; a gateway follows {MAX_SERVICES}"));
-        }
-    }
-
-    /// A route's own target for a lane is of no use when there is no such lane.
-    fn check_lanes(&self, routes: &Section<'_>) {
-        let known: HashSet<_> = self.rules.lanes().iter().map(|known| known.lane().name()).collect();
-        let is_known = |lane: &str| known.contains(lane);
-        for route in self.routes.routes() {
-            for (lane, _) in route.lanes.iter().filter(|(lane, _)| !is_known(lane)) {
-                let id = &route.id;
-                routes
-                    .error("routes", format!("route {id}: metadata.lanes: there is no lane `{lane}` under gray.lanes"));
-            }
-        }
-    }
-}
 
 /// How much the published snapshot knows. Only grows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -322,6 +244,7 @@ impl ControlLoop {
             hops: Hops::new(&shared_secret(config)),
             limits,
             routes: Arc::clone(&config.routes),
+            rates: Arc::clone(self.rates.current()),
             services,
             city: self.city.data(),
             plan: Arc::clone(&self.plan),
@@ -336,12 +259,6 @@ fn shared_secret(config: &GatewayConfig) -> String {
         Some(signing) => format!("{:?}", signing.key.sign(GrayStatus::All, None, 0)),
         None => format!("{} {:?}", config.rules.revision(), config.routes),
     }
-}
-
-/// The services that lanes name, each once.
-pub(crate) fn lane_services(rules: &RuleSet) -> impl Iterator<Item = &str> {
-    let named = rules.lanes().iter().flat_map(|entry| entry.lane().services());
-    named.map(|(service, _)| service).collect::<BTreeSet<_>>().into_iter()
 }
 
 fn log_change(service: &str, set: &InstanceSet) {

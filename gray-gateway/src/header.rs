@@ -1,23 +1,8 @@
-//! Header fields, however they are kept.
+//! Header fields: looked up in a head, and written.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
-
-/// Finds header fields by name.
-pub trait Lookup {
-    /// The values under a name, in order.
-    fn values<'f>(&'f self, name: &HeaderName) -> impl DoubleEndedIterator<Item = &'f [u8]>;
-
-    /// Whether there is any.
-    fn has(&self, name: &HeaderName) -> bool {
-        self.values(name).next().is_some()
-    }
-}
-
-/// Whether a backend that takes `_` and `.` for `-` takes one name for the other. The case does not matter.
-pub(crate) fn is_same(name: &str, other: &str) -> bool {
-    let plain = |byte: u8| if matches!(byte, b'_' | b'.') { b'-' } else { byte.to_ascii_lowercase() };
-    name.len() == other.len() && name.bytes().map(plain).eq(other.bytes().map(plain))
-}
+use gray_http1::Fields;
+pub use gray_routes::Lookup;
+use http::{HeaderName, HeaderValue};
 
 /// Appends a header line.
 pub(crate) fn write_line(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
@@ -26,8 +11,12 @@ pub(crate) fn write_line(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderVal
     }
 }
 
-impl Lookup for HeaderMap {
+/// The fields of a head, looked up where they lie.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View<'h, 'b>(pub(crate) Fields<'h, 'b>);
+
+impl Lookup for View<'_, '_> {
     fn values<'f>(&'f self, name: &HeaderName) -> impl DoubleEndedIterator<Item = &'f [u8]> {
-        self.get_all(name).iter().map(HeaderValue::as_bytes)
+        self.0.all(name.as_str())
     }
 }

@@ -12,10 +12,11 @@ use gray_common::{
 use http::HeaderValue;
 
 use crate::{
-    args::SERVICE,
+    config::SERVICE,
     geo::CityData,
     hops::Hops,
     limit::InFlightLimits,
+    rates::RateCounters,
     route::RouteTable,
     tally::{RuleTally, ServiceTally},
 };
@@ -45,6 +46,8 @@ pub struct Snapshot {
     pub limits: InFlightLimits,
     /// Where requests go.
     pub routes: Arc<RouteTable>,
+    /// What clients have left of the rates of these routes.
+    pub rates: Arc<RateCounters>,
     /// The instances of every service that a route or a lane names.
     pub services: Services,
     /// City data, if some was loaded.
@@ -70,6 +73,7 @@ impl Snapshot {
             hops: Hops::new(""),
             limits: InFlightLimits::default(),
             routes: Arc::new(RouteTable::default()),
+            rates: Arc::default(),
             services: Services::default(),
             city: None,
             plan: Arc::default(),

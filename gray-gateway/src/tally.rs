@@ -2,14 +2,16 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use gray_common::rule::RuleSet;
 
 use crate::{
     limit::{InFlightLimit, InFlightLimits},
-    proxy::Tally,
     route::RouteTable,
 };
 
@@ -17,6 +19,63 @@ use crate::{
 const MAX_NAMES: usize = 4096;
 /// What the others are called.
 const OTHERS: &str = "(others)";
+
+/// Written by one thread alone, so that adding is a load and a store.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    /// As of a moment ago, for other threads.
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    pub(crate) fn add(&self) {
+        self.add_many(1);
+    }
+
+    /// For what goes up and down.
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
+    pub(crate) fn add_many(&self, count: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(count), Relaxed);
+    }
+}
+
+/// Counters of something that comes and goes with the configuration (a rule, a service): one padded slot per worker.
+#[derive(Debug)]
+pub struct Tally<const N: usize> {
+    workers: Box<[Slot<N>]>,
+}
+
+#[derive(Debug)]
+#[repr(align(128))]
+struct Slot<const N: usize>([Counter; N]);
+
+impl<const N: usize> Tally<N> {
+    /// Counters for so many workers.
+    pub fn new(workers: usize) -> Self {
+        let slot = |_| Slot(std::array::from_fn(|_| Counter::default()));
+        Self { workers: (0..workers.max(1)).map(slot).collect() }
+    }
+
+    pub(crate) fn add(&self, worker: usize, which: usize) {
+        self.workers[worker % self.workers.len()].0[which].add();
+    }
+
+    /// Adds up one worker's counters.
+    pub(crate) fn sum_of(&self, worker: usize) -> u64 {
+        self.workers[worker % self.workers.len()].0.iter().map(Counter::get).fold(0, u64::wrapping_add)
+    }
+
+    /// Adds up the workers' counters.
+    pub fn sum(&self) -> [u64; N] {
+        let sum = |which: usize| self.workers.iter().map(|slot| slot.0[which].get()).fold(0, u64::wrapping_add);
+        std::array::from_fn(sum)
+    }
+}
 
 /// Requests by rule: one counter each.
 pub type RuleTally = Arc<Tally<1>>;
@@ -85,6 +144,15 @@ fn named<const N: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tallies_are_added_up() {
+        let tally = Tally::<2>::new(3);
+        for (worker, which) in [(0, 0), (1, 0), (2, 1), (2, 1), (2, 0)] {
+            tally.add(worker, which);
+        }
+        assert_eq!(tally.sum(), [3, 2]);
+    }
 
     #[test]
     fn names_keep_their_counters_and_are_bounded() {

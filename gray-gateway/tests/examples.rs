@@ -10,7 +10,7 @@ use gray_common::{
     rule::{Fleet, RequestFacts, Severity},
     settings::check,
 };
-use gray_gateway::{app, args::GatewayArgs, control::GatewayConfig};
+use gray_gateway::{app, args::GatewayArgs, config::GatewayConfig};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// In the order in which a gateway reads them.

@@ -22,11 +22,10 @@
 mod error;
 mod request;
 mod send;
-mod view;
 
 pub use error::ClientError;
+pub use gray_live::{ServiceView, ViewSnapshot};
 pub use request::{RequestBuilder, Response};
-pub use view::{ServiceView, ViewSnapshot};
 
 use std::{
     sync::{

@@ -7,9 +7,8 @@ use tokio::time;
 use crate::{
     config_source::DocumentText,
     control::{ControlArgs, ControlError},
-    document::{Documents, Origin, Problem, Problems, Severity},
+    document::{Documents, Lasting, Origin, Problem, Problems, Severity, check, lasting},
     registry::Health,
-    settings::{self, Lasting},
 };
 
 /// How long the source may take to answer for one document.
@@ -79,7 +78,7 @@ pub async fn check_config<T>(
     }
     let documents: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (*name, &**text)).collect();
     problems.extend(said_nothing(&documents, required, lasting));
-    let warnings = match settings::check(&documents, read) {
+    let warnings = match check(&documents, read) {
         Ok((_, warnings)) if !problems.has_errors() => warnings,
         Ok((_, others)) | Err(others) => {
             problems.extend(others);
@@ -97,11 +96,11 @@ pub async fn check_config<T>(
 
 /// What a process that has served by other documents before would refuse.
 fn said_nothing(documents: &[(&str, &str)], required: &str, lasting: &[Lasting]) -> Vec<Problem> {
-    let blank = documents.iter().filter(|(_, text)| settings::is_blank(text)).map(|(name, _)| {
+    let blank = documents.iter().filter(|(_, text)| lasting::is_blank(text)).map(|(name, _)| {
         let message = "the document is empty; if it is to say nothing, write `{}`, or delete it";
         problem(name, String::new(), message.to_owned())
     });
-    let missing = settings::nowhere(documents, lasting).map(|key| {
+    let missing = lasting::nowhere(documents, lasting).map(|key| {
         let message =
             format!("no document has it; is another key misspelt? If there is to be nothing, write `{key}: []`");
         problem(required, key.to_owned(), message)

@@ -7,6 +7,9 @@ use axum::{
 };
 use serde_json::{Value, json};
 
+/// Counts requests that are turned away.
+pub(super) const REFUSED_TOTAL: &str = "gray_gateway_admin_refused_total";
+
 /// An answer that is not what was asked for.
 #[derive(Clone, Debug)]
 pub(super) struct Refusal {

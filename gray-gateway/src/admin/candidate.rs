@@ -20,7 +20,7 @@ use super::{
     Admin,
     answer::{Refusal, fresh, json_of},
 };
-use crate::{app::RULES_DOCUMENT, control::GatewayConfig};
+use crate::config::{GatewayConfig, RULES_DOCUMENT};
 
 /// What the document takes from elsewhere is hidden in an answer when it has at least so many characters; a shorter text would
 /// be found everywhere.

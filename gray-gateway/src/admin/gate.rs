@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use super::{
     Access,
     access::Denied,
-    answer::Refusal,
+    answer::{REFUSED_TOTAL, Refusal},
     hosts::{Foreign, HostName, Hosts},
     listener::Peer,
 };
@@ -35,8 +35,6 @@ const MAX_BODY: usize = 1 << 20;
 const MAX_BODY_TIME: Duration = Duration::from_secs(10);
 /// Time between two lines in the log about requests that are turned away.
 const LOG_MS: u64 = 10_000;
-/// Counts requests that are turned away.
-pub(super) const REFUSED_TOTAL: &str = "gray_gateway_admin_refused_total";
 
 /// Lets requests through, or answers them.
 #[derive(Clone, Debug)]

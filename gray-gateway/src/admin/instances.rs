@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::Admin;
 use crate::{
-    control::lane_services,
+    config::lane_services,
     snapshot::{ServiceSnapshot, Snapshot},
 };
 

@@ -6,14 +6,13 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use gray_common::rule::Fleet;
+use gray_common::rule::{Finding, Fleet};
 use serde_json::json;
 
 use super::{
     Admin,
     answer::{Refusal, fresh, json_of},
     candidate::judge,
-    status::findings,
 };
 use crate::snapshot::Snapshot;
 
@@ -33,9 +32,18 @@ pub(super) async fn candidate(State(admin): State<Admin>, text: String) -> Resul
     .await
 }
 
+/// Likely mistakes in the rules in effect: about the rules as of the last load, about the instances as they are now.
+pub(super) fn findings(snapshot: &Snapshot) -> Vec<Finding> {
+    let of_rules = snapshot.findings.iter().filter(|finding| !finding.is_about_instances()).cloned();
+    let of_instances = snapshot.rules.lint_instances(&fleet(snapshot, |_| true));
+    let mut findings: Vec<_> = of_rules.chain(of_instances).collect();
+    findings.sort_by_key(|finding| finding.severity);
+    findings
+}
+
 /// The services that the gateway has heard of, of those that are wanted. One that it does not follow, because only a
 /// document names it, is not judged.
-pub(super) fn fleet(snapshot: &Snapshot, is_wanted: impl Fn(&str) -> bool) -> Fleet {
+fn fleet(snapshot: &Snapshot, is_wanted: impl Fn(&str) -> bool) -> Fleet {
     let heard = snapshot.services.iter().filter(|(name, service)| service.is_listed && is_wanted(name));
     heard.map(|(name, service)| (name.clone(), Arc::clone(&service.set))).collect()
 }

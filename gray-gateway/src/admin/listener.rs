@@ -23,7 +23,7 @@ use tokio::{
     time::{Instant, Sleep, sleep, timeout},
 };
 
-use super::gate::REFUSED_TOTAL;
+use super::answer::REFUSED_TOTAL;
 
 /// Connections at most, which the descriptors kept free (`gray_common::descriptors::RESERVED`) have room for; for one more, the
 /// one that has waited longest is closed.

@@ -5,7 +5,7 @@ use gray_common::{GrayStatus, balance::Reason, descriptors, rule::Severity, tele
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
-use super::{Admin, gate::REFUSED_TOTAL, series, status::findings};
+use super::{Admin, answer::REFUSED_TOTAL, lint::findings, series};
 use crate::proxy::{Fault, Refusal};
 
 /// Installs the process-wide recorder.

@@ -14,11 +14,9 @@ mod metrics;
 mod readiness;
 mod replay;
 mod series;
+mod state;
 mod status;
 
-use std::sync::Arc;
-
-use arc_swap::ArcSwap;
 use axum::{
     Json, Router,
     extract::State,
@@ -27,15 +25,6 @@ use axum::{
     response::IntoResponse,
     routing::{get, post},
 };
-use gray_common::{
-    clock::unix_seconds,
-    disk::{DiskStatus, DiskStore},
-    registry::Health,
-    service::Readiness,
-    settings::{Caller, SettingsState},
-};
-use serde_json::{Value, json};
-use tokio::sync::{Semaphore, watch};
 
 pub(crate) use self::readiness::{Sources, readiness};
 pub use self::{
@@ -43,54 +32,12 @@ pub use self::{
     gate::Gate,
     hosts::HostName,
     metrics::install as install_metrics,
+    state::Admin,
 };
 pub(crate) use listener::{Peer, bounded};
 
-use crate::{
-    control::GatewayConfig,
-    proxy::{Limits, Stats},
-    record::RecordBuffer,
-    snapshot::Snapshot,
-    tls::Refused,
-};
-
 /// Documents that are worked on at the same time.
 pub const MAX_JUDGED: usize = 2;
-
-/// What the admin side looks at.
-#[derive(Clone, Debug)]
-pub struct Admin {
-    /// The snapshot in use.
-    pub snapshot: Arc<ArcSwap<Snapshot>>,
-    /// The settings in use, and what was refused.
-    pub settings: watch::Receiver<SettingsState<GatewayConfig>>,
-    /// Whether the registry answers.
-    pub registry: watch::Receiver<Health>,
-    /// Whether the source of the documents answers.
-    pub config: watch::Receiver<Health>,
-    /// Certificates that were replaced by bad ones.
-    pub refused_files: Refused,
-    /// Whether requests may come here.
-    pub readiness: Readiness,
-    /// Where instances and documents are kept for a start without Nacos, if they are.
-    pub disk: Option<Arc<DiskStore>>,
-    /// The counters of all workers.
-    pub stats: Arc<Stats>,
-    /// Renders what was recorded through the `metrics` facade.
-    pub recorder: metrics_exporter_prometheus::PrometheusHandle,
-    /// Who may ask for more than probes and metrics, and by which name.
-    pub gate: Gate,
-    /// Facts of the last requests; `None`: none are kept.
-    pub records: Option<Arc<RecordBuffer>>,
-    /// Prefix of the gray settings.
-    pub prefix: Arc<str>,
-    /// What the gateway is for the instances that it calls.
-    pub caller: Caller,
-    /// What clients may use.
-    pub limits: Limits,
-    /// Permits for the work on documents, which takes time and memory.
-    pub judging: Arc<Semaphore>,
-}
 
 /// The admin routes.
 pub fn app(admin: Admin) -> Router {
@@ -104,18 +51,6 @@ pub fn app(admin: Admin) -> Router {
         .route("/replay", post(replay::candidate))
         .layer(middleware::from_fn_with_state(admin.gate.clone(), gate::guard))
         .with_state(admin)
-}
-
-impl Admin {
-    fn disk_status(&self) -> Value {
-        let Some(disk) = &self.disk else { return Value::Null };
-        let DiskStatus { in_use, failures } = disk.status();
-        let in_use: serde_json::Map<_, _> = in_use
-            .into_iter()
-            .map(|(name, saved)| (name, json!({ "ageSecs": unix_seconds().saturating_sub(saved) })))
-            .collect();
-        json!({ "inUse": in_use, "failures": failures })
-    }
 }
 
 async fn readyz(State(admin): State<Admin>) -> impl IntoResponse {

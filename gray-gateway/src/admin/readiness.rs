@@ -12,7 +12,7 @@ use gray_common::{
 };
 use tokio::sync::watch;
 
-use crate::{control::GatewayConfig, snapshot::Snapshot};
+use crate::{config::GatewayConfig, snapshot::Snapshot};
 
 /// What a gateway is told of.
 pub(crate) struct Sources<'s> {

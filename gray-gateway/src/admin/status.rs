@@ -2,10 +2,11 @@
 
 use axum::{extract::State, response::IntoResponse};
 use gray_common::{
-    clock::uptime_ms,
+    clock::{unix_seconds, uptime_ms},
+    disk::DiskStatus,
     registry::Health,
     release,
-    rule::{Finding, Switch},
+    rule::Switch,
 };
 use serde_json::{Value, json};
 
@@ -49,7 +50,7 @@ pub(super) async fn show(State(admin): State<Admin>) -> impl IntoResponse {
         "cityData": snapshot.city.is_some(),
         "rulesRevision": snapshot.rules.revision(),
         "rules": rules_of(&snapshot),
-        "findings": findings(&snapshot),
+        "findings": lint::findings(&snapshot),
         "routes": routes,
         "services": services,
     }))
@@ -61,11 +62,14 @@ fn rules_of(snapshot: &Snapshot) -> Vec<Value> {
     rules.map(|rule| json!({ "name": rule.name, "lane": lane(rule.lane) })).collect()
 }
 
-/// Likely mistakes in the rules in effect: about the rules as of the last load, about the instances as they are now.
-pub(super) fn findings(snapshot: &Snapshot) -> Vec<Finding> {
-    let of_rules = snapshot.findings.iter().filter(|finding| !finding.is_about_instances()).cloned();
-    let of_instances = snapshot.rules.lint_instances(&lint::fleet(snapshot, |_| true));
-    let mut findings: Vec<_> = of_rules.chain(of_instances).collect();
-    findings.sort_by_key(|finding| finding.severity);
-    findings
+impl Admin {
+    fn disk_status(&self) -> Value {
+        let Some(disk) = &self.disk else { return Value::Null };
+        let DiskStatus { in_use, failures } = disk.status();
+        let in_use: serde_json::Map<_, _> = in_use
+            .into_iter()
+            .map(|(name, saved)| (name, json!({ "ageSecs": unix_seconds().saturating_sub(saved) })))
+            .collect();
+        json!({ "inUse": in_use, "failures": failures })
+    }
 }

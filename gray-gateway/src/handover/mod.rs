@@ -17,12 +17,14 @@
 //! Until `Ready` the old one does nothing different, so a new one that fails costs nothing; should the old one end in the
 //! meantime, the new one accepts at once. Either side talks only to processes of its own user, or of root.
 
+mod error;
 mod offer;
 mod socket;
 #[cfg(test)]
 mod tests;
 mod wire;
 
+pub use error::HandoverError;
 pub use offer::{Offer, Successor};
 
 use std::{
@@ -30,7 +32,7 @@ use std::{
     io,
     net::TcpListener,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::{Path, PathBuf},
+    path::Path,
     time::Duration,
 };
 
@@ -41,44 +43,6 @@ use crate::proxy::Sockets;
 
 /// How long one side waits for the other to say what it says at once.
 const LIMIT: Duration = Duration::from_secs(5);
-
-/// A handover does not take place.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum HandoverError {
-    /// The system takes no such path for a socket.
-    #[error("--handover {}: {length} bytes long, and the path of a unix socket may have {most}", path.display())]
-    PathTooLong {
-        /// The path.
-        path: PathBuf,
-        /// Its length.
-        length: usize,
-        /// The longest that would do.
-        most: usize,
-    },
-    /// There is something else.
-    #[error("--handover {}: there is a file that is no socket; it is left alone, choose another path", path.display())]
-    NotASocket {
-        /// The path.
-        path: PathBuf,
-    },
-    /// The socket cannot be used.
-    #[error("--handover {}: {source}", path.display())]
-    Socket {
-        /// The path.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The gateway that runs does not pass its sockets on.
-    #[error("--handover {}: the gateway that runs goes on, and passes nothing on: {reason}", path.display())]
-    Refused {
-        /// The path.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-}
 
 /// The listening sockets of a gateway.
 #[derive(Debug, Default)]

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::net::{UnixListener, UnixStream};
 
-use super::HandoverError;
+use super::error::HandoverError;
 
 /// Longest path that the system takes for a unix socket, in bytes.
 const MAX_PATH: usize = 107;

@@ -7,30 +7,12 @@ use std::{
     net::IpAddr,
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
-#[cfg(target_os = "linux")]
-use socket2::SockRef;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::timeout,
-};
-
-use super::{refusal::Refusal, socket::let_rest, worker::Worker};
 use crate::client_address::counted_as;
 
-/// Idle connections that are closed at once when there is no room: to look for them costs a look at all.
-const EVICTED_AT_ONCE: usize = 32;
 /// Refusals that are said at a time, by all workers; more are just closed.
 pub(crate) const MAX_SAID: usize = 64;
-/// How long a client may take to hear one.
-const SAY: Duration = Duration::from_secs(1);
-/// What the kernel takes of an answer beyond what the client's window has room for. It would take megabytes, at the expense of
-/// memory, and show nothing while a client reads them.
-#[cfg(target_os = "linux")]
-const MAX_UNSENT: u32 = 64 * 1024;
 /// So that workers seldom wait for each other.
 const SHARDS: usize = 16;
 
@@ -105,33 +87,20 @@ impl Admission {
     pub(super) fn new(clients: Arc<Clients>, workers: usize) -> Self {
         Self { clients, max_said: (MAX_SAID / workers).max(1), ..Self::default() }
     }
-}
 
-impl Worker {
-    /// Whether one more connection may come, and what counts it.
-    pub(super) fn admit(&self, peer: IpAddr) -> Result<Option<Guest>, Refusal> {
-        let (limits, admission) = (&self.limits, &self.admission);
-        self.pool.make_room();
-        let are_too_many = limits.max_connections > 0 && self.connections_of_all() >= limits.max_connections as u64;
-        if (are_too_many || self.descriptors.is_full()) && !self.make_room() {
-            return Err(Refusal::Connections);
-        }
-        if limits.max_connections_per_client == 0 || self.snapshot().trusted_hops.contains(peer) {
-            return Ok(None);
-        }
-        let guest = admission.clients.enter(peer, limits.max_connections_per_client);
-        guest.map(Some).ok_or(Refusal::ClientConnections)
+    /// Counts one more connection of a client, unless it has `max`.
+    pub(super) fn enter(&self, peer: IpAddr, max: usize) -> Option<Guest> {
+        self.clients.enter(peer, max)
     }
 
-    /// Closes the connections that have been idle for longest.
-    fn make_room(&self) -> bool {
-        let Admission { room, full_at, .. } = &self.admission;
-        if room.get() == 0 && full_at.get() != Some(self.now()) {
-            let evicted = self.evict(EVICTED_AT_ONCE);
-            self.stats().refused_many(Refusal::Evicted, evicted);
+    /// Whether there is room for one more connection where there was none; `evict` closes idle ones and tells how many.
+    pub(super) fn make_room(&self, now: u64, evict: impl FnOnce() -> usize) -> bool {
+        let Self { room, full_at, .. } = self;
+        if room.get() == 0 && full_at.get() != Some(now) {
+            let evicted = evict();
             room.set(evicted);
             if evicted == 0 {
-                full_at.set(Some(self.now()));
+                full_at.set(Some(now));
             }
         }
         let left = room.get();
@@ -139,51 +108,23 @@ impl Worker {
         left > 0
     }
 
-    /// Turns a connection away; says why if that is not too much to ask.
-    pub(super) fn turn_away(&self, mut socket: TcpStream, why: Refusal, is_plain: bool) {
-        self.stats().refused(why);
-        let said = Rc::clone(&self.admission.said);
-        if !is_plain || said.get() >= self.admission.max_said {
-            return;
-        }
-        said.set(said.get() + 1);
-        tokio::task::spawn_local(async move {
-            let say = async {
-                socket.write_all(answer(why).as_bytes()).await?;
-                socket.shutdown().await?;
-                // To close on a request that nobody has read would take the answer back.
-                let mut ignored = [0; 1024];
-                while socket.read(&mut ignored).await? > 0 {}
-                Ok::<_, std::io::Error>(())
-            };
-            // Whether it was heard makes no difference.
-            let _heard = timeout(SAY, say).await;
-            said.set(said.get() - 1);
-        });
-    }
-
-    /// Has the kernel cut off a client whose window stays shut, and show when one reads slowly.
-    pub(super) fn limit_silence(&self, socket: &TcpStream) {
-        let limited = let_rest(socket, self.limits.write_timeout);
-        #[cfg(target_os = "linux")]
-        let limited = limited.and_then(|()| SockRef::from(socket).set_tcp_notsent_lowat(MAX_UNSENT));
-        if let Err(error) = limited {
-            tracing::debug!(%error, "slow readers may be noticed late");
-        }
+    /// A turn to say why a connection is turned away; `None` when too many are being told.
+    pub(super) fn say(&self) -> Option<Saying> {
+        let said = self.said.get();
+        (said < self.max_said).then(|| {
+            self.said.set(said + 1);
+            Saying(Rc::clone(&self.said))
+        })
     }
 }
 
-fn answer(why: Refusal) -> String {
-    let (code, reason, msg) = match why {
-        Refusal::ClientConnections => (429, "Too Many Requests", "too many connections from this address"),
-        _ => (503, "Service Unavailable", "the gateway has too many connections"),
-    };
-    let body = format!(r#"{{"code":{code},"msg":"{msg}","data":null,"success":false,"fail":true}}"#);
-    format!(
-        "HTTP/1.1 {code} {reason}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nretry-after: 1\r\n\
-         connection: close\r\n\r\n{body}",
-        body.len()
-    )
+/// A refusal that is being said, until it is dropped.
+pub(super) struct Saying(Rc<Cell<usize>>);
+
+impl Drop for Saying {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 #[cfg(test)]

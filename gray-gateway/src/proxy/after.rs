@@ -28,11 +28,11 @@ pub(super) struct After<'s> {
     /// Its places among the requests in flight, where those are limited.
     pub(super) permits: [Option<Permit>; 2],
     /// `None` when requests are not logged.
-    pub(super) log: Option<Draft<'s>>,
+    pub(super) log: Option<LogDraft<'s>>,
 }
 
 /// What the access log will say. It is gathered only when there is one.
-pub(super) struct Draft<'s> {
+pub(super) struct LogDraft<'s> {
     began: Instant,
     client: IpAddr,
     pub(super) version: Version,
@@ -54,7 +54,7 @@ pub(super) struct Draft<'s> {
     pub(super) fault: Option<Fault>,
 }
 
-impl<'s> Draft<'s> {
+impl<'s> LogDraft<'s> {
     /// Of a request that cannot be read.
     pub(super) fn new(peer: IpAddr, text: Vec<u8>) -> Self {
         Self {
@@ -167,14 +167,14 @@ fn or_dash(text: &[u8]) -> &[u8] {
 
 impl<'s> After<'s> {
     /// From here on the request is counted.
-    pub(super) fn new(worker: &Rc<Worker>, state: &Rc<State>, log: Option<Draft<'s>>) -> Self {
+    pub(super) fn new(worker: &Rc<Worker>, state: &Rc<State>, log: Option<LogDraft<'s>>) -> Self {
         state.busy();
         worker.stats().began.add();
         Self { worker: Rc::clone(worker), state: Rc::clone(state), in_flight: None, permits: [None, None], log }
     }
 
     /// Notes something for the log, if there is one.
-    pub(super) fn note(&mut self, note: impl FnOnce(&mut Draft<'s>)) {
+    pub(super) fn note(&mut self, note: impl FnOnce(&mut LogDraft<'s>)) {
         if let Some(log) = &mut self.log {
             note(log);
         }

@@ -12,27 +12,21 @@ use super::{
     access_log,
     after::After,
     buffer::{Filled, Received},
-    call::Asked,
+    callee::Callee,
     connection::{Connection, End},
     fault::Fault,
     pool::Bucket,
     response::Framing,
-    socket::{Socket, Unusable},
+    send_error::SendError,
     state::GaveUp,
     transfer::{Broken, Transfer},
     tunnel,
-    upstream::{Dial, Unconnected, connect},
+    upstream::{Dial, Unconnected, Upstream},
 };
 
 /// What may wait of an instance's response, and of a client's next requests.
 pub(super) const MAX_WAITING: usize = 64 * 1024;
 const HEAD_TOO_LONG: &str = "its head is longer than 64 KiB";
-
-/// A connection to an instance, in use.
-pub(super) struct Upstream {
-    pub(super) socket: Socket,
-    pub(super) received: Received,
-}
 
 /// How long things may take, and what may be done about it.
 #[derive(Clone, Copy, Debug)]
@@ -58,48 +52,6 @@ pub(super) struct Reuse {
     pub(super) silent: Option<Upstream>,
 }
 
-/// Why there is no response.
-#[derive(Debug)]
-pub(super) enum SendError {
-    /// There is no connection: nothing was sent.
-    Unsent(Unconnected),
-    /// It broke off; something may have been sent.
-    Broken(io::Error),
-    /// What came is not a response, or none that can be passed on; the text says why.
-    Unusable(&'static str),
-    /// It took too long.
-    GaveUp(GaveUp),
-    /// The client's body cannot be passed on.
-    Client(Broken),
-    /// The client has gone.
-    ClientGone,
-}
-
-impl SendError {
-    /// The instance's end of the exchange is gone. That of a pipe says why, and whether anything was sent.
-    pub(super) fn broken(error: io::Error) -> Self {
-        match error.downcast::<Unconnected>() {
-            Ok(unconnected) => Self::Unsent(unconnected),
-            Err(error) => match error.get_ref().and_then(|cause| cause.downcast_ref::<Unusable>()) {
-                Some(Unusable(reason)) => Self::Unusable(reason),
-                None => Self::Broken(error),
-            },
-        }
-    }
-
-    /// What the instance is to be blamed for, if it is.
-    pub(super) fn fault(&self) -> Option<Fault> {
-        match self {
-            Self::Unsent(Unconnected::Tcp(_)) => Some(Fault::Connect),
-            Self::Unsent(Unconnected::Tls(_)) => Some(Fault::Tls),
-            Self::Broken(_) => Some(Fault::Broken),
-            Self::Unusable(_) => Some(Fault::Unusable),
-            Self::GaveUp(GaveUp::Response) => Some(Fault::Timeout),
-            Self::GaveUp(GaveUp::Upload) | Self::Client(_) | Self::ClientGone => None,
-        }
-    }
-}
-
 impl Connection {
     /// Sends the request and waits for the first bytes of the response. A pooled connection that turns out to be
     /// closed is replaced as long as nothing was sent; `reuse` says how.
@@ -118,7 +70,7 @@ impl Connection {
                 Some(socket) => socket,
                 None => {
                     self.worker.pool.make_room();
-                    connect(dial, bucket, patience.connect).await.map_err(SendError::Unsent)?
+                    bucket.connect(dial, patience.connect).await.map_err(SendError::Unsent)?
                 }
             };
             let mut upstream = Upstream { socket, received: Received::default() };
@@ -227,7 +179,7 @@ impl Connection {
         upload: &mut Transfer,
         mut download: Transfer,
         (framing, idle_ticks): (Framing, u64),
-        asked: &Asked<'_>,
+        callee: &Callee<'_>,
         after: &mut After<'_>,
     ) -> End {
         let head = download.head_len();
@@ -275,8 +227,8 @@ impl Connection {
                 Some(error) => {
                     self.worker.stats().failed(Fault::Truncated);
                     after.note(|log| log.fault = Some(Fault::Truncated));
-                    if self.worker.may_warn(asked.authority) {
-                        let (instance, reason) = (asked.authority, Fault::Truncated.as_str());
+                    if self.worker.may_warn(callee.authority) {
+                        let (instance, reason) = (callee.authority, Fault::Truncated.as_str());
                         tracing::warn!(instance, reason, %error, "the answer broke off");
                     }
                 }
@@ -294,7 +246,7 @@ impl Connection {
         buffers.take_back_out(std::mem::take(&mut upload.out));
         buffers.take_back_out(download.out);
         if uploaded && is_quiet && framing.reusable {
-            asked.bucket.checkin(upstream.socket);
+            callee.bucket.checkin(upstream.socket);
         }
         match (uploaded, framing.keep_alive) {
             (true, true) => End::Keep,

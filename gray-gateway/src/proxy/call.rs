@@ -1,16 +1,17 @@
 //! A request, sent to one instance after the other until one answers.
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use gray_common::{
     Endpoint,
-    balance::{Chosen, InFlight, Outcome},
+    balance::{Chosen, Outcome},
 };
 use http::StatusCode;
 
 use super::{
     after::After,
-    attempt::{Patience, Reuse, SendError},
+    attempt::{Patience, Reuse},
+    callee::Callee,
     choose,
     clock::ticks,
     connection::{Connection, End},
@@ -18,55 +19,13 @@ use super::{
     error::Failure,
     fault::Fault,
     held::Held,
-    pool::Bucket,
     request::{Envelope, Request},
     response::Framing,
+    send_error::SendError,
     state::GaveUp,
     transfer::{Broken, Transfer},
     upstream::{Dial, Unconnected},
 };
-
-/// Who is asked.
-pub(super) struct Asked<'s> {
-    pub(super) chosen: Option<Chosen<'s>>,
-    pub(super) load: Option<InFlight>,
-    pub(super) authority: &'s str,
-    pub(super) bucket: Rc<Bucket>,
-    dial: Option<Dial<'s>>,
-}
-
-impl<'s> Asked<'s> {
-    /// The chosen instance, or else the address of the route.
-    pub(super) fn new(
-        connection: &Connection,
-        request: &Request<'s>,
-        (name, fixed): (&'s str, Option<Dial<'s>>),
-    ) -> Self {
-        let chosen = request.chosen;
-        let endpoint = chosen.map(|chosen| chosen.endpoint);
-        let authority = endpoint.map_or(name, |endpoint| endpoint.authority());
-        let dial = fixed.or(endpoint.map(|endpoint| {
-            let instance = endpoint.instance();
-            Dial { address: endpoint.address(), host: &instance.host, port: instance.port }
-        }));
-        Self {
-            chosen,
-            load: endpoint.map(|endpoint| endpoint.load().begin()),
-            authority,
-            bucket: connection.worker.pool.bucket(request.target.scheme, request.route.metadata.protocol, authority),
-            dial,
-        }
-    }
-
-    /// Where to connect to.
-    pub(super) fn address(&self) -> Option<Dial<'s>> {
-        self.dial
-    }
-
-    fn dial(&self, request: &Request<'s>) -> Result<Dial<'s>, Failure<'s>> {
-        self.dial.ok_or(Failure::Internal { route: &request.route.id })
-    }
-}
 
 impl Connection {
     /// Sends the request to one instance after the other until there is a response, and passes that on.
@@ -83,23 +42,23 @@ impl Connection {
         let mut tried: Vec<Arc<Endpoint>> = Vec::new();
         let mut reuse = Reuse::default();
         loop {
-            let mut asked = Asked::new(self, &request, to);
-            let dial = asked.dial(&request)?;
-            after.note(|log| log.called(asked.authority));
+            let mut callee = Callee::new(&self.worker, &request, to);
+            let dial = callee.dial(&request)?;
+            after.note(|log| log.called(callee.authority));
             let patience = self.patience(&request, envelope, tried.is_empty() && upload.is_read());
-            let mut attempted = self.attempt(&asked.bucket, dial, patience, &mut reuse, upload).await;
+            let mut attempted = self.attempt(&callee.bucket, dial, patience, &mut reuse, upload).await;
             if let Some(silent) = reuse.silent.take() {
                 // In a box: it is rare, and would make room in every request.
-                let both = (&mut asked, silent);
+                let both = (&mut callee, silent);
                 attempted = Box::pin(self.hedge(snapshot, (service, &mut request), both, patience, upload)).await;
-                after.note(|log| log.instance = Some(asked.authority));
+                after.note(|log| log.instance = Some(callee.authority));
             }
             let error = match attempted {
                 Ok(mut upstream) => {
-                    let instance = (service, asked.chosen.and_then(|chosen| chosen.endpoint.version()));
+                    let instance = (service, callee.chosen.and_then(|chosen| chosen.endpoint.version()));
                     match self.answer(snapshot, (envelope, &request), &mut upstream, upload, instance).await {
                         Ok((status, framing, download)) => {
-                            self.report_answer(snapshot, service, &asked, status);
+                            self.report_answer(snapshot, service, &callee, status);
                             if let Some(next) = self.elsewhere(snapshot, service, &request, status, upload, &mut tried)
                             {
                                 upstream.received.release(&self.worker.buffers);
@@ -112,16 +71,16 @@ impl Connection {
                                 self.worker.stats().responded(status);
                             }
                             after.note(|log| log.answered(status));
-                            after.in_flight = asked.load.take();
+                            after.in_flight = callee.load.take();
                             let framing = (framing, self.idle_ticks(&request, framing));
-                            return Ok(self.relay(upstream, upload, download, framing, &asked, after).await);
+                            return Ok(self.relay(upstream, upload, download, framing, &callee, after).await);
                         }
                         Err(error) => error,
                     }
                 }
                 Err(error) => error,
             };
-            if let (Some(chosen), Some(outcome)) = (asked.chosen, choose::outcome(&error)) {
+            if let (Some(chosen), Some(outcome)) = (callee.chosen, choose::outcome(&error)) {
                 self.worker.report(snapshot, service, (chosen.endpoint, chosen.is_trial), outcome);
             }
             if let SendError::Unsent(Unconnected::Tcp(error)) = &error
@@ -134,13 +93,13 @@ impl Connection {
                 return Err(Failure::OutOfDescriptors);
             }
             let (is_unsent, is_broken) = (matches!(error, SendError::Unsent(_)), matches!(error, SendError::Broken(_)));
-            let failure = self.give_up(service, asked.authority, error);
+            let failure = self.give_up(service, callee.authority, error);
             // Of what was not sent a pipe may have taken a part, which is gone with it.
             let may_go_on = (is_unsent || (is_broken && request.method.is_idempotent())) && upload.is_whole();
             if !may_go_on || tried.len() + 1 >= self.worker.limits.connect_attempts {
                 return failure;
             }
-            tried.extend(asked.chosen.map(|chosen| Arc::clone(chosen.endpoint)));
+            tried.extend(callee.chosen.map(|chosen| Arc::clone(chosen.endpoint)));
             let next = self.worker.choose(snapshot, service, &request.decision, request.client, &tried);
             // The only one there is may have closed a connection for want of work, before it saw the request.
             let once_more = is_broken && reuse.was_pooled;
@@ -181,8 +140,8 @@ impl Connection {
     }
 
     /// Takes in how an instance has answered.
-    fn report_answer(&self, snapshot: &Held, service: &str, asked: &Asked<'_>, status: u16) {
-        let (Some(chosen), Some(load)) = (asked.chosen, &asked.load) else { return };
+    fn report_answer(&self, snapshot: &Held, service: &str, callee: &Callee<'_>, status: u16) {
+        let (Some(chosen), Some(load)) = (callee.chosen, &callee.load) else { return };
         let took = load.responded();
         let slow_ms = snapshot.outliers.slow_ms;
         let is_slow = slow_ms > 0 && took.as_millis() > u128::from(slow_ms);

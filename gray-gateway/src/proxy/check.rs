@@ -8,12 +8,13 @@ use http::Method;
 use super::{
     Limits,
     error::Failure,
-    forwarded::{self, Asked, Forwarded},
-    http1::{Decoder, Name, RequestHead},
-    last_hop,
+    forwarded::{Asked, Forwarded},
+    http1::{Decoder, RequestHead, Target, decimal, is_host, read_target},
+    last_hop::{self, MAX_FORWARDS},
 };
 use crate::{
     hops::{self, Hops},
+    name::Name,
     route::{self, Route, Spelling},
     snapshot::Snapshot,
 };
@@ -76,7 +77,10 @@ pub(super) fn answer(request: &RequestHead<'_, '_>, checked: &Checked<'_>) -> Op
     if checked.expects_more {
         return Some(Failure::Expectation);
     }
-    (checked.max_forwards == Some(0)).then(|| last_hop::answer(request))
+    (checked.max_forwards == Some(0)).then(|| {
+        let is_options = request.method == Method::OPTIONS;
+        if is_options { Failure::Options } else { Failure::Trace(last_hop::seen(request)) }
+    })
 }
 
 /// How many gateways a request has passed that its route takes, as far as the head tells.
@@ -144,8 +148,8 @@ fn request<'b>(request: &RequestHead<'_, 'b>) -> Result<Checked<'b>, &'static st
     } else if names_fields && head.mentions("connection", "keep-alive") {
         keep_alive = true;
     }
-    let Target { path, query, authority } = target(request)?;
-    if authority.is_some() && !host.is_none_or(forwarded::is_host) {
+    let Target { path, query, authority } = read_target(&request.method, request.target)?;
+    if authority.is_some() && !host.is_none_or(is_host) {
         return Err("invalid Host");
     }
     let (host, is_absolute) = (authority.or(host), authority.is_some());
@@ -196,58 +200,11 @@ fn max_forwards(request: &RequestHead<'_, '_>) -> Result<Option<u64>, &'static s
     }
     let mut values = request.head.fields.all(MAX_FORWARDS);
     let Some(value) = values.next() else { return Ok(None) };
-    let digits = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    let number = digits.and_then(|digits| digits.parse().ok()).filter(|_| values.next().is_none());
+    let number = decimal(value).filter(|_| values.next().is_none());
     number.map(Some).ok_or("Max-Forwards is not a number")
 }
 
-pub(super) const MAX_FORWARDS: &str = "max-forwards";
-
 const CODING: &str = "the only Transfer-Encoding served is chunked";
-
-/// What is asked for.
-struct Target<'b> {
-    path: &'b str,
-    query: Option<&'b str>,
-    /// Of absolute form.
-    authority: Option<&'b [u8]>,
-}
-
-/// Origin form (`/path`), absolute form (`http://host/path`), or `*` with OPTIONS.
-fn target<'b>(request: &RequestHead<'_, 'b>) -> Result<Target<'b>, &'static str> {
-    let target = request.target;
-    // What a fragment or a quote would mean to the next one, nobody knows.
-    if target.bytes().any(|byte| matches!(byte, 0..=b' ' | 0x7f | b'#' | b'<' | b'>')) {
-        return Err("the request target has a character that is not allowed");
-    }
-    let is_path = target.starts_with('/') || (target == "*" && request.method == Method::OPTIONS);
-    let (authority, relative) = if is_path { (None, target) } else { absolute(target)? };
-    let (path, query) = relative.split_once('?').map_or((relative, None), |(path, query)| (path, Some(query)));
-    let path = if path.is_empty() { "/" } else { path };
-    Ok(Target { path, query, authority })
-}
-
-/// The host of an absolute-form target, and what is left of it behind that.
-fn absolute(target: &str) -> Result<(Option<&[u8]>, &str), &'static str> {
-    let (scheme, rest) = target.split_once("://").ok_or("the request target is not a path")?;
-    if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
-        return Err("the request target has a scheme other than http and https");
-    }
-    let (authority, relative) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    if !forwarded::is_host(authority.as_bytes()) {
-        return Err("the request target has no valid host");
-    }
-    Ok((Some(authority.as_bytes()), relative))
-}
-
-/// Whether the first line is a request's, whatever it says of the version: it names a target.
-pub(super) fn is_meant_as_http(bytes: &[u8]) -> bool {
-    let blank = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-    let line = bytes[blank..].split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let target = line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
-    let has = |part: &[u8]| memchr::memmem::find(line, part).is_some();
-    target.starts_with(b"/") || target == b"*" || has(b"://") || has(b"HTTP/")
-}
 
 #[cfg(test)]
 mod tests {

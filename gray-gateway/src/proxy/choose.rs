@@ -9,7 +9,7 @@ use gray_common::{
 };
 
 use super::{
-    attempt::SendError, descriptors::is_shortage, fault::Fault, held::Held, stats::Pick, upstream::Unconnected,
+    descriptors::is_shortage, fault::Fault, held::Held, send_error::SendError, stats::Pick, upstream::Unconnected,
     worker::Worker,
 };
 

@@ -1,4 +1,4 @@
-//! One client connection over HTTP/1: its requests, one after the other. What turns out to be HTTP/2 is handed over.
+//! One client connection over HTTP/1: its requests, one after the other. What turns out to be HTTP/2 is handed back.
 
 use std::{
     future::{Future, poll_fn},
@@ -10,16 +10,17 @@ use std::{
 use tokio::io::AsyncWrite;
 
 use super::{
-    after::{After, Draft},
+    after::{After, LogDraft},
     buffer::{Filled, Received},
     error::Failure,
     forwarded::Forwarded,
-    http2::{self, Preface},
+    http2::Preface,
     request::Envelope,
     socket::Socket,
     state::{Phase, State, Watch},
     worker::Worker,
 };
+use crate::scheme::Protocol;
 
 /// What a client may still send before we stop listening to what we will not answer: many read an answer only when
 /// they have sent their body whole.
@@ -60,34 +61,34 @@ pub(super) enum End {
 
 impl Connection {
     pub(super) fn new(worker: Rc<Worker>, state: Rc<State>, forwarded: Forwarded, socket: Socket) -> Self {
-        let must_be_http2 =
-            matches!(&socket, Socket::Tls(stream, _) if stream.get_ref().1.alpn_protocol() == Some(b"h2"));
+        let must_be_http2 = matches!(&socket, Socket::Tls(stream, _) if stream.get_ref().1.alpn_protocol() == Some(Protocol::Http2.alpn()));
         // Over TLS it is agreed on in the handshake (RFC 9113, 3.2); what was not is not HTTP/2.
         let may_be_http2 = must_be_http2 || matches!(socket, Socket::Tcp(..));
         let received = Received::default();
         Self { worker, state, forwarded, socket, received, partial: 0, may_be_http2, must_be_http2 }
     }
 
-    /// Serves the connection to its end.
-    pub(super) async fn run(mut self) {
-        let _watch = poll_fn(|cx| Poll::Ready(Watch::new(&self.worker, &self.state, cx))).await;
+    /// Serves the connection to its end, or until it turns out to be HTTP/2.
+    pub(super) async fn run(mut self) -> Option<(Self, Watch)> {
+        let watch = poll_fn(|cx| Poll::Ready(self.worker.connections.watch(&self.state, cx))).await;
         loop {
             if self.received.len() <= self.partial && !self.receive().await {
                 if !self.is_slow() || self.refuse(Failure::HeadTimeout).await != End::Linger {
-                    return;
+                    return None;
                 }
                 self.close().await;
-                return self.linger().await;
+                self.linger().await;
+                return None;
             }
             self.state.received();
             if self.may_be_http2 {
                 match Preface::of(self.received.bytes()) {
-                    Preface::Whole => return Box::pin(http2::serve(self)).await,
+                    Preface::Whole => return Some((self, watch)),
                     Preface::Begun => {
                         self.partial = self.received.len();
                         continue;
                     }
-                    Preface::Absent if self.must_be_http2 => return,
+                    Preface::Absent if self.must_be_http2 => return None,
                     Preface::Absent => self.may_be_http2 = false,
                 }
             }
@@ -98,12 +99,16 @@ impl Connection {
             match self.request().await {
                 End::Partial => self.partial = self.received.len(),
                 End::Keep => self.partial = 0,
-                End::Close => return self.close().await,
+                End::Close => {
+                    self.close().await;
+                    return None;
+                }
                 End::Linger => {
                     self.close().await;
-                    return self.linger().await;
+                    self.linger().await;
+                    return None;
                 }
-                End::Gone => return,
+                End::Gone => return None,
             }
         }
     }
@@ -116,7 +121,7 @@ impl Connection {
     /// Answers what is no whole request.
     async fn refuse(&mut self, failure: Failure<'static>) -> End {
         let worker = Rc::clone(&self.worker);
-        let log = worker.access_log.is_some().then(|| Draft::new(self.forwarded.peer(), worker.buffers.lend_out()));
+        let log = worker.access_log.is_some().then(|| LogDraft::new(self.forwarded.peer(), worker.buffers.lend_out()));
         let mut after = After::new(&worker, &self.state, log);
         if let Some(why) = failure.refusal() {
             worker.stats().refused(why);
@@ -210,7 +215,7 @@ impl Drop for Connection {
 
 /// A TLS handshake, under the limits of a first request; `None` when it took too long.
 pub(super) async fn secure<F: Future>(handshake: F, state: &Rc<State>, worker: &Rc<Worker>) -> Option<F::Output> {
-    let _watch = poll_fn(|cx| Poll::Ready(Watch::new(worker, state, cx))).await;
+    let _watch = poll_fn(|cx| Poll::Ready(worker.connections.watch(state, cx))).await;
     let mut handshake = pin!(handshake);
     let outcome = poll_fn(|cx| {
         if let Poll::Ready(outcome) = handshake.as_mut().poll(cx) {

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
-use super::{fault::Fault, refusal::Refusal, reply::Content, transfer::Broken};
-use crate::route::Rated;
+use super::{content::Content, fault::Fault, last_hop, refusal::Refusal, transfer::Broken};
+use crate::rates::Rated;
 
 /// Why a request is answered by us and not by an instance.
 #[derive(Debug)]
@@ -174,11 +174,13 @@ impl Failure<'_> {
 
     /// The answer. Requests that cannot be trusted in their framing end the connection.
     pub(super) fn response(&self) -> Response<Content> {
-        if let Some(answer) = self.last_hop() {
-            return answer;
+        match self {
+            Self::Options => return last_hop::options(),
+            Self::Trace(seen) => return last_hop::trace(seen.clone()),
+            _ => {}
         }
         let status = self.status();
-        let body = Answer { code: status.as_u16(), msg: self.message(), data: None, success: false, fail: true };
+        let body = ErrorBody { code: status.as_u16(), msg: self.message(), data: None, success: false, fail: true };
         // Numbers and strings only: it cannot fail, and an empty body would be no disaster.
         let bytes = serde_json::to_vec(&body).map(Bytes::from).unwrap_or_default();
         let mut response = Response::new(Content::Fixed(bytes));
@@ -201,7 +203,7 @@ impl Failure<'_> {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if matches!(self, Self::TraceRefused) {
-            headers.insert(header::ALLOW, HeaderValue::from_static(METHODS));
+            headers.insert(header::ALLOW, HeaderValue::from_static(last_hop::METHODS));
         }
         if self.ends_connection() {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -210,25 +212,8 @@ impl Failure<'_> {
     }
 }
 
-impl Failure<'_> {
-    /// What OPTIONS and TRACE get at their last hop (RFC 9110, 7.6.2).
-    fn last_hop(&self) -> Option<Response<Content>> {
-        let (name, value, body) = match self {
-            Self::Options => (header::ALLOW, METHODS, Bytes::new()),
-            Self::Trace(seen) => (header::CONTENT_TYPE, "message/http", seen.clone()),
-            _ => return None,
-        };
-        let mut response = Response::new(Content::Fixed(body));
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
-        Some(response)
-    }
-}
-
-/// What is passed on. A route may take fewer, or others.
-const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
-
 #[derive(serde::Serialize)]
-struct Answer {
+struct ErrorBody {
     code: u16,
     msg: String,
     data: Option<()>,

@@ -10,28 +10,28 @@ use http::{Request as HttpRequest, Response, Version, header, request::Parts};
 
 use super::{
     after::After,
-    attempt::{SendError, Upstream},
     clock::ticks,
     connection::{Connection, End},
+    content::Content,
     error::Failure,
     files,
     held::Held,
-    http1::{Decoder, Name, ParseError, ResponseHead, Skipped, read_request, read_response, room},
+    http1::{Decoder, ParseError, ResponseHead, Skipped, read_request, read_response, room, status_line},
     refusal::Refusal,
-    reply::Content,
     request::{Envelope, Reader, Reading, Request},
-    response::{Framing, status_line},
+    response::Framing,
+    send_error::SendError,
     socket::Socket,
     transfer::{Broken, Transfer},
-    upstream::Dial,
+    upstream::{Dial, Upstream},
 };
-use crate::{dye, route};
+use crate::{name::Name, route};
 
 /// Interim responses before one that counts.
 const MAX_INTERIMS: usize = 32;
 
 /// What a response's bytes are.
-enum Answer {
+enum ResponsePart {
     Partial,
     /// 1xx, of this length, and what the client gets to see of it.
     Interim(usize, Option<Vec<u8>>),
@@ -140,8 +140,8 @@ impl Connection {
         let mut interims = 0;
         loop {
             match self.read_answer(snapshot, (envelope, request), upstream, instance, &mut out)? {
-                Answer::Partial => self.await_bytes(upstream, upload).await?,
-                Answer::Interim(length, shown) => {
+                ResponsePart::Partial => self.await_bytes(upstream, upload).await?,
+                ResponsePart::Interim(length, shown) => {
                     interims += 1;
                     if interims > MAX_INTERIMS {
                         return Err(SendError::Unusable("there are too many interim responses"));
@@ -154,7 +154,7 @@ impl Connection {
                         self.await_bytes(upstream, upload).await?;
                     }
                 }
-                Answer::Final(length, status, framing) => {
+                ResponsePart::Final(length, status, framing) => {
                     self.state.busy();
                     upstream.received.consume(length);
                     let mut download = Transfer::new(out, framing.body, framing.in_chunks);
@@ -178,11 +178,11 @@ impl Connection {
         upstream: &Upstream,
         instance: (&'s str, Option<&str>),
         out: &mut Vec<u8>,
-    ) -> Result<Answer, SendError> {
+    ) -> Result<ResponsePart, SendError> {
         let mut room = room();
         let response = match read_response(upstream.received.bytes(), &mut room) {
             Ok(response) => response,
-            Err(ParseError::Partial) => return Ok(Answer::Partial),
+            Err(ParseError::Partial) => return Ok(ResponsePart::Partial),
             Err(ParseError::TooMany) => return Err(SendError::Unusable("it has too many header lines")),
             Err(ParseError::Version) => return Err(SendError::Unusable("it is not HTTP/1")),
             Err(ParseError::Malformed(reason)) => return Err(SendError::Unusable(reason)),
@@ -190,12 +190,12 @@ impl Connection {
         let length = response.head.bytes.len();
         match response.status {
             // Said already, to whom it may concern.
-            100 => Ok(Answer::Interim(length, None)),
-            102..=199 => Ok(Answer::Interim(length, envelope.is_11.then(|| interim(&response)))),
+            100 => Ok(ResponsePart::Interim(length, None)),
+            102..=199 => Ok(ResponsePart::Interim(length, envelope.is_11.then(|| interim(&response)))),
             _ => {
                 let framing = self.respond(snapshot, (envelope, request), &response, instance, out);
                 let framing = framing.map_err(SendError::Unusable)?;
-                Ok(Answer::Final(length, response.status, framing))
+                Ok(ResponsePart::Final(length, response.status, framing))
             }
         }
     }
@@ -218,14 +218,12 @@ impl Connection {
             }
             internal()
         })?;
-        for (name, value) in route.filters.added_to_response() {
-            response.headers_mut().append(name, value.clone());
-        }
-        if let Some(rated) = &request.rated {
-            response.headers_mut().extend(rated.fields().map(|(name, value)| (name, value.into())));
-        }
-        if let Some(cookie) = dye::tell(&snapshot.rules, &request.decision, request.told.as_deref()) {
-            response.headers_mut().append(header::SET_COOKIE, cookie);
+        let headers = response.headers_mut();
+        request.extras(|name, value| {
+            headers.append(name, value.clone());
+        });
+        if let Some(cookie) = request.cookie(snapshot) {
+            headers.append(header::SET_COOKIE, cookie);
         }
         Ok(response)
     }
@@ -250,7 +248,7 @@ fn interim(response: &ResponseHead<'_, '_>) -> Vec<u8> {
             skipped.add(place);
         }
     }
-    response.head.skip_named(&mut skipped, Name::is_essential);
+    response.head.skip_named(&mut skipped);
     status_line(&mut out, response.status, response.reason);
     response.head.copy_lines(skipped, &mut out);
     out.extend_from_slice(b"\r\n");

@@ -10,14 +10,15 @@ use std::{
 };
 
 use super::{
-    attempt::{MAX_WAITING, Patience, SendError, Upstream},
+    attempt::{MAX_WAITING, Patience},
     buffer::{Buffers, Filled, Received},
-    call::Asked,
+    callee::Callee,
     connection::Connection,
     held::Held,
     request::Request,
+    send_error::SendError,
     transfer::Transfer,
-    upstream::connect,
+    upstream::Upstream,
 };
 
 /// What one of the two has to say.
@@ -28,12 +29,12 @@ enum Word {
 
 impl Connection {
     /// Goes on waiting for `first`, who was asked and says nothing, and asks another one, if there is one of the same kind
-    /// and the retry budget allows it. `asked` and the request then say who has answered.
+    /// and the retry budget allows it. `callee` and the request then say who has answered.
     pub(super) async fn hedge<'s>(
         &mut self,
         snapshot: &'s Held,
         (service, request): (&'s str, &mut Request<'s>),
-        (asked, mut first): (&mut Asked<'s>, Upstream),
+        (callee, mut first): (&mut Callee<'s>, Upstream),
         patience: Patience,
         upload: &mut Transfer,
     ) -> Result<Upstream, SendError> {
@@ -44,7 +45,7 @@ impl Connection {
         };
         self.worker.stats().hedges.add();
         let first_chosen = request.chosen.replace(chosen);
-        let other = Asked::new(self, request, (service, None));
+        let other = Callee::new(&self.worker, request, (service, None));
         let mut copy = upload.copy();
         let mut host_at = request.host_at.clone();
         copy.restart(host_at.as_mut().zip(Some(other.authority)));
@@ -55,7 +56,7 @@ impl Connection {
                 Ok(false) => Ok(first),
                 Ok(true) => {
                     first.received.release(&self.worker.buffers);
-                    (*asked, *upload, request.host_at) = (other, copy, host_at);
+                    (*callee, *upload, request.host_at) = (other, copy, host_at);
                     return Ok(second);
                 }
                 Err(error) => Err(error),
@@ -83,7 +84,7 @@ impl Connection {
     /// failure: the first one is there.
     async fn reach(
         &mut self,
-        other: &Asked<'_>,
+        other: &Callee<'_>,
         (first, upload): (&mut Upstream, &mut Transfer),
         patience: Patience,
     ) -> Reached {
@@ -92,7 +93,7 @@ impl Connection {
         }
         let Some(dial) = other.address() else { return Reached::First };
         self.worker.pool.make_room();
-        let mut connecting = pin!(connect(dial, &other.bucket, patience.connect));
+        let mut connecting = pin!(other.bucket.connect(dial, patience.connect));
         let mut is_connecting = true;
         poll_fn(|cx| {
             if let Err(error) = self.poll_client(cx, first, upload) {

@@ -1,17 +1,19 @@
-//! What must not be passed on any further: TRACE and OPTIONS with `Max-Forwards: 0` (RFC 9110, 7.6.2).
+//! What must not be passed on any further: TRACE and OPTIONS with `Max-Forwards: 0` (RFC 9110, 7.6.2), and what they get.
 
-use http::Method;
+use bytes::Bytes;
+use http::{HeaderValue, Response, header};
 
-use super::{check, error::Failure, http1::RequestHead};
+use super::{content::Content, http1::RequestHead};
 
+/// Counts down what may be passed on.
+pub(super) const MAX_FORWARDS: &str = "max-forwards";
+/// What is passed on. A route may take fewer, or others.
+pub(super) const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// What of a TRACE its last hop shows: what tells its way, and nothing that may be a secret.
-const SHOWN: [&str; 3] = ["host", "via", check::MAX_FORWARDS];
+const SHOWN: [&str; 3] = ["host", "via", MAX_FORWARDS];
 
-/// The answer.
-pub(super) fn answer(request: &RequestHead<'_, '_>) -> Failure<'static> {
-    if request.method == Method::OPTIONS {
-        return Failure::Options;
-    }
+/// What of a TRACE is shown.
+pub(super) fn seen(request: &RequestHead<'_, '_>) -> Bytes {
     let version = if request.head.is_11 { "HTTP/1.1" } else { "HTTP/1.0" };
     let mut seen = format!("TRACE {} {version}\r\n", request.target).into_bytes();
     for field in
@@ -22,5 +24,21 @@ pub(super) fn answer(request: &RequestHead<'_, '_>) -> Failure<'static> {
         }
     }
     seen.extend_from_slice(b"\r\n");
-    Failure::Trace(seen.into())
+    seen.into()
+}
+
+/// The answer to OPTIONS.
+pub(super) fn options() -> Response<Content> {
+    with(header::ALLOW, METHODS, Bytes::new())
+}
+
+/// The answer to TRACE, which has [`seen`] this.
+pub(super) fn trace(seen: Bytes) -> Response<Content> {
+    with(header::CONTENT_TYPE, "message/http", seen)
+}
+
+fn with(name: header::HeaderName, value: &'static str, body: Bytes) -> Response<Content> {
+    let mut response = Response::new(Content::Fixed(body));
+    response.headers_mut().insert(name, HeaderValue::from_static(value));
+    response
 }

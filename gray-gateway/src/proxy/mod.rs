@@ -14,26 +14,28 @@
 //! | `request` | a request's way, from bytes to bytes: the part that waits for nothing |
 //! | `writing` | the head that is sent for it |
 //! | `check` | what is refused before anything else looks at it |
-//! | `last_hop` | what must not be passed on any further |
 //! | `edge` | the same of a request that is only asked about (`/explain`) |
+//! | `last_hop` | TRACE and OPTIONS that must not be passed on any further |
 //! | `forwarded` | where it came from |
 //! | `exchange` | the part that waits: from the request to the head of the response |
-//! | `call`, `attempt`, `hedge` | instances, one after the other, or two at once |
+//! | `call`, `callee`, `attempt`, `hedge` | instances, one after the other, or two at once |
+//! | `send_error`, `fault` | why an instance has not answered |
 //! | `choose` | which instance, and what is made of how it went |
 //! | `after` | what happens at the end, whatever happened before |
 //! | `transfer` | bodies |
 //! | `response` | what of the answer the client gets |
 //! | `tunnel` | websockets |
 //! | `upstream`, `pool` | connections to instances |
-//! | `http1` | HTTP/1 as bytes |
+//! | `http1` | HTTP/1 as bytes: the crate `gray-http1` |
 //! | `http2` | HTTP/2, made of and into that at the rim |
-//! | `socket`, `buffer` | streams and memory |
+//! | `socket`, `buffer`, `descriptors` | streams, memory, the limit of open files |
+//! | `clock`, `stats` | the coarse clock of a worker, its counters |
 //! | `files` | answers out of a directory |
-//! | `error`, `reply` | answers of our own |
-//! | `fault` | what can go wrong with an instance |
+//! | `error`, `content`, `reply` | answers of our own |
 //! | `limits`, `refusal` | what clients may use, what happens beyond that |
 //! | `access_log` | one line per request, off the request path |
 //! | `sample` | what is kept of requests for replays |
+//! | `bench` | `request` alone, for benchmarks and fuzzing |
 
 mod accept;
 mod access_log;
@@ -43,10 +45,12 @@ mod attempt;
 mod bench;
 mod buffer;
 mod call;
+mod callee;
 mod check;
 mod choose;
 mod clock;
 mod connection;
+mod content;
 mod descriptors;
 pub(crate) mod edge;
 mod error;
@@ -56,7 +60,6 @@ mod files;
 mod forwarded;
 mod hedge;
 mod held;
-mod http1;
 mod http2;
 mod last_hop;
 mod limits;
@@ -68,6 +71,7 @@ mod reply;
 mod request;
 mod response;
 mod sample;
+mod send_error;
 mod socket;
 mod stage;
 mod state;
@@ -82,18 +86,20 @@ mod writing;
 
 use std::{net::SocketAddr, sync::Arc};
 
+use gray_http1 as http1;
+
 pub use access_log::{AccessLogError, AccessLogFormat, AccessLogOptions, Reopen};
 #[doc(hidden)] // For the benchmarks.
 pub use access_log::{End, Entry, LineWriter};
 pub(crate) use admission::MAX_SAID;
 #[doc(hidden)]
-pub use bench::{HeadBench, path_is_clear};
+pub use bench::head_reader;
 pub use fault::Fault;
 pub use limits::Limits;
 pub(crate) use listen::is_at;
 pub use listen::{ListenError, Sockets};
 pub use refusal::Refusal;
-pub use stats::{Pick, Stats, StatsSnapshot, Tally};
+pub use stats::{Pick, Stats, StatsSnapshot};
 pub use workers::{Workers, start, start_on};
 
 use crate::{

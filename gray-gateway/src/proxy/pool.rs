@@ -6,6 +6,7 @@ use std::{
     collections::HashMap,
     rc::Rc,
     sync::Arc,
+    time::Duration,
 };
 
 use super::{
@@ -14,6 +15,7 @@ use super::{
     descriptors::Descriptors,
     http2::Http2,
     socket::Socket,
+    upstream::{Dial, Unconnected, Within, dial},
 };
 use crate::{
     scheme::{Protocol, Scheme},
@@ -159,19 +161,18 @@ impl Pool {
 }
 
 impl Bucket {
-    /// How new connections are encrypted, if they are.
-    pub(super) fn tls(&self) -> Option<&UpstreamTls> {
-        self.tls.as_deref()
-    }
-
-    /// What new connections are counted by.
-    pub(super) fn descriptors(&self) -> &Rc<Descriptors> {
-        &self.common.descriptors
-    }
-
-    /// What new connections are pipes over, if they are.
-    pub(super) fn http2(&self) -> Option<&Rc<Http2>> {
-        self.http2.as_ref()
+    /// A new connection, TLS handshake included, within `limit`. With HTTP/2 a pipe over a connection that may be there
+    /// already.
+    pub(super) async fn connect(&self, to: Dial<'_>, limit: Duration) -> Result<Socket, Unconnected> {
+        let within = Within::new(limit);
+        // In a box: a request that finds a connection does not carry the room for a handshake.
+        Box::pin(async move {
+            match &self.http2 {
+                None => dial(to, self.tls.as_deref(), Protocol::Http1, within, &self.common.descriptors).await,
+                Some(http2) => http2.pipe(to, limit, within).await,
+            }
+        })
+        .await
     }
 
     /// The connection used last that is still good.

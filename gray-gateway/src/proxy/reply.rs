@@ -7,41 +7,21 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
-use http::{HeaderMap, Response, header};
+use http::{Response, header};
 use http_body::Body;
 use tokio::io::AsyncWrite;
-use tower_http::services::fs::ServeFileSystemResponseBody as FileBody;
 
 use super::{
     access_log,
     after::After,
     connection::{Connection, End},
-    http1::{Decoded, Decoder},
+    content::Content,
+    http1::{Decoded, Decoder, is_bodiless, status_line},
     request::Envelope,
-    response::{connection_line, status_line},
+    response::connection_line,
     socket::Socket,
 };
 use crate::header::write_line;
-
-/// The body of an answer of our own.
-pub(super) enum Content {
-    /// All of it.
-    Fixed(Bytes),
-    /// A file, read as the client takes it.
-    File(FileBody),
-}
-
-impl Content {
-    /// How many bytes it has, by what its head says or by what it is.
-    fn len(&self, headers: &HeaderMap) -> Option<u64> {
-        let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        announced.or_else(|| match self {
-            Self::Fixed(bytes) => Some(bytes.len() as u64),
-            Self::File(file) => file.size_hint().exact(),
-        })
-    }
-}
 
 impl Connection {
     /// Sends an answer of our own; what of the request's body is not there yet ends the connection.
@@ -63,7 +43,7 @@ impl Connection {
             write_line(&mut out, name, value);
         }
         let length = content.len(&head.headers);
-        let bodiless = head.status.is_informational() || matches!(head.status.as_u16(), 204 | 304);
+        let bodiless = head.status.is_informational() || is_bodiless(head.status.as_u16());
         if !bodiless && !head.headers.contains_key(header::CONTENT_LENGTH) {
             match length {
                 // Writing to a vector does not fail.
@@ -152,7 +132,7 @@ impl Connection {
     fn skip_body(&mut self, mut body: Decoder) -> bool {
         let mut ignored = Vec::new();
         while !body.is_done() {
-            match body.decode(self.received.bytes(), &mut ignored, false, usize::MAX) {
+            match body.decode(self.received.bytes(), &mut ignored, false, usize::MAX, |_| false) {
                 Ok(Decoded { taken, .. }) if taken > 0 && body != Decoder::UntilClose => self.received.consume(taken),
                 _ => return false,
             }

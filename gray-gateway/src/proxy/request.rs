@@ -7,22 +7,25 @@ use gray_common::{
     balance::Chosen,
     rule::{Decision, find_cookie},
 };
-use http::{Method, uri::PathAndQuery};
+use http::{HeaderName, HeaderValue, Method, uri::PathAndQuery};
 
 use super::{
-    after::Draft,
+    after::LogDraft,
     check,
     error::Failure,
     forwarded::{Asked, Forwarded},
     held::Held,
-    http1::{Decoder, ParseError, RequestHead, read_request, room},
+    http1::{Decoder, ParseError, RequestHead, is_meant_as_http, read_request, room},
     worker::Worker,
     writing::Writing,
 };
 use crate::{
     client_address::client_address,
-    dye::ClientFacts,
-    route::{self, Rated, Resolved, Route, Target, Upstream},
+    dye::{self, ClientFacts},
+    header::View,
+    rates::Rated,
+    route::{self, Resolved, Route, Target, Upstream},
+    snapshot::Snapshot,
 };
 
 /// What there is to know of a request before anybody looks at what it is about.
@@ -77,6 +80,25 @@ pub(super) struct Request<'s> {
     pub(super) rated: Option<Rated>,
 }
 
+impl Request<'_> {
+    /// What its answer gets besides, whoever gives it: what the route adds, and what the client is told about its rate.
+    pub(super) fn extras(&self, mut add: impl FnMut(&HeaderName, &HeaderValue)) {
+        for (name, value) in self.route.filters.added_to_response() {
+            add(name, value);
+        }
+        if let Some(rated) = &self.rated {
+            for (name, value) in rated.fields() {
+                add(&name, &value.into());
+            }
+        }
+    }
+
+    /// The cookie that tells the browser its lane, if that is news.
+    pub(super) fn cookie(&self, snapshot: &Snapshot) -> Option<HeaderValue> {
+        dye::tell(&snapshot.rules, &self.decision, self.told.as_deref())
+    }
+}
+
 /// What the bytes are.
 #[expect(clippy::large_enum_variant, reason = "nearly always the large one, on the stack")]
 pub(super) enum Reading<'s> {
@@ -106,7 +128,7 @@ impl Reader<'_> {
         bytes: &[u8],
         snapshot: &'s Held,
         out: &mut Vec<u8>,
-        log: &mut Option<Draft<'s>>,
+        log: &mut Option<LogDraft<'s>>,
     ) -> Reading<'s> {
         let limits = &self.worker.limits;
         let mut room = room();
@@ -115,7 +137,7 @@ impl Reader<'_> {
             return Reading::Partial;
         }
         if self.worker.access_log.is_some() {
-            *log = Some(Draft::new(self.forwarded.peer(), self.worker.buffers.lend_out()));
+            *log = Some(LogDraft::new(self.forwarded.peer(), self.worker.buffers.lend_out()));
         }
         let request = match request {
             Ok(request) => request,
@@ -124,7 +146,7 @@ impl Reader<'_> {
             }
             Err(ParseError::Partial | ParseError::TooMany) => return Reading::Unreadable(Failure::HeadTooLarge),
             // Who speaks something else would not understand an answer.
-            Err(ParseError::Version) if !check::is_meant_as_http(bytes) => return Reading::Foreign,
+            Err(ParseError::Version) if !is_meant_as_http(bytes) => return Reading::Foreign,
             Err(ParseError::Version) => return Reading::Unreadable(Failure::BadRequest(VERSION)),
             Err(ParseError::Malformed(reason)) => return Reading::Unreadable(Failure::BadRequest(reason)),
         };
@@ -157,11 +179,11 @@ impl Reader<'_> {
         checked: &check::Checked<'_>,
         asked: &Asked,
         out: &mut Vec<u8>,
-        log: &mut Option<Draft<'s>>,
+        log: &mut Option<LogDraft<'s>>,
     ) -> Result<Request<'s>, Failure<'s>> {
         let RequestHead { head, method, target, .. } = request;
         let check::Checked { path, query, .. } = *checked;
-        let (peer, fields) = (self.forwarded.peer(), &head.fields);
+        let (peer, fields) = (self.forwarded.peer(), &View(head.fields));
         let asking = route::RequestHead {
             method,
             path,
@@ -197,25 +219,19 @@ impl Reader<'_> {
             data: snapshot.city.as_deref(),
             city: OnceCell::new(),
         };
-        let filters = &route.filters;
-        let user = match &filters.token {
+        let user = match &route.filters.token {
             Some(token) => Some(token.user(&facts).ok_or(Failure::Unauthenticated)?),
             None => None,
         };
-        let mut rated = None;
-        for rate in &filters.rates {
-            let counted = rate.count(&facts, user.as_deref());
-            if counted.retry_after.is_some() {
-                return Err(Failure::TooMany(counted));
-            }
-            rated = Some(counted);
-        }
+        let rated = snapshot.rates.count(route, &facts, user.as_deref()).map_err(Failure::TooMany)?;
         let decision = snapshot.rules.decide(&facts);
         self.worker.sample(snapshot, &facts);
         self.worker.decided(snapshot, &decision);
         tracing::debug!(route = &*route.id, lane = decision.lane.name(), rule = decision.rule, %client_ip, "decided");
         let told = snapshot.rules.cookie().and_then(|name| {
-            find_cookie(fields.all("cookie"), name).and_then(|value| std::str::from_utf8(value).ok()).map(Box::from)
+            find_cookie(head.fields.all("cookie"), name)
+                .and_then(|value| std::str::from_utf8(value).ok())
+                .map(Box::from)
         });
 
         if let Some(log) = log {

@@ -6,11 +6,11 @@ use http::header;
 use super::{
     connection::Connection,
     held::Held,
-    http1::{Decoder, Head, Name, ResponseHead, Skipped},
+    http1::{Decoder, Head, ResponseHead, Skipped, is_always_bodiless, is_bodiless, status_line},
     request::{Envelope, Request},
     writing::UPGRADE,
 };
-use crate::{dye, header::write_line};
+use crate::{header::write_line, name::Name};
 
 /// How a response goes on behind its head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,15 +75,15 @@ impl Connection {
         }
         let mut framing = framing(envelope, request, response, &seen)?;
         framing.keep_alive &= !self.worker.is_leaving();
-        let announces = envelope.is_head && envelope.is_11 && !never_has_body(response.status);
+        let announces = envelope.is_head && envelope.is_11 && !is_always_bodiless(response.status);
         if seen.codings > 0 && !framing.in_chunks && !announces {
             skipped.add(seen.coding_at);
         }
-        if seen.has_length && (framing.in_chunks || never_has_body(response.status)) {
+        if seen.has_length && (framing.in_chunks || is_always_bodiless(response.status)) {
             skipped.add(seen.length_at);
         }
         if seen.names_fields() {
-            head.skip_named(&mut skipped, Name::is_essential);
+            head.skip_named(&mut skipped);
         }
 
         status_line(out, response.status, response.reason);
@@ -94,21 +94,14 @@ impl Connection {
         if framing.in_chunks && framing.body == Decoder::UntilClose {
             out.extend_from_slice(b"transfer-encoding: chunked\r\n");
         }
-        for (name, value) in request.route.filters.added_to_response() {
-            write_line(out, name, value);
-        }
-        if let Some(rated) = &request.rated {
-            for (name, value) in rated.fields() {
-                write_line(out, &name, &value.into());
-            }
-        }
+        request.extras(|name, value| write_line(out, name, value));
         if request.decision.traced && !seen.traced {
             let (service, version) = instance;
             for part in [PATH_HEADER.as_str(), ": ", service, "@", version.unwrap_or("-"), "\r\n"] {
                 out.extend_from_slice(part.as_bytes());
             }
         }
-        if let Some(cookie) = dye::tell(&snapshot.rules, &request.decision, request.told.as_deref()) {
+        if let Some(cookie) = request.cookie(snapshot) {
             write_line(out, &header::SET_COOKIE, &cookie);
         }
         if framing.switched {
@@ -119,15 +112,6 @@ impl Connection {
         out.extend_from_slice(b"\r\n");
         Ok(framing)
     }
-}
-
-/// `HTTP/1.1 200 OK`
-pub(super) fn status_line(out: &mut Vec<u8>, status: u16, reason: &str) {
-    let digit = |divisor: u16| b'0' + (status / divisor % 10) as u8;
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(&[digit(100), digit(10), digit(1), b' ']);
-    out.extend_from_slice(reason.as_bytes());
-    out.extend_from_slice(b"\r\n");
 }
 
 /// Says what becomes of the connection where that goes without saying no more.
@@ -165,11 +149,6 @@ impl Seen<'_> {
     }
 }
 
-/// Whether an answer of this status has no body and says nothing of one, whatever was asked (RFC 9110, 8.6; RFC 9112, 6.1).
-fn never_has_body(status: u16) -> bool {
-    matches!(status, 100..=199 | 204)
-}
-
 /// Whether the instance has switched to what was asked for, and to nothing else.
 fn is_websocket(head: &Head<'_, '_>) -> bool {
     let mut protocols = head.fields.all("upgrade");
@@ -200,8 +179,8 @@ fn framing(
     let says = |token: &str| seen.says(token) || (seen.names_fields() && head.mentions("connection", token));
     let mut reusable = !switched && if head.is_11 { !says("close") } else { says("keep-alive") && !says("close") };
     // What it says of a body is not passed on; whether one comes all the same is unknown.
-    reusable &= !(never_has_body(response.status) && (in_coding || length.is_some_and(|length| length > 0)));
-    let body = if envelope.is_head || switched || matches!(response.status, 204 | 304) {
+    reusable &= !(is_always_bodiless(response.status) && (in_coding || length.is_some_and(|length| length > 0)));
+    let body = if envelope.is_head || switched || is_bodiless(response.status) {
         Decoder::EMPTY
     } else if in_coding {
         // Two lengths: the coding counts, and the connection is not to be trusted any further.

@@ -1,16 +1,17 @@
 //! Where a client connection stands, and how long it may stand there.
 
-use std::{cell::Cell, rc::Rc, task::Context, time::Duration};
+use std::{cell::Cell, rc::Rc, time::Duration};
 
 use super::{
     clock::{Clock, duration},
     pace::{Meter, Pace},
-    worker::Worker,
 };
 
 mod times;
+mod watch;
 
 pub(super) use times::Times;
+pub(super) use watch::{Connections, Watch};
 
 /// How long a connection that was accepted as we began to drain may take to send its request.
 const LATE_TICKS: u64 = 5;
@@ -342,25 +343,6 @@ pub(super) enum GaveUp {
     Upload,
     /// For the upstream's response.
     Response,
-}
-
-/// The worker's entry for a connection, for as long as it lives.
-pub(super) struct Watch {
-    worker: Rc<Worker>,
-    id: u64,
-}
-
-impl Watch {
-    /// Enters a connection. A spawned task's waker stays the same for its life.
-    pub(super) fn new(worker: &Rc<Worker>, state: &Rc<State>, cx: &Context<'_>) -> Self {
-        Self { worker: Rc::clone(worker), id: worker.register(Rc::clone(state), cx.waker().clone()) }
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.worker.deregister(self.id);
-    }
 }
 
 #[cfg(test)]

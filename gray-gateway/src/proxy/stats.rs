@@ -1,17 +1,12 @@
 //! Counters, one padded slot per worker; added up when somebody asks.
 
-use std::{
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-};
+use std::{io, sync::Arc};
 
 use gray_common::GrayStatus;
 use http::StatusCode;
 
 use super::{fault::Fault, refusal::Refusal};
+use crate::tally::Counter;
 
 /// The counters of all workers.
 #[derive(Clone, Debug)]
@@ -53,29 +48,6 @@ pub(super) struct WorkerStats {
     pub(super) log_failed: Counter,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Counter(AtomicU64);
-
-impl Counter {
-    /// As of a moment ago, for other threads.
-    pub(super) fn get(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-
-    pub(super) fn add(&self) {
-        self.add_many(1);
-    }
-
-    /// For what goes up and down.
-    pub(super) fn set(&self, value: u64) {
-        self.0.store(value, Relaxed);
-    }
-
-    pub(super) fn add_many(&self, count: u64) {
-        self.0.store(self.0.load(Relaxed).wrapping_add(count), Relaxed);
-    }
-}
-
 impl WorkerStats {
     pub(super) fn responded(&self, status: StatusCode) {
         let class = usize::from(status.as_u16() / 100).clamp(1, 5);
@@ -106,50 +78,16 @@ impl WorkerStats {
 
     /// Open client connections.
     pub(super) fn open(&self) -> u64 {
-        difference(self.disconnections.0.load(Relaxed), || self.connections.0.load(Relaxed))
+        difference(self.disconnections.get(), || self.connections.get())
     }
 
     /// Open connections of both sides.
     fn descriptors(&self) -> u64 {
-        self.open() + difference(self.hung_up.0.load(Relaxed), || self.dialled.0.load(Relaxed))
+        self.open() + difference(self.hung_up.get(), || self.dialled.get())
     }
 
     pub(super) fn decided(&self, status: GrayStatus) {
         self.decisions[status as usize].add();
-    }
-}
-
-/// Counters of something that comes and goes with the configuration (a rule, a service): one padded slot per worker.
-#[derive(Debug)]
-pub struct Tally<const N: usize> {
-    workers: Box<[Slot<N>]>,
-}
-
-#[derive(Debug)]
-#[repr(align(128))]
-struct Slot<const N: usize>([Counter; N]);
-
-impl<const N: usize> Tally<N> {
-    /// Counters for so many workers.
-    pub fn new(workers: usize) -> Self {
-        let slot = |_| Slot(std::array::from_fn(|_| Counter::default()));
-        Self { workers: (0..workers.max(1)).map(slot).collect() }
-    }
-
-    pub(super) fn add(&self, worker: usize, which: usize) {
-        self.workers[worker % self.workers.len()].0[which].add();
-    }
-
-    /// Adds up one worker's counters.
-    pub(super) fn sum_of(&self, worker: usize) -> u64 {
-        self.workers[worker % self.workers.len()].0.iter().map(Counter::get).fold(0, u64::wrapping_add)
-    }
-
-    /// Adds up the workers' counters.
-    pub fn sum(&self) -> [u64; N] {
-        let sum =
-            |which: usize| self.workers.iter().map(|slot| slot.0[which].0.load(Relaxed)).fold(0, u64::wrapping_add);
-        std::array::from_fn(sum)
     }
 }
 
@@ -281,7 +219,7 @@ impl Stats {
     /// Adds up the workers' counters.
     pub fn snapshot(&self) -> StatsSnapshot {
         let sum = |read: &dyn Fn(&WorkerStats) -> &Counter| {
-            self.workers.iter().map(|worker| read(worker).0.load(Relaxed)).fold(0, u64::wrapping_add)
+            self.workers.iter().map(|worker| read(worker).get()).fold(0, u64::wrapping_add)
         };
         StatsSnapshot {
             responses: std::array::from_fn(|class| sum(&|w| &w.responses[class])),
@@ -317,15 +255,6 @@ fn difference(less: u64, more: impl FnOnce() -> u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tallies_are_added_up() {
-        let tally = Tally::<2>::new(3);
-        for (worker, which) in [(0, 0), (1, 0), (2, 1), (2, 1), (2, 0)] {
-            tally.add(worker, which);
-        }
-        assert_eq!(tally.sum(), [3, 2]);
-    }
 
     #[test]
     fn workers_are_added_up() {

@@ -14,6 +14,7 @@ use super::{
     http1::{Decoded, Decoder, FramingError},
     socket::Socket,
 };
+use crate::name::Name;
 
 /// So much of a body is gathered before it is written.
 const ENOUGH: usize = 32 * 1024;
@@ -103,7 +104,7 @@ impl Transfer {
             return Ok(());
         }
         let Decoded { taken, starved } =
-            self.decoder.decode(received.bytes(), &mut self.out, self.in_chunks, ENOUGH)?;
+            self.decoder.decode(received.bytes(), &mut self.out, self.in_chunks, ENOUGH, Name::passes_as_trailer)?;
         self.starved = starved;
         self.taken += taken as u64;
         received.consume(taken);

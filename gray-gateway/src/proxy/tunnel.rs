@@ -10,7 +10,7 @@ use std::{
 
 use tokio::io::copy_bidirectional;
 
-use super::{after::After, attempt::Upstream, connection::Connection, reply::write_all};
+use super::{after::After, connection::Connection, reply::write_all, upstream::Upstream};
 
 /// Joins the two, until either side has closed or both have been silent for `idle_ticks`. Notes how much has passed, if both have closed in order.
 pub(super) async fn join(client: &mut Connection, mut upstream: Upstream, idle_ticks: u64, after: &mut After<'_>) {

@@ -5,7 +5,7 @@ use std::{future::Future, io, net::SocketAddr, rc::Rc, time::Duration};
 use tokio::{net::TcpStream, time::Instant};
 use tokio_rustls::TlsStream;
 
-use super::{descriptors::Descriptors, pool::Bucket, socket::Socket};
+use super::{buffer::Received, descriptors::Descriptors, socket::Socket};
 use crate::{scheme::Protocol, tls::UpstreamTls};
 
 /// Whom to dial: the registry's or the configuration's word, never the request's.
@@ -14,6 +14,12 @@ pub(super) struct Dial<'d> {
     pub(super) address: Option<SocketAddr>,
     pub(super) host: &'d str,
     pub(super) port: u16,
+}
+
+/// A connection to an instance, in use.
+pub(super) struct Upstream {
+    pub(super) socket: Socket,
+    pub(super) received: Received,
 }
 
 /// Why there is no connection.
@@ -46,19 +52,6 @@ impl Within {
             .await
             .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, format!("no {what} within {:?}", self.limit)))
     }
-}
-
-/// A new connection, TLS handshake included, within `limit`. With HTTP/2 a pipe over a connection that may be there already.
-pub(super) async fn connect(to: Dial<'_>, bucket: &Bucket, limit: Duration) -> Result<Socket, Unconnected> {
-    let within = Within::new(limit);
-    // In a box: a request that finds a connection does not carry the room for a handshake.
-    Box::pin(async move {
-        match bucket.http2() {
-            None => dial(to, bucket.tls(), Protocol::Http1, within, bucket.descriptors()).await,
-            Some(http2) => http2.pipe(to, limit, within).await,
-        }
-    })
-    .await
 }
 
 /// A new connection.

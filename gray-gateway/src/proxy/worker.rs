@@ -5,7 +5,6 @@ use std::{
     collections::HashMap,
     rc::Rc,
     sync::Arc,
-    task::Waker,
 };
 
 use arc_swap::{ArcSwap, Cache};
@@ -22,14 +21,11 @@ use super::{
     admission::{Admission, Clients},
     buffer::Buffers,
     clock::{Clock, TICK},
-    connection::Connection,
     descriptors::Descriptors,
-    forwarded::Forwarded,
     held::Held,
     pool::Pool,
     sample::{HandedOver, Sampler},
-    socket::Socket,
-    state::{State, Times},
+    state::{Connections, State, Times},
     stats::{Stats, WorkerStats},
 };
 use crate::{record::RecordSender, snapshot::Snapshot, tls::UpstreamTls};
@@ -61,8 +57,7 @@ pub(super) struct Worker {
     turn: Cell<usize>,
     snapshots: RefCell<Cache<Shared, Arc<Snapshot>>>,
     current: RefCell<Rc<Held>>,
-    connections: RefCell<HashMap<u64, (Rc<State>, Waker), foldhash::fast::RandomState>>,
-    next_connection: Cell<u64>,
+    pub(super) connections: Rc<Connections>,
     /// Connections and tunnels that are not over.
     open: Cell<usize>,
     leaving: Cell<bool>,
@@ -106,8 +101,7 @@ impl Worker {
             turn: Cell::new(fastrand::usize(..)),
             snapshots: RefCell::new(snapshots),
             current,
-            connections: RefCell::default(),
-            next_connection: Cell::new(0),
+            connections: Rc::default(),
             open: Cell::new(0),
             leaving: Cell::new(false),
             draining: Cell::new(false),
@@ -120,10 +114,6 @@ impl Worker {
 
     pub(super) fn state(&self, is_pipe: bool) -> Rc<State> {
         Rc::new(State::new(Rc::clone(&self.clock), Rc::clone(&self.times), is_pipe))
-    }
-
-    pub(super) fn connection(self: &Rc<Self>, socket: Socket, forwarded: Forwarded, state: Rc<State>) -> Connection {
-        Connection::new(Rc::clone(self), state, forwarded, socket)
     }
 
     /// Appends the `Date` line (RFC 9110, 6.6.1).
@@ -232,38 +222,9 @@ impl Worker {
         }
     }
 
-    pub(super) fn register(&self, state: Rc<State>, waker: Waker) -> u64 {
-        let id = self.next_connection.get();
-        self.next_connection.set(id + 1);
-        self.connections.borrow_mut().insert(id, (state, waker));
-        id
-    }
-
-    pub(super) fn deregister(&self, id: u64) {
-        self.connections.borrow_mut().remove(&id);
-    }
-
     /// Whether every answer is the last one of its connection.
     pub(super) fn is_leaving(&self) -> bool {
         self.leaving.get()
-    }
-
-    /// Ends the wait of those that have waited longest for a request; returns how many those are.
-    pub(super) fn evict(&self, count: usize) -> usize {
-        let connections = self.connections.borrow();
-        let mut idle: Vec<_> =
-            connections.iter().filter_map(|(id, (state, _))| Some((state.idle_until()?, *id))).collect();
-        let count = count.min(idle.len());
-        if count > 0 {
-            idle.select_nth_unstable(count - 1);
-        }
-        for (_, id) in &idle[..count] {
-            if let Some((state, waker)) = connections.get(id) {
-                state.evict();
-                waker.wake_by_ref();
-            }
-        }
-        count
     }
 
     /// Open connections of all workers.
@@ -279,20 +240,14 @@ impl Worker {
     /// Asks every connection to end after the request that it is serving, or the next one.
     pub(super) fn leave(&self) {
         self.leaving.set(true);
-        self.wake_all();
+        self.connections.wake_all();
     }
 
     /// Asks every connection to end after the request that it is serving.
     pub(super) fn drain(&self) {
         self.leaving.set(true);
         self.draining.set(true);
-        self.wake_all();
-    }
-
-    fn wake_all(&self) {
-        for (_, waker) in self.connections.borrow().values() {
-            waker.wake_by_ref();
-        }
+        self.connections.wake_all();
     }
 
     /// A connection or tunnel has begun.
@@ -343,13 +298,7 @@ impl Worker {
             if let Some(log) = &self.access_log {
                 log.flush();
             }
-            let mut held = 0;
-            for (state, waker) in self.connections.borrow().values() {
-                held += state.held() as u64;
-                if state.sweep(now) {
-                    waker.wake_by_ref();
-                }
-            }
+            let held = self.connections.sweep(now);
             self.pool.trim();
             self.stats().held.set(held);
             self.times.press(self.limits.are_pressed(self.stats.open(), self.stats.held()));

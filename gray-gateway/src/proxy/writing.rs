@@ -8,9 +8,10 @@ use super::{
     check,
     forwarded::{self, Asked, Forwarded},
     held::Held,
-    http1::{Name, RequestHead, Skipped},
+    http1::{RequestHead, Skipped},
+    last_hop::MAX_FORWARDS,
 };
-use crate::{header::write_line, route::Route};
+use crate::{header::write_line, name::Name, route::Route};
 
 /// Asks for a websocket, or confirms it, on a message whose hop-by-hop fields are off.
 pub(super) const UPGRADE: &[u8] = b"connection: Upgrade\r\nupgrade: websocket\r\n";
@@ -72,7 +73,7 @@ impl Writing<'_, '_> {
         }
         if let Some(left) = checked.max_forwards {
             // Writing to a vector does not fail.
-            let _written = write!(out, "{}: {}\r\n", check::MAX_FORWARDS, left.saturating_sub(1));
+            let _written = write!(out, "{}: {}\r\n", MAX_FORWARDS, left.saturating_sub(1));
         }
         snapshot.hops.write(*passed, out);
         // Last, so that no filter and no header of the client's can have the final word.
@@ -88,7 +89,7 @@ impl Writing<'_, '_> {
         let mut skipped = Skipped::default();
         for (place, field) in request.head.fields.iter().enumerate() {
             let skip = match Name::of(field.name) {
-                Name::Other => checked.max_forwards.is_some() && field.name.eq_ignore_ascii_case(check::MAX_FORWARDS),
+                Name::Other => checked.max_forwards.is_some() && field.name.eq_ignore_ascii_case(MAX_FORWARDS),
                 Name::ContentLength | Name::TransferEncoding => false,
                 Name::Host => !keeps_host,
                 Name::Origin => !trusts_x_forwarded || forwarded::is_set(field.name),
@@ -106,7 +107,7 @@ impl Writing<'_, '_> {
             }
         }
         if checked.names_fields {
-            request.head.skip_named(&mut skipped, Name::is_essential);
+            request.head.skip_named(&mut skipped);
         }
         skipped
     }

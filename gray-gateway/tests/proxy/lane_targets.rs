@@ -3,10 +3,7 @@
 use std::{collections::BTreeSet, fs, sync::Arc};
 
 use gray_common::{document::Documents, registry::MemoryRegistry, settings::SettingsState, settings::check};
-use gray_gateway::{
-    control::{ControlLoop, GatewayConfig},
-    geo::CitySource,
-};
+use gray_gateway::{config::GatewayConfig, control::ControlLoop, geo::CitySource};
 use tokio::sync::watch;
 
 use crate::support::{Backend, Gateway, Setup, spawn, until};

@@ -13,8 +13,9 @@ use std::{
 use arc_swap::ArcSwap;
 use gray_common::{Instance, InstanceSet, document::Documents, rule::IpSet, settings::check};
 use gray_gateway::{
-    control::GatewayConfig,
+    config::GatewayConfig,
     proxy::{AccessLogOptions, Limits, ProxyOptions, Stats, TlsListener, Workers, start},
+    rates::RateStates,
     snapshot::{ServiceSnapshot, Services, Snapshot},
     tally::Tallies,
     tls::{ServerTls, UpstreamTls},
@@ -81,12 +82,15 @@ impl Setup {
         assert!(problems.is_empty(), "{problems}");
         let mut services = Services::default();
         services.insert("app".into(), service(instances));
+        let mut rates = RateStates::default();
+        rates.hand_over(config.routes.routes());
         let snapshot = Snapshot {
             rules: config.rules,
             signing: config.gray.mesh.signing.clone(),
             outliers: config.gray.mesh.outliers,
             limits: Tallies::new(1).limits(config.gray.gateway.max_in_flight, &config.routes),
             routes: config.routes,
+            rates: Arc::clone(rates.current()),
             services,
             ..Snapshot::empty()
         };

@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{Ground, Plot, Row, Scale, Site};
 
-#[path = "../../../gray-gateway/tests/spellings/mod.rs"]
+#[path = "../../../crates/gray-routes/tests/spellings/mod.rs"]
 mod spellings;
 
 use spellings::{ROUTES, SERVERS, Speller, is_guarded};

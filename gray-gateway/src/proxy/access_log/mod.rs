@@ -8,8 +8,10 @@
 //! |---|---|
 //! | `entry` | what is logged of a request |
 //! | `line` | how it looks |
+//! | `batch` | lines on their way |
 //! | `writer` | the thread, rotation, disks that are full |
 
+mod batch;
 mod entry;
 mod line;
 #[cfg(test)]
@@ -27,17 +29,16 @@ use std::{
     },
 };
 
-use self::writer::{Output, Writer};
+use self::{
+    batch::{BUFFER, Batch, buffer},
+    writer::{Output, Writer},
+};
 pub use self::{
     entry::{End, Entry},
     line::{AccessLogFormat, LineWriter},
 };
 use super::stats::Stats;
 
-/// A buffer of this many bytes is full.
-const BUFFER: usize = 32 * 1024;
-/// Room beyond that for the line that fills it.
-const LINE: usize = 1024;
 /// Full buffers per worker on their way to the writer: 4 MiB, which bridges a stall of half a second at 30,000 requests
 /// per second.
 const IN_TRANSIT: usize = 128;
@@ -60,14 +61,6 @@ pub struct AccessLogError {
     /// The file.
     pub path: PathBuf,
     cause: String,
-}
-
-/// Lines on their way to the writer; none: it is only to be woken.
-#[derive(Debug)]
-struct Batch {
-    bytes: Vec<u8>,
-    lines: u64,
-    worker: usize,
 }
 
 /// One worker's half.
@@ -153,10 +146,6 @@ fn connect(
     let reopen = Arc::<AtomicBool>::default();
     let writer = Writer::new(output, batches, empties, Arc::clone(&reopen), stats.clone());
     (halves, writer, Control { reopen, full: Arc::new(full) })
-}
-
-fn buffer() -> Vec<u8> {
-    Vec::with_capacity(BUFFER + LINE)
 }
 
 impl AccessLog {

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{BUFFER, Batch, LINE};
+use super::batch::{BUFFER, Batch, LINE};
 use crate::proxy::stats::Stats;
 
 /// The name is looked at so often, to find out whether the file was moved or deleted.

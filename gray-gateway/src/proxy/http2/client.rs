@@ -3,7 +3,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    future::poll_fn,
+    future::{Future, poll_fn},
     io,
     net::SocketAddr,
     pin::Pin,
@@ -24,10 +24,10 @@ use tokio::sync::{Mutex, watch};
 use super::{
     super::{
         descriptors::Descriptors,
+        http1::is_bodiless,
         socket::{Rest, Socket, Unusable},
         upstream::{Dial, Unconnected, Within, dial},
     },
-    Local,
     pipe::{Gone, Pipe},
     reader::Reader,
     translate,
@@ -50,6 +50,20 @@ const MAX_HEADERS: u32 = 64 * 1024;
 const PING_EVERY: Duration = Duration::from_secs(5);
 /// and may take so long to answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Runs what hyper starts on the worker's own thread.
+#[derive(Clone, Copy, Debug)]
+struct Local;
+
+impl<F> hyper::rt::Executor<F> for Local
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
 
 /// The HTTP/2 connections to one authority: one, unless the instance takes fewer streams than there are requests.
 pub(in crate::proxy) struct Http2 {
@@ -281,7 +295,7 @@ impl Stream {
         let keep_alive = !self.hold.0.is_retired.get();
         let framing = translate::write_response(&head, is_head, !body.is_end_stream(), keep_alive, &mut out);
         let framing = framing.ok_or_else(|| io::Error::other(Unusable("its Content-Length is not clear")))?;
-        let mut writer = if is_head || matches!(head.status.as_u16(), 204 | 304) {
+        let mut writer = if is_head || is_bodiless(head.status.as_u16()) {
             Writer::bodiless(pipe.clone(), out)
         } else {
             Writer::new(pipe.clone(), out, framing, body, false)

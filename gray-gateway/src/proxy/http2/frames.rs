@@ -1,10 +1,13 @@
-//! Frames that a client may not send without end: those that make work and carry nothing.
+//! What a client may send besides requests and data: frames that make work and carry nothing, such as PING, SETTINGS,
+//! RST_STREAM, empty DATA.
 //!
-//! The h2 crate answers each frame as the protocol wants it, however many there are. Here they are counted as the bytes pass by,
-//! against a budget that work earns: requests, bodies, answers taken.
+//! The h2 crate answers each of them as the protocol wants it, however many there are. Here they are counted as the bytes
+//! pass by, against an allowance that useful work earns: requests, bodies, answers taken.
 
-use super::{PREFACE, server::MAX_STREAMS};
+use super::preface::PREFACE;
 
+/// Requests of one client at the same time.
+pub(super) const MAX_STREAMS: u32 = 128;
 /// What a connection may spend at once.
 const MAX_TOKENS: u32 = 1_000;
 /// What it gets for nothing per tick.
@@ -16,12 +19,12 @@ const RESETS_PER_TICK: u64 = 5;
 /// Bytes of answers that earn one token, beside the one that each write earns.
 const BYTES_PER_TOKEN: usize = 512;
 const HEADER_LEN: usize = 9;
-/// Frames of any use to a stream beyond its data are seldom more than this.
+/// The flag END_STREAM.
 const END: u8 = 1;
 
 /// Where in the stream of frames a connection is, and what it may still send.
 #[derive(Debug)]
-pub(super) struct Meter {
+pub(super) struct Allowance {
     header: [u8; HEADER_LEN],
     filled: usize,
     /// Bytes that are no frame header: the preface, then payloads.
@@ -31,7 +34,7 @@ pub(super) struct Meter {
     tick: u64,
 }
 
-impl Meter {
+impl Allowance {
     pub(super) fn new(tick: u64) -> Self {
         Self { header: [0; HEADER_LEN], filled: 0, skip: PREFACE.len(), tokens: MAX_TOKENS, resets: MAX_RESETS, tick }
     }
@@ -121,16 +124,16 @@ mod tests {
         [&[a, b, c, kind, flags, 0, 0, 0, 1], &*vec![0xff; length]].concat()
     }
 
-    fn begun() -> Meter {
-        let mut meter = Meter::new(0);
-        assert!(meter.received(PREFACE, 0, 0));
-        meter
+    fn begun() -> Allowance {
+        let mut allowance = Allowance::new(0);
+        assert!(allowance.received(PREFACE, 0, 0));
+        allowance
     }
 
     /// How many of these frames are taken, of a million.
     fn taken(bytes: &[u8], streams: usize) -> usize {
-        let mut meter = begun();
-        (0..1_000_000).find(|_| !meter.received(bytes, 0, streams)).unwrap_or(usize::MAX)
+        let mut allowance = begun();
+        (0..1_000_000).find(|_| !allowance.received(bytes, 0, streams)).unwrap_or(usize::MAX)
     }
 
     #[test]
@@ -158,40 +161,40 @@ mod tests {
             assert_eq!(taken(&frame(kind, flags, length), 0), usize::MAX, "{kind}");
         }
         // Whoever takes answers may say so.
-        let mut meter = begun();
+        let mut allowance = begun();
         let update = frame(8, 0, 4).repeat(2);
         for _ in 0..100_000 {
-            meter.wrote(16_384);
-            assert!(meter.received(&update, 0, 1));
+            allowance.wrote(16_384);
+            assert!(allowance.received(&update, 0, 1));
         }
         // Whoever asks and gets answers may change its mind as often.
-        let mut meter = begun();
+        let mut allowance = begun();
         let (asks, cancels) = (frame(1, 5, 20).repeat(2), frame(3, 0, 4));
         for _ in 0..100_000 {
-            meter.answered();
-            assert!(meter.received(&asks, 0, 1) && meter.received(&cancels, 0, 1));
+            allowance.answered();
+            assert!(allowance.received(&asks, 0, 1) && allowance.received(&cancels, 0, 1));
         }
     }
 
     #[test]
     fn time_mends() {
-        let (mut meter, pings) = (begun(), frame(6, 0, 8).repeat(6));
+        let (mut allowance, pings) = (begun(), frame(6, 0, 8).repeat(6));
         for tick in 0..10_000 {
-            assert!(meter.received(&pings, tick, 0), "{tick}");
+            assert!(allowance.received(&pings, tick, 0), "{tick}");
         }
-        let (mut meter, resets) = (begun(), frame(3, 0, 4).repeat(5));
+        let (mut allowance, resets) = (begun(), frame(3, 0, 4).repeat(5));
         for tick in 0..10_000 {
-            assert!(meter.received(&resets, tick, 1), "{tick}");
+            assert!(allowance.received(&resets, tick, 1), "{tick}");
         }
     }
 
     #[test]
     fn however_the_bytes_arrive() {
         let bytes = [PREFACE, &frame(4, 0, 18), &frame(1, 4, 300), &frame(0, 0, 1000), &frame(6, 0, 8)].concat();
-        let mut whole = Meter::new(0);
+        let mut whole = Allowance::new(0);
         assert!(whole.received(&bytes, 0, 0));
         for size in [1, 2, 3, 7, 9, 10, 100] {
-            let mut cut = Meter::new(0);
+            let mut cut = Allowance::new(0);
             for part in bytes.chunks(size) {
                 assert!(cut.received(part, 0, 0));
             }

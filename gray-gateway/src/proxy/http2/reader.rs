@@ -12,7 +12,7 @@ use http_body::Frame;
 use super::{
     super::http1::{self, Chunked, Decoder, ParseError, Piece},
     pipe::Pipe,
-    translate::{self, Answer},
+    translate::{self, Translated},
 };
 use crate::scheme::Scheme;
 
@@ -67,7 +67,7 @@ impl Reader {
         cx: &mut Context<'_>,
         is_head: bool,
         mut interim: impl FnMut(Response<()>, usize),
-    ) -> Poll<io::Result<Answer>> {
+    ) -> Poll<io::Result<Translated>> {
         loop {
             let mut room = http1::room();
             match http1::read_response(&self.bytes, &mut room) {

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     super::{connection::Connection, refusal::Refusal},
-    server::Streams,
+    streams::Streams,
 };
 
 /// A client's bytes from the beginning, with those that were looked at already. What its frames are is counted.

@@ -1,7 +1,6 @@
 //! A client's HTTP/2 connection: its streams, each a request of the engine.
 
 use std::{
-    cell::{Cell, RefCell},
     future::{Future, poll_fn},
     io,
     pin::{Pin, pin},
@@ -19,22 +18,17 @@ use http_body::{Body, Frame};
 use tokio::task::AbortHandle;
 
 use super::{
-    super::{
-        Limits, clock::ticks, connection::Connection, forwarded::Forwarded, refusal::Refusal, socket::Rest,
-        state::State, worker::Worker,
-    },
-    downloads::{Downloads, Verdict, Waiting},
-    frames::Meter,
-    pipe::Pipe,
+    super::{Limits, connection::Connection, refusal::Refusal},
+    downloads::{Verdict, Waiting},
+    frames::MAX_STREAMS,
     reader::Reader,
     rewound::Rewound,
-    translate::{self, Answer},
-    wire::{Content, Interims, Wire, answer},
+    streams::{Active, Streams},
+    translate::{self, Translated},
+    wire::{Interims, RequestBody, Wire, answer},
     writer::{Unwritten, Writer},
 };
 
-/// Requests of one client at the same time.
-pub(super) const MAX_STREAMS: u32 = 128;
 /// What a client may send of one body before an instance takes it.
 const STREAM_WINDOW: u32 = 256 * 1024;
 /// The same for all bodies of a client.
@@ -43,8 +37,6 @@ const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
 const MAX_WAITING: usize = 128 * 1024;
 /// Mistakes of a client that are answered by resetting a stream.
 const MAX_MISTAKES: usize = 100;
-/// Pipes kept for the next streams of a connection.
-const MAX_IDLE: usize = 32;
 
 fn builder(limits: &Limits) -> Builder {
     let mut builder = Builder::new();
@@ -64,24 +56,13 @@ fn builder(limits: &Limits) -> Builder {
 /// Without streams it is closed after the idle timeout; when the worker drains, what has begun is finished.
 pub(in crate::proxy) async fn serve(client: Connection) {
     let (worker, state) = (Rc::clone(&client.worker), Rc::clone(&client.state));
-    let streams = Rc::new(Streams {
-        worker: Rc::clone(&worker),
-        state: Rc::clone(&state),
-        forwarded: client.forwarded.clone(),
-        active: Cell::new(0),
-        frames: RefCell::new(Meter::new(worker.now())),
-        downloads: Downloads::default(),
-        rest: Rc::new(Cell::new(worker.times.rest())),
-        is_cut: Cell::new(false),
-        is_ending: Cell::new(false),
-        idle: RefCell::default(),
-    });
+    let streams = Rc::new(Streams::new(Rc::clone(&worker), Rc::clone(&state), client.forwarded.clone()));
     let mut wire = Wire::new(&builder(&worker.limits), Rewound::new(client, Rc::clone(&streams)));
     // No time to rest before the first request.
     state.secured();
     let ended = poll_fn(|cx| {
         loop {
-            if let Poll::Ready(ended) = wire.poll(cx, |request, respond| streams.serve(request, respond)) {
+            if let Poll::Ready(ended) = wire.poll(cx, |request, respond| serve_stream(&streams, request, respond)) {
                 return Poll::Ready(Some(ended));
             }
             if streams.active.get() > 0 && state.is_overdue() {
@@ -118,90 +99,23 @@ pub(in crate::proxy) async fn serve(client: Connection) {
     }
 }
 
-/// What the streams of a connection share.
-pub(super) struct Streams {
-    pub(super) worker: Rc<Worker>,
-    state: Rc<State>,
-    forwarded: Forwarded,
-    pub(super) active: Cell<usize>,
-    /// What the client may still send that is no request.
-    pub(super) frames: RefCell<Meter>,
-    /// What the client may still leave where it is.
-    downloads: Downloads,
-    /// How long: the longest that was said of one of its answers.
-    pub(super) rest: Rest,
-    /// What the kernel still has for the client is of no use.
-    pub(super) is_cut: Cell<bool>,
-    /// No more streams are taken.
-    is_ending: Cell<bool>,
-    /// Pipes that wait for the next stream: kept-alive connections to the engine.
-    idle: RefCell<Vec<Pipe>>,
-}
-
-/// A stream that is being served.
-struct Active(Rc<Streams>);
-
-impl Active {
-    fn new(streams: &Rc<Streams>) -> Self {
-        // Others do not put off the look at those that are there.
-        if streams.active.replace(streams.active.get() + 1) == 0 {
-            streams.state.streaming();
+/// Serves one stream, in a task of its own.
+fn serve_stream(streams: &Rc<Streams>, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+    let active = Active::new(streams);
+    tokio::task::spawn_local(async move {
+        let ended = match exchange(active, request, &mut respond).await {
+            Ok(response) => send(&mut respond, response).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "stream broken off");
+            respond.send_reset(match error.kind() {
+                io::ErrorKind::InvalidInput => Reason::PROTOCOL_ERROR,
+                io::ErrorKind::TimedOut => Reason::CANCEL,
+                _ => Reason::INTERNAL_ERROR,
+            });
         }
-        Self(Rc::clone(streams))
-    }
-}
-
-impl Drop for Active {
-    fn drop(&mut self) {
-        let Self(streams) = self;
-        streams.active.set(streams.active.get() - 1);
-        if streams.active.get() == 0 {
-            streams.rest.set(streams.worker.times.rest());
-            streams.state.responded();
-            if streams.is_ending.get() {
-                streams.state.ending();
-            }
-        }
-    }
-}
-
-impl Streams {
-    fn serve(self: &Rc<Self>, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
-        let active = Active::new(self);
-        tokio::task::spawn_local(async move {
-            let ended = match exchange(active, request, &mut respond).await {
-                Ok(response) => send(&mut respond, response).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "stream broken off");
-                respond.send_reset(match error.kind() {
-                    io::ErrorKind::InvalidInput => Reason::PROTOCOL_ERROR,
-                    io::ErrorKind::TimedOut => Reason::CANCEL,
-                    _ => Reason::INTERNAL_ERROR,
-                });
-            }
-        });
-    }
-
-    /// Whether the client leaves its answers where they are for longer than it may.
-    fn judge(&self) -> Verdict {
-        let times = &self.worker.times;
-        let rest = if times.is_pressed() { 0 } else { ticks(self.rest.get()) };
-        self.downloads.judge(self.worker.now(), self.active.get(), times.write(), rest)
-    }
-
-    /// A pipe to the engine.
-    fn pipe(&self) -> Pipe {
-        while let Some(pipe) = self.idle.borrow_mut().pop() {
-            if pipe.is_quiet() {
-                return pipe;
-            }
-        }
-        let (pipe, _gone, socket) = Pipe::new(Rc::clone(&self.rest));
-        self.worker.accept_pipe(socket, self.forwarded.clone());
-        pipe
-    }
+    });
 }
 
 /// One request and its response.
@@ -211,7 +125,7 @@ async fn exchange(
     respond: &mut SendResponse<Bytes>,
 ) -> io::Result<Response<Download>> {
     let Active(streams) = &active;
-    let (head, body) = request.map(Content::new).into_parts();
+    let (head, body) = request.map(RequestBody::new).into_parts();
     let mut out = Vec::with_capacity(1024);
     let framing = translate::write_request(&head, !body.is_end_stream(), &mut out);
     let framing = framing.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no request of HTTP/1"))?;
@@ -221,7 +135,7 @@ async fn exchange(
     let mut reader = Reader::new(pipe.clone());
     let mut writer = Some(Writer::new(pipe, out, framing, body, true));
     let (mut is_cut, mut interims) = (false, Interims::default());
-    let Answer { response, keep_alive, .. } = poll_fn(|cx| {
+    let Translated { response, keep_alive, .. } = poll_fn(|cx| {
         if let Some(Poll::Ready(written)) = writer.as_mut().map(|writer| writer.poll(cx)) {
             writer = None;
             match written {
@@ -264,7 +178,7 @@ async fn send(respond: &mut SendResponse<Bytes>, response: Response<Download>) -
     Ok(())
 }
 
-async fn upload(mut writer: Writer<Content>) {
+async fn upload(mut writer: Writer<RequestBody>) {
     if let Err(error) = poll_fn(|cx| writer.poll(cx)).await {
         tracing::debug!(%error, "request not sent to its end");
         writer.break_off();
@@ -314,12 +228,8 @@ impl Drop for Download {
         if self.reader.as_ref().is_none_or(Reader::is_done) {
             streams.frames.borrow_mut().answered();
         }
-        let pipe = self.reader.take().and_then(Reader::into_pipe).filter(|_| self.reusable);
-        let mut idle = streams.idle.borrow_mut();
-        if let Some(pipe) = pipe
-            && idle.len() < MAX_IDLE
-        {
-            idle.push(pipe);
+        if let Some(pipe) = self.reader.take().and_then(Reader::into_pipe).filter(|_| self.reusable) {
+            streams.keep(pipe);
         }
     }
 }

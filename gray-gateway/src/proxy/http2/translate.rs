@@ -2,18 +2,13 @@
 //!
 //! What is written as HTTP/1 is read by the engine's own parser and checks, so a field only has to stay within its line.
 
-use std::io::Write as _;
-
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version, header, request, response,
     uri::{Authority, PathAndQuery},
 };
 
-use super::super::{
-    http1::{Decoder, Head, Name, RequestHead, ResponseHead},
-    response::status_line,
-};
-use crate::{header::write_line, scheme::Scheme};
+use super::super::http1::{Decoder, Head, RequestHead, ResponseHead, decimal, is_bodiless, status_line};
+use crate::{header::write_line, name::Name, scheme::Scheme};
 
 /// Trailers that are passed on at most.
 const MAX_TRAILERS: usize = 64;
@@ -44,9 +39,7 @@ fn announced(fields: &HeaderMap) -> Announced {
     let mut values = fields.get_all(header::CONTENT_LENGTH).iter();
     let (Some(value), more) = (values.next(), values.next()) else { return Announced::Nothing };
     // As the engine reads the line: without the space around it.
-    let digits = std::str::from_utf8(value.as_bytes().trim_ascii()).ok();
-    let digits = digits.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    match digits.and_then(|digits| digits.parse().ok()) {
+    match decimal(value.as_bytes().trim_ascii()) {
         Some(length) if more.is_none() => Announced::Length(length),
         _ => Announced::Nonsense,
     }
@@ -134,7 +127,7 @@ pub(super) fn write_response(
 ) -> Option<Framing> {
     status_line(out, head.status.as_u16(), head.status.canonical_reason().unwrap_or_default());
     let fields = &head.headers;
-    let bodiless = is_head || matches!(head.status.as_u16(), 204 | 304);
+    let bodiless = is_head || is_bodiless(head.status.as_u16());
     let framing = match announced(fields) {
         Announced::Nonsense => return None,
         _ if bodiless => Framing::EMPTY,
@@ -188,7 +181,7 @@ pub(super) fn read_request(
 
 /// A response of the engine, for a client.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Translated {
     pub(super) response: Response<()>,
     pub(super) decoder: Decoder,
     /// Whether the pipe can be used again.
@@ -196,13 +189,13 @@ pub(super) struct Answer {
 }
 
 /// The engine's response, for a client.
-pub(super) fn read_response(response: &ResponseHead<'_, '_>, is_head: bool) -> Result<Answer, &'static str> {
+pub(super) fn read_response(response: &ResponseHead<'_, '_>, is_head: bool) -> Result<Translated, &'static str> {
     let head = &response.head;
     let mut translated = Response::new(());
     *translated.status_mut() = http::StatusCode::from_u16(response.status).map_err(|_| "the status is invalid")?;
     *translated.version_mut() = Version::HTTP_2;
     fields(head, translated.headers_mut(), |name| *name == header::TE)?;
-    let decoder = if is_head || matches!(response.status, 204 | 304) {
+    let decoder = if is_head || is_bodiless(response.status) {
         Decoder::EMPTY
     } else if head.fields.all("transfer-encoding").next().is_some() {
         Decoder::CHUNKED
@@ -210,7 +203,7 @@ pub(super) fn read_response(response: &ResponseHead<'_, '_>, is_head: bool) -> R
         head.content_length()?.map_or(Decoder::UntilClose, Decoder::Length)
     };
     let keep_alive = !head.mentions("connection", "close") && decoder != Decoder::UntilClose;
-    Ok(Answer { response: translated, decoder, keep_alive })
+    Ok(Translated { response: translated, decoder, keep_alive })
 }
 
 /// The engine's interim response, for a client; `None` when it cannot be one in HTTP/2.
@@ -237,12 +230,6 @@ fn fields(head: &Head<'_, '_>, map: &mut HeaderMap, skip: impl Fn(&HeaderName) -
     Ok(())
 }
 
-/// Writes a chunk's size.
-pub(super) fn write_chunk_size(size: usize, out: &mut Vec<u8>) {
-    // Writing to a vector does not fail.
-    let _written = write!(out, "{size:x}\r\n");
-}
-
 /// Writes the last chunk, the trailers, and the end.
 pub(super) fn write_end(trailers: Option<&HeaderMap>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"0\r\n");
@@ -260,7 +247,7 @@ pub(super) fn read_trailers(lines: &[u8]) -> Option<HeaderMap> {
     let mut room = [httparse::EMPTY_HEADER; MAX_TRAILERS];
     let whole = [lines, b"\r\n"].concat();
     let Ok(httparse::Status::Complete((_, fields))) = httparse::parse_headers(&whole, &mut room) else { return None };
-    let read = fields.iter().filter(|field| Name::of(field.name) == Name::Other).filter_map(|field| {
+    let read = fields.iter().filter(|field| Name::passes_as_trailer(field.name)).filter_map(|field| {
         let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
         Some((name, HeaderValue::from_bytes(field.value).ok()?))
     });

@@ -18,22 +18,22 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Bytes of interim responses that a client gets before one answer: h2 keeps them until they are taken, however long
 /// that is.
-const MAX_INTERIMS: usize = 16 * 1024;
+const MAX_INTERIM_BYTES: usize = 16 * 1024;
 
 /// A connection with a client.
 pub(super) struct Wire<T> {
-    state: State<T>,
+    progress: Progress<T>,
     is_ending: bool,
 }
 
-enum State<T> {
+enum Progress<T> {
     Shaking(Handshake<T, Bytes>),
     Open(Connection<T, Bytes>),
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
     pub(super) fn new(builder: &Builder, stream: T) -> Self {
-        Self { state: State::Shaking(builder.handshake(stream)), is_ending: false }
+        Self { progress: Progress::Shaking(builder.handshake(stream)), is_ending: false }
     }
 
     /// Goes on as far as possible; ready when the connection is over.
@@ -43,15 +43,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
         mut serve: impl FnMut(Request<RecvStream>, SendResponse<Bytes>),
     ) -> Poll<Result<(), h2::Error>> {
         loop {
-            match &mut self.state {
-                State::Shaking(handshake) => {
+            match &mut self.progress {
+                Progress::Shaking(handshake) => {
                     let mut connection = ready!(Pin::new(handshake).poll(cx))?;
                     if self.is_ending {
                         connection.graceful_shutdown();
                     }
-                    self.state = State::Open(connection);
+                    self.progress = Progress::Open(connection);
                 }
-                State::Open(connection) => match ready!(connection.poll_accept(cx)) {
+                Progress::Open(connection) => match ready!(connection.poll_accept(cx)) {
                     Some(accepted) => {
                         let (request, respond) = accepted?;
                         serve(request, respond);
@@ -65,7 +65,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
     /// Takes no more streams than those the client has begun.
     pub(super) fn end(&mut self) {
         self.is_ending = true;
-        if let State::Open(connection) = &mut self.state {
+        if let Progress::Open(connection) = &mut self.progress {
             connection.graceful_shutdown();
         }
     }
@@ -73,19 +73,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
 
 /// A request's body.
 #[derive(Debug)]
-pub(super) struct Content {
+pub(super) struct RequestBody {
     stream: RecvStream,
     /// Only trailers are to come.
     is_read: bool,
 }
 
-impl Content {
+impl RequestBody {
     pub(super) fn new(stream: RecvStream) -> Self {
         Self { stream, is_read: false }
     }
 }
 
-impl Body for Content {
+impl Body for RequestBody {
     type Data = Bytes;
     type Error = h2::Error;
 
@@ -120,7 +120,7 @@ impl Interims {
     /// Passes one on, whose head as HTTP/1 has this length.
     pub(super) fn send(&mut self, respond: &mut SendResponse<Bytes>, interim: Response<()>, length: usize) {
         self.bytes = self.bytes.saturating_add(length);
-        if self.bytes > MAX_INTERIMS {
+        if self.bytes > MAX_INTERIM_BYTES {
             return;
         }
         if let Err(error) = respond.send_informational(interim) {

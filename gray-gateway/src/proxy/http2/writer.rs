@@ -11,6 +11,7 @@ use http::HeaderMap;
 use http_body::Body;
 
 use super::{
+    super::http1::write_chunk_size,
     pipe::Pipe,
     translate::{self, Framing},
 };
@@ -126,7 +127,7 @@ where
                 // More would be taken for the next message.
                 *left = left.checked_sub(data.len() as u64).ok_or_else(|| misfit("longer"))?;
             }
-            Framing::Chunked => translate::write_chunk_size(data.len(), &mut self.out),
+            Framing::Chunked => write_chunk_size(data.len(), &mut self.out),
         }
         let end: &[u8] = if self.framing == Framing::Chunked { b"\r\n" } else { b"" };
         if data.len() > SMALL {

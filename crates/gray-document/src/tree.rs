@@ -1,0 +1,322 @@
+//! The merged tree: every node knows its document and line.
+
+use std::{
+    cell::{Cell, OnceCell, RefCell},
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt,
+    sync::Arc,
+};
+
+use twox_hash::XxHash3_64;
+
+use super::{
+    Budget, Problem, Problems, Section, Severity, candidate::Veils, parse, placeholder::Resolver, problem::one_line,
+    size::Total, trail::Trail,
+};
+
+/// Where a value was written.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// Name of the document.
+    pub document: Arc<str>,
+    /// Line, counted from 1; 0 stands for the document as a whole.
+    pub line: u32,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.document)?;
+        if self.line > 0 { write!(f, ":{}", self.line) } else { Ok(()) }
+    }
+}
+
+/// A value with its place. The place of a map's value is that of its key.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) origin: Origin,
+    pub(super) value: Value,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    Missing,
+    Scalar(Scalar),
+    List(Vec<Node>),
+    Map(Map),
+}
+
+impl Value {
+    /// For "expected ..., found ...".
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Missing => "nothing",
+            Self::Scalar(_) => "a single value",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a map",
+        }
+    }
+}
+
+/// A text; with placeholders, what they stand for is filled in once all documents are merged.
+#[derive(Clone, Debug)]
+pub(super) struct Scalar {
+    raw: Arc<str>,
+    templated: bool,
+    /// Whether a placeholder elsewhere stands for it.
+    pub(super) lent: Cell<bool>,
+    pub(super) resolved: OnceCell<Result<Arc<str>, String>>,
+}
+
+impl Scalar {
+    pub(super) fn new(raw: Arc<str>) -> Self {
+        let templated = raw.contains("${");
+        Self { raw, templated, lent: Cell::new(false), resolved: OnceCell::new() }
+    }
+
+    pub(super) fn raw(&self) -> &Arc<str> {
+        &self.raw
+    }
+
+    pub(super) fn is_templated(&self) -> bool {
+        self.templated
+    }
+
+    /// The text with all placeholders replaced, or why that failed.
+    pub(super) fn text(&self) -> Result<&str, &str> {
+        match self.resolved.get() {
+            Some(Ok(text)) => Ok(text),
+            Some(Err(reason)) => Err(reason),
+            None => Ok(&self.raw),
+        }
+    }
+}
+
+/// Two names are one key when they differ in case, `-` and `_` only.
+pub(super) fn relaxed(key: &str) -> String {
+    key.chars().filter(|c| !matches!(c, '-' | '_')).flat_map(char::to_lowercase).collect()
+}
+
+/// Keys in the order written, found by their relaxed name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Map {
+    entries: Vec<(Arc<str>, Node)>,
+    index: HashMap<Arc<str>, usize>,
+    /// Relaxed name and name of every key that somebody asked for.
+    asked: RefCell<BTreeMap<String, String>>,
+    /// Relaxed names of keys that placeholders stand for. They are known, and not suggested for a misspelt key.
+    referred: RefCell<HashSet<String>>,
+    /// Relaxed names already reported as unknown.
+    reported: RefCell<HashSet<String>>,
+}
+
+impl Map {
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&Arc<str>, &Node)> {
+        self.entries.iter().map(|(key, node)| (key, node))
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<(&Arc<str>, &Node)> {
+        let (key, node) = &self.entries[*self.index.get(relaxed(key).as_str())?];
+        Some((key, node))
+    }
+
+    /// Like `get`, and the key counts as known from now on.
+    pub(super) fn ask(&self, key: &str) -> Option<(&Arc<str>, &Node)> {
+        self.asked.borrow_mut().entry(relaxed(key)).or_insert_with(|| key.into());
+        self.get(key)
+    }
+
+    /// Like `get`, for a placeholder.
+    pub(super) fn refer(&self, key: &str) -> Option<(&Arc<str>, &Node)> {
+        let found = self.get(key)?;
+        self.referred.borrow_mut().insert(relaxed(key));
+        Some(found)
+    }
+
+    /// Whether this key was asked for.
+    pub(super) fn was_asked(&self, key: &str) -> bool {
+        let name = relaxed(key);
+        self.asked.borrow().contains_key(&name) || self.referred.borrow().contains(&name)
+    }
+
+    #[cfg(feature = "test-util")]
+    pub(super) fn asked(&self) -> Vec<String> {
+        self.asked.borrow().values().cloned().collect()
+    }
+
+    /// Whether anybody looked inside.
+    pub(super) fn is_visited(&self) -> bool {
+        !self.asked.borrow().is_empty() || !self.referred.borrow().is_empty()
+    }
+
+    /// Keys nobody asked for, each reported once, with the most similar of those that were asked for.
+    pub(super) fn take_unknown(&self) -> Vec<(&Arc<str>, &Node, Option<String>)> {
+        let asked = self.asked.borrow();
+        let (referred, mut reported) = (self.referred.borrow(), self.reported.borrow_mut());
+        let mut unknown = Vec::new();
+        for (key, node) in self.entries() {
+            let name = relaxed(key);
+            if asked.contains_key(&name) || referred.contains(&name) || reported.contains(&name) {
+                continue;
+            }
+            // Past this many the list of problems is cut anyway.
+            let similar = (unknown.len() < 100).then(|| similar(&name, &asked)).flatten();
+            unknown.push((key, node, similar));
+        }
+        reported.extend(unknown.iter().map(|(key, ..)| relaxed(key)));
+        unknown
+    }
+
+    /// The entry of that name, newly made when there is none.
+    fn slot(&mut self, key: &Arc<str>, node: Node) -> Option<(&mut Node, Node)> {
+        let name: Arc<str> = relaxed(key).into();
+        match self.index.get(&name) {
+            Some(&at) => Some((&mut self.entries[at].1, node)),
+            None => {
+                self.index.insert(name, self.entries.len());
+                self.entries.push((Arc::clone(key), node));
+                None
+            }
+        }
+    }
+
+    /// Adds an entry of the same document: maps grow together (`a.b: 1` beside `a.c: 2`), anything else collides.
+    pub(super) fn insert(&mut self, key: &Arc<str>, node: Node, collide: &mut dyn FnMut(&str, &Node, &Node)) {
+        let Some((old, new)) = self.slot(key, node) else { return };
+        match (&mut old.value, new.value) {
+            (Value::Map(old), Value::Map(new)) => {
+                new.entries.into_iter().for_each(|(key, node)| old.insert(&key, node, collide));
+            }
+            (Value::Map(_), Value::Missing) => {}
+            (Value::Missing, value) => *old = Node { origin: new.origin, value },
+            (_, value) => collide(key, old, &Node { origin: new.origin, value }),
+        }
+    }
+
+    /// Puts a later document over this one, key by key. An empty key does not wipe out a map.
+    pub(super) fn overlay(&mut self, later: Self) {
+        for (key, node) in later.entries {
+            let Some((old, new)) = self.slot(&key, node) else { continue };
+            match (&mut old.value, new.value) {
+                (Value::Map(old), Value::Map(new)) => old.overlay(new),
+                (Value::Map(_), Value::Missing) => {}
+                (_, value) => *old = Node { origin: new.origin, value },
+            }
+        }
+    }
+}
+
+fn similar(name: &str, asked: &BTreeMap<String, String>) -> Option<String> {
+    let distance = |candidate: &str| strsim::osa_distance(name, candidate);
+    let length = name.chars().count();
+    let limit = (length / 3).clamp(usize::from(length > 1), 3);
+    let (distance, found) = asked.iter().map(|(relaxed, key)| (distance(relaxed), key)).min()?;
+    (distance <= limit).then(|| found.clone())
+}
+
+/// Some YAML documents, merged.
+pub struct Documents {
+    root: Node,
+    budget: Budget,
+    problems: RefCell<Problems>,
+    fingerprint: u64,
+    veils: Veils,
+}
+
+impl Documents {
+    /// Reads documents (name, text); later ones win, key by key. `env` answers placeholders that no document answers.
+    ///
+    /// A placeholder that cannot be resolved becomes a problem when its key is read, not before: a document may
+    /// hold keys that are none of our business.
+    ///
+    /// # Errors
+    /// Malformed YAML, a duplicate key, or a document that is too large, too deep or expands to too many nodes.
+    pub fn parse(sources: &[(&str, &str)], env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Problems> {
+        let documents = Self::merge(sources)?;
+        documents.resolve(env);
+        Ok(documents)
+    }
+
+    /// Merges documents, without a look at their placeholders.
+    pub(super) fn merge(sources: &[(&str, &str)]) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let (mut merged, mut total) = (Map::default(), Total::default());
+        let mut origin = Origin { document: "(no document)".into(), line: 0 };
+        for (position, (name, text)) in sources.iter().enumerate() {
+            let document: Arc<str> = (*name).into();
+            if position == 0 {
+                origin = Origin { document: Arc::clone(&document), line: 0 };
+            }
+            match parse::parse(&document, text, &mut total, &mut problems) {
+                Ok(map) => merged.overlay(map),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        let problems = RefCell::new(problems.into_result()?);
+        let seed = |seed, text: &str| XxHash3_64::oneshot_with_seed(seed, text.as_bytes());
+        let fingerprint = sources.iter().fold(0, |hash, (name, text)| seed(seed(hash, name), text));
+        let root = Node { origin, value: Value::Map(merged) };
+        Ok(Self { root, budget: Budget::default(), problems, fingerprint, veils: Veils::default() })
+    }
+
+    /// Fills in what placeholders stand for.
+    pub(super) fn resolve(&self, env: &dyn Fn(&str) -> Option<String>) {
+        if let Value::Map(map) = &self.root.value {
+            Resolver::new(map, env).resolve_all();
+        }
+    }
+
+    /// Keeps values of placeholders from being looked at, or quoted.
+    pub(super) fn veil(&mut self, veils: Veils) {
+        self.veils = veils;
+    }
+
+    pub(super) fn root_node(&self) -> &Node {
+        &self.root
+    }
+
+    /// What veiled placeholders of a candidate stand for, beside them: what an answer must not show.
+    pub fn veiled(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.veils.shown()
+    }
+
+    /// The same texts under the same names always have the same one, on every machine (XXH3).
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
+    /// The root map.
+    pub fn root(&self) -> Section<'_> {
+        Section::root(self, &self.root)
+    }
+
+    /// The account of what is made of them.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Takes out every problem collected so far.
+    pub fn take_problems(&self) -> Problems {
+        self.problems.take()
+    }
+
+    /// Notes a problem with a value.
+    pub(super) fn report(&self, severity: Severity, origin: &Origin, path: &Trail, message: &str) {
+        if let Some(message) = self.veils.message(&path.to_string(), message) {
+            self.report_key(severity, origin, path, message);
+        }
+    }
+
+    /// Notes a problem with a key, whatever its value.
+    pub(super) fn report_key(&self, severity: Severity, origin: &Origin, path: &Trail, message: &str) {
+        let (path, message) = (path.to_string(), one_line(message));
+        let problem = Problem { severity, origin: origin.clone(), path, message };
+        self.problems.borrow_mut().push(problem);
+    }
+}
+
+impl fmt::Debug for Documents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the values: there may be passwords among them.
+        f.debug_struct("Documents").field("origin", &self.root.origin).finish_non_exhaustive()
+    }
+}

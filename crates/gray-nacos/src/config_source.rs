@@ -1,0 +1,237 @@
+//! Documents from Nacos.
+//!
+//! Two SDK clients: one only listens, the other only reads. The SDK answers a read from its cache once a listener is
+//! there, reports neither the first appearance of a document nor its removal, and listens anew only a minute after a
+//! reconnect. So a push is a hint to read, and reading goes on without one: now and then, and often while a document
+//! is missing or the connection has just healed.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use gray_registry::{ConfigSource, DocumentText, Health};
+use nacos_sdk::api::{
+    config::{ConfigChangeListener, ConfigResponse, ConfigService},
+    error::Error,
+};
+use tokio::{
+    runtime::Handle,
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
+
+use crate::{
+    NacosOptions,
+    client::{CallError, Dialer, Wired},
+    connection::{Client, Connection},
+    relay::Relay,
+};
+
+/// How often a document is read although nothing was pushed.
+const POLL: Duration = Duration::from_secs(15);
+/// How often, while pushes are not to be relied on.
+const EAGER_POLL: Duration = Duration::from_secs(2);
+/// How long they are not after an outage: the SDK listens anew every 60 s.
+const UNSETTLED: Duration = Duration::from_secs(75);
+/// First and longest wait after a failed read.
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+/// What is read to find out whether the server answers; that it is missing is an answer.
+const PROBE: &str = "common-config.yaml";
+
+/// Documents of one namespace and group in Nacos, followed live.
+pub struct NacosConfigSource {
+    connection: Arc<Connection<Pair>>,
+    documents: Mutex<HashMap<String, watch::Receiver<DocumentText>>>,
+    tasks: Mutex<JoinSet<()>>,
+    runtime: Handle,
+}
+
+impl NacosConfigSource {
+    /// Starts to connect in the background and returns at once. A server that cannot be reached is retried for ever;
+    /// [`health`](ConfigSource::health) says so.
+    ///
+    /// # Panics
+    /// When called outside of a tokio runtime.
+    pub fn connect(options: NacosOptions) -> Arc<Self> {
+        let runtime = Handle::current();
+        let connection = Connection::new(Arc::new(Dialer::new(options)));
+        let mut tasks = JoinSet::new();
+        tasks.spawn_on(Arc::clone(&connection).keep(), &runtime);
+        Arc::new(Self { connection, documents: Mutex::default(), tasks: Mutex::new(tasks), runtime })
+    }
+}
+
+impl ConfigSource for NacosConfigSource {
+    fn watch(&self, name: &str) -> watch::Receiver<DocumentText> {
+        let mut documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(text) = documents.get(name) {
+            return text.clone();
+        }
+        let (sender, text) = watch::channel(DocumentText::Unknown);
+        let task = follow(Arc::clone(&self.connection), name.to_owned(), sender);
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn_on(task, &self.runtime);
+        documents.insert(name.to_owned(), text.clone());
+        text
+    }
+
+    fn health(&self) -> watch::Receiver<Health> {
+        self.connection.health()
+    }
+}
+
+impl fmt::Debug for NacosConfigSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NacosConfigSource").field("options", self.connection.dialer().options()).finish_non_exhaustive()
+    }
+}
+
+/// The two clients.
+#[derive(Clone)]
+struct Pair {
+    reader: Wired<ConfigService>,
+    listener: Wired<ConfigService>,
+}
+
+#[async_trait]
+impl Client for Pair {
+    const NAME: &'static str = "settings";
+
+    async fn dial(dialer: &Dialer) -> Result<Self, CallError> {
+        Ok(Self { reader: dialer.config().await?, listener: dialer.config().await? })
+    }
+
+    fn relay(&self) -> &Relay {
+        &self.reader.relay
+    }
+
+    async fn probe(&self, dialer: &Dialer) -> Result<(), CallError> {
+        self.read(dialer, PROBE).await.map(drop)
+    }
+}
+
+impl Pair {
+    async fn read(&self, dialer: &Dialer, name: &str) -> Result<DocumentText, CallError> {
+        let options = dialer.options();
+        let (client, name, group) = (self.reader.sdk.clone(), name.to_owned(), options.group.clone());
+        let call = async move {
+            match client.get_config(name, group).await {
+                Ok(document) => Ok(DocumentText::Present(document.content().as_str().into())),
+                Err(Error::ConfigNotFound(_)) => Ok(DocumentText::Absent),
+                Err(error) => Err(error),
+            }
+        };
+        dialer.call(options.read_timeout, call).await
+    }
+
+    async fn listen(&self, dialer: &Dialer, name: &str, hints: &Arc<Hints>) {
+        let options = dialer.options();
+        let (client, document, group) = (self.listener.sdk.clone(), name.to_owned(), options.group.clone());
+        let listener: Arc<dyn ConfigChangeListener> = Arc::<Hints>::clone(hints);
+        let call = async move { client.add_listener(document, group, listener).await };
+        if let Err(failure) = dialer.call(options.read_timeout, call).await {
+            tracing::debug!(document = %name, %failure, "not listening yet, polling meanwhile");
+        }
+    }
+}
+
+/// Takes the SDK's notices on the SDK's thread, and does nothing there but pass on that there was one.
+struct Hints(watch::Sender<()>);
+
+impl ConfigChangeListener for Hints {
+    fn notify(&self, _: ConfigResponse) {
+        self.0.send_replace(());
+    }
+}
+
+/// Follows one document; never ends.
+async fn follow(connection: Arc<Connection<Pair>>, name: String, text: watch::Sender<DocumentText>) {
+    let mut clients = connection.client();
+    loop {
+        let client = clients.borrow_and_update().clone();
+        match client {
+            None => {
+                if clients.changed().await.is_err() {
+                    return;
+                }
+            }
+            Some(pair) => {
+                if follow_on(&connection, &pair, &mut clients, &name, &text).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Follows on one pair of clients until there is another; an error means that the source is gone.
+async fn follow_on(
+    connection: &Connection<Pair>,
+    pair: &Pair,
+    clients: &mut watch::Receiver<Option<Pair>>,
+    name: &str,
+    text: &watch::Sender<DocumentText>,
+) -> Result<(), watch::error::RecvError> {
+    let hints = Arc::new(Hints(watch::Sender::new(())));
+    let (mut hinted, mut health) = (hints.0.subscribe(), connection.health());
+    pair.listen(connection.dialer(), name, &hints).await;
+    let mut due = Instant::now();
+    let mut unsettled_until = Instant::now();
+    let mut retry = RETRY.0;
+    loop {
+        tokio::select! {
+            changed = clients.changed() => return changed,
+            // The sender is in `hints`, which lives as long as this loop.
+            Ok(()) = hinted.changed() => due = Instant::now(),
+            Ok(()) = health.changed() => if *health.borrow_and_update() == Health::Up { due = Instant::now() },
+            () = sleep_until(due) => match pair.read(connection.dialer(), name).await {
+                Ok(now) => {
+                    retry = RETRY.0;
+                    let eager = now == DocumentText::Absent || Instant::now() < unsettled_until;
+                    due = Instant::now() + if eager { EAGER_POLL } else { POLL };
+                    publish(text, now);
+                }
+                Err(failure) => {
+                    tracing::debug!(document = %name, %failure, "could not be read, keeping what is known");
+                    unsettled_until = Instant::now() + UNSETTLED;
+                    due = Instant::now() + retry;
+                    retry = RETRY.1.min(retry * 2);
+                    connection.doubt();
+                }
+            },
+        }
+    }
+}
+
+fn publish(text: &watch::Sender<DocumentText>, now: DocumentText) {
+    text.send_if_modified(|state| {
+        let changed = *state != now;
+        *state = now;
+        changed
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn without_a_server_a_document_is_unknown_not_absent() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        drop(listener);
+        let options = NacosOptions { grpc_port: Some(port), ..NacosOptions::new("127.0.0.1:8848") };
+        let source = NacosConfigSource::connect(options);
+        let text = source.watch("common-config.yaml");
+        let mut health = source.health();
+        let told = health.wait_for(|health| matches!(health, Health::Down(reason) if reason.contains("refused")));
+        timeout(Duration::from_secs(5), told).await.expect("told in time").expect("alive");
+        assert_eq!(*text.borrow(), DocumentText::Unknown);
+    }
+}

@@ -1,0 +1,246 @@
+//! Follows the instances of one service.
+//!
+//! A push says that something changed; what is true is then read from the server. That way a lost, late or reordered
+//! push can only cost time (until the next poll), never leave a wrong list behind.
+
+use std::{future::pending, sync::Arc};
+
+use gray_core::instance::Instance;
+use gray_registry::{
+    Health, ServiceState,
+    hold::{self, Doubt, Entry, Terms},
+};
+use nacos_sdk::api::naming::{NamingChangeEvent, NamingEventListener, NamingService};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    NacosOptions,
+    client::{CallError, Dialer, Wired, from_wire, read_instances},
+    connection::Connection,
+    console,
+};
+
+/// How long after it came back a registry may forget again who it lists: the server finds out one by one whose connections the
+/// outage has cut as well.
+const UNSETTLED: std::time::Duration = std::time::Duration::from_secs(30);
+/// A registry that takes longer for its first answer was away when we started.
+const PROMPT: std::time::Duration = std::time::Duration::from_secs(5);
+/// How soon a failed read is tried again.
+const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Takes the SDK's events on the SDK's thread, and does nothing there but hand over the newest.
+struct Pushes(watch::Sender<Option<Arc<NamingChangeEvent>>>);
+
+impl NamingEventListener for Pushes {
+    fn event(&self, event: Arc<NamingChangeEvent>) {
+        self.0.send_replace(Some(event));
+    }
+}
+
+/// Follows `service` in the group of `options` and publishes into `state`; never ends. The connection must be one to the
+/// namespace of `options`.
+pub(super) async fn follow(
+    connection: Arc<Connection<Wired<NamingService>>>,
+    options: NacosOptions,
+    service: String,
+    remembered: Option<Arc<[Instance]>>,
+    state: watch::Sender<ServiceState>,
+) {
+    let mut clients = connection.client();
+    let terms = Terms { hold: options.hold, recovery: options.recovery };
+    let mut list = Published::new(terms, service.clone(), remembered.as_deref().unwrap_or_default(), state);
+    loop {
+        let client = clients.borrow_and_update().clone();
+        let Some(client) = client else {
+            if clients.changed().await.is_err() {
+                return;
+            }
+            continue;
+        };
+        let pushes = Arc::new(Pushes(watch::Sender::new(None)));
+        subscribe(connection.dialer(), &options, &client.sdk, &service, &pushes).await;
+        let source = Source { connection: &connection, client: &client.sdk, options: &options, service: &service };
+        if follow_on(&source, &mut clients, &pushes, &mut list).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Where a list is read.
+struct Source<'s> {
+    connection: &'s Connection<Wired<NamingService>>,
+    client: &'s NamingService,
+    options: &'s NacosOptions,
+    service: &'s str,
+}
+
+/// Follows on one client until there is another; an error means that the registry is gone.
+async fn follow_on(
+    source: &Source<'_>,
+    clients: &mut watch::Receiver<Option<Wired<NamingService>>>,
+    pushes: &Pushes,
+    list: &mut Published,
+) -> Result<(), watch::error::RecvError> {
+    let Source { connection, options, service, .. } = source;
+    let mut health = connection.health();
+    if list.is_known() {
+        // The client before this one was lost.
+        list.registry_was_away();
+    }
+    list.has_been_up = *health.borrow_and_update() == Health::Up;
+    let mut pushed = pushes.0.subscribe();
+    let mut due = Instant::now();
+    loop {
+        let hold_ends = async {
+            match list.hold_ends {
+                Some(at) => sleep_until(at).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            changed = clients.changed() => return changed,
+            // The listener is ours: its sender lives as long as this loop.
+            Ok(()) = pushed.changed() => due = Instant::now(),
+            // After an outage there may be news that nobody pushed.
+            Ok(()) = health.changed() => if *health.borrow_and_update() == Health::Up {
+                // Up for the first time: that is how it begins.
+                if std::mem::replace(&mut list.has_been_up, true) {
+                    list.registry_was_away();
+                }
+                due = Instant::now();
+            },
+            () = hold_ends => list.look_again(),
+            () = sleep_until(due) => match read(source, &health, list).await {
+                Ok(instances) => {
+                    list.publish(instances);
+                    // Not all of a fleet at once.
+                    due = Instant::now() + options.poll_interval.mul_f64(0.75 + fastrand::f64() / 2.0);
+                }
+                Err(failure) => {
+                    tracing::debug!(%service, %failure, "instances could not be read");
+                    // Better the pushed list than none.
+                    let event = pushed.borrow().clone();
+                    if let Some(instances) = event.as_ref().and_then(|event| event.instances.as_deref())
+                        && !list.is_known()
+                    {
+                        list.publish(from_wire(instances));
+                    }
+                    due = Instant::now() + RETRY;
+                    connection.doubt();
+                }
+            },
+        }
+    }
+}
+
+/// Reads the list. What an operator disabled is missing in it, and is put back as what it is: listed, but disabled.
+async fn read(
+    source: &Source<'_>,
+    health: &watch::Receiver<Health>,
+    list: &mut Published,
+) -> Result<Vec<Instance>, CallError> {
+    let Source { connection, client, options, service } = source;
+    let mut instances = read_instances(connection.dialer(), client, options, service).await?;
+    // The SDK may have reconnected before we noticed that it has.
+    if list.has_been_up && *health.borrow() != Health::Up {
+        list.registry_was_away();
+    }
+    let missing = hold::newly_held(&list.entries, &instances, Instant::now(), list.terms);
+    let mut hidden = console::registered(connection.dialer(), service, missing).await;
+    hidden.iter_mut().for_each(|instance| instance.enabled = false);
+    if !hidden.is_empty() {
+        // It may have come back between the list and the question: only what is still missing now is hidden.
+        instances = read_instances(connection.dialer(), client, options, service).await?;
+        hidden.retain(|hidden| !instances.iter().any(|other| other.is_at_address_of(hidden)));
+        instances.extend(hidden);
+    }
+    Ok(instances)
+}
+
+async fn subscribe(
+    dialer: &Dialer,
+    options: &NacosOptions,
+    client: &NamingService,
+    service: &str,
+    pushes: &Arc<Pushes>,
+) {
+    let (client, name, group) = (client.clone(), service.to_owned(), Some(options.group.clone()));
+    let listener: Arc<dyn NamingEventListener> = Arc::<Pushes>::clone(pushes);
+    let call = async move { client.subscribe(name, group, Vec::new(), listener).await };
+    if let Err(failure) = dialer.call(options.read_timeout, call).await {
+        // Not lost: the SDK repeats it, and until then we poll.
+        tracing::debug!(%service, %failure, "subscription is not confirmed yet");
+    }
+}
+
+/// What this service's receivers see.
+struct Published {
+    service: String,
+    state: watch::Sender<ServiceState>,
+    terms: Terms,
+    entries: Vec<Entry>,
+    hold_ends: Option<Instant>,
+    unsettled_until: Instant,
+    since: Instant,
+    /// The registry answered on the client in use.
+    has_been_up: bool,
+}
+
+impl Published {
+    fn new(terms: Terms, service: String, remembered: &[Instance], state: watch::Sender<ServiceState>) -> Self {
+        let entries = remembered.iter().cloned().map(Entry::remembered).collect();
+        let now = Instant::now();
+        let (hold_ends, unsettled_until) = (None, now);
+        Self { service, state, terms, entries, hold_ends, unsettled_until, since: now, has_been_up: false }
+    }
+
+    /// Who is missing from here on may have to register again.
+    fn registry_was_away(&mut self) {
+        self.entries.iter_mut().for_each(|entry| entry.doubt = Doubt::Unseen);
+        self.unsettled_until = Instant::now() + UNSETTLED;
+    }
+
+    fn is_known(&self) -> bool {
+        self.state.borrow().is_some()
+    }
+
+    fn publish(&mut self, incoming: Vec<Instance>) {
+        let held_before = self.held();
+        let now = Instant::now();
+        if !self.is_known() && !self.entries.is_empty() && self.since.elapsed() > PROMPT {
+            self.registry_was_away();
+        }
+        let unsettled = now < self.unsettled_until;
+        (self.entries, self.hold_ends) = hold::apply(&self.entries, incoming, now, self.terms, unsettled);
+        let held = self.held();
+        if held > held_before {
+            let longest = self.entries.iter().filter_map(|entry| entry.held_until).max();
+            let for_secs = longest.map_or(0, |until| until.duration_since(now).as_secs());
+            tracing::warn!(
+                service = %self.service, held, for_secs,
+                "instances are missing that should not be: the registry may be recovering; keeping them meanwhile"
+            );
+        }
+        let list: Vec<Instance> = self.entries.iter().map(|entry| entry.instance.clone()).collect();
+        self.state.send_if_modified(|state| {
+            let changed = state.as_deref() != Some(&list);
+            if changed {
+                *state = Some(list.into());
+            }
+            changed
+        });
+    }
+
+    fn held(&self) -> usize {
+        self.entries.iter().filter(|entry| entry.held_until.is_some()).count()
+    }
+
+    /// A hold ended: merges the last report once more.
+    fn look_again(&mut self) {
+        let listed = self.entries.iter().filter(|entry| entry.held_until.is_none());
+        self.publish(listed.map(|entry| entry.instance.clone()).collect());
+    }
+}

@@ -1,0 +1,242 @@
+//! Announces one instance and keeps it announced, on a client of its own.
+//!
+//! One client holds at most one instance per service. The SDK announces again after a reconnect, but late after a
+//! long outage, and not at all when a server that was still starting refused it. So we read back now and then.
+
+use std::{sync::Arc, time::Duration};
+
+use gray_core::instance::Instance;
+use nacos_sdk::api::naming::NamingService;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep, timeout},
+};
+
+use super::{
+    client::{CallError, Dialer, Wired, read_instances, to_wire},
+    connection::MAX_REPLACEMENTS,
+    console,
+    doubts::Doubts,
+    relay::Remedy,
+};
+
+/// How often an announced instance is read back.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// The same, while something is wrong.
+const TROUBLE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a new one may take to be listed.
+const READ_BACK: Duration = Duration::from_secs(2);
+/// How often it is looked for meanwhile.
+const READ_BACK_INTERVAL: Duration = Duration::from_millis(50);
+/// Missing in so many lists in a row, it is announced again; then after twice as many, and so on. When that fails, with
+/// every list.
+const FIRST_REPAIR: u32 = 2;
+/// After so many refusals in a row a new token does not help, and there is no hurry.
+const HASTY: u32 = 5;
+/// Not seen in the registry for so long, it is said to be doubtful.
+const DOUBTFUL: Duration = Duration::from_secs(15);
+
+type Reply = oneshot::Sender<Result<(), CallError>>;
+
+pub(super) enum Command {
+    Register(Instance, Reply),
+    Deregister(Instance, Reply),
+}
+
+/// The task behind one address of one service.
+pub(super) struct Registration {
+    dialer: Arc<Dialer>,
+    service: String,
+    client: Option<Wired<NamingService>>,
+    announced: Option<Instance>,
+    silent_since: Option<Instant>,
+    misses: u32,
+    next_repair: u32,
+    refusals: u32,
+    replacements: u32,
+    /// When it was last known to be in the registry.
+    confirmed: Instant,
+    doubts: Arc<Doubts>,
+}
+
+impl Registration {
+    pub(super) fn new(dialer: Arc<Dialer>, service: String, doubts: Arc<Doubts>) -> Self {
+        Self {
+            dialer,
+            service,
+            client: None,
+            announced: None,
+            silent_since: None,
+            misses: 0,
+            next_repair: FIRST_REPAIR,
+            refusals: 0,
+            replacements: 0,
+            confirmed: Instant::now(),
+            doubts,
+        }
+    }
+
+    /// Serves commands until the instance is taken back.
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        loop {
+            tokio::select! {
+                biased;
+                command = commands.recv() => match command {
+                    Some(Command::Register(instance, reply)) => {
+                        let outcome = self.register(instance).await;
+                        // Nobody waits any more: the outcome stands all the same.
+                        drop(reply.send(outcome));
+                    }
+                    Some(Command::Deregister(instance, reply)) => {
+                        drop(reply.send(self.deregister(instance).await));
+                        return;
+                    }
+                    None => return,
+                },
+                // Dropped when a command comes; every step leaves a state from which the next one goes on.
+                () = self.keep(), if self.announced.is_some() => {}
+            }
+        }
+    }
+
+    async fn register(&mut self, instance: Instance) -> Result<(), CallError> {
+        let client = match &self.client {
+            Some(client) => client.clone(),
+            None => self.client.insert(self.dialer.naming().await?).clone(),
+        };
+        self.announce(&client, &instance).await?;
+        self.announced = Some(instance.clone());
+        (self.silent_since, self.confirmed) = (None, Instant::now());
+        self.found(true);
+        if timeout(READ_BACK, self.listed(&client, &instance)).await.is_err() {
+            let (service, address) = (&self.service, instance.authority());
+            tracing::warn!(%service, %address, "nacos took our instance, but does not list it yet; looking again later");
+        }
+        Ok(())
+    }
+
+    /// Returns when Nacos lists it: from then on callers can find it.
+    async fn listed(&self, client: &Wired<NamingService>, instance: &Instance) {
+        loop {
+            if let Ok(list) = read_instances(&self.dialer, &client.sdk, self.dialer.options(), &self.service).await
+                && self.is_known(&list, instance).await
+            {
+                return;
+            }
+            sleep(READ_BACK_INTERVAL).await;
+        }
+    }
+
+    /// Whether it is in this list; or not listed, but there: an operator disabled it, and that is not ours to change.
+    async fn is_known(&self, list: &[Instance], instance: &Instance) -> bool {
+        list.iter().any(|other| other.is_at_address_of(instance))
+            || console::is_registered(&self.dialer, &self.service, instance).await
+    }
+
+    async fn announce(&self, client: &Wired<NamingService>, instance: &Instance) -> Result<(), CallError> {
+        let options = self.dialer.options();
+        let (client, service, group) = (client.sdk.clone(), self.service.clone(), Some(options.group.clone()));
+        let wire = to_wire(instance, options);
+        let call = async move { client.register_instance(service, group, wire).await };
+        self.dialer.call(options.register_timeout, call).await
+    }
+
+    async fn deregister(&mut self, instance: Instance) -> Result<(), CallError> {
+        let Some(client) = self.client.take() else { return Ok(()) };
+        let instance = self.announced.take().unwrap_or(instance);
+        self.doubts.set(&self.service, &instance.authority(), None);
+        let options = self.dialer.options();
+        let (service, group, wire) = (self.service.clone(), Some(options.group.clone()), to_wire(&instance, options));
+        let sdk = client.sdk.clone();
+        let call = async move { sdk.deregister_instance(service, group, wire).await };
+        // With the client goes its connection, and with that the instance, should the call have failed.
+        self.dialer.call(options.deregister_timeout, call).await
+    }
+
+    /// Waits, then checks once.
+    async fn keep(&mut self) {
+        let is_due = (1..=FIRST_REPAIR).contains(&self.misses) || (1..=HASTY).contains(&self.refusals);
+        let is_calm = self.silent_since.is_none() && !is_due;
+        sleep(if is_calm { CHECK_INTERVAL } else { TROUBLE_INTERVAL }).await;
+        let (Some(client), Some(instance)) = (self.client.clone(), self.announced.clone()) else { return };
+        let doubt = self.check(&client, &instance).await.err();
+        if doubt.is_none() {
+            self.confirmed = Instant::now();
+        }
+        if doubt.is_none() || self.confirmed.elapsed() >= DOUBTFUL {
+            self.doubts.set(&self.service, &instance.authority(), doubt.map(|doubt| doubt.to_string()));
+        }
+    }
+
+    /// Looks for it in the registry, and does something about it when it is not there.
+    async fn check(&mut self, client: &Wired<NamingService>, instance: &Instance) -> Result<(), CallError> {
+        let read = match client.relay.trouble() {
+            Some(trouble) => Err(CallError::Failed(trouble)),
+            None => read_instances(&self.dialer, &client.sdk, self.dialer.options(), &self.service).await,
+        };
+        match read {
+            Ok(list) => {
+                (self.silent_since, self.refusals) = (None, 0);
+                let known = self.is_known(&list, instance).await;
+                self.found(known);
+                if known {
+                    return Ok(());
+                }
+                if self.misses >= self.next_repair {
+                    self.repair(client, instance).await?;
+                }
+                Err(CallError::Failed("Nacos does not list it".into()))
+            }
+            // It answers; another connection would be answered the same.
+            Err(refused @ CallError::Refused(_)) => {
+                (self.silent_since, self.refusals) = (None, self.refusals.saturating_add(1));
+                Err(refused)
+            }
+            Err(failure) => {
+                let since = *self.silent_since.get_or_insert_with(Instant::now);
+                if client.relay.remedy(since) == Remedy::Replace && self.replacements < MAX_REPLACEMENTS {
+                    self.replace(instance).await;
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    fn found(&mut self, is_known: bool) {
+        if is_known {
+            (self.misses, self.next_repair) = (0, FIRST_REPAIR);
+        } else {
+            self.misses = self.misses.saturating_add(1);
+        }
+    }
+
+    async fn repair(&mut self, client: &Wired<NamingService>, instance: &Instance) -> Result<(), CallError> {
+        let (service, address) = (&self.service, instance.authority());
+        let outcome = self.announce(client, instance).await;
+        match &outcome {
+            Ok(()) => {
+                self.next_repair = self.misses.saturating_mul(2);
+                tracing::info!(%service, %address, "nacos had lost our instance; announced again");
+            }
+            Err(failure) if self.misses.is_power_of_two() => {
+                tracing::warn!(%service, %address, "nacos has lost our instance, and does not take it back: {failure}");
+            }
+            Err(failure) => tracing::debug!(%service, %address, "nacos does not take our instance back: {failure}"),
+        }
+        outcome
+    }
+
+    async fn replace(&mut self, instance: &Instance) {
+        let Ok(fresh) = self.dialer.naming().await else { return };
+        self.replacements += 1;
+        self.client = Some(fresh.clone());
+        self.silent_since = None;
+        // From here on the next check repairs what fails below.
+        (self.misses, self.next_repair) = (FIRST_REPAIR - 1, FIRST_REPAIR);
+        let announced = self.announce(&fresh, instance).await;
+        if announced.is_ok() {
+            self.misses = 0;
+            tracing::info!(service = %self.service, address = %instance.authority(), "announced again after an outage");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Where YAML documents come from. Implementation: [`FileConfigSource`].
+
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
+mod file;
+#[cfg(any(test, feature = "test-util"))]
+mod memory;
+
+pub use file::FileConfigSource;
+#[cfg(any(test, feature = "test-util"))]
+pub use memory::MemoryConfigSource;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::Health;
+
+/// The text of a document as the source holds it now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DocumentText {
+    /// The source has not answered yet.
+    Unknown,
+    /// The source answered: there is no such document.
+    Absent,
+    /// There is one, but no text can be had of it; why.
+    Unreadable(Arc<str>),
+    /// The text.
+    Present(Arc<str>),
+}
+
+/// A source of named documents, followed live.
+pub trait ConfigSource: Send + Sync + std::fmt::Debug {
+    /// Follows one document (`common-config.yaml`). Returns at once; retries for ever in the background.
+    fn watch(&self, name: &str) -> watch::Receiver<DocumentText>;
+
+    /// Whether the source answers.
+    fn health(&self) -> watch::Receiver<Health>;
+
+    /// Looks at once at what is otherwise looked at now and then. What is pushed needs no such thing.
+    fn refresh(&self) {}
+
+    /// Told by whoever reads the documents: these texts are good and in effect. A source that keeps what is good for the
+    /// next start needs to know.
+    fn in_effect(&self, _documents: &[(Arc<str>, Arc<str>)]) {}
+
+    /// The text that was in effect when this program ran last, for whoever finds the newest one to be bad; `None` when
+    /// nothing is kept.
+    fn last_good(&self, _name: &str) -> Option<Arc<str>> {
+        None
+    }
+}

@@ -1,0 +1,68 @@
+//! The route table: Spring Cloud Gateway's routes, compiled once per configuration revision.
+//!
+//! Reading happens off the request path and reports everything it cannot take, by name and line. Matching is a pure
+//! function of the request head and allocates nothing (only a percent-encoded path, query or cookie is decoded into
+//! a scratch text).
+//!
+//! It never depends on a runtime, a socket or a proxy, and keeps no state: who limits rates has the counters.
+//!
+//! ```
+//! # use gray_document::Documents;
+//! # use gray_routes::{RequestHead, RouteTable};
+//! let text = "spring.cloud.gateway.routes:
+//!   - { id: orders, uri: 'lb://order-app', predicates: ['Path=/order-api/**'], filters: ['StripPrefix=1'] }";
+//! let documents = Documents::parse(&[("gateway-app.yaml", text)], &|_| None).expect("well formed");
+//! let table = RouteTable::read(&documents.root());
+//! assert!(documents.take_problems().is_empty());
+//!
+//! let (method, headers) = (http::Method::GET, http::HeaderMap::new());
+//! let path = "/order-api/order/N0001";
+//! let remote = std::net::Ipv4Addr::LOCALHOST.into();
+//! let head = RequestHead { method: &method, path, query: None, headers: &headers, host: None, remote, random: 0 };
+//! let route = table.find(&head).expect("a route");
+//! assert_eq!(route.filters.rewrite(path), "/order/N0001");
+//! ```
+
+mod definition;
+mod files;
+mod filter;
+mod lint;
+mod lookup;
+mod metadata;
+mod misspelt;
+mod path;
+mod pattern;
+mod predicate;
+mod rate;
+mod read;
+mod request;
+mod resolve;
+mod retry;
+mod route;
+pub mod scheme;
+mod spelling;
+mod table;
+mod text;
+mod token;
+mod trie;
+mod uri;
+mod weight;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    files::FileOptions,
+    filter::Filters,
+    lookup::Lookup,
+    metadata::Metadata,
+    path::{Spelling, check as check_path},
+    rate::{Rate, RateKey, RateLimit},
+    read::ROUTES,
+    request::RequestHead,
+    resolve::Resolved,
+    retry::Retry,
+    route::{Route, Target, Upstream},
+    table::RouteTable,
+    token::TokenCheck,
+};

@@ -1,0 +1,134 @@
+//! What in the routes is worth knowing: guarded routes that another one takes over in another spelling, and paths that
+//! differ only by case.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gray_rules::{About, Finding, Severity};
+
+use super::{Route, RouteTable, pattern::PathPattern, predicate::Predicate, text::quoted};
+
+/// Findings of one kind; more say nothing new.
+const MAX_FINDINGS: usize = 50;
+
+impl RouteTable {
+    /// What is worth knowing of these routes.
+    pub fn lint(&self) -> Vec<Finding> {
+        [self.taken_over(), self.differing_by_case()].concat()
+    }
+
+    /// Guarded routes, each with the first less guarded one that would take an ambiguous spelling of its paths.
+    fn taken_over(&self) -> Vec<Finding> {
+        let guarded = self.routes.iter().filter(|route| !guards(route).is_empty());
+        let pairs = guarded.filter_map(|route| {
+            let finding = |severity, message| {
+                Some(Finding { severity, code: "route-spellings", about: About::Route, name: route.id.clone(), message })
+            };
+            if let Some((path, other)) = self.let_through(route) {
+                let message = format!(
+                    "{} is let through to route `{}`, which has no {}, because that has `encoded-slash: pass`: give it the \
+                     guard as well, or leave `encoded-slash` out; see Paths in docs/config.md",
+                    quoted(&path),
+                    other.id,
+                    missing(route, other).join(" and no ")
+                );
+                return finding(Severity::Warning, message);
+            }
+            let spelled = self.patterns(route.place).iter().flat_map(PathPattern::spellings);
+            let other = spelled.filter_map(|path| self.less_guarded(route, &path)).min_by_key(|other| other.place)?;
+            let message = format!(
+                "other spellings of its paths (`//`, `%2f`, `;`) would be taken by route `{}`, which has no {}: they are \
+                 refused (400), see Paths in docs/config.md",
+                other.id,
+                missing(route, other).join(" and no ")
+            );
+            finding(Severity::Note, message)
+        });
+        pairs.take(MAX_FINDINGS).collect()
+    }
+
+    /// The first route that takes this path, by the path alone, and lacks a guard of `route`.
+    fn less_guarded(&self, route: &Route, path: &str) -> Option<&Route> {
+        let mut best: Option<&Route> = None;
+        self.trie.walk(path, |candidates| {
+            let routes = candidates.iter().filter_map(|&place| self.routes.get(place));
+            for other in routes.filter(|other| other.place != route.place && !missing(route, other).is_empty()) {
+                let patterns = self.patterns(other.place);
+                let takes = patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(path, true));
+                if takes && best.is_none_or(|best| other.place < best.place) {
+                    best = Some(other);
+                }
+            }
+        });
+        best
+    }
+
+    /// A spelling of the route's paths with `%2f` that is not refused, as a route with `encoded-slash: pass` takes it for
+    /// a character and lacks a guard; and that route.
+    fn let_through(&self, route: &Route) -> Option<(String, &Route)> {
+        let patterns = self.patterns(route.place);
+        patterns.iter().flat_map(PathPattern::with_encoded_slashes).find_map(|path| {
+            let is_own = patterns.iter().any(|pattern| pattern.matches(&path, true));
+            let mut best: Option<&Route> = None;
+            self.trie.walk(&path, |candidates| {
+                let routes = candidates.iter().filter_map(|&place| self.routes.get(place));
+                for other in routes.filter(|other| other.metadata.encoded_slash && !missing(route, other).is_empty()) {
+                    let comes_first = !is_own || other.place < route.place;
+                    let is_better = best.is_none_or(|best| other.place < best.place);
+                    if comes_first && is_better && self.holds_slashes(other.place, &path) {
+                        best = Some(other);
+                    }
+                }
+            });
+            best.map(|other| (path, other))
+        })
+    }
+
+    fn differing_by_case(&self) -> Vec<Finding> {
+        let mut spelled: BTreeMap<String, BTreeMap<&str, &Route>> = BTreeMap::new();
+        for route in &self.routes {
+            for pattern in self.patterns(route.place) {
+                let same = spelled.entry(pattern.text().to_ascii_lowercase()).or_default();
+                same.entry(pattern.text()).or_insert(route);
+            }
+        }
+        let several = spelled.values().filter(|same| same.len() > 1);
+        let findings = several.filter_map(|same| {
+            let (mut ids, texts): (BTreeSet<&str>, Vec<_>) = (same.values().map(|route| &*route.id).collect(), same.keys().collect());
+            let first = ids.pop_first()?;
+            let others = if ids.is_empty() { String::new() } else { format!(" and route `{}`", Vec::from_iter(ids).join("`, `")) };
+            Some(Finding {
+                severity: Severity::Warning,
+                code: "routes-differ-by-case",
+                about: About::Route,
+                name: first.into(),
+                message: format!(
+                    "its path{others} differ only by case ({texts:?}): a server that ignores case takes them for one; give them \
+                     the same guards, or other names"
+                ),
+            })
+        });
+        findings.take(MAX_FINDINGS).collect()
+    }
+
+    fn patterns(&self, place: usize) -> &[PathPattern] {
+        let predicates = self.predicates.get(place).map(|all| &**all).unwrap_or_default();
+        predicates.iter().find_map(Predicate::paths).unwrap_or_default()
+    }
+}
+
+/// The filters that keep requests out.
+fn guards(route: &Route) -> Vec<&'static str> {
+    let mut guards = Vec::new();
+    if route.filters.token.is_some() {
+        guards.push("JsonWebToken");
+    }
+    if !route.filters.rates.is_empty() {
+        guards.push("RequestRateLimiter");
+    }
+    guards
+}
+
+fn missing(route: &Route, other: &Route) -> Vec<&'static str> {
+    let has = guards(other);
+    guards(route).into_iter().filter(|guard| !has.contains(guard)).collect()
+}

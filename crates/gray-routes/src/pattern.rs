@@ -1,0 +1,346 @@
+//! Path patterns (Spring's PathPattern) and host patterns (Spring's AntPathMatcher with dots), compiled.
+
+use std::borrow::Cow;
+
+use gray_document::Budget;
+use gray_expression::{Expression, Form, escape};
+
+use super::text::{decoded, quoted};
+
+/// What a segment of a path or a label of a host takes, its place in the trie included.
+const SEGMENT: usize = 256;
+
+/// `/order-api/{id}/**`: matched segment by segment against the decoded path.
+#[derive(Clone, Debug)]
+pub(super) struct PathPattern {
+    text: Box<str>,
+    segments: Box<[Segment]>,
+    /// Ends in `/**` or `/{*rest}`: anything may follow, also nothing.
+    rest: bool,
+}
+
+impl PathPattern {
+    /// Compiles a pattern; the error says what is wrong with it.
+    pub(super) fn parse(text: &str, budget: &Budget) -> Result<Self, String> {
+        let shown = quoted(text);
+        let Some(relative) = text.strip_prefix('/') else {
+            return Err(format!("path pattern {shown} must begin with `/`"));
+        };
+        let mut parts = split(relative, '/').map_err(|reason| format!("path pattern {shown}: {reason}"))?;
+        let rest = parts.last().is_some_and(|last| *last == "**" || is_capture_rest(last));
+        if rest {
+            parts.pop();
+        }
+        budget.spend("path patterns", SEGMENT * parts.len()).map_err(|error| error.to_string())?;
+        let segment = |part: &&str| {
+            if *part == "**" || part.contains("{*") {
+                return Err("`**` and `{*name}` must be the last segment".to_owned());
+            }
+            Segment::parse(part, Form::WholeText, budget)
+        };
+        let segments: Result<_, _> = parts.iter().map(segment).collect();
+        let segments = segments.map_err(|reason| format!("path pattern {shown}: {reason}"))?;
+        Ok(Self { text: text.into(), segments, rest })
+    }
+
+    /// The leading segments that are plain text: what a route can be found by.
+    pub(super) fn literals(&self) -> impl Iterator<Item = &str> {
+        self.segments.iter().map_while(|segment| match segment {
+            Segment::Literal(text) => Some(&**text),
+            _ => None,
+        })
+    }
+
+    /// Whether the pattern covers the whole path; one slash more at the end may be allowed.
+    pub(super) fn matches(&self, path: &str, trailing_slash: bool) -> bool {
+        let mut parts = segments(path);
+        let mut last_is_empty = false;
+        for (position, segment) in self.segments.iter().enumerate() {
+            let Some(value) = parts.next() else { return false };
+            // Spring's oddity: a `*` at the very end also takes nothing (`/a/*` takes `/a/`), elsewhere it does not.
+            let at_end = !self.rest && position + 1 == self.segments.len();
+            let empty_is_fine = !matches!(segment, Segment::Any) || at_end;
+            if (value.is_empty() && !empty_is_fine) || !segment.matches(&value) {
+                return false;
+            }
+            last_is_empty = value.is_empty();
+        }
+        if self.rest {
+            return path.starts_with('/');
+        }
+        match (parts.next(), parts.next()) {
+            (None, _) => true,
+            (Some(slash), None) => slash.is_empty() && trailing_slash && !last_is_empty,
+            _ => false,
+        }
+    }
+}
+
+impl PathPattern {
+    /// As written.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The segments of a path that the pattern covers.
+    fn sample(&self) -> Vec<String> {
+        let sample = |segment: &Segment| match segment {
+            Segment::Literal(text) => text.to_string(),
+            _ => "x".to_owned(),
+        };
+        let mut segments: Vec<_> = self.segments.iter().map(sample).collect();
+        if self.rest {
+            segments.push("x".to_owned());
+        }
+        segments
+    }
+
+    /// A path that the pattern covers, with each run of its slashes as `%2f`.
+    pub(super) fn with_encoded_slashes(&self) -> impl Iterator<Item = String> {
+        // Runs in longer paths are too many, and none has them.
+        const LONGEST: usize = 16;
+        let segments = self.sample();
+        let count = if segments.len() > LONGEST { 0 } else { segments.len() };
+        let runs = (0..count).flat_map(move |from| (from + 2..=count).map(move |to| (from, to)));
+        runs.map(move |(from, to)| {
+            let run = segments[from..to].join("%2f");
+            let parts = segments[..from].iter().chain([&run]).chain(&segments[to..]);
+            parts.fold(String::new(), |path, part| path + "/" + part)
+        })
+    }
+
+    /// Ambiguous spellings of a path that the pattern covers.
+    pub(super) fn spellings(&self) -> impl Iterator<Item = String> {
+        let segments = self.sample();
+        let count = segments.len();
+        (1..=count).flat_map(move |place| {
+            let (before, after) = (segments[..place].join("/"), segments[place..].join("/"));
+            // The slash before the last segments, twice or encoded; with nothing behind it is the first one.
+            match after.is_empty() {
+                true => [format!("//{before}"), format!("/;/{before}")],
+                false => [format!("/{before}//{after}"), format!("/{before}%2f{after}")],
+            }
+        })
+    }
+
+    /// Whether every segment of a path that it covers with `%2f` in it is a single one of the pattern's, so that the
+    /// slash is a character of a variable.
+    pub(super) fn holds_slashes(&self, path: &str) -> bool {
+        let relative = path.strip_prefix('/').unwrap_or(path);
+        relative.split('/').skip(self.segments.len()).all(|segment| !segment.to_ascii_lowercase().contains("%2f"))
+    }
+}
+
+/// The segments of a path as patterns see them: decoded, without `;parameters`. A path that does not begin with a
+/// slash has none.
+pub(super) fn segments(path: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let relative = path.strip_prefix('/');
+    relative.into_iter().flat_map(|relative| relative.split('/')).map(|raw| {
+        // One look at most segments.
+        if !raw.bytes().any(|byte| matches!(byte, b';' | b'%')) {
+            return Cow::Borrowed(raw);
+        }
+        let plain = raw.find(';').and_then(|end| raw.get(..end)).unwrap_or(raw);
+        decoded(plain, false)
+    })
+}
+
+fn is_capture_rest(part: &str) -> bool {
+    part.strip_prefix("{*").and_then(|rest| rest.strip_suffix('}')).is_some_and(is_name)
+}
+
+/// `**.example.org`, `{sub}.example.org`: matched label by label, letters of either case.
+#[derive(Clone, Debug)]
+pub(super) struct HostPattern(Box<[Label]>);
+
+#[derive(Clone, Debug)]
+enum Label {
+    /// `**`: any number of labels, also none.
+    AnyDepth,
+    One(Segment),
+}
+
+impl HostPattern {
+    /// Compiles a pattern; the error says what is wrong with it.
+    pub(super) fn parse(text: &str, budget: &Budget) -> Result<Self, String> {
+        let problem = |reason: &str| format!("host pattern {}: {reason}", quoted(text));
+        if text.starts_with('.') {
+            return Err(problem("no host begins with a dot; write `**.` for every subdomain"));
+        }
+        let parts = split(text, '.').map_err(|reason| problem(&reason))?;
+        budget.spend("host patterns", SEGMENT * parts.len()).map_err(|error| error.to_string())?;
+        let outside = |part: &&str| part.split('{').next().unwrap_or_default().to_owned();
+        let plain: String = parts.iter().map(outside).collect();
+        if plain.contains("]:") || (plain.contains(':') && !plain.starts_with('[')) {
+            return Err(problem("a port cannot be asked for; the host is compared without it"));
+        }
+        if plain.contains(|c: char| c.is_whitespace() || c == '/') {
+            return Err(problem("a host has no space and no slash"));
+        }
+        let label = |part: &&str| match *part {
+            "**" => Ok(Label::AnyDepth),
+            part => Segment::parse(part, Form::WholeTextAnyCase, budget).map(Label::One),
+        };
+        let labels: Result<_, _> = parts.iter().filter(|part| !part.is_empty()).map(label).collect();
+        labels.map(Self).map_err(|reason| problem(&reason))
+    }
+
+    /// Whether the pattern covers the whole host.
+    pub(super) fn matches(&self, host: &str) -> bool {
+        let mut labels = host.split('.').filter(|label| !label.is_empty());
+        let mut at = 0;
+        // Where the last `**` stands, and the labels it has not swallowed yet.
+        let mut retry = None;
+        loop {
+            let fits = match self.0.get(at) {
+                Some(Label::AnyDepth) => {
+                    retry = Some((at + 1, labels.clone()));
+                    true
+                }
+                Some(Label::One(segment)) => labels.next().is_some_and(|label| segment.matches_fold(label)),
+                None if labels.next().is_none() => return true,
+                None => false,
+            };
+            if fits {
+                at += 1;
+                continue;
+            }
+            // The last `**` swallows one label more.
+            let Some((after, left)) = &mut retry else { return false };
+            if left.next().is_none() {
+                return false;
+            }
+            at = *after;
+            labels = left.clone();
+        }
+    }
+}
+
+/// One segment of a path, one label of a host.
+#[derive(Clone, Debug)]
+enum Segment {
+    Literal(Box<str>),
+    /// `*`
+    Any,
+    /// `{name}`: like `*`, but never empty.
+    Variable,
+    /// Anything mixed: `v?`, `*.html`, `{a}-{b}`, `{id:\d+}`.
+    Mixed {
+        regex: Expression,
+        /// A variable must have something to hold.
+        never_empty: bool,
+    },
+}
+
+impl Segment {
+    fn parse(text: &str, form: Form, budget: &Budget) -> Result<Self, String> {
+        let (mut expression, mut rest) = (String::from("(?s)"), text);
+        let (mut variables, mut special) = (0, false);
+        while let Some(next) = rest.chars().next() {
+            let after = rest.get(next.len_utf8()..).unwrap_or_default();
+            rest = after;
+            match next {
+                '?' => expression.push('.'),
+                '*' => expression.push_str(".*"),
+                '{' => {
+                    let end = closing_brace(after).ok_or("`{` is never closed")?;
+                    let inner = after.get(..end).unwrap_or_default();
+                    let (name, constraint) = inner.split_once(':').unwrap_or((inner, ".*"));
+                    if !is_name(name) {
+                        return Err(format!("{} is not the name of a variable", quoted(name)));
+                    }
+                    // Alone first: `a)|(b` must not become valid by being wrapped.
+                    budget.expression(constraint, form)?;
+                    expression.push_str(&format!("(?:{constraint})"));
+                    variables += 1;
+                    rest = after.get(end + 1..).unwrap_or_default();
+                }
+                '}' => return Err("`}` without `{`".to_owned()),
+                '%' | ';' | '#' => {
+                    return Err(format!(
+                        "`{next}` never matches: patterns see the path decoded and without parameters"
+                    ));
+                }
+                literal => {
+                    expression.push_str(&escape(literal.encode_utf8(&mut [0; 4])));
+                    continue;
+                }
+            }
+            special = true;
+        }
+        Ok(match text {
+            text if !special => Self::Literal(text.into()),
+            "*" => Self::Any,
+            text if is_plain_variable(text) => Self::Variable,
+            _ => Self::Mixed { regex: budget.expression(&expression, form)?, never_empty: variables > 0 },
+        })
+    }
+
+    fn matches(&self, value: &str) -> bool {
+        match self {
+            Self::Literal(text) => **text == *value,
+            other => other.matches_wildcard(value),
+        }
+    }
+
+    fn matches_fold(&self, value: &str) -> bool {
+        match self {
+            Self::Literal(text) => text.eq_ignore_ascii_case(value),
+            other => other.matches_wildcard(value),
+        }
+    }
+
+    fn matches_wildcard(&self, value: &str) -> bool {
+        match self {
+            Self::Literal(_) => false,
+            Self::Any => true,
+            Self::Variable => !value.is_empty(),
+            Self::Mixed { regex, never_empty } => !(*never_empty && value.is_empty()) && regex.is_match(value),
+        }
+    }
+}
+
+fn is_plain_variable(text: &str) -> bool {
+    text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).is_some_and(is_name)
+}
+
+fn is_name(text: &str) -> bool {
+    let mut chars = text.chars();
+    chars.next().is_some_and(|c| c.is_alphabetic() || c == '_')
+        && chars.all(|c| c.is_alphanumeric() || c == '_' || c == '-')
+}
+
+/// Splits at the separator, but not inside braces.
+pub(super) fn split(text: &str, separator: char) -> Result<Vec<&str>, String> {
+    let (mut parts, mut start, mut from) = (Vec::new(), 0, 0);
+    while let Some(found) = text.get(from..).and_then(|rest| rest.find([separator, '{'])) {
+        let at = from + found;
+        let after = text.get(at + 1..).unwrap_or_default();
+        if text.get(at..).is_some_and(|rest| rest.starts_with('{')) {
+            let end = closing_brace(after).ok_or("`{` is never closed (a pattern with a comma needs the list form)")?;
+            from = at + 1 + end + 1;
+        } else {
+            parts.push(text.get(start..at).unwrap_or_default());
+            start = at + 1;
+            from = start;
+        }
+    }
+    parts.push(text.get(start..).unwrap_or_default());
+    Ok(parts)
+}
+
+/// Where the brace that was opened just before the text closes; nested and escaped braces are skipped.
+fn closing_brace(text: &str) -> Option<usize> {
+    let (mut depth, mut escaped) = (0_usize, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '{' => depth += 1,
+            '}' if depth == 0 => return Some(at),
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}

@@ -1,0 +1,92 @@
+//! How many may pass: what routes say of it. Who counts has the counters.
+
+use std::num::NonZeroU32;
+
+use http::HeaderName;
+
+use crate::{
+    definition::Definition,
+    text::{quoted, suggestion},
+};
+
+/// By what requests are counted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum RateKey {
+    /// The client's address.
+    Client,
+    /// Who the token says it is; without one, the client's address.
+    User,
+    /// All of the route's together.
+    Route,
+    /// A header's first value; without one, the client's address.
+    Header(HeaderName),
+}
+
+/// How many requests there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Rate {
+    /// Tokens that come back each second.
+    pub per_second: NonZeroU32,
+    /// Tokens that there are at most.
+    pub burst: NonZeroU32,
+    /// Tokens that a request takes.
+    pub cost: NonZeroU32,
+}
+
+/// The filter `RequestRateLimiter`, of this process alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// By what requests are counted.
+    pub key: RateKey,
+    /// How many there may be.
+    pub rate: Rate,
+    /// Of all routes together: a default filter.
+    pub is_common: bool,
+}
+
+impl RateLimit {
+    /// As one of all routes together.
+    pub(super) fn common(self) -> Self {
+        Self { is_common: true, ..self }
+    }
+
+    pub(super) fn read(definition: &Definition<'_>) -> Option<Self> {
+        let parameters = [
+            ("replenishRate", ["redis-rate-limiter.replenishRate"].as_slice()),
+            ("burstCapacity", &["redis-rate-limiter.burstCapacity"]),
+            ("requestedTokens", &["redis-rate-limiter.requestedTokens"]),
+            ("key-resolver", &["key"]),
+        ];
+        let [per_second, burst, cost, key] = definition.bind(parameters, 1)?;
+        let number = |text: &str| {
+            text.parse::<NonZeroU32>().map_err(|_| format!("expected a number of at least 1, found {}", quoted(text)))
+        };
+        let per_second = per_second?.convert(number)?;
+        let burst = burst.map_or(Some(per_second), |burst| burst.convert(number))?;
+        let one = NonZeroU32::MIN;
+        let cost = match cost {
+            Some(cost) => cost.convert(|text| match number(text)? {
+                cost if cost <= burst => Ok(cost),
+                cost => Err(format!("{cost} tokens are more than there can ever be ({burst})")),
+            })?,
+            None => one,
+        };
+        let key = key.map_or(Some(RateKey::Client), |key| key.convert(resolver))?;
+        Some(Self { key, rate: Rate { per_second, burst, cost }, is_common: false })
+    }
+}
+
+fn resolver(text: &str) -> Result<RateKey, String> {
+    const KNOWN: [&str; 4] = ["client", "user", "route", "header.NAME"];
+    match text {
+        "client" => Ok(RateKey::Client),
+        "user" => Ok(RateKey::User),
+        "route" => Ok(RateKey::Route),
+        _ => match text.strip_prefix("header.").map(str::parse) {
+            Some(Ok(name)) => Ok(RateKey::Header(name)),
+            _ => {
+                Err(format!("expected one of {}, found {}{}", KNOWN.join(", "), quoted(text), suggestion(text, KNOWN)))
+            }
+        },
+    }
+}

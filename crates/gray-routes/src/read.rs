@@ -1,0 +1,211 @@
+//! `spring.cloud.gateway`: from documents to routes. Everything wrong is reported, nothing is dropped silently.
+
+use std::{collections::HashMap, time::Duration};
+
+use gray_document::{Item, Origin, Section};
+
+use super::{
+    Filters, Route, Target, Upstream,
+    definition::relaxed,
+    filter::{FILTER, Filter},
+    metadata::Metadata,
+    misspelt,
+    predicate::Predicate,
+    text::quoted,
+    uri, weight,
+};
+
+pub(super) const OLD: &str = "spring.cloud.gateway";
+/// Where newer releases keep the same settings.
+const NEW: &str = "spring.cloud.gateway.server.webflux";
+/// Where the routes stand.
+pub const ROUTES: [&str; 2] = ["spring.cloud.gateway.routes", "spring.cloud.gateway.server.webflux.routes"];
+
+/// What a route takes besides its predicates and filters.
+const ROUTE: usize = 1024;
+/// Most lanes of a route with targets of their own.
+const MAX_LANES: usize = 256;
+
+/// A route and where it stands, before it is put in line.
+pub(super) struct Draft {
+    pub(super) order: i32,
+    pub(super) route: Route,
+    pub(super) predicates: Vec<Predicate>,
+}
+
+/// What all routes share.
+struct Shared {
+    filters: Vec<Filter>,
+    /// Before a route's own metadata.
+    common: Metadata,
+    use404: bool,
+}
+
+/// Reads all routes, as written, and whether any document says what there are. A route with an error is missing.
+pub(super) fn drafts(root: &Section<'_>) -> (Vec<Draft>, bool) {
+    let gateway = Gateway { old: root.section(OLD), new: root.section(NEW) };
+    let filters = gateway.holder("default-filters").items("default-filters");
+    let http = gateway.holder("httpclient").section("httpclient");
+    let shared = Shared {
+        filters: filters.iter().filter_map(Filter::read).map(Filter::common).collect(),
+        common: Metadata {
+            connect_timeout: positive(&http, "connect-timeout"),
+            response_timeout: positive(&http, "response-timeout"),
+            ..Metadata::default()
+        },
+        use404: gateway.holder("loadbalancer").section("loadbalancer").bool("use404").unwrap_or(false),
+    };
+    let holder = gateway.holder("routes");
+    let (items, is_stated) = (holder.items("routes"), holder.has("routes"));
+    let is_map = |(key, item): &(String, Item<'_>)| relaxed(key) == "routes" && item.is_map();
+    if items.is_empty() && is_stated && !holder.peek_keys().iter().any(is_map) {
+        holder.warn("routes", "there are none: every request is answered 404");
+    }
+    let mut ids = Ids::default();
+    let read: Vec<_> = items.iter().map(|item| shared.route(item, &mut ids)).collect();
+    let mut drafts: Vec<Draft> = read.into_iter().flatten().collect();
+    ids.name_the_nameless(&mut drafts);
+    for group in
+        weight::share_out(drafts.iter_mut().flat_map(|draft| &mut draft.predicates).filter_map(Predicate::share))
+    {
+        let group = quoted(&group);
+        holder.warn("routes", format!("no route of weight group {group} has a weight, so none of them is ever taken"));
+    }
+    // Asked for in vain as a rule, but a key that is close to one of these is a typing error.
+    gateway.new.items("routes");
+    gateway.new.items("default-filters");
+    gateway.new.section("httpclient");
+    gateway.new.section("loadbalancer");
+    misspelt::refuse(&[&gateway.old, &gateway.new]);
+    gateway.old.warn_unknown("this gateway does not know this setting; it has no effect");
+    (drafts, is_stated)
+}
+
+struct Gateway<'d> {
+    old: Section<'d>,
+    new: Section<'d>,
+}
+
+impl<'d> Gateway<'d> {
+    /// The section that a key is to be read from: the newer place when the key is there.
+    fn holder(&self, key: &str) -> &Section<'d> {
+        let has = |section: &Section<'_>| section.peek_keys().iter().any(|(name, _)| relaxed(name) == relaxed(key));
+        match (has(&self.old), has(&self.new)) {
+            (true, true) => {
+                self.old.warn(key, format!("ignored, because {NEW}.{key}, its newer name, is set as well"));
+                &self.new
+            }
+            (false, true) => &self.new,
+            (_, false) => &self.old,
+        }
+    }
+}
+
+impl Shared {
+    fn route(&self, item: &Item<'_>, ids: &mut Ids) -> Option<Draft> {
+        if !item.is_map() {
+            item.error("expected a route: a map with id, uri, predicates and filters");
+            return None;
+        }
+        // Every route has the common filters once more.
+        if !item.spend("routes", ROUTE) || !item.spend("common filters of routes", FILTER * self.filters.len()) {
+            return None;
+        }
+        let section = item.section();
+        let id = section.string("id").inspect(|id| ids.take(id, &section)).unwrap_or_default();
+        let target = match section.string("uri") {
+            Some(uri) => uri::target(&section, "uri", &uri),
+            None => {
+                section.error("uri", "a route needs a `uri`: lb://service, http://host:port or file:///directory");
+                None
+            }
+        };
+        let written = section.items("predicates");
+        if written.is_empty() {
+            section.error("predicates", "a route needs at least one predicate; for every request write Path=/**");
+        }
+        let predicates: Vec<_> = written.iter().map(Predicate::read).collect();
+        let weights = predicates.iter().flatten().filter(|predicate| matches!(predicate, Predicate::Weight(_)));
+        if weights.count() > 1 {
+            section.error("predicates", "a route can be in one weight group only");
+        }
+        let filters: Vec<_> = section.items("filters").iter().map(Filter::read).collect();
+        let metadata = section.section("metadata");
+        let lanes = lanes(&metadata.section("lanes"));
+        let is_directory = |target: &Target| matches!(target.upstream, Upstream::Directory(_));
+        let has_directory = target.iter().chain(lanes.iter().map(|(_, target)| target)).any(is_directory);
+        let metadata = self.common.clone().with(&metadata, has_directory);
+        let order = section.parsed("order").unwrap_or(0);
+        let enabled = section.bool("enabled").unwrap_or(true);
+        section.reject_unknown();
+
+        let (predicates, filters): (Option<Vec<_>>, Option<Vec<_>>) =
+            (predicates.into_iter().collect(), filters.into_iter().collect());
+        let (target, predicates, own) = (target?, predicates?, filters?);
+        let own_limit = own.iter().rev().find_map(Filter::max_body);
+        let mut filters = Filters::default();
+        filters.extend(interleaved(&self.filters, own));
+        // A common limit is for those that have none of their own.
+        filters.max_body = own_limit.or(filters.max_body);
+        let route = Route { id: id.into(), place: 0, target, lanes, use404: self.use404, filters, metadata };
+        (enabled && !predicates.is_empty()).then_some(Draft { order, route, predicates })
+    }
+}
+
+/// The common filters and a route's own, in Spring's order: each has its place in its own list, and at the same place
+/// the common one comes first.
+fn interleaved(common: &[Filter], own: Vec<Filter>) -> Vec<Filter> {
+    let mut own = own.into_iter();
+    let mut merged = Vec::with_capacity(common.len() + own.len());
+    for filter in common {
+        merged.push(filter.clone());
+        merged.extend(own.next());
+    }
+    merged.extend(own);
+    merged
+}
+
+fn positive(section: &Section<'_>, key: &str) -> Option<Duration> {
+    let duration = section.duration(key)?;
+    if duration.is_zero() {
+        section.error(key, "must be longer than 0; leave it out for no limit");
+    }
+    Some(duration)
+}
+
+/// `metadata.lanes`: who answers on some lanes instead.
+fn lanes(section: &Section<'_>) -> Vec<(Box<str>, Target)> {
+    let keys = section.keys();
+    if let Some((_, item)) = keys.get(MAX_LANES) {
+        item.error(format!("at most {MAX_LANES} lanes may have a target of their own on one route"));
+        return Vec::new();
+    }
+    let lanes = keys.iter().filter_map(|(lane, item)| {
+        let uri = item.required_text(uri::SCHEMES)?;
+        Some((lane.as_str().into(), uri::target(section, lane, uri)?))
+    });
+    lanes.collect()
+}
+
+/// Every id stands for one route.
+#[derive(Default)]
+struct Ids(HashMap<String, Origin>);
+
+impl Ids {
+    fn take(&mut self, id: &str, section: &Section<'_>) {
+        match self.0.get(id) {
+            Some(first) => section.error("id", format!("another route is called {} already, at {first}", quoted(id))),
+            None => drop(self.0.insert(id.to_owned(), section.origin())),
+        }
+    }
+
+    /// `route-<n>` by position, unless someone has that name.
+    fn name_the_nameless(&self, drafts: &mut [Draft]) {
+        let mut free = (1_usize..).map(|n| format!("route-{n}")).filter(|name| !self.0.contains_key(name));
+        for draft in drafts {
+            if draft.route.id.is_empty() {
+                draft.route.id = free.next().unwrap_or_default().into();
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! All routes, indexed by the leading segments of their paths.
+
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
+
+use gray_document::Section;
+use http::Method;
+
+use crate::{Lookup, RequestHead, Route, Upstream, predicate::Predicate, read, trie::Trie};
+
+/// All routes of one configuration revision, in their order, ready to be searched.
+#[derive(Default)]
+pub struct RouteTable {
+    pub(crate) routes: Vec<Arc<Route>>,
+    /// The predicates of the route at the same place.
+    pub(crate) predicates: Vec<Box<[Predicate]>>,
+    pub(crate) trie: Trie,
+    is_stated: bool,
+    token_queries: BTreeSet<Box<str>>,
+}
+
+impl RouteTable {
+    /// Reads `spring.cloud.gateway.routes` and what belongs to it. Problems are left in the documents; with an error
+    /// among them the table is incomplete and must not be used.
+    pub fn read(root: &Section<'_>) -> Self {
+        let (drafts, is_stated) = read::drafts(root);
+        Self { is_stated, ..Self::new(drafts) }
+    }
+
+    /// Whether a document says what routes there are, be it none.
+    pub fn is_stated(&self) -> bool {
+        self.is_stated
+    }
+
+    /// Sorts by order (equal ones stay as written) and indexes.
+    fn new(mut drafts: Vec<read::Draft>) -> Self {
+        drafts.sort_by_key(|draft| draft.order);
+        let mut table = Self::default();
+        for (position, mut draft) in drafts.into_iter().enumerate() {
+            // Predicates are pure, so their order is ours to choose: cheap ones first.
+            draft.predicates.sort_by_key(Predicate::cost);
+            match draft.predicates.iter().find_map(Predicate::paths) {
+                Some(patterns) => patterns.iter().for_each(|pattern| table.trie.insert(pattern.literals(), position)),
+                None => table.trie.insert([], position),
+            }
+            draft.route.place = position;
+            table
+                .token_queries
+                .extend(draft.route.filters.token.as_ref().and_then(|token| token.query()).map(Box::from));
+            table.routes.push(Arc::new(draft.route));
+            table.predicates.push(draft.predicates.into());
+        }
+        table
+    }
+
+    /// The first route, in their order, whose predicates all hold.
+    pub fn find<H: Lookup>(&self, head: &RequestHead<'_, H>) -> Option<&Arc<Route>> {
+        let mut best = usize::MAX;
+        self.trie.walk(head.path, |candidates| {
+            // Candidates are in order, so each place of the trie ends at its own first match or at a better one.
+            let better = candidates.iter().copied().take_while(|&position| position < best);
+            best = better.into_iter().find(|&position| self.holds(position, head)).unwrap_or(best);
+        });
+        self.routes.get(best)
+    }
+
+    pub(crate) fn holds<H: Lookup>(&self, position: usize, head: &RequestHead<'_, H>) -> bool {
+        self.predicates.get(position).is_some_and(|all| all.iter().all(|predicate| predicate.matches(head)))
+    }
+
+    /// Whether a route that matches does not take the method all the same: TRACE, unless the route asks for it by name or answers
+    /// out of a directory, which judges methods itself.
+    pub fn refuses(&self, route: &Route, method: &Method) -> bool {
+        *method == Method::TRACE && !matches!(route.target.upstream, Upstream::Directory(_)) && !self.names_trace(route)
+    }
+
+    /// Whether the route is for TRACE by name, and does not only let it pass with all other methods.
+    fn names_trace(&self, route: &Route) -> bool {
+        let mut predicates = self.predicates.get(route.place).into_iter().flatten();
+        predicates.any(|predicate| matches!(predicate, Predicate::Method(methods) if methods.contains(&Method::TRACE)))
+    }
+
+    /// Parameters of a query in which routes look for tokens.
+    pub fn token_queries(&self) -> impl Iterator<Item = &str> + Clone {
+        self.token_queries.iter().map(|name| &**name)
+    }
+
+    /// Every route, in the order in which they are tried.
+    pub fn routes(&self) -> &[Arc<Route>] {
+        &self.routes
+    }
+
+    /// What a document from Spring may not expect, though nothing is wrong with it. For checks of documents.
+    pub fn note(&self, response_timeout: Duration) -> Option<String> {
+        let is_served =
+            |route: &&Arc<Route>| route.targets().any(|target| !matches!(target.upstream, Upstream::Directory(_)));
+        let untimed: Vec<_> = { self.routes.iter() }
+            .filter(|route| route.metadata.response_timeout.is_none())
+            .filter(is_served)
+            .map(|route| &*route.id)
+            .collect();
+        let (first, others) = untimed.split_first()?;
+        let others = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+        Some(format!(
+            "note: no response timeout is set for route `{first}`{others}: an answer that has not begun after {} s is a 504, \
+             where Spring waits without a limit. Set {}.httpclient.response-timeout, or a route's metadata.response-timeout \
+             (-1: no limit)",
+            response_timeout.as_secs(),
+            read::OLD
+        ))
+    }
+
+    /// The services behind `lb://` and `lb:https://` routes.
+    pub fn services(&self) -> BTreeSet<Box<str>> {
+        let services =
+            self.routes.iter().flat_map(|route| route.targets()).filter_map(|target| match &target.upstream {
+                Upstream::Service(name) => Some(name.clone()),
+                Upstream::Fixed { .. } | Upstream::Directory(_) => None,
+            });
+        services.collect()
+    }
+}
+
+impl fmt::Debug for RouteTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.routes.iter().map(|route| &route.id)).finish()
+    }
+}

@@ -1,0 +1,143 @@
+//! Texts in predicates: whole-text patterns, percent-decoding, and showing outside text in messages.
+
+use std::{borrow::Cow, fmt};
+
+use gray_document::{Budget, masked};
+use gray_expression::{Expression, Form, escape};
+use percent_encoding::percent_decode_str;
+
+/// A text to be matched whole: what Java's `String.matches` does.
+#[derive(Clone)]
+pub(super) enum TextPattern {
+    /// The expression had no special character: comparing does.
+    Exact(Box<str>),
+    Regex(Expression),
+}
+
+impl TextPattern {
+    /// Compiles an expression; the error says what is wrong with it.
+    pub(super) fn new(expression: &str, budget: &Budget) -> Result<Self, String> {
+        if escape(expression) == expression {
+            return Ok(Self::Exact(expression.into()));
+        }
+        budget.expression(expression, Form::WholeText).map(Self::Regex)
+    }
+
+    pub(super) fn matches(&self, text: &str) -> bool {
+        match self {
+            Self::Exact(exact) => **exact == *text,
+            Self::Regex(regex) => regex.is_match(text),
+        }
+    }
+
+    /// A value that is not text matches nothing.
+    pub(super) fn matches_bytes(&self, value: &[u8]) -> bool {
+        std::str::from_utf8(value).is_ok_and(|text| self.matches(text))
+    }
+}
+
+impl fmt::Debug for TextPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(exact) => exact.fmt(f),
+            Self::Regex(regex) => regex.fmt(f),
+        }
+    }
+}
+
+/// Percent-decoding; borrows when there is nothing to decode. A broken escape stands for itself.
+pub(super) fn decoded(raw: &str, plus_is_space: bool) -> Cow<'_, str> {
+    if plus_is_space && raw.contains('+') {
+        return Cow::Owned(percent_decode_str(&raw.replace('+', " ")).decode_utf8_lossy().into_owned());
+    }
+    percent_decode_str(raw).decode_utf8_lossy()
+}
+
+/// Text from outside as it may stand in a message: short, on one line, nothing a terminal obeys.
+pub(super) fn quoted(text: &str) -> String {
+    const LONGEST: usize = 100;
+    let escape = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() };
+    let text = masked(text);
+    let short: String = text.chars().take(LONGEST).map(escape).collect();
+    format!("`{short}{}`", if text.chars().nth(LONGEST).is_some() { "…" } else { "" })
+}
+
+/// `; did you mean ...?` when one of the names is close, else nothing.
+pub(super) fn suggestion<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> String {
+    // A name from outside may be of any length; a long one is close to nothing.
+    let wanted: String = name.chars().take(40).map(|c| c.to_ascii_lowercase()).collect();
+    let distance = |known: &str| strsim::osa_distance(&wanted, &known.to_ascii_lowercase());
+    let near = known.into_iter().map(|known| (distance(known), known)).min();
+    match near {
+        Some((distance, known)) if distance <= (wanted.chars().count() / 3).min(3) => {
+            format!("; did you mean `{known}`?")
+        }
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_covers_the_whole_text() {
+        for (expression, text, expect) in [
+            ("V2", "V2", true),
+            ("V2", "V22", false),
+            ("gree.", "green", true),
+            ("gree.", "greener", false),
+            (r"\d+", "123", true),
+            (r"\d+", "x123", false),
+            ("a|b", "b", true),
+            ("a|b", "ab", false),
+        ] {
+            let pattern = TextPattern::new(expression, &Budget::default()).expect(expression);
+            assert_eq!(pattern.matches(text), expect, "{expression} {text}");
+        }
+        assert!(!TextPattern::new(".*", &Budget::default()).expect("valid").matches_bytes(b"\xff"));
+    }
+
+    #[test]
+    fn a_bad_expression_says_why_on_one_line() {
+        for (expression, why) in [
+            ("a)|(b", "unopened group"),
+            ("(?=x)x", "look-around"),
+            (r"(a)\1", "backreferences"),
+            ("a{1", "repetition"),
+            ("((a{1000}){1000}){1000}", "size limit"),
+        ] {
+            let error = TextPattern::new(expression, &Budget::default()).expect_err(expression);
+            assert!(error.contains(why) && !error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn decodes_what_is_encoded_and_nothing_else() {
+        for (raw, plus, expect) in [
+            ("plain", true, "plain"),
+            ("f%20o", false, "f o"),
+            ("a+b", false, "a+b"),
+            ("a+b", true, "a b"),
+            ("%e6%9d%ad", false, "杭"),
+            ("%", false, "%"),
+            ("%4", false, "%4"),
+            ("%zz%41", false, "%zzA"),
+            ("%+f", false, "%+f"),
+            ("%ff", false, "\u{fffd}"),
+        ] {
+            assert_eq!(decoded(raw, plus), expect, "{raw}");
+        }
+        assert!(matches!(decoded("a+b", false), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn suggests_what_is_close() {
+        let known = ["Path", "Method", "RemoteAddr"];
+        assert_eq!(suggestion("Paht", known), "; did you mean `Path`?");
+        assert_eq!(suggestion("path", known), "; did you mean `Path`?");
+        assert_eq!(suggestion("RemoteAdr", known), "; did you mean `RemoteAddr`?");
+        assert_eq!(suggestion("CloudFoundry", known), "");
+        assert_eq!(suggestion("", known), "");
+    }
+}

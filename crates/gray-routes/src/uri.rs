@@ -1,0 +1,81 @@
+//! Where a route leads: its `uri`, or that of one of its lanes.
+
+use std::net::Ipv6Addr;
+
+use gray_document::Section;
+
+use crate::{Target, Upstream, files, scheme::Scheme, text::quoted};
+
+/// What a uri may begin with.
+pub(super) const SCHEMES: &str =
+    "lb://service, lb:https://service, http://host:port, https://host:port or file:///directory";
+
+/// Reads the uri under a key; one that cannot be taken is reported.
+pub(super) fn target(section: &Section<'_>, key: &str, uri: &str) -> Option<Target> {
+    let fail = |reason: &str| {
+        section.error(key, format!("{}: {reason}", quoted(uri)));
+        None
+    };
+    match files::directory(uri) {
+        Some(Ok(directory)) => {
+            return Some(Target { scheme: Scheme::Http, upstream: Upstream::Directory(directory) });
+        }
+        Some(Err(reason)) => return fail(reason),
+        None => {}
+    }
+    let Some((scheme, rest)) = uri.split_once("://") else {
+        return fail(&format!("expected {SCHEMES}"));
+    };
+    let (authority, path) = rest.find(['/', '?', '#']).map_or((rest, ""), |end| rest.split_at(end));
+    if authority.contains('@') {
+        return fail("a user or password in a uri is not supported");
+    }
+    let (balanced, scheme) = match scheme.to_ascii_lowercase().as_str() {
+        "lb" => (true, Scheme::Http),
+        "lb:https" => (true, Scheme::Https),
+        "http" => (false, Scheme::Http),
+        "https" => (false, Scheme::Https),
+        "ws" | "wss" | "forward" | "no" | "lb:ws" | "lb:wss" | "lb:http" => {
+            return fail(&format!("this scheme is not supported yet; use {SCHEMES}"));
+        }
+        _ => return fail(&format!("unknown scheme; use {SCHEMES}")),
+    };
+    let upstream = if balanced {
+        if !is_host(authority) {
+            return fail("expected the name of a service after :// (letters, digits, `-`, `_`, `.`; no port)");
+        }
+        Upstream::Service(authority.into())
+    } else {
+        let Some((host, port)) = host_and_port(authority, scheme.default_port()) else {
+            return fail(&format!("expected {scheme}://host or {scheme}://host:port"));
+        };
+        Upstream::Fixed { authority: authority.into(), host: host.into(), port }
+    };
+    if !matches!(path, "" | "/") {
+        let path = quoted(path);
+        section.warn(key, format!("{path} has no effect, as in Spring; a path is changed by the filter RewritePath"));
+    }
+    Some(Target { scheme, upstream })
+}
+
+fn is_host(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    text.len() <= 253 && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') && text.chars().all(fits)
+}
+
+fn host_and_port(authority: &str, default_port: u16) -> Option<(&str, u16)> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (address, after) = rest.split_once(']')?;
+            address.parse::<Ipv6Addr>().ok()?;
+            (address, if after.is_empty() { None } else { Some(after.strip_prefix(':')?) })
+        }
+        None => {
+            let (host, port) = authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)));
+            (is_host(host).then_some(host)?, port)
+        }
+    };
+    let digits = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()).then(|| port.parse().ok()).flatten();
+    let port = port.map_or(Some(default_port), digits).filter(|port| *port != 0)?;
+    Some((host, port))
+}

@@ -1,0 +1,164 @@
+//! Likely mistakes in a rule set that is legal: rules that nobody reaches, lanes without instances, and the like.
+//!
+//! Pure: the services are handed in as a [`Fleet`], the time as a number. Without a fleet only the rules are judged.
+
+mod cover;
+mod rules;
+mod services;
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use gray_core::instance::InstanceSet;
+use serde::Serialize;
+
+use super::{RuleSet, Source};
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Requests fail, or ordinary ones are told to be gray.
+    Error,
+    /// A part of the document does not do what it says.
+    Warning,
+    /// Works, and could be said better or left out.
+    Note,
+}
+
+impl Severity {
+    /// All of them, worst first.
+    pub const ALL: [Self; 3] = [Self::Error, Self::Warning, Self::Note];
+
+    /// The name in logs, metrics and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        }
+    }
+}
+
+/// What a finding is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum About {
+    /// A rule.
+    Rule,
+    /// A lane.
+    Lane,
+    /// A route of the gateway.
+    Route,
+}
+
+/// One likely mistake.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Which kind of finding, for machines.
+    pub code: &'static str,
+    /// Whether `name` is that of a rule, of a lane or of a route.
+    pub about: About,
+    /// Name of the rule, lane or route.
+    pub name: Box<str>,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+impl Finding {
+    /// Whether it is about the instances of services, so that it comes and goes with them.
+    pub fn is_about_instances(&self) -> bool {
+        let codes = ["baseline-without-instance", "lane-without-instance", "instances-ejected", "unknown-service"];
+        codes.contains(&self.code)
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let about = match self.about {
+            About::Rule => "rule",
+            About::Lane => "lane",
+            About::Route => "route",
+        };
+        write!(f, "{}[{}] {about} `{}`: {}", self.severity.as_str(), self.code, self.name, self.message)
+    }
+}
+
+/// The services that are known, with their instances. One that is not in it is not judged.
+#[derive(Clone, Debug, Default)]
+pub struct Fleet(BTreeMap<Box<str>, Arc<InstanceSet>>);
+
+impl Fleet {
+    /// The instances of a service, when its registry has answered.
+    pub fn get(&self, service: &str) -> Option<&InstanceSet> {
+        self.0.get(service).map(AsRef::as_ref)
+    }
+
+    /// Every service.
+    pub fn services(&self) -> impl Iterator<Item = (&str, &InstanceSet)> {
+        self.0.iter().map(|(service, set)| (&**service, &**set))
+    }
+}
+
+impl FromIterator<(Box<str>, Arc<InstanceSet>)> for Fleet {
+    fn from_iter<I: IntoIterator<Item = (Box<str>, Arc<InstanceSet>)>>(services: I) -> Self {
+        Self(services.into_iter().collect())
+    }
+}
+
+/// Puts findings down.
+struct Lint<'s> {
+    set: &'s RuleSet,
+    now: u64,
+    findings: Vec<Finding>,
+}
+
+impl<'s> Lint<'s> {
+    fn rule(&mut self, severity: Severity, code: &'static str, name: &str, message: String) {
+        self.findings.push(Finding { severity, code, about: About::Rule, name: name.into(), message });
+    }
+
+    fn lane(&mut self, severity: Severity, code: &'static str, name: &str, message: String) {
+        self.findings.push(Finding { severity, code, about: About::Lane, name: name.into(), message });
+    }
+
+    /// The fact at a place; a fact that is the first of one is that one.
+    fn source(&self, place: usize) -> Option<&'s Source> {
+        let mut source = self.set.sources.get(place)?;
+        while let Source::FirstOf(parts) = source
+            && let [only] = &**parts
+        {
+            source = only;
+        }
+        Some(source)
+    }
+
+    /// Whether requests can get onto the lane at this place.
+    fn is_used(&self, lane: usize) -> bool {
+        self.set.default == lane || self.set.rules.iter().any(|rule| rule.lane == lane)
+    }
+}
+
+impl RuleSet {
+    /// All likely mistakes, worst first. `now` in Unix seconds.
+    pub fn lint(&self, fleet: &Fleet, now: u64) -> Vec<Finding> {
+        let mut lint = Lint { set: self, now, findings: Vec::new() };
+        lint.rules();
+        lint.lanes();
+        lint.services(fleet);
+        lint.findings.sort_by_key(|finding| finding.severity);
+        lint.findings
+    }
+
+    /// The findings about instances alone ([`Finding::is_about_instances`]), worst first: as [`lint`](Self::lint) has them.
+    pub fn lint_instances(&self, fleet: &Fleet) -> Vec<Finding> {
+        let mut lint = Lint { set: self, now: 0, findings: Vec::new() };
+        lint.services(fleet);
+        lint.findings.sort_by_key(|finding| finding.severity);
+        lint.findings
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! What the gateway reads: which documents, and what is made of them.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
+
+use gray_common::{
+    clock::unix_seconds,
+    document::{Documents, Section, Setting},
+    rule::{Finding, Fleet, RuleSet},
+    service::SHARED_DOCUMENT,
+    settings::{GraySettings, Lasting},
+};
+
+use crate::route::{ROUTES, RouteTable};
+
+/// Name under which the gateway registers, and of its document.
+pub const SERVICE: &str = "gateway-app";
+/// The gateway's own document.
+pub(crate) const OWN_DOCUMENT: &str = "gateway-app.yaml";
+/// Who gets which lane; optional, the settings stand for rules of their own.
+pub(crate) const RULES_DOCUMENT: &str = "gray-rules.yaml";
+/// What is read; later ones win.
+pub(crate) const DOCUMENTS: [&str; 3] = [SHARED_DOCUMENT, OWN_DOCUMENT, RULES_DOCUMENT];
+
+/// Most services that routes and lanes may name.
+const MAX_SERVICES: usize = 2_000;
+
+/// What the gateway reads from its documents, in one piece: gray settings and routes are applied together.
+#[derive(Debug)]
+pub struct GatewayConfig {
+    /// `kerwin.tool.gray.*` and the strategies.
+    pub gray: GraySettings,
+    /// `gray.*`, and the rules that the settings stand for.
+    pub rules: Arc<RuleSet>,
+    /// `spring.cloud.gateway.*`.
+    pub routes: Arc<RouteTable>,
+    /// Likely mistakes in the routes, which do not depend on instances.
+    pub route_findings: Vec<Finding>,
+    /// What was read, for people.
+    pub listed: Arc<[Setting]>,
+}
+
+impl GatewayConfig {
+    /// What is not gone because no document mentions it any more.
+    pub fn lasting(prefix: &str) -> Vec<Lasting> {
+        [Lasting::list(&ROUTES), Lasting::map("gray")].into_iter().chain(GraySettings::lasting(prefix)).collect()
+    }
+
+    /// Reads both halves; problems are left in the documents.
+    pub fn read(documents: &Documents, prefix: &str) -> Self {
+        let root = documents.root();
+        let gray = GraySettings::read(&root, prefix);
+        let rules = Arc::new(RuleSet::read(documents, &gray));
+        let (routes, listed) = (RouteTable::read(&root), documents.listed().into());
+        let config = Self { gray, rules, route_findings: routes.lint(), routes: Arc::new(routes), listed };
+        config.check_services(&root.section("spring.cloud.gateway"));
+        config.check_lanes(&root.section("spring.cloud.gateway"));
+        GraySettings::warn_unread(&root);
+        config
+    }
+
+    /// What in the rules and in the routes is worth knowing, worst first.
+    pub fn lint(&self, fleet: &Fleet) -> Vec<Finding> {
+        let mut findings = self.rules.lint(fleet, unix_seconds());
+        findings.extend_from_slice(&self.route_findings);
+        findings.sort_by_key(|finding| finding.severity);
+        findings
+    }
+
+    /// The services that routes and lanes name.
+    pub fn services(&self) -> BTreeSet<Box<str>> {
+        let mut services = self.routes.services();
+        services.extend(lane_services(&self.rules).map(Box::from));
+        services
+    }
+
+    /// Each of them is followed, with a watch in the registry.
+    fn check_services(&self, routes: &Section<'_>) {
+        let found = self.services().len();
+        if found > MAX_SERVICES {
+            routes.error("routes", format!("routes and lanes name {found} services; a gateway follows {MAX_SERVICES}"));
+        }
+    }
+
+    /// A route's own target for a lane is of no use when there is no such lane.
+    fn check_lanes(&self, routes: &Section<'_>) {
+        let known: HashSet<_> = self.rules.lanes().iter().map(|known| known.lane().name()).collect();
+        let is_known = |lane: &str| known.contains(lane);
+        for route in self.routes.routes() {
+            for (lane, _) in route.lanes.iter().filter(|(lane, _)| !is_known(lane)) {
+                let id = &route.id;
+                routes
+                    .error("routes", format!("route {id}: metadata.lanes: there is no lane `{lane}` under gray.lanes"));
+            }
+        }
+    }
+}
+
+/// The services that lanes name, each once.
+pub(crate) fn lane_services(rules: &RuleSet) -> impl Iterator<Item = &str> {
+    let named = rules.lanes().iter().flat_map(|entry| entry.lane().services());
+    named.map(|(service, _)| service).collect::<BTreeSet<_>>().into_iter()
+}
