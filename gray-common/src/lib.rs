@@ -20,7 +20,7 @@
 //!
 //! #[tokio::main]
 //! async fn main() -> std::process::ExitCode {
-//!     let cli = ServiceCli::parse();                      // --port --version --nacos ..., and `healthcheck`
+//!     let cli = ServiceCli::parse();                      // --port --service-version ..., and `healthcheck`
 //!     service::run("hello-app", 7300, &cli.service, async |gray| {
 //!         let users = gray.client("user-app")?;
 //!         Ok(Router::new().route("/hello", get(hello)).with_state(users))
@@ -58,9 +58,13 @@ pub mod config_source;
 pub mod control;
 #[cfg(feature = "service")]
 pub mod descriptors;
+#[cfg(feature = "cli")]
+pub mod flag;
 pub mod layer;
 #[cfg(feature = "registry")]
 pub mod registry;
+#[cfg(feature = "cli")]
+pub mod release;
 #[cfg(feature = "service")]
 pub mod server;
 #[cfg(feature = "service")]

@@ -9,6 +9,8 @@ pub use gray_registry::telemetry::{DIRECTORY, REGISTRY_FILES_REFUSED};
 #[cfg(feature = "service")]
 pub use log::{TelemetryError, init};
 
+use crate::release;
+
 /// Counter, label [`SERVICE`]: requests that were answered by the configured fallback, because no instance of the
 /// wanted version was alive.
 pub const FALLBACK_TOTAL: &str = "gray_fallback_total";
@@ -43,10 +45,12 @@ pub const SERVICE_AGE: &str = "gray_service_source_age_seconds";
 pub const SETTINGS_REVISION: &str = "gray_service_config_revision";
 /// Gauge, label [`SERVICE`]: 1 while the newest settings are refused.
 pub const SETTINGS_REFUSED: &str = "gray_service_config_refused";
+/// Gauge, label `version`: always 1; tells which release runs where.
+pub const BUILD_INFO: &str = "gray_build_info";
 /// Label: name of the called service, for `gray_service_*` of the service itself.
 pub const SERVICE: &str = "service";
 
-/// Describes every metric above to the recorder that is installed. A service does so by itself; a program that installs
+/// Describes every metric above to the recorder that is installed, and records [`BUILD_INFO`]. A service does so by itself; a program that installs
 /// a recorder of its own may call this.
 #[cfg(feature = "service")]
 pub fn describe_metrics() {
@@ -60,7 +64,7 @@ pub fn describe_metrics() {
     describe_counter!(BAD_SIGNATURE_TOTAL, Count, "Requests whose tag was not signed as it has to be");
     describe_counter!(CLIENT_CONNECT_FAILURES_TOTAL, Count, "Connects to instances of the called service that failed");
     describe_counter!(CLIENT_RETRIES_TOTAL, Count, "Calls sent again because the connection broke");
-    describe_counter!(CLIENT_EJECTIONS_TOTAL, Count, "Instances of the called service that were left out for a while");
+    describe_counter!(CLIENT_EJECTIONS_TOTAL, Count, "Ejections of instances of the called service");
     describe_counter!(CLIENT_NO_INSTANCE_TOTAL, Count, "Calls that found no instance of the called service");
     describe_counter!(SERVICE_REQUESTS_TOTAL, Count, "Requests answered, by status class");
     describe_counter!(RELAY_REFUSED_TOTAL, Count, "Connections of other users of the machine to our way to Nacos");
@@ -77,4 +81,12 @@ pub fn describe_metrics() {
     describe_gauge!(SETTINGS_REVISION, Count, "Settings put into effect since the start");
     describe_gauge!(SETTINGS_REFUSED, Count, "1 while the newest settings are refused");
     describe_gauge!(REGISTRY_FILES_REFUSED, Count, "Instance files whose newest text is refused");
+    record_build();
+}
+
+/// Records [`BUILD_INFO`] with the recorder that is installed.
+pub fn record_build() {
+    use metrics::{describe_gauge, gauge};
+    describe_gauge!(BUILD_INFO, "Always 1; the label says which version of gray-chain runs");
+    gauge!(BUILD_INFO, "version" => release::version()).set(1.0);
 }

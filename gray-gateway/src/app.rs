@@ -15,7 +15,7 @@ use gray_common::{
     config_source::ConfigSource,
     control::ControlPlane,
     descriptors,
-    service::{Phase, Registration, ServiceError, StopSignals, check_config},
+    service::{Phase, Registration, ServiceError, StopSignals, UsageError, check_config},
     settings::{Caller, LiveSettings},
 };
 use tokio::{
@@ -54,7 +54,7 @@ impl Application {
     /// other, a running gateway that refuses to pass its sockets on; never an unreachable registry.
     pub async fn build(args: &GatewayArgs) -> anyhow::Result<Self> {
         let service = &args.service;
-        let gate = args.admin_gate().map_err(anyhow::Error::msg)?;
+        let gate = args.admin_gate().map_err(UsageError)?;
         let (server_tls, upstream_tls) = args.tls.load()?;
         descriptors::raise();
         // From here on things may be counted.
@@ -62,7 +62,7 @@ impl Application {
         // Ports first: the mistake that is made most often is reported before anything is connected.
         let bind = SocketAddr::new(service.bind, service.port.unwrap_or(DEFAULT_PORT));
         let mut options = ProxyOptions::new(bind);
-        options.workers = args.workers.map_or(options.workers, usize::from);
+        options.workers = args.workers.unwrap_or(options.workers);
         let tls_bind = SocketAddr::new(service.bind, args.tls.tls_port.unwrap_or(DEFAULT_TLS_PORT));
         options.tls = server_tls.clone().map(|tls| TlsListener { bind: tls_bind, tls });
         options.upstream_tls = Arc::clone(&upstream_tls);
@@ -94,11 +94,16 @@ impl Application {
         let settings = follow(Arc::clone(&config), &service.control.prefix);
         let city = CitySource::new(args.city_data.clone());
         let (reload, reloaded) = watch::channel(0);
-        let control =
-            ControlLoop::new(settings.subscribe(), Arc::clone(&registry), Arc::clone(&shared), city, &service.version)
-                .checking(Arc::clone(&upstream_tls))
-                .reloading(reloaded.clone())
-                .counting(stats.workers());
+        let control = ControlLoop::new(
+            settings.subscribe(),
+            Arc::clone(&registry),
+            Arc::clone(&shared),
+            city,
+            &service.service_version,
+        )
+        .checking(Arc::clone(&upstream_tls))
+        .reloading(reloaded.clone())
+        .counting(stats.workers());
         let instance = service.instance(workers.local_addr().port());
         let warmth = control.warmth();
         let (opened, is_open) = watch::channel(false);
@@ -138,7 +143,7 @@ impl Application {
             gate,
             records: collector.as_ref().map(RecordCollector::buffer),
             prefix: service.control.prefix.as_str().into(),
-            caller: Caller { service: SERVICE.into(), version: Some(service.version.to_string()) },
+            caller: Caller { service: SERVICE.into(), version: Some(service.service_version.to_string()) },
             limits,
             judging: Arc::new(Semaphore::new(admin::MAX_JUDGED)),
         });
@@ -216,7 +221,7 @@ impl Application {
 /// # Errors
 /// Every problem in them, by name and line; a certificate that cannot be used.
 pub async fn check(args: &GatewayArgs) -> anyhow::Result<()> {
-    args.admin_gate().map_err(anyhow::Error::msg)?;
+    args.admin_gate().map_err(UsageError)?;
     args.tls.load()?;
     let control = &args.service.control;
     let note = Cell::new(None);
@@ -262,11 +267,13 @@ fn start_error(bind: SocketAddr, error: io::Error) -> anyhow::Error {
         return anyhow::Error::new(error).context("--access-log, GRAY_ACCESS_LOG");
     }
     let listen = error.get_ref().and_then(|inner| inner.downcast_ref::<ListenError>());
-    match listen.map(|error| error.address).filter(|address| *address != bind) {
-        None => bind_error(bind, error).into(),
-        Some(address) => {
-            anyhow::Error::new(bind_error(address, error)).context("the TLS side (--tls-port, GRAY_TLS_PORT)")
-        }
+    let Some(ListenError { address, cause }) = listen else { return bind_error(bind, error).into() };
+    // The address is in our own message already.
+    let bound = bind_error(*address, io::Error::new(error.kind(), cause.clone()));
+    if *address == bind {
+        bound.into()
+    } else {
+        anyhow::Error::new(bound).context("the TLS side (--tls-port, GRAY_TLS_PORT)")
     }
 }
 
