@@ -63,7 +63,6 @@ pub mod flag;
 pub mod layer;
 #[cfg(feature = "registry")]
 pub mod registry;
-#[cfg(feature = "cli")]
 pub mod release;
 #[cfg(feature = "service")]
 pub mod server;
