@@ -218,22 +218,7 @@ impl Connection {
             };
         });
         if let Err(error) = relayed {
-            match error {
-                Some(Broken::Sink(error)) => {
-                    self.worker.stats().written(&error);
-                    tracing::debug!(%error, "client gone");
-                }
-                // The head is out: only the end of the connection can tell the client.
-                Some(error) => {
-                    self.worker.stats().failed(Fault::Truncated);
-                    after.note(|log| log.fault = Some(Fault::Truncated));
-                    if self.worker.may_warn(callee.authority) {
-                        let (instance, reason) = (callee.authority, Fault::Truncated.as_str());
-                        tracing::warn!(instance, reason, %error, "the answer broke off");
-                    }
-                }
-                None => tracing::debug!("client gone"),
-            }
+            self.report_broken(error, callee.authority, after);
             upstream.received.release(buffers);
             return End::Gone;
         }
@@ -252,6 +237,25 @@ impl Connection {
             (true, true) => End::Keep,
             (true, false) if self.received.is_empty() => End::Close,
             _ => End::Linger,
+        }
+    }
+    /// Counts and logs a response that broke off; no error: the client went before that.
+    fn report_broken(&self, error: Option<Broken>, instance: &str, after: &mut After<'_>) {
+        match error {
+            Some(Broken::Sink(error)) => {
+                self.worker.stats().written(&error);
+                tracing::debug!(%error, "client gone");
+            }
+            // The head is out: only the end of the connection can tell the client.
+            Some(error) => {
+                self.worker.stats().failed(Fault::Truncated);
+                after.note(|log| log.fault = Some(Fault::Truncated));
+                if self.worker.may_warn(instance) {
+                    let reason = Fault::Truncated.as_str();
+                    tracing::warn!(instance, reason, %error, "the answer broke off");
+                }
+            }
+            None => tracing::debug!("client gone"),
         }
     }
 }

@@ -80,18 +80,7 @@ impl Connection {
                 }
                 Err(error) => error,
             };
-            if let (Some(chosen), Some(outcome)) = (callee.chosen, choose::outcome(&error)) {
-                self.worker.report(snapshot, service, (chosen.endpoint, chosen.is_trial), outcome);
-            }
-            if let SendError::Unsent(Unconnected::Tcp(error)) = &error
-                && is_shortage(error)
-            {
-                // No other instance would do; and it is not theirs.
-                if self.worker.may_warn("descriptors") {
-                    tracing::warn!(service, %error, "no connection to an instance: requests are turned away");
-                }
-                return Err(Failure::OutOfDescriptors);
-            }
+            self.report_error(snapshot, service, &callee, &error)?;
             let (is_unsent, is_broken) = (matches!(error, SendError::Unsent(_)), matches!(error, SendError::Broken(_)));
             let failure = self.give_up(service, callee.authority, error);
             // Of what was not sent a pipe may have taken a part, which is gone with it.
@@ -147,6 +136,31 @@ impl Connection {
         let is_slow = slow_ms > 0 && took.as_millis() > u128::from(slow_ms);
         let outcome = if status >= 500 || is_slow { Outcome::Failed } else { Outcome::Good };
         self.worker.report(snapshot, service, (chosen.endpoint, chosen.is_trial), outcome);
+    }
+
+    /// Takes in how an instance has failed to answer.
+    ///
+    /// # Errors
+    /// It was our own shortage: no other instance would do, and it is not theirs.
+    fn report_error<'s>(
+        &self,
+        snapshot: &Held,
+        service: &'s str,
+        callee: &Callee<'_>,
+        error: &SendError,
+    ) -> Result<(), Failure<'s>> {
+        if let (Some(chosen), Some(outcome)) = (callee.chosen, choose::outcome(error)) {
+            self.worker.report(snapshot, service, (chosen.endpoint, chosen.is_trial), outcome);
+        }
+        match error {
+            SendError::Unsent(Unconnected::Tcp(error)) if is_shortage(error) => {
+                if self.worker.may_warn("descriptors") {
+                    tracing::warn!(service, %error, "no connection to an instance: requests are turned away");
+                }
+                Err(Failure::OutOfDescriptors)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// How long things may take; `may_hedge`: nobody else was asked, and there is nothing to be read of the client.

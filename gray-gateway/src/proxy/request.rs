@@ -169,107 +169,154 @@ impl Reader<'_> {
         if let Some(answer) = check::answer(&request, &checked) {
             return Reading::Request(envelope, Err(answer));
         }
-        Reading::Request(envelope, self.prepare(snapshot, &request, &checked, &asked, out, log))
-    }
-
-    fn prepare<'s>(
-        &self,
-        snapshot: &'s Held,
-        request: &RequestHead<'_, '_>,
-        checked: &check::Checked<'_>,
-        asked: &Asked,
-        out: &mut Vec<u8>,
-        log: &mut Option<LogDraft<'s>>,
-    ) -> Result<Request<'s>, Failure<'s>> {
-        let RequestHead { head, method, target, .. } = request;
-        let check::Checked { path, query, .. } = *checked;
-        let (peer, fields) = (self.forwarded.peer(), &View(head.fields));
-        let asking = route::RequestHead {
-            method,
-            path,
-            query,
-            headers: fields,
-            host: asked.name(),
-            remote: peer,
-            random: fastrand::u64(..),
+        let steps = Steps {
+            reader: self,
+            snapshot,
+            request: &request,
+            checked: &checked,
+            asked: &asked,
+            fields: View(request.head.fields),
         };
-        let resolved = snapshot.routes.resolve(&asking, checked.spelling).map_err(Failure::BadRequest)?;
-        let route: &Route = resolved.route.ok_or_else(|| Failure::no_route(snapshot))?;
+        Reading::Request(envelope, steps.take(out, log))
+    }
+}
+
+/// The steps of a request that can be read, and what they look at; in the order in which they are taken.
+struct Steps<'r, 'b, 's> {
+    reader: Reader<'r>,
+    snapshot: &'s Held,
+    request: &'r RequestHead<'r, 'b>,
+    checked: &'r check::Checked<'b>,
+    asked: &'r Asked,
+    fields: View<'r, 'b>,
+}
+
+impl<'r, 'b, 's> Steps<'r, 'b, 's> {
+    fn take(&self, out: &mut Vec<u8>, log: &mut Option<LogDraft<'s>>) -> Result<Request<'s>, Failure<'s>> {
+        let (resolved, route) = self.route()?;
         if let Some(log) = log {
             log.route = Some(&route.id);
         }
-        let passed = check::taken(snapshot, route, method, checked, peer).inspect_err(|failure| {
-            if matches!(failure, Failure::Loop) && self.worker.may_warn(&route.id) {
+        let facts = self.facts();
+        let (passed, rated) = self.admit(route, &facts)?;
+        let decision = self.decide(route, &facts);
+        let client = facts.client_ip;
+        if let Some(log) = log {
+            log.decided(client, &decision);
+        }
+        let target = route.target(decision.lane.name());
+        let chosen = self.pick(route, target, &decision, client, log)?;
+        let path = rewritten(&resolved, route, self.checked.path)?;
+        let authority = self.authority(target, chosen);
+        let Self { request, checked, asked, .. } = *self;
+        let writing = Writing { request, checked, asked, route, path: &path, authority, passed };
+        let host_at = writing.write_head(self.reader.forwarded, self.snapshot, &decision, out);
+        let original = matches!(target.upstream, Upstream::Directory(_)).then(|| Box::from(request.target));
+        let (told, upgrade, method) = (self.told(), checked.upgrade, request.method.clone());
+        Ok(Request { route, target, decision, client, told, upgrade, method, host_at, chosen, original, rated })
+    }
+
+    /// Finds the route, in every reading of the path.
+    fn route(&self) -> Result<(Resolved<'s>, &'s Route), Failure<'s>> {
+        let asking = route::RequestHead {
+            method: &self.request.method,
+            path: self.checked.path,
+            query: self.checked.query,
+            headers: &self.fields,
+            host: self.asked.name(),
+            remote: self.reader.forwarded.peer(),
+            random: fastrand::u64(..),
+        };
+        let resolved = self.snapshot.routes.resolve(&asking, self.checked.spelling).map_err(Failure::BadRequest)?;
+        let route = resolved.route.ok_or_else(|| Failure::no_route(self.snapshot))?;
+        Ok((resolved, route))
+    }
+
+    /// Client address and what else rules may ask for.
+    fn facts(&self) -> ClientFacts<'_, View<'r, 'b>> {
+        let (snapshot, peer) = (self.snapshot, self.reader.forwarded.peer());
+        ClientFacts {
+            method: &self.request.method,
+            path: self.checked.path,
+            query: self.checked.query,
+            host: self.asked.name(),
+            headers: &self.fields,
+            client_ip: client_address(peer, &self.fields, &snapshot.trusted_hops, snapshot.trusted_headers),
+            random: fastrand::u64(..),
+            data: snapshot.city.as_deref(),
+            city: OnceCell::new(),
+        }
+    }
+
+    /// Refuses what the route does not take: TRACE, too many hops, too long a body, no token, too high a rate. Returns the
+    /// gateways that it has passed, and what the client has left of its rate.
+    fn admit(
+        &self,
+        route: &'s Route,
+        facts: &ClientFacts<'_, View<'r, 'b>>,
+    ) -> Result<(usize, Option<Rated>), Failure<'s>> {
+        let (snapshot, peer) = (self.snapshot, self.reader.forwarded.peer());
+        let passed = check::taken(snapshot, route, facts.method, self.checked, peer).inspect_err(|failure| {
+            if matches!(failure, Failure::Loop) && self.reader.worker.may_warn(&route.id) {
                 tracing::warn!(
                     route = &*route.id,
                     "a request came back again and again: does the route lead to this gateway?"
                 );
             }
         })?;
-
-        let client_ip = client_address(peer, fields, &snapshot.trusted_hops, snapshot.trusted_headers);
-        let facts = ClientFacts {
-            method,
-            path,
-            query,
-            host: asked.name(),
-            headers: fields,
-            client_ip,
-            random: fastrand::u64(..),
-            data: snapshot.city.as_deref(),
-            city: OnceCell::new(),
-        };
         let user = match &route.filters.token {
-            Some(token) => Some(token.user(&facts).ok_or(Failure::Unauthenticated)?),
+            Some(token) => Some(token.user(facts).ok_or(Failure::Unauthenticated)?),
             None => None,
         };
-        let rated = snapshot.rates.count(route, &facts, user.as_deref()).map_err(Failure::TooMany)?;
-        let decision = snapshot.rules.decide(&facts);
-        self.worker.sample(snapshot, &facts);
-        self.worker.decided(snapshot, &decision);
-        tracing::debug!(route = &*route.id, lane = decision.lane.name(), rule = decision.rule, %client_ip, "decided");
-        let told = snapshot.rules.cookie().and_then(|name| {
-            find_cookie(head.fields.all("cookie"), name)
-                .and_then(|value| std::str::from_utf8(value).ok())
-                .map(Box::from)
-        });
+        let rated = snapshot.rates.count(route, facts, user.as_deref()).map_err(Failure::TooMany)?;
+        Ok((passed, rated))
+    }
 
+    /// Decides the lane.
+    fn decide(&self, route: &Route, facts: &ClientFacts<'_, View<'r, 'b>>) -> Decision<'s> {
+        let (snapshot, worker) = (self.snapshot, self.reader.worker);
+        let decision = snapshot.rules.decide(facts);
+        worker.sample(snapshot, facts);
+        worker.decided(snapshot, &decision);
+        let (lane, rule, client_ip) = (decision.lane.name(), decision.rule, facts.client_ip);
+        tracing::debug!(route = &*route.id, lane, rule, %client_ip, "decided");
+        decision
+    }
+
+    /// Picks an instance by the lane, if it is a service that answers.
+    fn pick(
+        &self,
+        route: &Route,
+        target: &'s Target,
+        decision: &Decision<'_>,
+        client: IpAddr,
+        log: &mut Option<LogDraft<'s>>,
+    ) -> Result<Option<Chosen<'s>>, Failure<'s>> {
+        let Upstream::Service(service) = &target.upstream else { return Ok(None) };
         if let Some(log) = log {
-            log.decided(client_ip, &decision);
+            log.service = Some(service);
         }
-        let destination = route.target(decision.lane.name());
-        let mut chosen = None;
-        let authority = match &destination.upstream {
-            Upstream::Service(service) => {
-                if let Some(log) = log {
-                    log.service = Some(service);
-                }
-                let first = self.worker.choose(snapshot, service, &decision, client_ip, &[]);
-                let first = first.ok_or(Failure::NoInstance { service, hidden: route.use404 })?;
-                chosen = Some(first);
-                first.endpoint.authority()
-            }
+        let first = self.reader.worker.choose(self.snapshot, service, decision, client, &[]);
+        first.map(Some).ok_or(Failure::NoInstance { service, hidden: route.use404 })
+    }
+
+    /// Who the head that is sent is addressed to.
+    fn authority<'a>(&self, target: &'a Target, chosen: Option<Chosen<'a>>) -> &'a str
+    where
+        'r: 'a,
+    {
+        match &target.upstream {
+            Upstream::Service(service) => chosen.map_or(service, |chosen| chosen.endpoint.authority()),
             Upstream::Fixed { authority, .. } => authority,
-            Upstream::Directory(_) => asked.host().unwrap_or_default(),
-        };
-        let rewritten = rewritten(&resolved, route, path)?;
-        let writing = Writing { request, checked, asked, route, path: &rewritten, authority, passed };
-        let host_at = writing.write(self.forwarded, snapshot, &decision, out);
-        let original = matches!(destination.upstream, Upstream::Directory(_)).then(|| Box::from(*target));
-        let upgrade = checked.upgrade;
-        Ok(Request {
-            route,
-            target: destination,
-            decision,
-            client: client_ip,
-            told,
-            upgrade,
-            method: method.clone(),
-            host_at,
-            chosen,
-            original,
-            rated,
-        })
+            Upstream::Directory(_) => self.asked.host().unwrap_or_default(),
+        }
+    }
+
+    /// The lane that the browser believes to be on.
+    fn told(&self) -> Option<Box<str>> {
+        let name = self.snapshot.rules.cookie()?;
+        let value = find_cookie(self.request.head.fields.all("cookie"), name)?;
+        std::str::from_utf8(value).ok().map(Box::from)
     }
 }
 

@@ -38,41 +38,7 @@ impl Connection {
         out: &mut Vec<u8>,
     ) -> Result<Framing, &'static str> {
         let head = &response.head;
-        let (mut seen, mut skipped) = (Seen::default(), Skipped::default());
-        for (place, field) in head.fields.iter().enumerate() {
-            let skip = match Name::of(field.name) {
-                Name::Connection => {
-                    seen.connection.get_or_insert(field.value);
-                    seen.connections += 1;
-                    true
-                }
-                // A tag and its signature are not for clients.
-                Name::Hop | Name::Upgrade | Name::Ours => true,
-                Name::TransferEncoding => {
-                    seen.coding = Some(field.value);
-                    seen.codings += 1;
-                    seen.coding_at = place;
-                    false
-                }
-                Name::ContentLength => {
-                    seen.has_length = true;
-                    seen.length_at = place;
-                    false
-                }
-                Name::Other if field.name.len() == 4 && field.name.eq_ignore_ascii_case("date") => {
-                    seen.dated = true;
-                    false
-                }
-                Name::Other if field.name.eq_ignore_ascii_case(PATH_HEADER.as_str()) => {
-                    seen.traced = true;
-                    !request.decision.traced
-                }
-                _ => false,
-            };
-            if skip {
-                skipped.add(place);
-            }
-        }
+        let (seen, mut skipped) = Seen::of(head, request.decision.traced);
         let mut framing = framing(envelope, request, response, &seen)?;
         framing.keep_alive &= !self.worker.is_leaving();
         let announces = envelope.is_head && envelope.is_11 && !is_always_bodiless(response.status);
@@ -138,7 +104,47 @@ struct Seen<'b> {
     traced: bool,
 }
 
-impl Seen<'_> {
+impl<'b> Seen<'b> {
+    /// What there is, and which lines are not passed on whatever the rest is; `traced`: the client gets to see the path.
+    fn of(head: &Head<'_, 'b>, traced: bool) -> (Self, Skipped) {
+        let (mut seen, mut skipped) = (Self::default(), Skipped::default());
+        for (place, field) in head.fields.iter().enumerate() {
+            let skip = match Name::of(field.name) {
+                Name::Connection => {
+                    seen.connection.get_or_insert(field.value);
+                    seen.connections += 1;
+                    true
+                }
+                // A tag and its signature are not for clients.
+                Name::Hop | Name::Upgrade | Name::Ours => true,
+                Name::TransferEncoding => {
+                    seen.coding = Some(field.value);
+                    seen.codings += 1;
+                    seen.coding_at = place;
+                    false
+                }
+                Name::ContentLength => {
+                    seen.has_length = true;
+                    seen.length_at = place;
+                    false
+                }
+                Name::Other if field.name.len() == 4 && field.name.eq_ignore_ascii_case("date") => {
+                    seen.dated = true;
+                    false
+                }
+                Name::Other if field.name.eq_ignore_ascii_case(PATH_HEADER.as_str()) => {
+                    seen.traced = true;
+                    !traced
+                }
+                _ => false,
+            };
+            if skip {
+                skipped.add(place);
+            }
+        }
+        (seen, skipped)
+    }
+
     /// Whether `Connection` is the only one, and says this and nothing else.
     fn says(&self, token: &str) -> bool {
         self.connections == 1 && self.connection.is_some_and(|value| value.eq_ignore_ascii_case(token.as_bytes()))

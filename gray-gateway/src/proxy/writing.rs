@@ -30,7 +30,7 @@ pub(super) struct Writing<'w, 'b> {
 
 impl Writing<'_, '_> {
     /// Writes the head that is sent; returns where the value of `Host` is, if it is ours.
-    pub(super) fn write(
+    pub(super) fn write_head(
         &self,
         forwarded: &Forwarded,
         snapshot: &Held,
