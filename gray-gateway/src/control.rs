@@ -313,9 +313,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_update_is_published_first_and_linted_after() {
-        let text = "kerwin.tool.gray: { load: true, gateway: { enabled: true } }\n\
+        let text = "kerwin.tool.gray: { load: true, version: { prodVersion: V1, grayVersion: V2 }, gateway: { enabled: true } }\n\
             spring.cloud.gateway.routes: [{ id: app, uri: 'lb://app', predicates: ['Path=/api/**'] }]\n\
-            gray: { lanes: { v2: { select: V2 } }, rules: [{ name: all, lane: v2 }, { name: never, lane: v2 }] }\n";
+            gray: { lanes: { v2: { select: V2 } }, rules: [{ name: a, when: { header.x: 1 }, lane: v2 }, { name: b, when: { header.x: 1 }, lane: v2 }] }\n";
         let read = |documents: &Documents| GatewayConfig::read(documents, "kerwin.tool.gray");
         let (config, _) = check(&[("test.yaml", text)], read).unwrap_or_else(|problems| panic!("{problems}"));
         let (current, revision) = (Some(Arc::new(config)), 7);

@@ -12,10 +12,10 @@ use percent_encoding::percent_decode;
 
 use super::{
     access_log::{self, Entry},
-    fault::Fault,
+    downstream::state::State,
     http1::RequestHead,
-    state::State,
-    worker::Worker,
+    upstream::fault::Fault,
+    worker::local::Worker,
 };
 use crate::limit::Permit;
 

@@ -10,20 +10,25 @@ use http::{Request as HttpRequest, Response, Version, header, request::Parts};
 
 use super::{
     after::After,
-    clock::ticks,
-    connection::{Connection, End},
-    content::Content,
-    error::Failure,
+    downstream::{
+        connection::{Connection, End},
+        socket::Socket,
+    },
     files,
-    held::Held,
     http1::{Decoder, ParseError, ResponseHead, Skipped, read_request, read_response, room, status_line},
-    refusal::Refusal,
-    request::{Envelope, Reader, Reading, Request},
-    response::Framing,
-    send_error::SendError,
-    socket::Socket,
-    transfer::{Broken, Transfer},
-    upstream::{Dial, Upstream},
+    request::steps::{Envelope, Reader, Reading, Request},
+    response::{
+        content::Content,
+        error::Failure,
+        head::Framing,
+        refusal::Refusal,
+        transfer::{Broken, Transfer},
+    },
+    upstream::{
+        dial::{Dial, Upstream},
+        send_error::SendError,
+    },
+    worker::{clock::ticks, held::Held},
 };
 use crate::{name::Name, route};
 
