@@ -242,3 +242,20 @@ pub(in crate::proxy) async fn secure<F: Future>(
     state.secured();
     outcome
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the future takes that a function makes of a connection.
+    fn size<F>(_: impl FnOnce(Connection) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Each connection has one, with all that its request needs: thousands of them wait.
+    #[test]
+    fn the_task_of_a_connection_stays_small() {
+        let bytes = size(Connection::run);
+        assert!(bytes <= 4608, "{bytes} bytes");
+    }
+}
