@@ -256,6 +256,6 @@ mod tests {
     #[test]
     fn the_task_of_a_connection_stays_small() {
         let bytes = size(Connection::run);
-        assert!(bytes <= 4608, "{bytes} bytes");
+        assert!(bytes <= 3700, "{bytes} bytes");
     }
 }

@@ -117,12 +117,12 @@ const VERSION: &str = "the version is not HTTP/1.0 or HTTP/1.1";
 
 /// What requests of one connection are read with.
 #[derive(Clone, Copy)]
-pub(in crate::proxy) struct Reader<'c> {
-    pub(in crate::proxy) worker: &'c Worker,
+pub(in crate::proxy) struct Reader<'w, 'c> {
+    pub(in crate::proxy) worker: &'w Worker,
     pub(in crate::proxy) forwarded: &'c Forwarded,
 }
 
-impl Reader<'_> {
+impl<'w> Reader<'w, '_> {
     /// Reads the request at the beginning of the bytes and writes what is to be sent for it to `out`.
     pub(in crate::proxy) fn read<'s>(
         self,
@@ -130,7 +130,10 @@ impl Reader<'_> {
         snapshot: &'s Held,
         out: &mut Vec<u8>,
         log: &mut Option<LogDraft<'s>>,
-    ) -> Reading<'s> {
+    ) -> Reading<'s>
+    where
+        'w: 's,
+    {
         let limits = &self.worker.limits;
         let mut room = room();
         let request = read_request(bytes, &mut room, limits.max_headers);
@@ -184,7 +187,7 @@ impl Reader<'_> {
 
 /// The steps of a request that can be read, and what they look at; in the order in which they are taken.
 struct Steps<'r, 'b, 's> {
-    reader: Reader<'r>,
+    reader: Reader<'r, 'r>,
     snapshot: &'s Held,
     request: &'r RequestHead<'r, 'b>,
     checked: &'r check::Checked<'b>,

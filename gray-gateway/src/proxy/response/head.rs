@@ -7,13 +7,12 @@ use crate::{
     header::write_line,
     name::Name,
     proxy::{
-        downstream::connection::Connection,
+        exchange::Exchange,
         http1::{Decoder, Head, ResponseHead, Skipped, is_always_bodiless, is_bodiless, status_line},
         request::{
             steps::{Envelope, Request},
             writing::UPGRADE,
         },
-        worker::held::Held,
     },
 };
 
@@ -32,20 +31,19 @@ pub(in crate::proxy) struct Framing {
     pub(in crate::proxy) switched: bool,
 }
 
-impl Connection {
-    /// Writes the head that the client gets. `instance` is who answered: service and version.
-    pub(in crate::proxy) fn respond<'s>(
+impl Exchange<'_, '_> {
+    /// Writes the head that the client gets; `version` is that of the instance that answered.
+    pub(super) fn respond(
         &self,
-        snapshot: &Held,
-        (envelope, request): (&Envelope, &Request<'s>),
         response: &ResponseHead<'_, '_>,
-        instance: (&'s str, Option<&str>),
+        version: Option<&str>,
         out: &mut Vec<u8>,
     ) -> Result<Framing, &'static str> {
+        let Self { worker, snapshot, envelope, request, .. } = self;
         let head = &response.head;
         let (seen, mut skipped) = Seen::of(head, request.decision.traced);
         let mut framing = framing(envelope, request, response, &seen)?;
-        framing.keep_alive &= !self.worker.is_leaving();
+        framing.keep_alive &= !worker.is_leaving();
         let announces = envelope.is_head && envelope.is_11 && !is_always_bodiless(response.status);
         if seen.codings > 0 && !framing.in_chunks && !announces {
             skipped.add(seen.coding_at);
@@ -60,15 +58,14 @@ impl Connection {
         status_line(out, response.status, response.reason);
         head.copy_lines(skipped, out);
         if !seen.dated {
-            self.worker.write_date(out);
+            worker.write_date(out);
         }
         if framing.in_chunks && framing.body == Decoder::UntilClose {
             out.extend_from_slice(b"transfer-encoding: chunked\r\n");
         }
         request.extras(|name, value| write_line(out, name, value));
         if request.decision.traced && !seen.traced {
-            let (service, version) = instance;
-            for part in [PATH_HEADER.as_str(), ": ", service, "@", version.unwrap_or("-"), "\r\n"] {
+            for part in [PATH_HEADER.as_str(), ": ", self.service(), "@", version.unwrap_or("-"), "\r\n"] {
                 out.extend_from_slice(part.as_bytes());
             }
         }

@@ -3,7 +3,9 @@
 pub(super) mod content;
 pub(super) mod error;
 pub(super) mod head;
+pub(super) mod read_head;
 pub(super) mod refusal;
+mod relay;
 mod reply;
 pub(super) mod transfer;
 pub(super) mod tunnel;

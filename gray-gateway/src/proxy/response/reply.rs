@@ -4,6 +4,7 @@ use std::{
     future::poll_fn,
     io::{self, Write as _},
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll, ready},
 };
 
@@ -23,6 +24,7 @@ use crate::{
         },
         http1::{Decoded, Decoder, is_bodiless, status_line},
         request::steps::Envelope,
+        worker::buffer::Lent,
     },
 };
 
@@ -40,7 +42,8 @@ impl Connection {
         let is_last = head.headers.get(header::CONNECTION).is_some_and(|value| value == "close");
         let mut keep_alive = envelope.keep_alive && complete && !is_last && !self.worker.is_leaving();
 
-        let mut out = self.worker.buffers.lend_out();
+        let worker = Rc::clone(&self.worker);
+        let mut out = worker.buffers.lend_out();
         status_line(&mut out, head.status.as_u16(), head.status.canonical_reason().unwrap_or_default());
         for (name, value) in head.headers.iter().filter(|(name, _)| *name != header::CONNECTION) {
             write_line(&mut out, name, value);
@@ -77,7 +80,7 @@ impl Connection {
     }
 
     /// Sends a head and what belongs behind it, of which there are so many bytes.
-    async fn send(&mut self, mut out: Vec<u8>, content: Option<Content>, length: Option<u64>) -> io::Result<()> {
+    async fn send(&mut self, mut out: Lent<'_>, content: Option<Content>, length: Option<u64>) -> io::Result<()> {
         let mut file = None;
         match content {
             None => {}
@@ -86,7 +89,7 @@ impl Connection {
         }
         self.write(&out).await?;
         let head = out.len() as u64;
-        self.worker.buffers.take_back_out(out);
+        drop(out);
         let Some(mut file) = file else { return Ok(()) };
         let mut sent = 0;
         while let Some(frame) = poll_fn(|cx| Pin::new(&mut file).poll_frame(cx)).await {

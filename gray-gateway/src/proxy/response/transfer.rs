@@ -14,7 +14,7 @@ use crate::{
     proxy::{
         downstream::socket::Socket,
         http1::{Decoded, Decoder, FramingError},
-        worker::buffer::{Buffers, Filled, Received},
+        worker::buffer::{Buffers, Filled, Lent, Received},
     },
 };
 
@@ -46,9 +46,9 @@ pub(in crate::proxy) enum Broken {
 
 /// A message on its way.
 #[derive(Debug)]
-pub(in crate::proxy) struct Transfer {
+pub(in crate::proxy) struct Transfer<'w> {
     /// What waits to be written: the head, and what of the body had to be framed anew or came together with the head.
-    pub(in crate::proxy) out: Vec<u8>,
+    pub(in crate::proxy) out: Lent<'w>,
     written: usize,
     decoder: Decoder,
     /// Whether the body is framed in chunks on the other side.
@@ -70,9 +70,9 @@ pub(in crate::proxy) struct Transfer {
     keeps: bool,
 }
 
-impl Transfer {
+impl<'w> Transfer<'w> {
     /// A message whose head is in `out`.
-    pub(in crate::proxy) fn new(out: Vec<u8>, decoder: Decoder, in_chunks: bool) -> Self {
+    pub(in crate::proxy) fn new(out: Lent<'w>, decoder: Decoder, in_chunks: bool) -> Self {
         let head_len = out.len() as u64;
         Self {
             out,
@@ -145,7 +145,7 @@ impl Transfer {
 
     /// The same message, for somebody else as well; only while it is whole and the body read.
     pub(in crate::proxy) fn copy(&self) -> Self {
-        Self { out: self.out.clone(), ..*self }
+        Self { out: self.out.copy(), ..*self }
     }
 
     /// Starts over, to somebody else whose name stands at this place of the head; only while it is whole.

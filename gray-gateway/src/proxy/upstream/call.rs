@@ -1,6 +1,6 @@
 //! A request, sent to one instance after the other until one answers.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use gray_common::{
     Endpoint,
@@ -12,91 +12,70 @@ use super::{
     attempt::{Patience, Reuse},
     callee::Callee,
     choose,
-    dial::{Dial, Unconnected},
+    dial::Unconnected,
     fault::Fault,
     send_error::SendError,
 };
 use crate::proxy::{
-    after::After,
-    downstream::{
-        connection::{Connection, End},
-        state::GaveUp,
-    },
-    request::steps::{Envelope, Request},
-    response::{
-        error::Failure,
-        head::Framing,
-        transfer::{Broken, Transfer},
-    },
-    worker::{clock::ticks, descriptors::is_shortage, held::Held},
+    downstream::{connection::End, state::GaveUp},
+    exchange::Exchange,
+    response::{error::Failure, transfer::Broken},
+    worker::{clock::ticks, descriptors::is_shortage},
 };
 
-impl Connection {
+impl<'s> Exchange<'_, 's> {
     /// Sends the request to one instance after the other until there is a response, and passes that on.
-    pub(in crate::proxy) async fn call<'s>(
-        &mut self,
-        snapshot: &'s Held,
-        envelope: &Envelope,
-        mut request: Request<'s>,
-        to: (&'s str, Option<Dial<'s>>),
-        upload: &mut Transfer,
-        after: &mut After<'s>,
-    ) -> Result<End, Failure<'s>> {
-        let service = to.0;
+    pub(in crate::proxy) async fn call(&mut self) -> Result<End, Failure<'s>> {
         let mut tried: Vec<Arc<Endpoint>> = Vec::new();
         let mut reuse = Reuse::default();
         loop {
-            let mut callee = Callee::new(&self.worker, &request, to);
-            let dial = callee.dial(&request)?;
-            after.note(|log| log.called(callee.authority));
-            let patience = self.patience(&request, envelope, tried.is_empty() && upload.is_read());
-            let mut attempted = self.attempt(&callee.bucket, dial, patience, &mut reuse, upload).await;
+            let mut callee = Callee::new(self.worker, &self.request, (self.service(), self.fixed()));
+            let dial = callee.dial(&self.request)?;
+            self.after.note(|log| log.called(callee.authority));
+            let patience = self.patience(tried.is_empty() && self.upload.is_read());
+            let mut attempted = self.attempt(&callee.bucket, dial, patience, &mut reuse).await;
             if let Some(silent) = reuse.silent.take() {
                 // In a box: it is rare, and would make room in every request.
-                let both = (&mut callee, silent);
-                attempted = Box::pin(self.hedge(snapshot, (service, &mut request), both, patience, upload)).await;
-                after.note(|log| log.instance = Some(callee.authority));
+                attempted = Box::pin(self.hedge(&mut callee, silent, patience)).await;
+                self.after.note(|log| log.instance = Some(callee.authority));
             }
             let error = match attempted {
-                Ok(mut upstream) => {
-                    let instance = (service, callee.chosen.and_then(|chosen| chosen.endpoint.version()));
-                    match self.answer(snapshot, (envelope, &request), &mut upstream, upload, instance).await {
-                        Ok((status, framing, download)) => {
-                            self.report_answer(snapshot, service, &callee, status);
-                            if let Some(next) = self.elsewhere(snapshot, service, &request, status, upload, &mut tried)
-                            {
-                                upstream.received.release(&self.worker.buffers);
-                                self.worker.buffers.take_back_out(download.out);
-                                request.chosen = Some(next);
-                                upload.restart(request.host_at.as_mut().zip(Some(next.endpoint.authority())));
-                                continue;
-                            }
-                            if let Ok(status) = StatusCode::from_u16(status) {
-                                self.worker.stats().responded(status);
-                            }
-                            after.note(|log| log.answered(status));
-                            after.in_flight = callee.load.take();
-                            let framing = (framing, self.idle_ticks(&request, framing));
-                            return Ok(self.relay(upstream, upload, download, framing, &callee, after).await);
+                Ok(mut upstream) => match self.read_head(&mut upstream, &callee).await {
+                    Ok(answer) => {
+                        self.report_answer(&callee, answer.status);
+                        if let Some(next) = self.elsewhere(answer.status, &mut tried) {
+                            upstream.received.release(&self.worker.buffers);
+                            self.request.chosen = Some(next);
+                            self.restart();
+                            continue;
                         }
-                        Err(error) => error,
+                        if let Ok(status) = StatusCode::from_u16(answer.status) {
+                            self.worker.stats().responded(status);
+                        }
+                        self.after.note(|log| log.answered(answer.status));
+                        self.after.in_flight = callee.load.take();
+                        return Ok(self.relay(upstream, answer, &callee).await);
                     }
-                }
+                    Err(error) => {
+                        upstream.received.release(&self.worker.buffers);
+                        error
+                    }
+                },
                 Err(error) => error,
             };
-            self.report_error(snapshot, service, &callee, &error)?;
+            self.report_error(&callee, &error)?;
             let (is_unsent, is_broken) = (matches!(error, SendError::Unsent(_)), matches!(error, SendError::Broken(_)));
-            let failure = self.give_up(service, callee.authority, error);
+            let failure = self.give_up(callee.authority, error);
             // Of what was not sent a pipe may have taken a part, which is gone with it.
-            let may_go_on = (is_unsent || (is_broken && request.method.is_idempotent())) && upload.is_whole();
+            let may_go_on = (is_unsent || (is_broken && self.request.method.is_idempotent())) && self.upload.is_whole();
             if !may_go_on || tried.len() + 1 >= self.worker.limits.connect_attempts {
                 return failure;
             }
             tried.extend(callee.chosen.map(|chosen| Arc::clone(chosen.endpoint)));
-            let next = self.worker.choose(snapshot, service, &request.decision, request.client, &tried);
+            let next = self.pick_other(&tried);
             // The only one there is may have closed a connection for want of work, before it saw the request.
             let once_more = is_broken && reuse.was_pooled;
-            if (next.is_none() && !once_more) || (is_broken && !self.worker.may_repeat(snapshot, service)) {
+            if (next.is_none() && !once_more) || (is_broken && !self.may_repeat()) {
                 return failure;
             }
             reuse.wants_new = next.is_none();
@@ -104,57 +83,61 @@ impl Connection {
                 if is_unsent {
                     self.worker.stats().retries.add();
                 }
-                request.chosen = Some(next);
+                self.request.chosen = Some(next);
             }
-            let name = request.chosen.map(|chosen| chosen.endpoint.authority());
-            upload.restart(request.host_at.as_mut().zip(name));
+            self.restart();
         }
+    }
+
+    /// Picks an instance other than those that were tried.
+    pub(super) fn pick_other(&self, tried: &[Arc<Endpoint>]) -> Option<Chosen<'s>> {
+        let Self { worker, snapshot, request, .. } = self;
+        worker.choose(snapshot, self.service(), &request.decision, request.client, tried)
+    }
+
+    /// Whether the budget lets it be sent twice.
+    pub(super) fn may_repeat(&self) -> bool {
+        self.worker.may_repeat(self.snapshot, self.service())
+    }
+
+    /// Writes the head for the instance that is chosen now, to be sent from its beginning.
+    fn restart(&mut self) {
+        let name = self.request.chosen.map(|chosen| chosen.endpoint.authority());
+        self.upload.restart(self.request.host_at.as_mut().zip(name));
     }
 
     /// Who is asked once more after this answer, by the route's `Retry` filter.
-    fn elsewhere<'s>(
-        &self,
-        snapshot: &'s Held,
-        service: &str,
-        request: &Request<'s>,
-        status: u16,
-        upload: &Transfer,
-        tried: &mut Vec<Arc<Endpoint>>,
-    ) -> Option<Chosen<'s>> {
-        let retry = request.route.filters.retry.as_ref()?;
-        let chosen = request.chosen?;
-        if tried.len() >= retry.retries || !upload.is_whole() || !retry.covers(&request.method, status) {
+    fn elsewhere(&self, status: u16, tried: &mut Vec<Arc<Endpoint>>) -> Option<Chosen<'s>> {
+        let retry = self.request.route.filters.retry.as_ref()?;
+        let chosen = self.request.chosen?;
+        let covers = retry.covers(&self.request.method, status);
+        if tried.len() >= retry.retries || !self.upload.is_whole() || !covers {
             return None;
         }
         tried.push(Arc::clone(chosen.endpoint));
-        let next = self.worker.choose(snapshot, service, &request.decision, request.client, tried)?;
+        let next = self.pick_other(tried)?;
         // Another kind of instance is for when there is none of this one, not for when it fails.
-        (next.is_fallback == chosen.is_fallback && self.worker.may_repeat(snapshot, service)).then_some(next)
+        (next.is_fallback == chosen.is_fallback && self.may_repeat()).then_some(next)
     }
 
     /// Takes in how an instance has answered.
-    fn report_answer(&self, snapshot: &Held, service: &str, callee: &Callee<'_>, status: u16) {
+    fn report_answer(&self, callee: &Callee<'_>, status: u16) {
         let (Some(chosen), Some(load)) = (callee.chosen, &callee.load) else { return };
         let took = load.responded();
-        let slow_ms = snapshot.outliers.slow_ms;
+        let slow_ms = self.snapshot.outliers.slow_ms;
         let is_slow = slow_ms > 0 && took.as_millis() > u128::from(slow_ms);
         let outcome = if status >= 500 || is_slow { Outcome::Failed } else { Outcome::Good };
-        self.worker.report(snapshot, service, (chosen.endpoint, chosen.is_trial), outcome);
+        self.worker.report(self.snapshot, self.service(), (chosen.endpoint, chosen.is_trial), outcome);
     }
 
     /// Takes in how an instance has failed to answer.
     ///
     /// # Errors
     /// It was our own shortage: no other instance would do, and it is not theirs.
-    fn report_error<'s>(
-        &self,
-        snapshot: &Held,
-        service: &'s str,
-        callee: &Callee<'_>,
-        error: &SendError,
-    ) -> Result<(), Failure<'s>> {
+    fn report_error(&self, callee: &Callee<'_>, error: &SendError) -> Result<(), Failure<'s>> {
+        let service = self.service();
         if let (Some(chosen), Some(outcome)) = (callee.chosen, choose::outcome(error)) {
-            self.worker.report(snapshot, service, (chosen.endpoint, chosen.is_trial), outcome);
+            self.worker.report(self.snapshot, service, (chosen.endpoint, chosen.is_trial), outcome);
         }
         match error {
             SendError::Unsent(Unconnected::Tcp(error)) if is_shortage(error) => {
@@ -168,8 +151,8 @@ impl Connection {
     }
 
     /// How long things may take; `may_hedge`: nobody else was asked, and there is nothing to be read of the client.
-    fn patience(&self, request: &Request<'_>, envelope: &Envelope, may_hedge: bool) -> Patience {
-        let limits = &self.worker.limits;
+    fn patience(&self, may_hedge: bool) -> Patience {
+        let (limits, request) = (&self.worker.limits, &self.request);
         let may_hedge = may_hedge && request.chosen.is_some() && request.method.is_safe() && !request.upgrade;
         let response_ticks = ticks(request.route.metadata.response_timeout.unwrap_or(limits.response_timeout));
         let hedge_ticks = request.route.metadata.hedge_after.map(ticks);
@@ -178,23 +161,13 @@ impl Connection {
             response_ticks,
             hedge_ticks: hedge_ticks.filter(|hedge| may_hedge && *hedge < response_ticks),
             is_stream: request.route.is_stream(),
-            expects_continue: envelope.expects_continue,
+            expects_continue: self.envelope.expects_continue,
         }
     }
 
-    /// How long the instance may fall silent within its response, and both sides of a websocket.
-    fn idle_ticks(&self, request: &Request<'_>, framing: Framing) -> u64 {
-        let limits = &self.worker.limits;
-        let limit = match framing {
-            Framing { switched: true, .. } => limits.tunnel_idle_timeout.unwrap_or(Duration::MAX),
-            _ if request.route.is_stream() => Duration::MAX,
-            _ => limits.stream_idle_timeout,
-        };
-        ticks(request.route.metadata.idle_timeout.unwrap_or(limit))
-    }
-
     /// Counts and logs a failed attempt, and says what the client is told, if there is one.
-    fn give_up<'s>(&self, service: &'s str, instance: &str, error: SendError) -> Result<End, Failure<'s>> {
+    fn give_up(&self, instance: &str, error: SendError) -> Result<End, Failure<'s>> {
+        let service = self.service();
         if let Some(fault) = error.fault() {
             self.worker.stats().failed(fault);
             if self.worker.may_warn(instance) {

@@ -12,7 +12,7 @@ pub(in crate::proxy) struct Callee<'s> {
     pub(in crate::proxy) chosen: Option<Chosen<'s>>,
     pub(in crate::proxy) load: Option<InFlight>,
     pub(in crate::proxy) authority: &'s str,
-    pub(super) bucket: Rc<Bucket>,
+    pub(in crate::proxy) bucket: Rc<Bucket>,
     dial: Option<Dial<'s>>,
 }
 

@@ -9,6 +9,8 @@ use std::{
     task::{Context, Poll},
 };
 
+use gray_common::balance::Chosen;
+
 use super::{
     attempt::{MAX_WAITING, Patience},
     callee::Callee,
@@ -16,13 +18,9 @@ use super::{
     send_error::SendError,
 };
 use crate::proxy::{
-    downstream::connection::Connection,
-    request::steps::Request,
+    exchange::Exchange,
     response::transfer::Transfer,
-    worker::{
-        buffer::{Buffers, Filled, Received},
-        held::Held,
-    },
+    worker::buffer::{Buffers, Filled, Received},
 };
 
 /// What one of the two has to say.
@@ -31,67 +29,54 @@ enum Word {
     IsGone(io::Error),
 }
 
-impl Connection {
+impl<'s> Exchange<'_, 's> {
     /// Goes on waiting for `first`, who was asked and says nothing, and asks another one, if there is one of the same kind
     /// and the retry budget allows it. `callee` and the request then say who has answered.
-    pub(super) async fn hedge<'s>(
+    pub(super) async fn hedge(
         &mut self,
-        snapshot: &'s Held,
-        (service, request): (&'s str, &mut Request<'s>),
-        (callee, mut first): (&mut Callee<'s>, Upstream),
+        callee: &mut Callee<'s>,
+        mut first: Upstream,
         patience: Patience,
-        upload: &mut Transfer,
     ) -> Result<Upstream, SendError> {
         let rest = patience.response_ticks.saturating_sub(patience.hedge_ticks.unwrap_or_default());
-        self.state.sending(rest, None, patience.is_stream);
-        let Some(chosen) = self.second(snapshot, service, request) else {
-            return self.await_bytes(&mut first, upload).await.map(|()| first);
+        self.client.state.sending(rest, None, patience.is_stream);
+        let Some(chosen) = self.second() else {
+            return self.await_bytes(&mut first).await.map(|()| first);
         };
         self.worker.stats().hedges.add();
-        let first_chosen = request.chosen.replace(chosen);
-        let other = Callee::new(&self.worker, request, (service, None));
-        let mut copy = upload.copy();
-        let mut host_at = request.host_at.clone();
+        let first_chosen = self.request.chosen.replace(chosen);
+        let other = Callee::new(self.worker, &self.request, (self.service(), None));
+        let mut copy = self.upload.copy();
+        let mut host_at = self.request.host_at.clone();
         copy.restart(host_at.as_mut().zip(Some(other.authority)));
-        let first = match self.reach(&other, (&mut first, upload), patience).await {
+        let first = match self.reach(&other, &mut first, patience).await {
             Reached::First => Ok(first),
             Reached::Neither(error) => Err(error),
-            Reached::Second(mut second) => match self.race((&mut first, upload), (&mut second, &mut copy)).await {
+            Reached::Second(mut second) => match self.race(&mut first, &mut second, &mut copy).await {
                 Ok(false) => Ok(first),
                 Ok(true) => {
                     first.received.release(&self.worker.buffers);
-                    (*callee, *upload, request.host_at) = (other, copy, host_at);
+                    (*callee, self.upload, self.request.host_at) = (other, copy, host_at);
                     return Ok(second);
                 }
                 Err(error) => Err(error),
             },
         };
-        request.chosen = first_chosen;
+        self.request.chosen = first_chosen;
         first
     }
 
     /// Another instance of the same kind.
-    fn second<'s>(
-        &self,
-        snapshot: &'s Held,
-        service: &str,
-        request: &Request<'s>,
-    ) -> Option<gray_common::balance::Chosen<'s>> {
-        let first = request.chosen?;
-        let tried = [Arc::clone(first.endpoint)];
-        let next = self.worker.choose(snapshot, service, &request.decision, request.client, &tried)?;
+    fn second(&self) -> Option<Chosen<'s>> {
+        let first = self.request.chosen?;
+        let next = self.pick_other(&[Arc::clone(first.endpoint)])?;
         let is_alike = next.is_fallback == first.is_fallback && !next.is_trial;
-        (is_alike && self.worker.may_repeat(snapshot, service)).then_some(next)
+        (is_alike && self.may_repeat()).then_some(next)
     }
 
     /// Gets a connection to the second one, unless the first one answers before there is one. That there is none is no
     /// failure: the first one is there.
-    async fn reach(
-        &mut self,
-        other: &Callee<'_>,
-        (first, upload): (&mut Upstream, &mut Transfer),
-        patience: Patience,
-    ) -> Reached {
+    async fn reach(&mut self, other: &Callee<'_>, first: &mut Upstream, patience: Patience) -> Reached {
         if let Some(socket) = other.bucket.checkout() {
             return Reached::Second(Upstream { socket, received: Received::default() });
         }
@@ -100,7 +85,7 @@ impl Connection {
         let mut connecting = pin!(other.bucket.connect(dial, patience.connect));
         let mut is_connecting = true;
         poll_fn(|cx| {
-            if let Err(error) = self.poll_client(cx, first, upload) {
+            if let Err(error) = self.poll_client(cx, first) {
                 return Poll::Ready(Reached::Neither(error));
             }
             match heard(cx, first, &self.worker.buffers) {
@@ -122,14 +107,15 @@ impl Connection {
     /// Waits for either; true when it is the second.
     async fn race(
         &mut self,
-        (first, upload): (&mut Upstream, &mut Transfer),
-        (second, copy): (&mut Upstream, &mut Transfer),
+        first: &mut Upstream,
+        second: &mut Upstream,
+        copy: &mut Transfer<'_>,
     ) -> Result<bool, SendError> {
         let mut is_there = [true, true];
         poll_fn(|cx| {
-            self.poll_client(cx, first, upload)?;
+            self.poll_client(cx, first)?;
             if is_there[1] && !copy.is_done() {
-                let (from, received) = (&mut self.socket, &mut self.received);
+                let (from, received) = (&mut self.client.socket, &mut self.client.received);
                 let sent = copy.poll(cx, from, received, &mut second.socket, &self.worker.buffers);
                 is_there[1] = !matches!(sent, Poll::Ready(Err(_)));
             }
@@ -156,14 +142,9 @@ impl Connection {
     }
 
     /// Looks after the client, who may go away, and the time, which may be up.
-    fn poll_client(
-        &mut self,
-        cx: &mut Context<'_>,
-        first: &mut Upstream,
-        upload: &mut Transfer,
-    ) -> Result<(), SendError> {
-        self.poll_upload(cx, first, upload)?;
-        self.state.gave_up().map_or(Ok(()), |gave_up| Err(SendError::GaveUp(gave_up)))
+    fn poll_client(&mut self, cx: &mut Context<'_>, first: &mut Upstream) -> Result<(), SendError> {
+        self.poll_upload(cx, first)?;
+        self.client.state.gave_up().map_or(Ok(()), |gave_up| Err(SendError::GaveUp(gave_up)))
     }
 }
 

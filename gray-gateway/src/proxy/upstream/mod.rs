@@ -3,7 +3,7 @@
 
 mod attempt;
 mod call;
-mod callee;
+pub(super) mod callee;
 mod choose;
 pub(super) mod dial;
 pub(super) mod fault;

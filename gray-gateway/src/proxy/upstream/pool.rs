@@ -195,7 +195,7 @@ impl Bucket {
     }
 
     /// Takes back a connection whose last response is complete.
-    pub(super) fn checkin(&self, socket: Socket) {
+    pub(in crate::proxy) fn checkin(&self, socket: Socket) {
         let Common { clock, idle_ticks, max_idle, empty_at, .. } = &*self.common;
         let mut idle = self.idle.borrow_mut();
         if idle.len() < *max_idle {

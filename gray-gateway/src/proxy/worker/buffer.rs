@@ -2,7 +2,8 @@
 
 use std::{
     cell::RefCell,
-    io,
+    io, mem,
+    ops::{Deref, DerefMut},
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -47,16 +48,48 @@ impl Buffers {
     }
 
     /// An empty buffer to write into.
-    pub(in crate::proxy) fn lend_out(&self) -> Vec<u8> {
-        self.out.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(2048))
+    pub(in crate::proxy) fn lend_out(&self) -> Lent<'_> {
+        let bytes = self.out.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(2048));
+        Lent { bytes, buffers: self }
     }
+}
 
-    /// The same back.
-    pub(in crate::proxy) fn take_back_out(&self, mut out: Vec<u8>) {
-        let mut shelf = self.out.borrow_mut();
-        if shelf.len() < MAX_KEPT[2] && out.capacity() <= 2 * LARGE {
-            out.clear();
-            shelf.push(out);
+/// A buffer to write into, as long as it is needed. It goes back when it is dropped, however its request has ended.
+#[derive(Debug)]
+pub(in crate::proxy) struct Lent<'w> {
+    bytes: Vec<u8>,
+    buffers: &'w Buffers,
+}
+
+impl Lent<'_> {
+    /// Another one with the same in it.
+    pub(in crate::proxy) fn copy(&self) -> Self {
+        let mut copy = self.buffers.lend_out();
+        copy.extend_from_slice(&self.bytes);
+        copy
+    }
+}
+
+impl Deref for Lent<'_> {
+    type Target = Vec<u8>;
+
+    fn deref(&self) -> &Vec<u8> {
+        &self.bytes
+    }
+}
+
+impl DerefMut for Lent<'_> {
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        let mut shelf = self.buffers.out.borrow_mut();
+        if shelf.len() < MAX_KEPT[2] && self.bytes.capacity() <= 2 * LARGE {
+            self.bytes.clear();
+            shelf.push(mem::take(&mut self.bytes));
         }
     }
 }
@@ -158,5 +191,26 @@ impl Received {
         if !bytes.is_empty() {
             buffers.take_back(bytes);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_lent_comes_back_empty() {
+        let buffers = Buffers::default();
+        let mut lent = buffers.lend_out();
+        lent.extend_from_slice(b"head");
+        let (copy, place) = (lent.copy(), lent.as_ptr());
+        assert_eq!(*copy, b"head");
+        drop((copy, lent));
+        let again = buffers.lend_out();
+        assert!(again.is_empty() && again.as_ptr() == place);
+        let mut long = buffers.lend_out();
+        long.reserve(3 * LARGE);
+        drop((again, long));
+        assert_eq!(buffers.out.borrow().len(), 1, "what has grown beyond measure is not kept");
     }
 }
