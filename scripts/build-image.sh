@@ -17,6 +17,9 @@ runs_in_image() {
   printf '%s\n%s\n' "${glibc#glibc }" "$IMAGE_GLIBC" | sort --version-sort --check=quiet
 }
 
+# Part of the version of a released image. Not of `dev`: every commit would compile everything again.
+if [ "$PROFILE" != dev ] && GRAY_COMMIT=$(git rev-parse --short=7 HEAD 2>/dev/null); then export GRAY_COMMIT; fi
+
 WHAT=("${BINS[@]/#/--package=}")
 [ "${WITH_TESTS:-0}" = 0 ] || WHAT=(--workspace --bins --tests)
 
@@ -34,5 +37,5 @@ if [ "$BUILD" = prebuilt ]; then
   [ ! -f data/ip2region.xdb ] || install -m 644 data/ip2region.xdb target/image/share/
 fi
 say "building $OUR_IMAGE ($BUILD)"
-docker_build -q -f deploy/docker/Dockerfile --build-arg BUILD="$BUILD" -t "$OUR_IMAGE" . >/dev/null
+docker_build -q -f deploy/docker/Dockerfile --build-arg BUILD="$BUILD" --build-arg GRAY_COMMIT="${GRAY_COMMIT:-}" -t "$OUR_IMAGE" . >/dev/null
 say "$OUR_IMAGE: $(($(docker image inspect -f '{{.Size}}' "$OUR_IMAGE") / 1000000)) MB"

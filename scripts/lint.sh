@@ -10,10 +10,13 @@ say "format"
 cargo fmt --all --check
 say "clippy"
 cargo clippy --workspace --all-targets --locked -- -D warnings
-say "every crate alone"
+say "every crate and every feature alone"
 # A build of the workspace gives each dependency the features that anybody asks for.
 for crate in crates/*; do
   cargo check -q --locked -p "${crate#crates/}"
+done
+for features in "" registry client nacos cli metrics service rules; do
+  cargo check -q --locked -p gray-common --no-default-features --features "$features"
 done
 say "docs"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked

@@ -1,5 +1,6 @@
 //! Where YAML documents come from: [`NacosConfigSource`], [`FileConfigSource`].
 
+#[cfg(feature = "nacos")]
 pub use gray_nacos::NacosConfigSource;
 #[cfg(feature = "test-util")]
 pub use gray_registry::config_source::{MemoryConfigSource, contract};

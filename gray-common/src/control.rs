@@ -15,6 +15,7 @@ use crate::{
     config_source::{ConfigSource, FileConfigSource, NacosConfigSource},
     disk::{DiskStore, KeptConfigSource, KeptRegistry},
     document::encrypted,
+    flag::whole,
     registry::{CombinedRegistry, FileRegistry, NacosOptions, NacosRegistry, NacosTls, NoRegistry, Registry, Space},
 };
 
@@ -31,7 +32,7 @@ pub struct ControlArgs {
     pub nacos: Option<String>,
 
     /// gRPC port of Nacos, when it is not the HTTP port + 1000 (a mapped port, say)
-    #[arg(long, env = "GRAY_NACOS_GRPC_PORT", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, env = "GRAY_NACOS_GRPC_PORT", value_name = "PORT", value_parser = whole::<u16>(1..=65_535))]
     pub nacos_grpc_port: Option<u16>,
 
     /// Speak TLS to Nacos, at both ports. Its certificate must be for the host in --nacos
@@ -58,14 +59,16 @@ pub struct ControlArgs {
     #[arg(long, env = "GRAY_NACOS_PASSWORD", value_name = "SECRET", hide_env_values = true)]
     pub nacos_password: Option<String>,
 
-    /// How long the last instances of a version stay listed after they went missing in Nacos all at once; 0 = nobody is ever
-    /// kept, and requests fail or fall back at once
-    #[arg(long, env = "GRAY_REGISTRY_HOLD_MS", value_name = "MILLISECONDS", default_value_t = 10_000)]
+    /// How long the last instances of a version stay listed after they went missing in Nacos all at once; 0 = they are
+    /// dropped, and requests fail or fall back at once
+    #[arg(long, env = "GRAY_REGISTRY_HOLD_MS", value_name = "MILLISECONDS", default_value_t = 10_000,
+          value_parser = whole::<u64>(0..=u64::MAX))]
     pub registry_hold_ms: u64,
 
-    /// How long everybody who is missing stays listed after Nacos was away, or has lost more than half of a service: until
+    /// How long all instances that are missing stay listed after Nacos was away, or has lost more than half of a service: until
     /// all have registered again; 0 = no longer than --registry-hold-ms
-    #[arg(long, env = "GRAY_REGISTRY_RECOVERY_MS", value_name = "MILLISECONDS", default_value_t = 180_000)]
+    #[arg(long, env = "GRAY_REGISTRY_RECOVERY_MS", value_name = "MILLISECONDS", default_value_t = 180_000,
+          value_parser = whole::<u64>(0..=u64::MAX))]
     pub registry_recovery_ms: u64,
 
     /// Directory in which instances and settings from Nacos are kept as they were last known, for a start while Nacos is
@@ -141,7 +144,7 @@ pub enum ControlError {
     #[error(transparent)]
     Certificates(#[from] TlsError),
     /// A value cannot be used.
-    #[error("{flag}: `{value}`: {reason}")]
+    #[error("{flag} {value}: {reason}")]
     Invalid {
         /// The flag.
         flag: &'static str,
@@ -261,7 +264,7 @@ impl ControlArgs {
         };
         options.servers().map_err(|reason| invalid("--nacos", server, reason))?;
         if options.group.is_empty() {
-            return Err(invalid("--group", &self.group, "empty; the usual group is DEFAULT_GROUP".into()));
+            return Err(invalid("--group", &self.group, "no group is given; the usual one is DEFAULT_GROUP".into()));
         }
         if let Some(kind) = options.password.as_deref().and_then(encrypted) {
             return Err(invalid("--nacos-password", "(hidden)", format!("{kind}; give the plain password")));

@@ -20,7 +20,7 @@
 //!
 //! #[tokio::main]
 //! async fn main() -> std::process::ExitCode {
-//!     let cli = ServiceCli::parse();                      // --port --version --nacos ..., and `healthcheck`
+//!     let cli = ServiceCli::parse();                      // --port --service-version ..., and `healthcheck`
 //!     service::run("hello-app", 7300, &cli.service, async |gray| {
 //!         let users = gray.client("user-app")?;
 //!         Ok(Router::new().route("/hello", get(hello)).with_state(users))
@@ -36,29 +36,57 @@
 //! [`rule`], [`balance`]), which knows neither clock nor network, and what stands around it ([`document`], [`settings`],
 //! [`registry`], [`config_source`], [`disk`], [`follow`], [`context`], [`certificates`]).
 
+//!
+//! **Features.** All of them but `rules` and `schema` by default. Without any: the context, its way through headers and
+//! tasks, and the tower layers. `client`: the gray-aware client. `nacos`: instances and settings in Nacos. `cli`: the flags
+//! of the control plane. `service`: a service from its flags to its exit code; with `metrics` it shows `/metrics`, without it
+//! counts go to the recorder that the program installs. `registry`: what the others need of sources and settings, and
+//! [`layer::Hop`]. `rules`: what the gateway and tools know.
+
 #[cfg(not(unix))]
 compile_error!("gray-chain needs a Unix system: Linux or macOS (signals, owners of files, limits of descriptors)");
 
+#[cfg(any(feature = "client", feature = "service"))]
 pub mod api;
+#[cfg(feature = "client")]
 pub mod client;
+#[cfg(feature = "registry")]
 pub mod clock;
+#[cfg(feature = "registry")]
 pub mod config_source;
+#[cfg(feature = "cli")]
 pub mod control;
+#[cfg(feature = "service")]
 pub mod descriptors;
+#[cfg(feature = "cli")]
+pub mod flag;
 pub mod layer;
+#[cfg(feature = "registry")]
 pub mod registry;
+#[cfg(feature = "cli")]
+pub mod release;
+#[cfg(feature = "service")]
 pub mod server;
+#[cfg(feature = "service")]
 pub mod service;
+#[cfg(feature = "registry")]
 pub mod settings;
+#[cfg(feature = "registry")]
 pub mod telemetry;
 
 pub use gray_context::{self as context, ReleaseContext, spawn};
 pub use gray_core::{
     Endpoint, GRAY_HEADER, GrayStatus, Instance, InstanceSet, Metadata, Subset, balance, instance, lane, tag,
 };
+#[cfg(feature = "registry")]
 pub use gray_document as document;
+#[cfg(feature = "rules")]
 pub use gray_expression as expression;
+#[cfg(feature = "registry")]
 pub use gray_live::follow;
+#[cfg(feature = "registry")]
 pub use gray_registry::disk;
+#[cfg(feature = "rules")]
 pub use gray_rules as rule;
+#[cfg(feature = "nacos")]
 pub use gray_tls as certificates;

@@ -109,10 +109,12 @@ fn dependencies_have_a_direction() {
     for (name, allowed) in [
         ("gray-document", &[][..]),
         ("gray-tls", &[]),
+        ("gray-http1", &[]),
         ("gray-core", &["gray-document"]),
         ("gray-expression", &["gray-document"]),
         ("gray-settings", &["gray-core", "gray-document"]),
         ("gray-rules", &["gray-core", "gray-document", "gray-expression", "gray-settings"]),
+        ("gray-routes", &["gray-core", "gray-document", "gray-expression", "gray-rules"]),
         ("gray-context", &["gray-core"]),
         ("gray-registry", &["gray-core", "gray-document"]),
         ("gray-nacos", &["gray-core", "gray-registry", "gray-tls"]),
@@ -139,8 +141,18 @@ fn every_metric_is_documented() {
         for file in sources(&workspace().join(member).join("src")) {
             let text = fs::read_to_string(&file).expect("readable");
             for name in text.split('"').filter(|text| {
-                let is_ours =
-                    ["gray_gateway_", "gray_service_", "gray_client_", "gray_fallback_", "gray_edge_", "gray_bad_"];
+                let is_ours = [
+                    "gray_bad_",
+                    "gray_build_",
+                    "gray_client_",
+                    "gray_edge_",
+                    "gray_fallback_",
+                    "gray_gateway_",
+                    "gray_nacos_",
+                    "gray_registry_",
+                    "gray_service_",
+                    "process_",
+                ];
                 is_ours.iter().any(|prefix| text.starts_with(prefix))
                     && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
             }) {
@@ -154,6 +166,26 @@ fn every_metric_is_documented() {
         }
     }
     assert!(count > 15, "{count} metrics found");
+}
+
+#[test]
+fn chinese_pages_are_in_step() {
+    // Headings, rows and columns of tables; words are the translator's.
+    let outline = |page: &Path| -> Vec<usize> {
+        let text = fs::read_to_string(page).expect("readable");
+        let lines = text.lines().filter(|line| line.starts_with(['#', '|']));
+        lines.map(|line| if line.starts_with('#') { 0 } else { line.matches('|').count() }).collect()
+    };
+    let pages = fs::read_dir(workspace().join("docs/zh")).expect("readable");
+    for page in pages.map(|entry| entry.expect("readable").path()) {
+        let original = workspace().join("docs").join(page.file_name().expect("a name"));
+        assert_eq!(
+            outline(&page),
+            outline(&original),
+            "{}: headings or tables differ from the English page",
+            page.display()
+        );
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ use gray_common::{
     config_source::ConfigSource,
     control::ControlPlane,
     descriptors,
-    service::{Phase, Readiness, Registration, ServiceError, StopSignals, check_config},
+    service::{Phase, Readiness, Registration, ServiceError, StopSignals, UsageError, check_config},
     settings::{Caller, LiveSettings, SettingsState},
 };
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -158,7 +158,7 @@ type Certificates = (Option<Arc<ServerTls>>, Arc<UpstreamTls>);
 impl Local {
     /// Flags, files and ports; the workers accept when they are told.
     async fn open(args: &GatewayArgs) -> anyhow::Result<Self> {
-        let gate = args.admin_gate().map_err(anyhow::Error::msg)?;
+        let gate = args.admin_gate().map_err(UsageError)?;
         let certificates = args.tls.load()?;
         descriptors::raise();
         // From here on things may be counted.
@@ -217,7 +217,7 @@ impl Local {
             gate: self.gate.clone(),
             records: self.collector.as_ref().map(RecordCollector::buffer),
             prefix: service.control.prefix.as_str().into(),
-            caller: Caller { service: SERVICE.into(), version: Some(service.version.to_string()) },
+            caller: Caller { service: SERVICE.into(), version: Some(service.service_version.to_string()) },
             limits: self.limits.clone(),
             judging: Arc::new(Semaphore::new(admin::MAX_JUDGED)),
         }
@@ -227,7 +227,7 @@ impl Local {
 fn proxy_options(args: &GatewayArgs, (server, upstream): &Certificates) -> (ProxyOptions, Option<RecordCollector>) {
     let service = &args.service;
     let mut options = ProxyOptions::new(SocketAddr::new(service.bind, service.port.unwrap_or(DEFAULT_PORT)));
-    options.workers = args.workers.map_or(options.workers, usize::from);
+    options.workers = args.workers.unwrap_or(options.workers);
     let tls_bind = SocketAddr::new(service.bind, args.tls.tls_port.unwrap_or(DEFAULT_TLS_PORT));
     options.tls = server.clone().map(|tls| TlsListener { bind: tls_bind, tls });
     options.upstream_tls = Arc::clone(upstream);
@@ -252,7 +252,7 @@ fn control_loop(
     settings: watch::Receiver<SettingsState<GatewayConfig>>,
 ) -> ControlLoop {
     let (registry, shared) = (Arc::clone(&control_plane.registry), Arc::clone(&local.shared));
-    ControlLoop::new(settings, registry, shared, CitySource::new(args.city_data.clone()), &args.service.version)
+    ControlLoop::new(settings, registry, shared, CitySource::new(args.city_data.clone()), &args.service.service_version)
         .checking(Arc::clone(&local.certificates.1))
         .counting(local.stats.workers())
 }
@@ -294,7 +294,7 @@ async fn endless(task: impl Future<Output = ()>) -> io::Result<()> {
 /// # Errors
 /// Every problem in them, by name and line; a certificate that cannot be used.
 pub async fn check(args: &GatewayArgs) -> anyhow::Result<()> {
-    args.admin_gate().map_err(anyhow::Error::msg)?;
+    args.admin_gate().map_err(UsageError)?;
     args.tls.load()?;
     let control = &args.service.control;
     let note = Cell::new(None);
@@ -340,11 +340,13 @@ fn start_error(bind: SocketAddr, error: io::Error) -> anyhow::Error {
         return anyhow::Error::new(error).context("--access-log, GRAY_ACCESS_LOG");
     }
     let listen = error.get_ref().and_then(|inner| inner.downcast_ref::<ListenError>());
-    match listen.map(|error| error.address).filter(|address| *address != bind) {
-        None => bind_error(bind, error).into(),
-        Some(address) => {
-            anyhow::Error::new(bind_error(address, error)).context("the TLS side (--tls-port, GRAY_TLS_PORT)")
-        }
+    let Some(ListenError { address, cause }) = listen else { return bind_error(bind, error).into() };
+    // The address is in our own message already.
+    let bound = bind_error(*address, io::Error::new(error.kind(), cause.clone()));
+    if *address == bind {
+        bound.into()
+    } else {
+        anyhow::Error::new(bound).context("the TLS side (--tls-port, GRAY_TLS_PORT)")
     }
 }
 

@@ -5,7 +5,7 @@ mod limits;
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 use clap::Parser;
-use gray_common::{certificates::TlsError, service::ServiceArgs};
+use gray_common::{certificates::TlsError, flag::whole, release, service::ServiceArgs};
 
 use crate::{
     admin::{Access, AdminToken, Gate, HostName},
@@ -22,7 +22,7 @@ pub const DEFAULT_TLS_PORT: u16 = 7443;
 
 /// Decides per request who gets the gray version, dyes the request, and proxies it to an instance that fits.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "gray-gateway", disable_version_flag = true)]
+#[command(name = "gray-gateway", version = release::version(), after_help = EXAMPLES)]
 pub struct GatewayArgs {
     /// Where to listen and what to register.
     #[command(flatten)]
@@ -43,7 +43,7 @@ pub struct GatewayArgs {
     )]
     pub admin_port: u16,
 
-    /// Whoever asks the admin side for more than /livez, /readyz and /metrics must send it: `Authorization: Bearer`. At
+    /// Clients must send it (`Authorization: Bearer`) to ask the admin side for more than /livez, /readyz and /metrics. At
     /// least 16 characters; better given in the environment
     #[arg(long, help_heading = "Gateway", env = "GRAY_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub admin_token: Option<AdminToken>,
@@ -64,7 +64,7 @@ pub struct GatewayArgs {
         env = "GRAY_REPLAY_BUFFER",
         value_name = "N",
         default_value_t = 10_000,
-        value_parser = clap::value_parser!(u32).range(..=1_000_000)
+        value_parser = whole::<u32>(0..=1_000_000)
     )]
     pub replay_buffer: u32,
 
@@ -73,8 +73,9 @@ pub struct GatewayArgs {
     pub city_data: Option<PathBuf>,
 
     /// Threads that serve requests, each with its own connections; default one per core
-    #[arg(long, help_heading = "Gateway", env = "GRAY_WORKERS", value_name = "N")]
-    pub workers: Option<std::num::NonZeroUsize>,
+    #[arg(long, help_heading = "Gateway", env = "GRAY_WORKERS", value_name = "N",
+          value_parser = whole::<usize>(1..=u64::MAX))]
+    pub workers: Option<usize>,
 
     /// Unix socket for restarts in which no connection is refused: a gateway that starts takes the listening sockets over
     /// from the one that has this path, and that one ends once the new one is ready
@@ -93,6 +94,32 @@ pub struct GatewayArgs {
     #[command(flatten)]
     pub limits: LimitArgs,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  Routes, rules and instances from Nacos:
+    --nacos 127.0.0.1:8848 --namespace spring-cloud-gray-example
+
+  Without a server, instances and settings in directories:
+    --registry-dir run/registry --config-dir deploy/nacos
+
+  A check of the settings (exit code 0 or 1), before they are published:
+    --check-config --config-dir deploy/nacos
+
+  On this machine only, with the admin side on another port:
+    --bind 127.0.0.1 --admin-port 17001 --nacos 127.0.0.1:8848
+
+  Whether the running gateway is ready (exit code 0) or not (1); its admin side is asked:
+    healthcheck --admin-port 17001
+
+  The version of this program, which is not the one that it registers:
+    --version
+
+Signals:
+  TERM, INT, QUIT  stop in order; a second one cuts the waiting short
+  HUP              read now what is read from files: settings, lists of instances, certificates, city data
+  USR1             open the access log anew
+  USR2             ignored";
 
 impl GatewayArgs {
     /// Who may ask the admin side.

@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, parser::ValueSource};
 use gray_common::{
-    service::{ServiceCommand, StopSignals, healthcheck},
+    release,
+    service::{ServiceCommand, StopSignals, UsageError, exit_code, healthcheck},
     telemetry,
 };
 use gray_gateway::{
@@ -15,17 +16,25 @@ use gray_gateway::{
 // The control plane needs one thread; requests are served by threads of their own.
 #[tokio::main(worker_threads = 1)]
 async fn main() -> ExitCode {
-    match run(GatewayArgs::parse()).await {
+    let matches = GatewayArgs::command().get_matches();
+    // GRAY_PORT may be set for the gateway itself; a flag is meant for the question.
+    let asks_another_port = matches.value_source("port") == Some(ValueSource::CommandLine);
+    let args = GatewayArgs::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match run(args, asks_another_port).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("gray-gateway: {error:#}");
-            ExitCode::FAILURE
+            exit_code(error.as_ref())
         }
     }
 }
 
-async fn run(args: GatewayArgs) -> anyhow::Result<()> {
+async fn run(args: GatewayArgs, asks_another_port: bool) -> anyhow::Result<()> {
     match args.service.command {
+        Some(ServiceCommand::Healthcheck) if asks_another_port => {
+            let what = "healthcheck asks the admin side: give --admin-port PORT instead of --port";
+            return Err(UsageError(what.to_owned()).into());
+        }
         Some(ServiceCommand::Healthcheck) => {
             return healthcheck(args.admin_bind, args.admin_port).map_err(anyhow::Error::msg);
         }
@@ -35,6 +44,7 @@ async fn run(args: GatewayArgs) -> anyhow::Result<()> {
     // First thing: a signal must not end a program that is only starting.
     let mut signals = StopSignals::listen()?;
     telemetry::init(&args.service.log_filter())?;
+    tracing::info!(program = "gray-gateway", version = release::version(), "starting");
     let application = tokio::select! {
         built = Application::build(&args) => built?,
         signal = signals.next() => {

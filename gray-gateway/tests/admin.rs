@@ -306,7 +306,9 @@ async fn explanations(site: &Site) {
 
 async fn status(site: &Site) {
     let seen = site.get("/status").await;
-    assert_eq!((&seen["gray"], &seen["program"]["version"]), (&json!("on"), &json!(env!("CARGO_PKG_VERSION"))));
+    assert_eq!((&seen["gray"], &seen["program"]["version"]), (&json!("on"), &json!(gray_common::release::version())));
+    let build = format!("gray_build_info{{version=\"{}\"}}", gray_common::release::version());
+    assert_eq!(site.metric(&build).await, Some(1));
     assert!(seen["uptimeSecs"].is_u64() && seen["revision"].is_u64(), "{seen}");
     let settings = seen["settings"].as_array().expect("a list");
     let setting = |key: &str| settings.iter().find(|one| one["key"] == key).unwrap_or_else(|| panic!("{key} {seen}"));

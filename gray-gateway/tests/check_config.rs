@@ -23,7 +23,7 @@ fn a_document_that_sets_no_response_timeout_is_told_of_ours() {
     let (code, report) = check(&bare);
     assert_eq!(code, Some(0), "{report}");
     assert!(
-        report.contains("in order") && report.contains("note: no response timeout is set for route `a`"),
+        report.contains("no errors") && report.contains("note: no response timeout is set for route `a`"),
         "{report}"
     );
     assert!(report.contains("30 s is a 504") && report.contains("httpclient.response-timeout"), "{report}");

@@ -155,7 +155,7 @@ async fn explanations(admin: &Operator) {
     for (body, expect) in [
         (r#"{"path":"x"}"#, "does not begin with /"),
         (r#"{"clientIp":"x"}"#, "clientIp"),
-        (r#"{"time":"soon"}"#, "is no time"),
+        (r#"{"time":"soon"}"#, "is not a time"),
         (r#"{"headers":{"a b":"x"}}"#, "no valid name"),
         (r#"{"pfad":"/"}"#, "pfad"),
     ] {

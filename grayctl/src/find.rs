@@ -1,9 +1,15 @@
 //! Finds the configuration documents in a directory.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use gray_common::document::{Outline, decode};
+use gray_common::{
+    document::{Outline, decode},
+    service::UsageError,
+};
 
 /// Where the documents live in the repository.
 pub(crate) const DOCUMENTS: &str = "deploy/nacos";
@@ -17,8 +23,9 @@ pub(crate) struct Document {
 
 /// Every `*.yaml` of a directory, by name.
 pub(crate) fn documents(dir: &Path) -> Result<Vec<Document>> {
-    let entries = std::fs::read_dir(dir).with_context(|| {
-        format!("cannot read the directory {} (--dir names the one with the YAML documents)", dir.display())
+    let entries = std::fs::read_dir(dir).map_err(|error| {
+        let dir = dir.display();
+        UsageError(format!("cannot read the directory {dir} (--dir names the one with the YAML documents): {error}"))
     })?;
     let mut found = Vec::new();
     for entry in entries {
@@ -36,19 +43,35 @@ pub(crate) fn documents(dir: &Path) -> Result<Vec<Document>> {
         found.push(Document { name, text });
     }
     if found.is_empty() {
-        bail!("{} holds no *.yaml document", dir.display());
+        return Err(UsageError(format!("there is no *.yaml document in {}", dir.display())).into());
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
 }
 
-/// The text of a document.
+/// The text of a document; `-` is standard input.
 ///
 /// # Errors
-/// When it cannot be read, or is not UTF-8: what it seems to be, and from which line on.
+/// When it cannot be read, which is wrong usage, or is not UTF-8: what it seems to be, and from which line on.
 pub(crate) fn read(file: &Path) -> Result<String> {
-    let bytes = std::fs::read(file).map_err(|error| error.to_string());
-    bytes.and_then(decode).map_err(|reason| anyhow!("cannot read {}: {reason}", file.display()))
+    let bytes = if is_stdin(file) {
+        let mut bytes = Vec::new();
+        io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        std::fs::read(file)
+    };
+    let bytes = bytes.map_err(|error| UsageError(format!("cannot read {}: {error}", name(file))))?;
+    decode(bytes).map_err(|reason| anyhow!("cannot read {}: {reason}", name(file)))
+}
+
+/// How messages name a document that the command line names.
+pub(crate) fn name(file: &Path) -> String {
+    if is_stdin(file) { "(stdin)".to_owned() } else { file.display().to_string() }
+}
+
+/// Whether the document comes from standard input.
+pub(crate) fn is_stdin(file: &Path) -> bool {
+    file == Path::new("-")
 }
 
 /// The repository's `deploy/nacos`, seen from `start` or a directory above it.

@@ -11,14 +11,15 @@ mod schema;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use gray_common::service::exit_code;
 
 use crate::print::complain;
 
 /// The operator's command line of gray-chain.
 ///
-/// Exit codes: 0 done, 1 failed or problems found (the reason is on standard error), 2 wrong usage.
+/// Exit codes: 0 done; 1 it could not be done, or problems were found; 2 wrong usage. Reasons are on standard error.
 #[derive(Debug, Parser)]
-#[command(name = "grayctl", version, max_term_width = 120)]
+#[command(name = "grayctl", version = gray_common::release::version(), max_term_width = 120)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -38,7 +39,7 @@ enum Command {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Publish(args) => publish::run(&args).await.map(|()| ExitCode::SUCCESS),
+        Command::Publish(args) => publish::run(&args).await,
         Command::Demo(args) => demo::run(&args).await.map(|()| ExitCode::SUCCESS),
         Command::Rules(args) => rules::run(&args).await,
         Command::Schema(args) => schema::run(&args).map(|()| ExitCode::SUCCESS),
@@ -48,7 +49,7 @@ async fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             complain(format_args!("error: {error:#}"));
-            ExitCode::FAILURE
+            exit_code(error.as_ref())
         }
     }
 }

@@ -1,9 +1,15 @@
 //! The few calls of Nacos' HTTP API (v1) that publishing takes.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Context as _, Error, Result, bail, ensure};
-use gray_common::registry::{NacosOptions, nacos_http};
+use anyhow::{Context as _, Result, bail, ensure};
+use gray_common::{
+    registry::{NacosOptions, nacos_http},
+    service::UsageError,
+};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde::Deserialize;
 
@@ -37,6 +43,12 @@ pub(crate) struct Nacos {
     token: Option<String>,
 }
 
+impl fmt::Display for Nacos {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Nacos at {}", self.address)
+    }
+}
+
 type Answer = (StatusCode, String);
 
 #[derive(Deserialize)]
@@ -58,7 +70,9 @@ struct Login {
 impl Nacos {
     /// The first server of `options`.
     pub(crate) fn new(options: NacosOptions) -> Result<Self> {
-        let server = options.servers().map_err(Error::msg)?.swap_remove(0);
+        let servers =
+            options.servers().map_err(|reason| UsageError(format!("--nacos {}: {reason}", options.server)))?;
+        let server = servers.into_iter().next().context("there is a server")?;
         let address = format!("{}:{}", server.0, server.1);
         Ok(Self { requests: nacos_http::requests()?, options, server, address, token: None })
     }

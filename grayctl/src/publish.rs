@@ -1,22 +1,37 @@
 //! `grayctl publish`: puts the configuration documents into Nacos.
 
-use std::{path::PathBuf, time::Duration};
+mod diff;
+mod judge;
+
+use std::{
+    io::{self, BufRead, IsTerminal as _, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::Result;
 use clap::Args;
-use gray_common::registry::{NacosOptions, NacosTls};
+use gray_common::{
+    registry::{NacosOptions, NacosTls},
+    service::UsageError,
+};
 
 use crate::{
     find::{DOCUMENTS, Document, documents},
     nacos::{Nacos, Place},
-    print::say,
+    print::{complain, say},
 };
 
 /// Put the configuration documents into Nacos and check that they arrived.
 ///
-/// Waits until Nacos is ready, creates the namespace if it is missing, and publishes every *.yaml of a directory
-/// (the file's name is the data id). A document that is already there and reads differently is left alone, because
-/// somebody may have edited it live; --overwrite replaces it.
+/// Checks every *.yaml of a directory (the file's name is the data id), waits until Nacos is ready, shows what would
+/// change, asks, and writes: all of it or, when one document would be refused, nothing. A document that is already
+/// there and reads differently is left alone, because it may have been edited live; --overwrite replaces it. Routes
+/// are not checked here: `gray-gateway --check-config --config-dir DIR` does that.
+///
+/// Exit codes: 0 published, or nothing to do; 1 a document would be refused, the answer was no, or Nacos failed; 2 wrong
+/// usage, which a question without a terminal is (--yes).
 #[derive(Debug, Args)]
 pub(crate) struct PublishArgs {
     /// Nacos' address, as host:port of its HTTP API.
@@ -40,6 +55,12 @@ pub(crate) struct PublishArgs {
     /// Replace documents that are there and differ.
     #[arg(long)]
     overwrite: bool,
+    /// Write without asking; needed where there is no terminal to ask at.
+    #[arg(long, short)]
+    yes: bool,
+    /// Key under which the gray settings stand in the documents.
+    #[arg(long, env = "GRAY_PREFIX", default_value = "kerwin.tool.gray")]
+    prefix: String,
     /// How long to wait for Nacos, in seconds.
     #[arg(long, default_value_t = 120, value_name = "SECONDS")]
     wait: u64,
@@ -51,43 +72,207 @@ pub(crate) struct PublishArgs {
     password: Option<String>,
 }
 
+/// What is to happen to a document.
+enum Change {
+    Unchanged,
+    /// It is there, reads differently, and stays as it is.
+    Kept(Vec<String>),
+    Replaced(Vec<String>),
+    Published,
+}
+
+impl Change {
+    fn of(document: &Document, there: Option<&str>, overwrite: bool) -> Self {
+        match there {
+            None => Self::Published,
+            Some(there) if there == document.text => Self::Unchanged,
+            Some(there) if overwrite => Self::Replaced(diff::unified(there, &document.text)),
+            Some(there) => Self::Kept(diff::unified(there, &document.text)),
+        }
+    }
+
+    fn writes(&self) -> bool {
+        matches!(self, Self::Published | Self::Replaced(_))
+    }
+}
+
 /// Runs the command.
-pub(crate) async fn run(args: &PublishArgs) -> Result<()> {
+pub(crate) async fn run(args: &PublishArgs) -> Result<ExitCode> {
     let documents = documents(&args.dir)?;
-    let tls = args.nacos_tls || args.nacos_ca.is_some();
-    let tls = tls.then(|| NacosTls::new(args.nacos_ca.as_deref())).transpose()?;
-    let mut nacos = Nacos::new(NacosOptions { tls, ..NacosOptions::new(&args.nacos) })?;
-    nacos.wait_ready(Duration::from_secs(args.wait)).await?;
+    // First by themselves: what is wrong here needs no server to be seen.
+    if refused(&documents, documents.iter(), &args.prefix) {
+        return Ok(ExitCode::FAILURE);
+    }
+    let mut nacos = connect(args).await?;
     if let (Some(user), Some(password)) = (&args.username, &args.password) {
         nacos.log_in(user, password).await?;
     }
-    // The public namespace always exists, and its documents carry no tenant.
-    let namespace = if args.namespace == "public" { "" } else { args.namespace.as_str() };
-    if !namespace.is_empty() && nacos.ensure_namespace(namespace).await? {
-        say(format_args!("created    namespace {namespace}"));
-    }
+    let there = Server { nacos, namespace: namespace(args), group: &args.group };
+    let mut changes = Vec::new();
     for document in &documents {
-        publish(&nacos, args, namespace, document).await?;
+        let before = there.document(&document.name).await?;
+        let change = Change::of(document, before.as_deref(), args.overwrite);
+        changes.push((document, before, change));
     }
-    Ok(())
+    let written = changes.iter().filter(|(.., change)| change.writes());
+    let (written, before): (Vec<_>, Vec<_>) =
+        written.map(|(document, before, _)| (*document, before.as_deref())).unzip();
+    let after = there.after(&written).await?;
+    if refused(&after, written.iter().copied(), &args.prefix) | vanishes(&after, &written, &before, &args.prefix) {
+        return Ok(ExitCode::FAILURE);
+    }
+    for (document, _, change) in &changes {
+        show(&document.name, change);
+    }
+    if written.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !args.yes && !agreed(&there.question(written.len()))? {
+        complain("nothing is written");
+        return Ok(ExitCode::FAILURE);
+    }
+    there.write(&written).await?;
+    Ok(ExitCode::SUCCESS)
 }
 
-async fn publish(nacos: &Nacos, args: &PublishArgs, namespace: &str, document: &Document) -> Result<()> {
-    let Document { name, text } = document;
-    let place = Place { namespace, group: &args.group, name };
-    match nacos.document(place).await? {
-        Some(there) if there == *text => say(format_args!("unchanged  {name}")),
-        Some(_) if !args.overwrite => {
-            say(format_args!("kept       {name}: Nacos holds another text (edited live?); --overwrite replaces it"))
+async fn connect(args: &PublishArgs) -> Result<Nacos> {
+    let tls = args.nacos_tls || args.nacos_ca.is_some();
+    let tls = tls.then(|| NacosTls::new(args.nacos_ca.as_deref())).transpose()?;
+    let nacos = Nacos::new(NacosOptions { tls, ..NacosOptions::new(&args.nacos) })?;
+    nacos.wait_ready(Duration::from_secs(args.wait)).await?;
+    Ok(nacos)
+}
+
+/// The public namespace always exists, and its documents carry no tenant.
+fn namespace(args: &PublishArgs) -> &str {
+    if args.namespace == "public" { "" } else { &args.namespace }
+}
+
+/// Whether one of `judged` would be refused by those that read it among `documents`; why is printed.
+fn refused<'d>(documents: &[Document], judged: impl Iterator<Item = &'d Document>, prefix: &str) -> bool {
+    told(judged.flat_map(|document| judge::errors(&document.name, documents, prefix)).collect())
+}
+
+/// The same for what the programs that run would miss in `written`, of which the server has `before`.
+fn vanishes(after: &[Document], written: &[&Document], before: &[Option<&str>], prefix: &str) -> bool {
+    let replaced = written.iter().zip(before).filter_map(|(document, before)| Some((&document.name, (*before)?)));
+    told(replaced.flat_map(|(name, before)| judge::losses(name, before, after, prefix)).collect())
+}
+
+/// Prints the errors; whether there are any.
+fn told(errors: Vec<String>) -> bool {
+    if !errors.is_empty() {
+        complain(format_args!("nothing is written, these documents would be refused:\n{}", errors.join("\n")));
+    }
+    !errors.is_empty()
+}
+
+fn show(name: &str, change: &Change) {
+    let (what, lines) = match change {
+        Change::Unchanged => ("unchanged  ", None),
+        Change::Published => ("new        ", None),
+        Change::Replaced(lines) => ("differs    ", Some(lines)),
+        Change::Kept(lines) => ("kept       ", Some(lines)),
+    };
+    let why = match change {
+        Change::Kept(_) => ": Nacos holds another text (edited live?); --overwrite replaces it",
+        Change::Replaced(lines) if lines.is_empty() => ": in the ends of its lines",
+        _ => "",
+    };
+    say(format_args!("{what}{name}{why}"));
+    lines.into_iter().flatten().for_each(|line| say(format_args!("    {line}")));
+}
+
+/// Asks at the terminal.
+///
+/// # Errors
+/// When there is none.
+fn agreed(question: &str) -> Result<bool> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        let what = "nothing is written: there is no terminal to ask at; give --yes to publish without being asked";
+        return Err(UsageError(what.to_owned()).into());
+    }
+    let mut terminal = io::stderr().lock();
+    drop(write!(terminal, "{question} [y/N] ").and_then(|()| terminal.flush()));
+    Ok(is_yes(io::stdin().lock()))
+}
+
+fn is_yes(mut answer: impl BufRead) -> bool {
+    let mut line = String::new();
+    answer.read_line(&mut line).is_ok() && ["y", "yes"].contains(&line.trim().to_lowercase().as_str())
+}
+
+/// One namespace and group of a Nacos.
+struct Server<'a> {
+    nacos: Nacos,
+    namespace: &'a str,
+    group: &'a str,
+}
+
+impl Server<'_> {
+    async fn document(&self, name: &str) -> Result<Option<String>> {
+        self.nacos.document(self.place(name)).await
+    }
+
+    fn place<'a>(&'a self, name: &'a str) -> Place<'a> {
+        Place { namespace: self.namespace, group: self.group, name }
+    }
+
+    /// What programs will read once `written` is written.
+    async fn after(&self, written: &[&Document]) -> Result<Vec<Document>> {
+        let mut documents: Vec<_> = written.iter().map(|&document| document.clone()).collect();
+        for name in [judge::SHARED, judge::GATEWAY, judge::RULES] {
+            if !documents.iter().any(|document| document.name == name)
+                && let Some(text) = self.document(name).await?
+            {
+                documents.push(Document { name: name.to_owned(), text });
+            }
         }
-        Some(_) => {
-            nacos.publish(place, text).await?;
-            say(format_args!("replaced   {name}"));
+        Ok(documents)
+    }
+
+    fn question(&self, count: usize) -> String {
+        let documents = if count == 1 { "this document".to_owned() } else { format!("these {count} documents") };
+        let namespace = if self.namespace.is_empty() { "public" } else { self.namespace };
+        format!("write {documents} to {}, namespace {namespace}, group {}?", self.nacos, self.group)
+    }
+
+    async fn write(&self, documents: &[&Document]) -> Result<()> {
+        if !self.namespace.is_empty() && self.nacos.ensure_namespace(self.namespace).await? {
+            say(format_args!("created    namespace {}", self.namespace));
         }
-        None => {
-            nacos.publish(place, text).await?;
+        for Document { name, text } in documents {
+            self.nacos.publish(self.place(name), text).await?;
             say(format_args!("published  {name}"));
         }
+        Ok(())
     }
-    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_yes_is_yes() {
+        for (answer, expect) in
+            [("y\n", true), (" Yes\n", true), ("", false), ("\n", false), ("n\n", false), ("yy", false)]
+        {
+            assert_eq!(is_yes(answer.as_bytes()), expect, "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn what_differs_is_kept_unless_told_otherwise() {
+        let document = Document { name: "a.yaml".into(), text: "a: 1\n".into() };
+        for (there, overwrite, writes) in [
+            (None, false, true),
+            (Some("a: 1\n"), true, false),
+            (Some("a: 2\n"), false, false),
+            (Some("a: 2\n"), true, true),
+            (Some("a: 1"), true, true),
+        ] {
+            assert_eq!(Change::of(&document, there, overwrite).writes(), writes, "{there:?} {overwrite}");
+        }
+    }
 }

@@ -1,15 +1,15 @@
 //! The command line: what every service has, and the limit of a call to user-app.
 
 use clap::Parser;
-use gray_common::service::ServiceArgs;
+use gray_common::{flag::whole, release, service::ServiceArgs};
 
 /// Demo order service. GET /order/{orderNo} answers with the order and, asked from user-app, its user. Usual port: 7100
 #[derive(Clone, Debug, Parser)]
-#[command(name = "order-app")]
+#[command(name = "order-app", version = release::version())]
 pub struct Settings {
     /// Longest time for user-app to answer, repeated connects included; after it the caller gets 504
     #[arg(long, env = "GRAY_USER_TIMEOUT_MS", value_name = "MS", default_value_t = 3000,
-          value_parser = clap::value_parser!(u64).range(1..))]
+          value_parser = whole::<u64>(1..=u64::MAX))]
     pub user_timeout_ms: u64,
 
     /// What every service has.

@@ -95,7 +95,7 @@ pub fn start_service_with(
     variables: &[(&str, &str)],
 ) -> Result<Service> {
     let [port] = ports::free()?;
-    let own = ["--port".to_owned(), port.to_string(), "--version".to_owned(), version.to_owned()];
+    let own = ["--port".to_owned(), port.to_string(), "--service-version".to_owned(), version.to_owned()];
     Ok(Service { app: App::start_with(program, &[&own, registry].concat(), variables)?, version, port })
 }
 

@@ -1,11 +1,11 @@
 //! The command line.
 
 use clap::Parser;
-use gray_common::service::ServiceArgs;
+use gray_common::{release, service::ServiceArgs};
 
 /// Demo user service. GET /user/{userNo} answers with the user, the port and the version that served. Usual port: 7200
 #[derive(Clone, Debug, Parser)]
-#[command(name = "user-app")]
+#[command(name = "user-app", version = release::version())]
 pub struct Settings {
     /// What every service has.
     #[command(flatten)]

@@ -31,7 +31,7 @@ pub(crate) async fn gray(site: &Site, dir: &Path, versions: &[&str]) -> Result<R
         for version in versions {
             let [port] = free_ports()?;
             let mut args: Vec<OsString> =
-                vec![format!("--port={port}").into(), "--bind=127.0.0.1".into(), format!("--version={version}").into()];
+                vec![format!("--port={port}").into(), "--bind=127.0.0.1".into(), format!("--service-version={version}").into()];
             args.extend(["--config-dir".into(), config.clone().into()]);
             control(&mut args);
             programs.push((name, Program::start(name, site.programs.join(name).as_os_str(), &args, dir)?));

@@ -25,6 +25,7 @@ mod placeholder;
 mod problem;
 mod section;
 mod size;
+mod slip;
 mod trail;
 mod tree;
 

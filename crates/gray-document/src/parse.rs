@@ -8,6 +8,7 @@ use super::{
     Origin, Problem, Problems, Severity, encoding,
     problem::shown,
     size::{Size, Total},
+    slip,
     tree::{Map, Node, Scalar, Value, relaxed},
 };
 
@@ -28,7 +29,7 @@ pub(super) fn parse(
     problems: &mut Problems,
 ) -> Result<Map, Problem> {
     let (frames, anchors, size, merged) = Default::default();
-    let mut builder = Builder { document, problems, total, frames, anchors, size, merged };
+    let mut builder = Builder { document, written: text, problems, total, frames, anchors, size, merged };
     if text.len() > MAX_TEXT {
         let message = format!("the document has {} bytes; at most {MAX_TEXT} (1 MiB) are read", text.len());
         return Err(builder.problem(Severity::Error, 0, "", message));
@@ -46,9 +47,13 @@ pub(super) fn parse(
                 if error.info().contains("recursion limit") {
                     return Err(builder.too_deep(line(at.line())));
                 }
-                let message =
-                    format!("not valid YAML at column {}: {}; fix the syntax here", at.col() + 1, shown(error.info()));
-                return Err(builder.problem(Severity::Error, line(at.line()), "", message));
+                let (line, message) = match slip::find(text, line(at.line())) {
+                    Some((line, slip)) => (line, format!("not valid YAML: {slip}")),
+                    None => {
+                        (line(at.line()), format!("not valid YAML at column {}: {}", at.col() + 1, shown(error.info())))
+                    }
+                };
+                return Err(builder.problem(Severity::Error, line, "", message));
             }
         }
     }
@@ -99,6 +104,8 @@ struct Frame {
 
 struct Builder<'b> {
     document: &'b Arc<str>,
+    /// The whole text.
+    written: &'b str,
     problems: &'b mut Problems,
     total: &'b mut Total,
     frames: Vec<Frame>,
@@ -235,6 +242,9 @@ impl Builder<'_> {
             }
             Content::Map { key, .. } => match key.take() {
                 None => match built.text {
+                    Some(text) if text.starts_with(|c: char| c.is_whitespace() && !c.is_ascii()) => {
+                        Err(self.fatal(line, slip::ODD_SPACE))
+                    }
                     Some(text) if text.len() > MAX_KEY => {
                         Err(self.fatal(line, &format!("the key `{}` has more than {MAX_KEY} bytes", shown(&text))))
                     }
@@ -259,7 +269,13 @@ impl Builder<'_> {
                 self.merged.overlay(map);
                 Ok(())
             }
-            other => Err(self.fatal(line, &format!("expected `key: value` lines, found {}", other.kind()))),
+            _ if slip::is_properties(self.written) => {
+                Err(self.fatal(line, "this is a .properties document: only YAML is read"))
+            }
+            other => Err(match slip::find(self.written, line) {
+                Some((line, slip)) => self.fatal(line, &format!("not valid YAML: {slip}")),
+                None => self.fatal(line, &format!("expected `key: value` lines, found {}", other.kind())),
+            }),
         }
     }
 
@@ -278,8 +294,7 @@ impl Builder<'_> {
             .map(|node| node.origin.line);
         for (line, path) in [(config, "spring.config.activate"), (profiles, "spring.profiles")] {
             if let Some(line) = line {
-                let message =
-                    "parts of a document for one profile are not supported; give each profile its own document";
+                let message = "parts of a document for one profile are not supported: publish only what holds for this environment";
                 self.report(Severity::Error, line, path, message.into());
             }
         }

@@ -1,6 +1,6 @@
 //! Reading the tree by key, with every problem noted on the way.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use super::{
     Documents, Item, Origin, Severity,
@@ -158,10 +158,25 @@ impl<'d> Section<'d> {
         match text.parse() {
             Ok(value) => Some(value),
             Err(reason) => {
-                self.error(key, format!("`{}` does not fit: {reason}", shown_under(key, &text)));
+                self.error(key, format!("`{}` cannot be used: {reason}", shown_under(key, &text)));
                 None
             }
         }
+    }
+
+    /// A whole number within bounds.
+    pub fn whole<T: TryFrom<u64>>(&self, key: &str, bounds: RangeInclusive<u64>) -> Option<T> {
+        let text = self.string(key)?;
+        let number = text.parse::<u64>().ok().filter(|number| bounds.contains(number));
+        let number = number.and_then(|number| T::try_from(number).ok());
+        if number.is_none() {
+            let bounds = match (*bounds.start(), *bounds.end()) {
+                (least, u64::MAX) => format!("of at least {least}"),
+                (least, most) => format!("from {least} to {most}"),
+            };
+            self.error(key, format!("`{}` is not a whole number {bounds}", shown_under(key, &text)));
+        }
+        number
     }
 
     /// The items of a list; a single text is split at commas; a missing key has none.

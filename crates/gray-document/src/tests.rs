@@ -170,7 +170,7 @@ fn wrong_types_are_named_with_the_value() {
         (|s| ignore(s.items("l")[0].section()), "a.yaml:5: l[0]: expected a map, found `x`"),
         (
             |s| ignore(s.parsed::<std::net::IpAddr>("p")),
-            "a.yaml:8: p: `10.0.0.300` does not fit: invalid IP address syntax",
+            "a.yaml:8: p: `10.0.0.300` cannot be used: invalid IP address syntax",
         ),
         (|s| ignore(s.bool("w")), "a.yaml:9: w: expected true or false, found `x\\ny`"),
         (|s| s.section("m").error("y", "is missing"), "a.yaml:6: m.y: is missing"),

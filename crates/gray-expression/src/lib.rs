@@ -104,12 +104,14 @@ impl Expression {
         if text.len() > MAX_TEXT {
             return Err(Unfit::TooLong.into());
         }
-        let ast = ast::parse::ParserBuilder::new().nest_limit(50).build().parse(text).map_err(invalid)?;
+        let ast = ast::parse::ParserBuilder::new().nest_limit(50).build().parse(text);
+        let ast = ast.map_err(|error| Unfit::Invalid(at(text, error.kind(), error.span().start.offset)))?;
         // What it takes to read grows with other things than what it compiles to.
         spend(effort::of(&ast, text, form == Form::WholeTextAnyCase))?;
         let mut translator = TranslatorBuilder::new();
         translator.utf8(form != Form::WholeBytes).case_insensitive(form == Form::WholeTextAnyCase);
-        let hir = translator.build().translate(text, &ast).map_err(invalid)?;
+        let hir = translator.build().translate(text, &ast);
+        let hir = hir.map_err(|error| Unfit::Invalid(at(text, error.kind(), error.span().start.offset)))?;
         let groups = hir.properties().explicit_captures_len();
         let (hir, captures) = match form {
             Form::Within if groups > MAX_GROUPS => return Err(Unfit::TooManyGroups.into()),
@@ -200,6 +202,12 @@ impl<'g> Groups<'g> {
 }
 
 /// The parsers draw a picture over several lines; the last one is the reason.
+/// What is wrong, and where: characters count from 1.
+fn at(text: &str, what: impl fmt::Display, offset: usize) -> String {
+    let before = text.get(..offset).unwrap_or(text).chars().count();
+    format!("{what} at character {}", before + 1)
+}
+
 fn invalid(error: impl fmt::Display) -> Unfit {
     let error = error.to_string();
     let reason = error.lines().next_back().unwrap_or_default();

@@ -215,7 +215,9 @@ fn complete(status: httparse::Result<usize>) -> Result<usize, ParseError> {
         Ok(Status::Partial) => Err(ParseError::Partial),
         Err(httparse::Error::TooManyHeaders) => Err(ParseError::TooMany),
         Err(httparse::Error::HeaderName) => Err(ParseError::Malformed("a header name is invalid")),
-        Err(httparse::Error::HeaderValue) => Err(ParseError::Malformed("a header value contains what it must not")),
+        Err(httparse::Error::HeaderValue) => {
+            Err(ParseError::Malformed("a header value has a character that is not allowed"))
+        }
         Err(httparse::Error::Version) => Err(ParseError::Version),
         Err(_) => Err(ParseError::Malformed("it is not HTTP/1")),
     }

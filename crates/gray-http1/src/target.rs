@@ -22,7 +22,7 @@ pub struct Target<'b> {
 pub fn read_target<'b>(method: &Method, target: &'b str) -> Result<Target<'b>, &'static str> {
     // What a fragment or a quote would mean to the next one, nobody knows.
     if target.bytes().any(|byte| matches!(byte, 0..=b' ' | 0x7f | b'#' | b'<' | b'>')) {
-        return Err("the request target contains what it must not");
+        return Err("the request target has a character that is not allowed");
     }
     let is_path = target.starts_with('/') || (target == "*" && *method == Method::OPTIONS);
     let (authority, relative) = if is_path { (None, target) } else { absolute(target)? };
@@ -33,13 +33,13 @@ pub fn read_target<'b>(method: &Method, target: &'b str) -> Result<Target<'b>, &
 
 /// The host of an absolute-form target, and what is left of it behind that.
 fn absolute(target: &str) -> Result<(Option<&[u8]>, &str), &'static str> {
-    let (scheme, rest) = target.split_once("://").ok_or("the request target is no path")?;
+    let (scheme, rest) = target.split_once("://").ok_or("the request target is not a path")?;
     if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
-        return Err("the request target is of another scheme than http and https");
+        return Err("the request target has a scheme other than http and https");
     }
     let (authority, relative) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     if !is_host(authority.as_bytes()) {
-        return Err("the request target names no host");
+        return Err("the request target has no valid host");
     }
     Ok((Some(authority.as_bytes()), relative))
 }

@@ -169,13 +169,13 @@ impl Login {
         let mut found = Vec::new();
         if is_open(&self.options).await {
             found.push(
-                "Nacos asks nobody for a password: whoever reaches it can change instances and settings, and with them where \
-                 requests go; switch authentication on (nacos.core.auth.enabled)",
+                "Nacos has authentication switched off: every client that reaches it can change instances and settings, and \
+                 with them where requests go; switch authentication on (nacos.core.auth.enabled)",
             );
         }
         if self.token().is_some_and(|token| has_known_key(&token)) {
             found.push(
-                "Nacos signs its tokens with a key that stands in manuals: anybody can make himself a token; set one of your own \
+                "Nacos signs its tokens with a key from its manual: anyone can make a token; set a key of your own \
                  (nacos.core.auth.plugin.nacos.token.secret.key)",
             );
         }
@@ -338,7 +338,7 @@ mod tests {
         assert!(text.contains("403") && text.contains("GRAY_NACOS_PASSWORD") && !text.contains("wr0ng"), "{text}");
         assert!(matches!(failure, CallError::Refused(_)));
         let found = login.findings().await;
-        assert!(found.len() == 1 && found[0].contains("asks nobody"), "{found:?}");
+        assert!(found.len() == 1 && found[0].contains("authentication switched off"), "{found:?}");
         let nobody = NacosOptions {
             username: Some("a".into()),
             password: Some("wr0ng".into()),

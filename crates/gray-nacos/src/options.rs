@@ -87,7 +87,7 @@ impl NacosOptions {
     pub fn servers(&self) -> Result<Vec<(String, u16)>, String> {
         let servers = self.server.split(',').map(str::trim).filter(|text| !text.is_empty());
         let servers = servers.map(host_and_port).collect::<Result<Vec<_>, _>>()?;
-        if servers.is_empty() { Err("no server given; expected HOST:PORT".into()) } else { Ok(servers) }
+        if servers.is_empty() { Err("no server is given: expected HOST:PORT".into()) } else { Ok(servers) }
     }
 
     /// The gRPC port of a server with that HTTP port.
@@ -119,7 +119,7 @@ impl fmt::Debug for NacosOptions {
 
 fn host_and_port(text: &str) -> Result<(String, u16), String> {
     if text.contains("://") || text.contains('/') {
-        return Err(format!("`{text}` is a URL; expected HOST:PORT, for example 127.0.0.1:{HTTP_PORT}"));
+        return Err(format!("this is a URL: expected HOST:PORT, such as 127.0.0.1:{HTTP_PORT}"));
     }
     // An IPv6 address stands in brackets; its colons are not the port's.
     let after_host = text.rfind(']').map_or(0, |bracket| bracket + 1);
@@ -127,13 +127,13 @@ fn host_and_port(text: &str) -> Result<(String, u16), String> {
         Some(colon) => {
             let (host, port) = text.split_at(after_host + colon);
             let port = port[1..].parse().ok().filter(|port| *port != 0);
-            (host, port.ok_or_else(|| format!("`{text}`: `{}` is not a port (1 to 65535)", &text[host.len() + 1..]))?)
+            (host, port.ok_or_else(|| format!("`{}` is not a port: expected 1 to 65535", &text[host.len() + 1..]))?)
         }
         None => (text, HTTP_PORT),
     };
     let bare_ipv6 = host.contains(':') && !host.starts_with('[');
     if host.is_empty() || bare_ipv6 || host.contains(char::is_whitespace) {
-        return Err(format!("`{text}`: `{host}` is not a host; expected HOST:PORT, an IPv6 address as [ADDRESS]:PORT"));
+        return Err(format!("`{host}` is not a host: expected HOST:PORT, an IPv6 address as [ADDRESS]:PORT"));
     }
     Ok((host.to_owned(), port))
 }

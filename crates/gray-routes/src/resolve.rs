@@ -8,8 +8,8 @@ use crate::{
     spelling::{Forms, canonical_of},
 };
 
-const OTHER_ROUTE: &str = "the path can be read in two ways, and the other one belongs to another route";
-const OTHER_PATH: &str = "the path can be read in two ways, and the route sends them to different places";
+const OTHER_ROUTE: &str = "the path is ambiguous: read in another way, it belongs to another route";
+const OTHER_PATH: &str = "the path is ambiguous: read in another way, the route sends it elsewhere";
 
 /// What a request comes to.
 #[derive(Debug)]

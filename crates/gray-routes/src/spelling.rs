@@ -11,7 +11,7 @@ const MAX_DECODINGS: usize = 3;
 /// Slashes and escapes of an ambiguous path: each form costs time for each of them.
 const MAX_MARKS: usize = 512;
 
-const TOO_MANY: &str = "the path can be read in two ways, and is too long to try them all";
+const TOO_MANY: &str = "the path is ambiguous, and too long to try every reading";
 const TOO_DEEP: &str = "the path is percent-encoded more than three times over";
 const DOTS: &str = "the path contains a dot segment once it is decoded";
 

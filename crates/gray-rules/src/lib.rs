@@ -23,6 +23,7 @@ mod replay;
 mod share;
 mod source;
 mod test;
+pub mod time;
 mod translate;
 mod user_agent;
 mod window;

@@ -32,12 +32,8 @@ fn one(section: &Section<'_>) -> Option<HealthCheck> {
         }
         time => Some(time.unwrap_or(default)),
     };
-    let count = |key: &str, default| match section.parsed::<u32>(key) {
-        Some(0) => {
-            section.error(key, "must be at least 1");
-            None
-        }
-        count => Some(count.unwrap_or(default)),
+    let count = |key: &str, default| {
+        if section.has(key) { section.whole::<u32>(key, 1..=u32::MAX.into()) } else { Some(default) }
     };
     let path = section.string("path").unwrap_or_default();
     let fits = |byte: u8| byte.is_ascii_graphic() && byte != b'#';

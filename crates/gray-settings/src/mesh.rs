@@ -182,7 +182,7 @@ fn propagate(gray: &Section<'_>) -> Vec<HeaderName> {
             }
             Ok(name) if names.contains(&name) => item.error(format!("{name} is listed twice")),
             Ok(name) => names.push(name),
-            Err(_) => item.error(format!("`{text}` is no header name")),
+            Err(_) => item.error(format!("`{text}` is not a header name: ASCII letters, digits and - _ . only")),
         }
     }
     names
@@ -230,7 +230,7 @@ fn drain(gray: &Section<'_>) -> BTreeSet<String> {
     let addresses = items.iter().filter_map(|item| {
         let text = item.required_text("host:port of an instance, or a host")?;
         if text.contains(char::is_whitespace) || text.contains('/') {
-            item.error(format!("`{text}` is no address; write host:port as the registry shows it, or a host"));
+            item.error(format!("`{text}` is not an address: expected HOST:PORT as the registry shows it, or a host"));
         }
         Some(text.to_owned())
     });
@@ -277,12 +277,10 @@ fn outliers(section: &Section<'_>) -> OutlierPolicy {
     let millis = |key: &str, default| {
         section.duration(key).map_or(default, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
     };
-    let panic_percent = section.parsed("panicPercent").unwrap_or(default.panic_percent);
-    if panic_percent > 100 {
-        section.error("panicPercent", "expected a percentage, 0 to 100");
-    }
+    let panic_percent = section.whole("panicPercent", 0..=100).unwrap_or(default.panic_percent);
+    let most = u32::MAX.into();
     OutlierPolicy {
-        consecutive_failures: section.parsed("consecutiveFailures").unwrap_or(default.consecutive_failures),
+        consecutive_failures: section.whole("consecutiveFailures", 0..=most).unwrap_or(default.consecutive_failures),
         slow_ms: millis("slowResponse", default.slow_ms),
         eject_ms: millis("ejectFor", default.eject_ms),
         max_eject_ms: millis("maxEjectFor", default.max_eject_ms),

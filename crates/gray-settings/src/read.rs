@@ -23,7 +23,10 @@ impl GraySettings {
     pub fn read(root: &Section<'_>, prefix: &str) -> Self {
         let gray = root.section(prefix);
         if !gray.exists() {
-            root.warn(prefix, "no document sets this: gray release is off and every instance serves");
+            let hint = similar(root, prefix).map_or_else(String::new, |found| {
+                format!("; `{found}` looks like it: start with --prefix {found} (GRAY_PREFIX)")
+            });
+            root.warn(prefix, format!("no document sets this: gray release is off and every instance serves{hint}"));
         }
         let mut strategies = ribbon(root, prefix);
         // Our own key wins over Ribbon's.
@@ -51,6 +54,20 @@ impl GraySettings {
         root.section("gray");
         root.warn_unknown("not used by gray-chain");
     }
+}
+
+/// Another prefix that has settings like ours: another first part (`lxd.tool.gray`), the same ones behind it.
+fn similar(root: &Section<'_>, prefix: &str) -> Option<String> {
+    let (_, rest) = prefix.split_once('.')?;
+    let has_rest = |item: Item<'_>| {
+        // Looked at without asking: what is not ours stays unread.
+        let found = rest.split('.').try_fold(item, |item, segment| {
+            let below = Some(item).filter(Item::is_map)?.section().peek_keys();
+            below.into_iter().find(|(key, _)| key == segment).map(|(_, item)| item)
+        });
+        found.is_some_and(|item| item.is_map())
+    };
+    root.peek_keys().into_iter().find(|(_, item)| has_rest(item.clone())).map(|(key, _)| format!("{key}.{rest}"))
 }
 
 fn policy(gray: &Section<'_>) -> VersionPolicy {
@@ -134,7 +151,7 @@ impl FromStr for Limit {
         match text.parse() {
             Ok(0) => Err("it would turn every request away; leave it out for no limit"),
             Ok(limit) => Ok(Self(limit)),
-            Err(_) => Err("expected a number of requests"),
+            Err(_) => Err("expected a whole number of requests, at least 1"),
         }
     }
 }

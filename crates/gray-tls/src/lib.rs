@@ -6,6 +6,7 @@
 use std::{
     fs,
     hash::{DefaultHasher, Hasher},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -26,6 +27,14 @@ pub struct TlsError {
     flag: &'static str,
     path: PathBuf,
     reason: String,
+    is_missing: bool,
+}
+
+impl TlsError {
+    /// Whether there is no such file.
+    pub fn is_missing(&self) -> bool {
+        self.is_missing
+    }
 }
 
 /// A file that a flag names.
@@ -48,7 +57,7 @@ impl PemFile {
 
     /// Something is wrong with it.
     pub fn wrong(&self, reason: impl Into<String>) -> TlsError {
-        TlsError { flag: self.flag, path: self.path.clone(), reason: reason.into() }
+        TlsError { flag: self.flag, path: self.path.clone(), reason: reason.into(), is_missing: false }
     }
 
     /// What is in it.
@@ -56,7 +65,10 @@ impl PemFile {
     /// # Errors
     /// When it cannot be read.
     pub fn read(&self) -> Result<Vec<u8>, TlsError> {
-        fs::read(&self.path).map_err(|error| self.wrong(format!("cannot be read: {error}")))
+        fs::read(&self.path).map_err(|error| TlsError {
+            is_missing: error.kind() == io::ErrorKind::NotFound,
+            ..self.wrong(format!("cannot be read: {error}"))
+        })
     }
 
     /// All certificates; at least one.

@@ -17,7 +17,7 @@ pub struct RequestBuilder {
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) headers: HeaderMap,
-    pub(super) body: Option<axum::body::Bytes>,
+    pub(super) body: Option<bytes::Bytes>,
     pub(super) timeout: Duration,
     pub(super) broken: Option<String>,
 }

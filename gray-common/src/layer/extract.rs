@@ -3,24 +3,34 @@
 use std::{
     fmt,
     future::Future,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use axum::extract::ConnectInfo;
 use http::{HeaderValue, Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use tokio::task::futures::TaskLocalFuture;
 use tower_layer::Layer;
 use tower_service::Service;
 
+#[cfg(feature = "registry")]
 use super::Hop;
 use crate::{
     context::{PathLog, ReleaseContext},
     tag::PATH_HEADER,
 };
+#[cfg(not(feature = "registry"))]
+use no_hop::Hop;
+
+/// Who sent a request, if its server tells: by a `SocketAddr`, or by axum's `ConnectInfo`, among its extensions.
+fn peer<B>(request: &Request<B>) -> Option<IpAddr> {
+    let told = request.extensions().get::<SocketAddr>();
+    #[cfg(feature = "service")]
+    let told = told.or_else(|| Some(&request.extensions().get::<axum::extract::ConnectInfo<SocketAddr>>()?.0));
+    told.map(SocketAddr::ip)
+}
 
 /// Serves every request within the release context its headers carry.
 ///
@@ -38,6 +48,7 @@ impl ReleaseLayer {
     }
 
     /// The layer of a service that knows its place: see [`Hop`].
+    #[cfg(feature = "registry")]
     pub fn of(hop: Arc<Hop>) -> Self {
         Self { hop: Some(hop) }
     }
@@ -75,7 +86,7 @@ where
         let (context, here) = match &self.hop {
             None => (ReleaseContext::extract(request.headers()), None),
             Some(hop) => {
-                let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+                let peer = peer(&request);
                 match hop.take_in(request.headers(), peer) {
                     Ok((context, fit)) => {
                         let here = context.path().cloned().map(|log| Here { log, told: hop.told(fit) });
@@ -88,6 +99,29 @@ where
         // `call` itself runs code of the inner service, not only the future it returns.
         let future = context.clone().enter(|| self.inner.call(request));
         ReleaseFuture { inner: Some(context.wrap(future)), here }
+    }
+}
+
+/// Without settings there is no service that knows its place.
+#[cfg(not(feature = "registry"))]
+mod no_hop {
+    use std::net::IpAddr;
+
+    use http::HeaderMap;
+
+    use crate::ReleaseContext;
+
+    #[derive(Debug)]
+    pub(super) enum Hop {}
+
+    impl Hop {
+        pub(super) fn take_in(&self, _: &HeaderMap, _: Option<IpAddr>) -> Result<(ReleaseContext, ()), ()> {
+            match *self {}
+        }
+
+        pub(super) fn told(&self, (): ()) -> String {
+            match *self {}
+        }
     }
 }
 

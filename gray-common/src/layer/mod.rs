@@ -14,10 +14,12 @@
 //! ```
 
 mod extract;
+#[cfg(feature = "registry")]
 mod hop;
 mod propagate;
 
 pub use extract::{ReleaseFuture, ReleaseLayer, ReleaseService};
+#[cfg(feature = "registry")]
 pub use hop::{Fit, Hop, Refused};
 pub use propagate::{PropagateLayer, PropagateService};
 

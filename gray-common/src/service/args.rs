@@ -2,17 +2,20 @@
 
 use std::{net::IpAddr, str::FromStr, time::Duration};
 
+use super::version_flag::VersionFlag;
 use crate::{
     control::ControlArgs,
     descriptors,
+    flag::whole,
     lane::is_token,
+    release,
     server::Limits,
     tag::{SOURCE_KEY, VERSION_KEY},
 };
 
 /// Flags that every service has; flatten them into your own. Each is an environment variable as well.
 #[derive(clap::Args, Clone, Debug)]
-#[command(subcommand_negates_reqs = true, after_help = EXAMPLES)]
+#[command(subcommand_negates_reqs = true, disable_version_flag = true, allow_negative_numbers = true, after_help = EXAMPLES)]
 pub struct ServiceArgs {
     /// Port to listen on; 0 takes a free one. Without it: the service's usual port
     #[arg(long, env = "GRAY_PORT", value_name = "PORT", global = true)]
@@ -27,8 +30,8 @@ pub struct ServiceArgs {
     pub advertise: Option<Advertise>,
 
     /// Version to register: what the gray rules tell apart
-    #[arg(long, env = "GRAY_VERSION", value_name = "NAME", default_value = "V1", value_parser = version)]
-    pub version: String,
+    #[arg(long, env = "GRAY_SERVICE_VERSION", value_name = "NAME", default_value = "V1", value_parser = version)]
+    pub service_version: String,
 
     /// More metadata to register; may be repeated, or separated by commas
     #[arg(long, env = "GRAY_METADATA", value_name = "KEY=VALUE", value_delimiter = ',')]
@@ -47,16 +50,17 @@ pub struct ServiceArgs {
     pub check_config: bool,
 
     /// When stopped: time between deregistering and no longer accepting, so that callers hear of it
-    #[arg(long, env = "GRAY_DRAIN_WAIT_MS", value_name = "MS", default_value = "3000")]
+    #[arg(long, env = "GRAY_DRAIN_WAIT_MS", value_name = "MS", default_value = "3000", value_parser = whole::<u64>(0..=u64::MAX))]
     pub drain_wait_ms: u64,
 
     /// When stopped: longest time for requests in flight to finish
-    #[arg(long, env = "GRAY_DRAIN_SECS", value_name = "SECONDS", default_value = "30")]
+    #[arg(long, env = "GRAY_DRAIN_SECS", value_name = "SECONDS", default_value = "30", value_parser = whole::<u64>(0..=u64::MAX))]
     pub drain_secs: u64,
 
     /// Connections of callers at most; beyond it the longest idle ones are closed, then new ones are answered 503.
     /// Without it, with 0, or with more than that: as many as the open files that the system allows leave room for
-    #[arg(long, env = "GRAY_MAX_CONNECTIONS", value_name = "N", default_value = "0", hide_default_value = true)]
+    #[arg(long, env = "GRAY_MAX_CONNECTIONS", value_name = "N", default_value = "0", hide_default_value = true,
+          value_parser = whole::<usize>(0..=u64::MAX))]
     pub max_connections: usize,
 
     /// Milliseconds that a connection may be without a request; then it is closed
@@ -65,13 +69,16 @@ pub struct ServiceArgs {
         env = "GRAY_IDLE_TIMEOUT_MS",
         value_name = "MS",
         default_value = "75000",
-        value_parser = clap::value_parser!(u64).range(200..)
+        value_parser = whole::<u64>(200..=u64::MAX)
     )]
     pub idle_timeout_ms: u64,
 
     /// What to log: a level, or levels by module (info,gray_common=debug). RUST_LOG counts when this is not given
     #[arg(long, env = "GRAY_LOG", value_name = "FILTER")]
     pub log: Option<String>,
+
+    #[command(flatten)]
+    version: VersionFlag,
 
     // Last, because its help heading would count for whatever follows.
     /// Where instances and settings live.
@@ -85,8 +92,8 @@ pub struct ServiceArgs {
 
 const EXAMPLES: &str = "\
 Examples:
-  Register in Nacos as version V2:
-    --port 7202 --version V2 --nacos 127.0.0.1:8848 --namespace spring-cloud-gray-example
+  Register as version V2, in Nacos:
+    --port 7202 --service-version V2 --nacos 127.0.0.1:8848 --namespace spring-cloud-gray-example
 
   Without a server, instances and settings in directories:
     --port 7201 --registry-dir run/registry --config-dir deploy/nacos
@@ -95,10 +102,13 @@ Examples:
     --advertise 192.0.2.10:17201 --nacos nacos:8848
 
   The same by environment, and a check of the settings:
-    GRAY_NACOS=127.0.0.1:8848 GRAY_VERSION=V2 <program> --check-config
+    GRAY_NACOS=127.0.0.1:8848 GRAY_SERVICE_VERSION=V2 <program> --check-config
 
   Whether the running service is ready (exit code 0) or not (1):
     healthcheck --port 7202
+
+  The version of this program, which is not the one that it registers:
+    --version
 
 Signals:
   TERM, INT, QUIT  stop in order; a second one cuts the waiting short
@@ -108,7 +118,11 @@ Signals:
 
 /// The whole command line of a service without flags of its own.
 #[derive(clap::Parser, Clone, Debug)]
-#[command(about = "A service that takes part in full-chain gray releases", long_about = None)]
+#[command(
+    version = release::version(),
+    about = "A service that takes part in full-chain gray releases",
+    long_about = None
+)]
 pub struct ServiceCli {
     /// The flags.
     #[command(flatten)]
@@ -140,7 +154,7 @@ impl FromStr for Advertise {
             (Ok(ip), _) => (ip.to_string(), None),
             (Err(_), Some((host, port))) => {
                 let port = port.parse().ok().filter(|port| *port != 0);
-                let port = port.ok_or_else(|| "the port must be a number from 1 to 65535".to_owned())?;
+                let port = port.ok_or_else(|| "the port is not a number from 1 to 65535".to_owned())?;
                 (bare(host).map_or_else(|_| host.to_owned(), |ip| ip.to_string()), Some(port))
             }
             (Err(_), None) => (text.to_owned(), None),
@@ -172,7 +186,9 @@ impl FromStr for MetadataEntry {
         let (key, value) = text.split_once('=').ok_or_else(|| "expected KEY=VALUE".to_owned())?;
         match key {
             "" => Err("the key before `=` is empty".to_owned()),
-            VERSION_KEY => Err("the version has a flag of its own: --version (GRAY_VERSION)".to_owned()),
+            VERSION_KEY => {
+                Err("the version has a flag of its own: --service-version (GRAY_SERVICE_VERSION)".to_owned())
+            }
             SOURCE_KEY => Err("this key says which program registered the instance and cannot be set".to_owned()),
             _ => Ok(Self { key: key.to_owned(), value: value.to_owned() }),
         }
@@ -187,19 +203,18 @@ fn gray_tag(text: &str) -> Result<GrayTag, String> {
     match text.trim() {
         "" | "false" => Ok(GrayTag(None)),
         tag if is_token(tag) => Ok(GrayTag(Some(tag.to_owned()))),
-        _ => Err("no rule could select it: at most 64 letters, digits and . _ - +".to_owned()),
+        _ => Err("no rule could select it: expected at most 64 ASCII letters, digits and . _ - +".to_owned()),
     }
 }
 
 fn version(text: &str) -> Result<String, String> {
     match text.trim() {
-        "" => Err("the version is empty; the gray rules need one, for example V1".to_owned()),
+        "" => Err("the version is empty; rules need one, such as V1".to_owned()),
         version if is_token(version) => Ok(version.to_owned()),
-        _ => Err(
-            "no rule could select this version, so it would never get a request: write at most 64 letters, digits and \
-                  . _ - +, as in V2"
-                .to_owned(),
-        ),
+        _ => {
+            Err("no rule could select this version: expected at most 64 ASCII letters, digits and . _ - +, such as V2"
+                .to_owned())
+        }
     }
 }
 
@@ -254,7 +269,7 @@ pub(super) mod tests {
     #[test]
     fn defaults() {
         let args = parse(&[]).expect("valid");
-        assert_eq!((args.version.as_str(), args.port, args.weight), ("V1", None, 1.0));
+        assert_eq!((args.service_version.as_str(), args.port, args.weight), ("V1", None, 1.0));
         assert_eq!(args.bind.to_string(), "0.0.0.0");
         assert_eq!((args.drain_wait_ms, args.drain_secs), (3000, 30));
     }
@@ -286,20 +301,20 @@ pub(super) mod tests {
     #[test]
     fn bad_values_say_what_is_expected() {
         for (args, expect) in [
-            (["--version", ""], "the version is empty"),
-            (["--version", "  "], "the version is empty"),
-            (["--version", "V 2"], "no rule could select this version"),
-            (["--version", "版本"], "no rule could select this version"),
-            (["--version", &"v".repeat(65)], "at most 64 letters"),
-            (["--version", "V2;x"], "no rule could select this version"),
+            (["--service-version", ""], "the version is empty"),
+            (["--service-version", "  "], "the version is empty"),
+            (["--service-version", "V 2"], "no rule could select this version"),
+            (["--service-version", "版本"], "no rule could select this version"),
+            (["--service-version", &"v".repeat(65)], "at most 64 ASCII letters"),
+            (["--service-version", "V2;x"], "no rule could select this version"),
             (["--port", "70000"], "70000"),
             (["--weight", "-1"], "expected a number"),
             (["--weight", "NaN"], "expected a number from 0 to 10000"),
             (["--metadata", "zone"], "expected KEY=VALUE"),
-            (["--metadata", "version=V2"], "--version (GRAY_VERSION)"),
+            (["--metadata", "version=V2"], "--service-version (GRAY_SERVICE_VERSION)"),
             (["--gray-tag", "a b"], "no rule could select it"),
             (["--advertise", "0.0.0.0"], "unspecified"),
-            (["--advertise", "http://x"], "port must be a number"),
+            (["--advertise", "http://x"], "port is not a number"),
             (["--advertise", "a b"], "expected an IP address"),
             (["--advertise", "host:0"], "1 to 65535"),
         ] {

@@ -86,11 +86,12 @@ pub async fn check_config<T>(
         }
     };
     let names: Vec<_> = documents.iter().map(|(name, _)| *name).collect();
-    let mut report = format!("the settings are in order ({} from {})", names.join(", "), place(control));
-    if !warnings.is_empty() {
-        report.push_str(&format!("\n{warnings}"));
-    }
-    Ok(report)
+    let read = format!("{} from {}", names.join(", "), place(control));
+    Ok(match warnings.warnings().count() {
+        0 => format!("the settings are in order ({read})"),
+        1 => format!("no errors, 1 warning ({read}):\n{warnings}"),
+        count => format!("no errors, {count} warnings ({read}):\n{warnings}"),
+    })
 }
 
 /// What a process that has served by other documents before would refuse.

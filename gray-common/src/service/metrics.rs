@@ -1,6 +1,8 @@
 //! `/metrics` of a service: one recorder for the whole process, and what the service shows of itself on every scrape.
 
-use std::sync::{Arc, OnceLock};
+mod recorder;
+
+use std::sync::Arc;
 
 use axum::{
     extract::State,
@@ -11,9 +13,9 @@ use http::{
     header::{CONTENT_TYPE, FORWARDED},
 };
 use metrics::{counter, gauge};
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tokio::sync::watch;
 
+pub(super) use self::recorder::{Recorder, recorder};
 use super::{Readiness, health::Traffic};
 use crate::{
     descriptors,
@@ -25,30 +27,11 @@ use crate::{
     },
 };
 
-/// The process's recorder, installed on the first call; `None` when the program has installed another one before. It
-/// records what we count then, and where that is shown is the program's business.
-pub(super) fn recorder() -> Option<&'static PrometheusHandle> {
-    static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
-    let recorder = RECORDER.get_or_init(|| {
-        install()
-            .inspect_err(|error| tracing::info!(%error, "metrics go to the program's own recorder: no /metrics here"))
-            .ok()
-    });
-    recorder.as_ref()
-}
-
-// Without histograms there is nothing to keep up between scrapes.
-fn install() -> Result<PrometheusHandle, BuildError> {
-    let handle = PrometheusBuilder::new().install_recorder()?;
-    telemetry::describe_metrics();
-    Ok(handle)
-}
-
 /// What one service shows.
 #[derive(Clone, Debug)]
 pub(super) struct Metrics {
     pub(super) service: Arc<str>,
-    pub(super) recorder: &'static PrometheusHandle,
+    pub(super) recorder: &'static Recorder,
     pub(super) traffic: Arc<Traffic>,
     pub(super) readiness: Readiness,
     pub(super) settings: watch::Receiver<SettingsState<GraySettings>>,
@@ -85,16 +68,4 @@ pub(super) async fn render(State(metrics): State<Metrics>, headers: HeaderMap) -
     }
     metrics.record();
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.recorder.render()).into_response()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_recorder_for_the_process() {
-        let first = recorder().expect("nobody else installs one in these tests");
-        assert!(install().is_err(), "there is one already");
-        assert!(std::ptr::eq(first, recorder().expect("it stays")));
-    }
 }

@@ -18,6 +18,7 @@
 mod args;
 mod check;
 mod error;
+mod exit;
 mod health;
 mod healthcheck;
 mod metrics;
@@ -27,10 +28,12 @@ mod registration;
 mod run;
 mod serve;
 mod signals;
+mod version_flag;
 
 pub use args::{Advertise, GrayTag, MetadataEntry, ServiceArgs, ServiceCli, ServiceCommand};
 pub use check::{CheckError, check_config};
 pub use error::ServiceError;
+pub use exit::{UsageError, WRONG_USAGE, exit_code};
 pub use healthcheck::healthcheck;
 pub use phase::Phase;
 pub use readiness::{Needs, Readiness, Report};
@@ -104,7 +107,7 @@ impl GrayService {
             service = name,
             listening = %format_args!("{}:{port}", args.bind),
             advertised = instance.authority(),
-            version = args.version,
+            service.version = args.service_version,
             "bound"
         );
         let prefix = args.control.prefix.clone();
@@ -137,7 +140,7 @@ impl GrayService {
 
     /// The version it announces.
     pub fn version(&self) -> &str {
-        &self.args.version
+        &self.args.service_version
     }
 
     /// What it registers.
@@ -158,13 +161,13 @@ impl GrayService {
     /// A client of another service, with limits of your own.
     pub fn client_builder(&mut self, service: &str) -> GrayClientBuilder {
         let view = self.views.iter().find(|view| view.service() == service).cloned().unwrap_or_else(|| {
-            let caller = Caller { service: self.name.to_string(), version: Some(self.args.version.clone()) };
+            let caller = Caller { service: self.name.to_string(), version: Some(self.args.service_version.clone()) };
             let registry = Arc::clone(&self.control.registry);
             let view = ServiceView::follow(registry, caller, service, self.settings.subscribe());
             self.views.push(view.clone());
             view
         });
-        GrayClient::builder(view).caller(self.name()).own_version(self.args.version.as_str())
+        GrayClient::builder(view).caller(self.name()).own_version(self.args.service_version.as_str())
     }
 }
 
@@ -193,7 +196,7 @@ impl ServiceArgs {
         let mut instance = Instance { weight: self.weight, ..Instance::new(host, advertised_port) };
         instance.metadata.extend(self.metadata.iter().map(|entry| (entry.key.clone(), entry.value.clone())));
         instance.metadata.extend(self.gray_tag.0.iter().map(|tag| (TAG_KEY.to_owned(), tag.clone())));
-        instance.with_version(self.version.as_str()).with_metadata(SOURCE_KEY, SOURCE)
+        instance.with_version(self.service_version.as_str()).with_metadata(SOURCE_KEY, SOURCE)
     }
 }
 

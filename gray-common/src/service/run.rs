@@ -6,9 +6,9 @@ use axum::Router;
 
 use super::{
     GrayService, SHARED_DOCUMENT, ServiceArgs, ServiceCommand, ServiceError, StopSignals, check::check_config,
-    healthcheck::healthcheck, read_settings,
+    exit_code, healthcheck::healthcheck, read_settings,
 };
-use crate::{settings::GraySettings, telemetry};
+use crate::{release, settings::GraySettings, telemetry};
 
 /// Whatever goes wrong while a service builds its routes.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -34,7 +34,7 @@ pub async fn run(
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{name}: {}", with_causes(&*error));
-            ExitCode::FAILURE
+            exit_code(&*error)
         }
     }
 }
@@ -48,6 +48,7 @@ async fn serve(
     // First thing: a signal must not end a program that is only starting.
     let mut signals = StopSignals::listen().map_err(|source| ServiceError::Signals { source })?;
     telemetry::init(&args.log_filter())?;
+    tracing::info!(program = name, version = release::version(), "starting");
     let starting = async {
         let mut service = GrayService::start(name, default_port, args).await?;
         let app = build(&mut service).await?;

@@ -133,7 +133,8 @@ fn in_order() -> Arc<MemoryConfigSource> {
 #[tokio::test]
 async fn it_registers_once_it_knows_its_settings() {
     let (registry, config) = (Watchful::new(), MemoryConfigSource::with(&[(SHARED_DOCUMENT, "kerwin: [")]));
-    let service = start(&registry, &config, &args(&["--version", "V2", "--metadata", "zone=a"]), Router::new()).await;
+    let service =
+        start(&registry, &config, &args(&["--service-version", "V2", "--metadata", "zone=a"]), Router::new()).await;
     until(service.port, 503, "settings refused").await;
     assert_eq!(ask(service.port, "/livez").await.0, 200);
     assert_eq!(registry.listed("hello-app"), []);
@@ -297,6 +298,7 @@ async fn several_services_of_one_process_share_their_metrics() {
     let first = ask(one.port, "/metrics").await.1;
     for line in [
         "# TYPE gray_service_requests_total counter",
+        &format!("gray_build_info{{version=\"{}\"}} 1", crate::release::version()),
         "gray_service_requests_total{service=\"metrics-one\",status=\"2xx\"} 1",
         "gray_service_requests_total{service=\"metrics-one\",status=\"4xx\"} 1",
         "gray_service_in_flight{service=\"metrics-one\"} 0",

@@ -114,7 +114,7 @@ pub(super) async fn by_query(
             }
             _ => {
                 let known = "method, path, query, host, header (repeated), clientIp, city, time, random";
-                return Err(Refusal::bad(format!("`{key}` is no parameter; there are {known}")));
+                return Err(Refusal::bad(format!("`{key}` is not a parameter; there are {known}")));
             }
         }
     }
@@ -140,7 +140,8 @@ fn explain(admin: &Admin, asked: Asked) -> Result<impl IntoResponse + use<>, Ref
     let snapshot = admin.snapshot.load();
     let mut headers = asked.headers.read()?;
     let method = asked.method.as_deref().unwrap_or("GET");
-    let method = Method::from_bytes(method.as_bytes()).map_err(|_| Refusal::bad(format!("`{method}` is no method")))?;
+    let method =
+        Method::from_bytes(method.as_bytes()).map_err(|_| Refusal::bad(format!("`{method}` is not a method")))?;
     // A question is often pasted with the query in it.
     let target = asked.path.as_deref().unwrap_or("/");
     let (path, in_path) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
@@ -285,7 +286,7 @@ impl Headers {
 fn read_time(value: &Value) -> Result<u64, Refusal> {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     parse_time(&text).ok_or_else(|| {
-        Refusal::bad(format!("`{text}` is no time; expected one such as 2026-12-31T18:00:00+08:00, or Unix seconds"))
+        Refusal::bad(format!("`{text}` is not a time: expected one such as 2026-12-31T18:00:00+08:00, or Unix seconds"))
     })
 }
 

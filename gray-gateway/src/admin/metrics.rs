@@ -30,7 +30,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_counter!("gray_gateway_repeats_refused_total", Unit::Count, "Requests not sent again: budget spent");
     describe_counter!("gray_gateway_hedges_total", Unit::Count, "Requests sent to a second instance as well");
     describe_counter!("gray_gateway_shed_total", Unit::Count, "Requests turned away: too many in flight");
-    describe_counter!("gray_gateway_ejections_total", Unit::Count, "Instances left out for a while, by reason");
+    describe_counter!("gray_gateway_ejections_total", Unit::Count, "Ejections of instances, by reason");
     describe_counter!("gray_gateway_refused_total", Unit::Count, "Requests and connections turned away, by reason");
     describe_gauge!("gray_gateway_in_flight", Unit::Count, "Requests in flight");
     describe_gauge!("gray_gateway_connections", Unit::Count, "Client connections open");
@@ -68,6 +68,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     );
     describe_counter!(REFUSED_TOTAL, Unit::Count, "Requests to the admin side turned away, by reason");
     describe_gauge!("gray_gateway_ready", Unit::Count, "1 while /readyz answers 200");
+    telemetry::record_build();
     Ok(handle)
 }
 

@@ -42,7 +42,7 @@ pub const MAX_JUDGED: usize = 2;
 /// The admin routes.
 pub fn app(admin: Admin) -> Router {
     Router::new()
-        .route("/livez", get(|| async { "ok\n" }))
+        .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics::render))
         .route("/status", get(status::show))

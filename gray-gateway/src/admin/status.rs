@@ -5,6 +5,7 @@ use gray_common::{
     clock::{unix_seconds, uptime_ms},
     disk::DiskStatus,
     registry::Health,
+    release,
     rule::Switch,
 };
 use serde_json::{Value, json};
@@ -28,7 +29,7 @@ pub(super) async fn show(State(admin): State<Admin>) -> impl IntoResponse {
     let routes: Vec<_> = snapshot.routes.routes().iter().map(|route| route.id.to_string()).collect();
     let report = admin.readiness.report();
     fresh(json!({
-        "program": { "name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION") },
+        "program": { "name": env!("CARGO_PKG_NAME"), "version": release::version() },
         "registeredAs": admin.caller.to_string(),
         "uptimeSecs": uptime_ms() / 1_000,
         "ready": report.is_ready(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gray_common::{descriptors, service::ServiceArgs};
+use gray_common::{descriptors, flag::whole, service::ServiceArgs};
 
 use crate::proxy::{self, Limits};
 
@@ -19,7 +19,8 @@ pub struct LimitArgs {
         help_heading = "Limits",
         env = "GRAY_MAX_CONNECTIONS_PER_CLIENT",
         value_name = "N",
-        default_value_t = 0
+        default_value_t = 0,
+        value_parser = whole::<usize>(0..=u64::MAX)
     )]
     pub max_connections_per_client: usize,
 
@@ -30,7 +31,7 @@ pub struct LimitArgs {
         env = "GRAY_MAX_URI_BYTES",
         value_name = "BYTES",
         default_value_t = 16 * 1024,
-        value_parser = clap::value_parser!(u32).range(256..=1024 * 1024)
+        value_parser = whole::<u32>(256..=1024 * 1024)
     )]
     pub max_uri_bytes: u32,
 
@@ -41,7 +42,7 @@ pub struct LimitArgs {
         env = "GRAY_MAX_HEAD_BYTES",
         value_name = "BYTES",
         default_value_t = 64 * 1024,
-        value_parser = clap::value_parser!(u32).range(8 * 1024..=1024 * 1024)
+        value_parser = whole::<u32>(8 * 1024..=1024 * 1024)
     )]
     pub max_head_bytes: u32,
 
@@ -52,7 +53,7 @@ pub struct LimitArgs {
         env = "GRAY_HEAD_TIMEOUT_MS",
         value_name = "MS",
         default_value_t = 8_000,
-        value_parser = clap::value_parser!(u64).range(200..)
+        value_parser = whole::<u64>(200..=u64::MAX)
     )]
     pub head_timeout_ms: u64,
 
@@ -63,7 +64,7 @@ pub struct LimitArgs {
         env = "GRAY_BODY_TIMEOUT_MS",
         value_name = "MS",
         default_value_t = 10_000,
-        value_parser = clap::value_parser!(u64).range(200..)
+        value_parser = whole::<u64>(200..=u64::MAX)
     )]
     pub body_timeout_ms: u64,
 
@@ -74,13 +75,14 @@ pub struct LimitArgs {
         env = "GRAY_WRITE_TIMEOUT_MS",
         value_name = "MS",
         default_value_t = 10_000,
-        value_parser = clap::value_parser!(u64).range(200..)
+        value_parser = whole::<u64>(200..=u64::MAX)
     )]
     pub write_timeout_ms: u64,
 
     /// Milliseconds that a client may pause in a body or an answer of which it has sent or taken at least 16 KiB per second
     /// until then, unless the route says otherwise (metadata.pause-timeout); 0: no longer than others
-    #[arg(long, help_heading = "Limits", env = "GRAY_PAUSE_TIMEOUT_MS", value_name = "MS", default_value_t = 60_000)]
+    #[arg(long, help_heading = "Limits", env = "GRAY_PAUSE_TIMEOUT_MS", value_name = "MS", default_value_t = 60_000,
+          value_parser = whole::<u64>(0..=u64::MAX))]
     pub pause_timeout_ms: u64,
 
     /// Bytes of buffers that requests may hold while they wait; above 80 % of it, or of --max-connections, no client
@@ -90,17 +92,20 @@ pub struct LimitArgs {
         help_heading = "Limits",
         env = "GRAY_MAX_BUFFER_BYTES",
         value_name = "BYTES",
-        default_value_t = 256 * 1024 * 1024
+        default_value_t = 256 * 1024 * 1024,
+        value_parser = whole::<usize>(0..=u64::MAX)
     )]
     pub max_buffer_bytes: usize,
 
     /// Bytes per second that a client has to send of a body, or take of an answer, on average; 0: none
-    #[arg(long, help_heading = "Limits", env = "GRAY_MIN_RATE", value_name = "BYTES", default_value_t = 500)]
+    #[arg(long, help_heading = "Limits", env = "GRAY_MIN_RATE", value_name = "BYTES", default_value_t = 500,
+          value_parser = whole::<u32>(0..=4_294_967_295))]
     pub min_rate: u32,
 
     /// Milliseconds without a byte (a ping is some) in either direction of a websocket, unless its route has an
     /// `idle-timeout`; then it is closed; 0: no limit
-    #[arg(long, help_heading = "Limits", env = "GRAY_WEBSOCKET_IDLE_MS", value_name = "MS", default_value_t = 600_000)]
+    #[arg(long, help_heading = "Limits", env = "GRAY_WEBSOCKET_IDLE_MS", value_name = "MS", default_value_t = 600_000,
+          value_parser = whole::<u64>(0..=u64::MAX))]
     pub websocket_idle_ms: u64,
 }
 

@@ -308,7 +308,7 @@ async fn an_answer_that_cannot_be_passed_on_is_told_with_its_reason() {
         ),
         ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n", "a protocol (101) that was not asked for"),
         ("HTTP/1.1 200 OK\r\nBad Name: x\r\n", "a header name is invalid"),
-        ("HTTP/1.1 200 OK\r\nX: \0\r\n", "a header value contains what it must not"),
+        ("HTTP/1.1 200 OK\r\nX: \0\r\n", "a header value has a character that is not allowed"),
         (&*format!("HTTP/1.1 200 OK\r\n{lines}"), "it has too many header lines"),
         ("HTTP/3.0 200 OK\r\n", "it is not HTTP/1"),
         (&"HTTP/1.1 102 Processing\r\n\r\n".repeat(40), "there are too many interim responses"),

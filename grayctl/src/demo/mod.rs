@@ -27,7 +27,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::{live::LiveDocuments, process::Fleet, scenario::Probe};
 use crate::{
-    find::{DOCUMENTS, repository_documents},
+    find::{DOCUMENTS, documents, repository_documents},
     print::{complain, say},
 };
 
@@ -85,16 +85,18 @@ impl Workspace {
 /// Runs the command.
 pub(crate) async fn run(args: &DemoArgs) -> Result<()> {
     let mut stop = Stop::new()?;
-    let programs = programs()?;
-    let documents = match &args.config {
+    let directory = match &args.config {
         Some(dir) => dir.clone(),
         None => repository_documents(&env::current_dir()?).with_context(|| {
             format!("no {DOCUMENTS} here or above: run it inside the repository, or give --config DIR")
         })?,
     };
+    // The documents first: a wrong directory is found out before anything is looked for.
+    documents(&directory)?;
+    let programs = programs()?;
     ports::check_free()?;
     let workspace = Workspace::new()?;
-    let live = LiveDocuments::copy(&documents, &workspace.config())?;
+    let live = LiveDocuments::copy(&directory, &workspace.config())?;
     let mut fleet = Fleet::new(programs, &workspace);
 
     let outcome = tokio::select! {

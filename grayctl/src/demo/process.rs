@@ -49,7 +49,7 @@ impl Fleet {
 
     /// Starts one version of a service.
     pub(crate) fn start_service(&mut self, program: &str, version: &str, port: u16) -> Result<()> {
-        let args = ["--port".to_owned(), port.to_string(), "--version".to_owned(), version.to_owned()];
+        let args = ["--port".to_owned(), port.to_string(), "--service-version".to_owned(), version.to_owned()];
         self.start(&format!("{program} {version}"), program, &args, port)
     }
 

@@ -99,7 +99,7 @@ const SCENARIOS: [Scenario; 11] = [
     scenario("userNo: U0002", &[("userNo", "U0002")], USER, "PROD, not in the list", Expect::Only("V1")),
     scenario("x-tester: 1", &[("x-tester", "1")], TESTERS, "lane new-order, by rule", Expect::Pair("V2", "V1")),
     scenario("plain", &[], TESTERS, "PROD, no rule matches", Expect::Only("V1")),
-    scenario("plain", &[], edit(RULES, "default", "canary"), "lane canary, for everybody", Expect::Only("V2")),
+    scenario("plain", &[], edit(RULES, "default", "canary"), "lane canary, for all", Expect::Only("V2")),
     scenario("plain", &[], edit(COMMON, "load", "false"), "ALL, services switched off", Expect::All),
     scenario(
         "gray: gray-996",

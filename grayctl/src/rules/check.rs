@@ -1,7 +1,7 @@
 //! `grayctl rules check`: documents on their own, without a gateway.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -11,15 +11,19 @@ use clap::Args;
 use gray_common::{
     document::{Documents, Origin, Outline, Problem, Severity},
     rule::{Fleet, RuleSet, Switch},
+    service::UsageError,
     settings::{GraySettings, check},
 };
 use serde_json::{Value, json};
 
 use super::{
-    PROBLEMS, read,
+    PROBLEMS,
     text::{self, counted},
 };
-use crate::print::say;
+use crate::{
+    find::{is_stdin, name, read},
+    print::say,
+};
 
 /// What the settings are taken to be when none are given.
 const USUAL: &str = "{ load: true, version: { prodVersion: V1, grayVersion: V2 }, gateway: { enabled: true } }";
@@ -30,7 +34,7 @@ const USUAL: &str = "{ load: true, version: { prodVersion: V1, grayVersion: V2 }
 /// `grayctl rules lint FILE` asks a gateway that knows them.
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
-    /// The documents.
+    /// The documents; `-` is standard input.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Settings that the rules go with, such as common-config.yaml; repeated, later ones win. Without: V1 and V2.
@@ -54,22 +58,19 @@ struct Report {
 
 /// Runs the command.
 pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
+    if args.files.iter().chain(&args.settings).filter(|file| is_stdin(file)).count() > 1 {
+        return Err(UsageError("`-` is given twice: standard input can be read once".to_owned()).into());
+    }
     let mut settings = Vec::new();
     for file in &args.settings {
-        match read(file) {
-            Ok(text) => settings.push((name(file), text)),
-            Err(code) => return Ok(code),
-        }
+        settings.push((name(file), read(file)?));
     }
     if settings.is_empty() {
         settings.push(("the usual settings".to_owned(), format!("{}: {USUAL}", args.prefix)));
     }
     let mut reports = Vec::new();
     for file in &args.files {
-        match read(file) {
-            Ok(text) => reports.push(judge(name(file), &text, &settings, &args.prefix)),
-            Err(code) => return Ok(code),
-        }
+        reports.push(judge(name(file), &read(file)?, &settings, &args.prefix));
     }
     let mut good = true;
     let mut shown = Vec::new();
@@ -92,10 +93,6 @@ pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
         say(format_args!("{:#}", Value::Array(shown)));
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
-}
-
-fn name(file: &Path) -> String {
-    file.display().to_string()
 }
 
 fn judge(file: String, text: &str, settings: &[(String, String)], prefix: &str) -> Report {

@@ -4,7 +4,8 @@ use std::{net::IpAddr, process::ExitCode, str::FromStr};
 
 use anyhow::Result;
 use clap::Args;
-use reqwest::Method;
+use gray_common::clock::parse_time;
+use reqwest::{Method, header::HeaderName};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -21,11 +22,11 @@ pub(super) struct ExplainArgs {
     #[command(flatten)]
     gateway: GatewayArgs,
     /// Path of the request, with its query.
-    #[arg(long)]
+    #[arg(long, value_parser = path)]
     path: String,
     /// Method.
     #[arg(long, short = 'X', default_value = "GET")]
-    method: String,
+    method: Method,
     /// A header of the request; repeated.
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
     headers: Vec<Header>,
@@ -39,7 +40,7 @@ pub(super) struct ExplainArgs {
     #[arg(long)]
     city: Option<String>,
     /// When: 2026-12-31T18:00:00+08:00, or Unix seconds; without it, now.
-    #[arg(long)]
+    #[arg(long, value_parser = time)]
     time: Option<String>,
     /// The random number; without it, any.
     #[arg(long)]
@@ -50,11 +51,29 @@ pub(super) struct ExplainArgs {
 struct Header(String, String);
 
 impl FromStr for Header {
-    type Err = &'static str;
+    type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (name, value) = text.split_once(':').ok_or("expected a header as curl takes it: `name: value`")?;
-        Ok(Self(name.trim().to_owned(), value.trim().to_owned()))
+        let (name, value) = (name.trim(), value.trim());
+        if HeaderName::try_from(name).is_err() {
+            return Err(format!("`{name}` is not a header name: ASCII letters, digits and - _ . only"));
+        }
+        Ok(Self(name.to_owned(), value.to_owned()))
+    }
+}
+
+fn path(text: &str) -> Result<String, String> {
+    if text.starts_with('/') {
+        return Ok(text.to_owned());
+    }
+    Err(format!("`{text}` is not a path: expected one that begins with `/`, such as `/{text}`"))
+}
+
+fn time(text: &str) -> Result<String, String> {
+    match parse_time(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err(format!("`{text}` is not a time: expected 2026-12-31T18:00:00+08:00, say, or Unix seconds")),
     }
 }
 
@@ -136,7 +155,7 @@ struct LeftOut {
 pub(super) async fn run(args: &ExplainArgs) -> Result<ExitCode> {
     let headers: Vec<_> = args.headers.iter().map(|Header(name, value)| [name, value]).collect();
     let asked = json!({
-        "method": args.method,
+        "method": args.method.as_str(),
         "path": args.path,
         "headers": headers,
         "host": args.host,
@@ -191,11 +210,20 @@ fn why(decision: &Decision) -> String {
     }
 }
 
+/// What is said of a fact without a value.
+fn not_there(condition: &str) -> &'static str {
+    match condition.split(['.', ' ']).next() {
+        Some("header" | "user-agent") => "header not sent",
+        Some("query") => "parameter not sent",
+        Some("cookie" | "cookie-json") => "cookie not sent, or without it",
+        Some("jwt") => "no such claim, or no valid token",
+        Some("city") => "city not known",
+        _ => "not there",
+    }
+}
+
 /// Name, whether it matched, and why (not).
 fn rule(rule: &Rule) -> Vec<String> {
-    let seen = |value: &Option<String>| {
-        value.as_ref().map_or_else(|| "which is missing".to_owned(), |value| format!("saw `{value}`"))
-    };
     let failed = |block: &Block| {
         let failing = block.conditions.iter().find(|condition| !condition.matched)?;
         // A window of time has no value to show.
@@ -203,7 +231,8 @@ fn rule(rule: &Rule) -> Vec<String> {
         Some(if is_time {
             failing.condition.clone()
         } else {
-            format!("{}: {}", failing.condition, seen(&failing.value))
+            let seen = failing.value.as_ref().map(|value| format!("saw `{value}`"));
+            format!("{}: {}", failing.condition, seen.unwrap_or_else(|| not_there(&failing.condition).to_owned()))
         })
     };
     let held = |block: &Block| {
@@ -224,8 +253,8 @@ fn rule(rule: &Rule) -> Vec<String> {
         "not-current" => "not in force at this time".into(),
         "no-block" => rule.blocks.iter().filter_map(failed).collect::<Vec<_>>().join("; "),
         "outside-of-share" => format!("outside of its share: {share}"),
-        "no-share-key" => "the fact that its share is taken of is missing".into(),
-        "no-lane-value" => "the fact that fills its lane is missing, or no version".into(),
+        "no-share-key" => "the fact that its share hashes is not there".into(),
+        "no-lane-value" => "the fact that fills its lane is not there, or not a version".into(),
         other => other.to_owned(),
     };
     vec![rule.name.clone(), if rule.verdict == "matched" { "yes" } else { "no" }.into(), why]
@@ -307,7 +336,7 @@ mod tests {
 ├─ answer    404: no instance of order-app is available
 ├─ rules     8f3a11c0
 │  ├─ launch  no   not in force at this time
-│  ├─ two     no   header.x is `a`: saw `b`; cookie.vip exists: which is missing
+│  ├─ two     no   header.x is `a`: saw `b`; cookie.vip exists: cookie not sent, or without it
 │  ├─ ramp    no   outside of its share: at 73.11, share is 0 to 5 %
 │  └─ beta    yes  header.x is `b`
 ├─ lane      v2 (gray: GRAY), by rule beta
@@ -324,6 +353,8 @@ mod tests {
     fn headers_are_written_as_curl_takes_them() {
         let Header(name, value) = "X-User:  a:b ".parse().expect("a header");
         assert_eq!((name.as_str(), value.as_str()), ("X-User", "a:b"));
-        assert!("X-User".parse::<Header>().is_err());
+        for text in ["X-User", "X User: a", ": a"] {
+            assert!(text.parse::<Header>().is_err(), "{text}");
+        }
     }
 }

@@ -10,17 +10,19 @@ use serde::Deserialize;
 use super::{
     PROBLEMS,
     gateway::{Answer, Body, GatewayArgs},
-    read,
     text::{self, counted},
 };
-use crate::print::say;
+use crate::{
+    find::{name, read},
+    print::say,
+};
 
 /// Ask a gateway for likely mistakes in the rules: in those in effect, or in a document that is not applied.
 #[derive(Debug, Args)]
 pub(super) struct LintArgs {
     #[command(flatten)]
     gateway: GatewayArgs,
-    /// A rules document (gray-rules.yaml); without it, the rules in effect.
+    /// A rules document (gray-rules.yaml), `-` for standard input; without it, the rules in effect.
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
 }
@@ -35,10 +37,9 @@ struct Linted {
 
 /// Runs the command.
 pub(super) async fn run(args: &LintArgs) -> Result<ExitCode> {
-    let (method, body) = match args.file.as_deref().map(read) {
+    let (method, body) = match args.file.as_deref() {
         None => (Method::GET, Body::Nothing),
-        Some(Ok(text)) => (Method::POST, Body::Document(text)),
-        Some(Err(code)) => return Ok(code),
+        Some(file) => (Method::POST, Body::Document(read(file)?)),
     };
     let Answer::Good(Linted { revision, findings, warnings }) = args.gateway.ask(method, "/lint", body).await? else {
         return Ok(ExitCode::from(PROBLEMS));
@@ -47,8 +48,7 @@ pub(super) async fn run(args: &LintArgs) -> Result<ExitCode> {
     if !args.gateway.json {
         let count = findings.len() + warnings.len();
         let count = if count == 0 { "in order".to_owned() } else { counted(count, "finding") };
-        let what =
-            args.file.as_ref().map_or_else(|| format!("rules {revision} in effect"), |file| file.display().to_string());
+        let what = args.file.as_ref().map_or_else(|| format!("rules {revision} in effect"), |file| name(file));
         say(format_args!("{what}: {count}"));
         text::problems(&warnings).into_iter().chain(text::findings(&findings)).for_each(say);
     }

@@ -7,21 +7,17 @@ mod lint;
 mod replay;
 mod text;
 
-use std::{path::Path, process::ExitCode};
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use crate::{find, print::complain};
-
 /// Something was found; what it is has been said already.
 const PROBLEMS: u8 = 1;
-/// The command line asks for something that is not there.
-const USAGE: u8 = 2;
 
 /// Check rules, explain decisions, and try changes on the last requests.
 ///
-/// Exit codes: 0 in order, 1 problems found or the gateway refused, 2 wrong usage.
+/// Exit codes: 0 no errors; 1 problems found, or the gateway refused; 2 wrong usage. FILE may be `-`, standard input.
 #[derive(Debug, Args)]
 pub(crate) struct RulesArgs {
     #[command(subcommand)]
@@ -44,12 +40,4 @@ pub(crate) async fn run(args: &RulesArgs) -> Result<ExitCode> {
         Command::Lint(args) => lint::run(args).await,
         Command::Replay(args) => replay::run(args).await,
     }
-}
-
-/// The text of a file; without it, the exit code of a wrong command line.
-fn read(file: &Path) -> Result<String, ExitCode> {
-    find::read(file).map_err(|error| {
-        complain(format_args!("error: {error}"));
-        ExitCode::from(USAGE)
-    })
 }

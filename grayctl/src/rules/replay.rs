@@ -10,17 +10,16 @@ use serde::Deserialize;
 use super::{
     PROBLEMS,
     gateway::{Answer, Body, GatewayArgs},
-    read,
     text::{self, columns, grouped},
 };
-use crate::print::say;
+use crate::{find::read, print::say};
 
 /// Ask a gateway which of its last requests a rules document would lead to another lane. Nothing is applied.
 #[derive(Debug, Args)]
 pub(super) struct ReplayArgs {
     #[command(flatten)]
     gateway: GatewayArgs,
-    /// The rules document (gray-rules.yaml), read together with the settings in effect.
+    /// The rules document (gray-rules.yaml), `-` for standard input, read together with the settings in effect.
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }
@@ -61,11 +60,8 @@ struct Missing {
 
 /// Runs the command.
 pub(super) async fn run(args: &ReplayArgs) -> Result<ExitCode> {
-    let text = match read(&args.file) {
-        Ok(text) => text,
-        Err(code) => return Ok(code),
-    };
-    match args.gateway.ask::<Replayed>(Method::POST, "/replay", Body::Document(text)).await? {
+    let document = Body::Document(read(&args.file)?);
+    match args.gateway.ask::<Replayed>(Method::POST, "/replay", document).await? {
         Answer::Refused => return Ok(ExitCode::from(PROBLEMS)),
         Answer::Good(_) if args.gateway.json => {}
         Answer::Good(replayed) => shown(&replayed).into_iter().for_each(say),

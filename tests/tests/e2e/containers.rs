@@ -23,7 +23,7 @@ pub(crate) async fn three_scenarios(_: Arc<Stage>) -> Result<()> {
     for (program, version, port) in
         [("order-app", "V1", 7101), ("order-app", "V2", 7102), ("user-app", "V1", 7201), ("user-app", "V2", 7202)]
     {
-        let command = [program, "--port", &port.to_string(), "--version", version].map(str::to_owned);
+        let command = [program, "--port", &port.to_string(), "--service-version", version].map(str::to_owned);
         running.push(start(&network, &address, &namespace.name, &command, None).await?);
     }
     let [port] = ports::free()?;

@@ -148,7 +148,7 @@ pub(crate) async fn empty_version(stage: Arc<Stage>) -> Result<()> {
 }
 
 fn version(version: &str) -> [String; 2] {
-    ["--version".to_owned(), version.to_owned()]
+    ["--service-version".to_owned(), version.to_owned()]
 }
 
 pub(crate) async fn fallbacks(stage: Arc<Stage>) -> Result<()> {

@@ -8,7 +8,7 @@ use e2e_tests::{App, Documents, Stage, documents};
 pub(crate) async fn publish(address: &str, namespace: &str, dir: &Path, more: &[&str]) -> Result<(bool, String)> {
     let dir = dir.display().to_string();
     let args = ["publish", "--nacos", address, "--namespace", namespace, "--dir", &dir];
-    let args: Vec<String> = args.iter().chain(more).map(|arg| (*arg).to_owned()).collect();
+    let args: Vec<String> = args.iter().chain(&["--yes"]).chain(more).map(|arg| (*arg).to_owned()).collect();
     let mut app = App::start("grayctl", &args)?;
     Ok((app.ended().await?.success(), app.log()))
 }
@@ -40,7 +40,7 @@ pub(crate) async fn documents_arrive_once(stage: Arc<Stage>) -> Result<()> {
     ensure!(ok && said.contains("kept") && namespace.document(documents::GATEWAY).await? == edited, "{said}");
     let (ok, said) = publish(&address, "publish-test", dir.path(), &["--overwrite"]).await?;
     ensure!(
-        ok && said.contains("replaced") && namespace.document(documents::GATEWAY).await? == deployed.gateway,
+        ok && said.contains("differs") && namespace.document(documents::GATEWAY).await? == deployed.gateway,
         "{said}"
     );
 

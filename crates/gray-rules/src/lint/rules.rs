@@ -62,10 +62,10 @@ impl<'s> Lint<'s> {
 
     fn times(&mut self, rule: &Rule) {
         if rule.until.is_some_and(|until| until <= self.now) {
-            let message = "expired: it has ended and matches nobody; delete it, or move `until`";
+            let message = "expired: it has ended and matches no request; delete it, or move `until`";
             self.rule(Warning, "rule-expired", &rule.name, message.into());
         } else if rule.since.is_some_and(|since| self.now < since) {
-            let message = "not yet begun: it matches nobody until `since`; nothing to do if that is meant";
+            let message = "not yet begun: it matches no request until `since`; nothing to do if that is intended";
             self.rule(Note, "rule-pending", &rule.name, message.into());
         }
     }
@@ -89,7 +89,7 @@ impl<'s> Lint<'s> {
                 }
                 if let Some(header) = self.reserved(*source) {
                     let message = format!(
-                        "asks for the header {header}, which the gateway sets itself and takes from no client: whoever \
+                        "asks for the header {header}, which the gateway sets itself and takes from no client: a client that \
                          guesses it gets the lane; use a header of your own"
                     );
                     self.rule(Warning, "reserved-header", &rule.name, message);
@@ -124,7 +124,7 @@ impl<'s> Lint<'s> {
                 .find(|(other, outer)| self.covers(outer, block) && (*other < place || !self.covers(block, outer)));
             if let Some((other, _)) = wider {
                 let message = format!(
-                    "block {} changes nothing: whoever meets it meets block {} as well; delete it",
+                    "block {} changes nothing: every request that meets it meets block {} as well; delete it",
                     place + 1,
                     other + 1
                 );
@@ -145,7 +145,7 @@ impl<'s> Lint<'s> {
             names.dedup();
             let names = names.join("`, `");
             let message = format!(
-                "no request gets here: rule `{names}` above takes every one that would match; move this rule up, or \
+                "never reached: rule `{names}` above already matches all of these requests; move this rule up, or \
                  delete it"
             );
             self.rule(Warning, "unreachable-rule", name, message);
@@ -154,7 +154,9 @@ impl<'s> Lint<'s> {
         for (place, taker) in takers.iter().enumerate() {
             if let Some(taker) = taker {
                 let number = place + 1;
-                let message = format!("block {number} matches nobody: rule `{taker}` above takes them all; delete it");
+                let message = format!(
+                    "block {number} is never reached: rule `{taker}` above already matches all of these requests; delete it"
+                );
                 self.rule(Warning, "shadowed-block", name, message);
             }
         }
@@ -165,7 +167,7 @@ impl<'s> Lint<'s> {
         let Some(share) = &entry.rule.share else { return };
         let name = &entry.rule.name;
         if share.points().is_empty() {
-            let message = "a share of 0 %: takes nobody; raise `percent`, or delete the rule";
+            let message = "a share of 0 %: takes no request; raise `percent`, or delete the rule";
             return self.rule(Note, "share-empty", name, message.into());
         }
         let mut left = vec![share.points()];

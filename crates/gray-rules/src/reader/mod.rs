@@ -82,7 +82,7 @@ impl<'d> Reader<'d> {
             if gray_core::lane::is_token(&name) {
                 self.builder.cookie(&name);
             } else {
-                self.section.error("cookie", "expected the name of a cookie: letters, digits and . _ - +");
+                self.section.error("cookie", "not the name of a cookie: expected ASCII letters, digits and . _ - +");
             }
         }
         let baseline = Baseline::read(&self.section.section("baseline"), &settings.policy);
@@ -141,7 +141,7 @@ impl<'d> Reader<'d> {
             .collect();
         let text = section.string("key");
         if text.is_none() {
-            section.warn("key", "no key: tokens are not verified, so anybody can claim to be anyone; set `key`");
+            section.warn("key", "no key: tokens are not verified, so any client can claim to be any user; set `key`");
         }
         // Where an algorithm is wrong, that is said, and not what the key is without it.
         let key = text.filter(|_| algorithms.len() == named.len()).and_then(|text| {
@@ -152,9 +152,14 @@ impl<'d> Reader<'d> {
     }
 
     fn read_facts(&mut self) {
-        for (name, item) in self.section.section("facts").keys() {
-            if source::is_builtin(&name) || !gray_core::lane::is_token(&name) {
-                item.error(format!("`{name}` cannot be the name of a fact: it is built in, or not a plain name"));
+        let defined = self.section.section("facts").keys();
+        for (name, item) in &defined {
+            if source::is_builtin(name) {
+                item.error(format!("`{name}` cannot be the name of a fact: what begins with this word is built in"));
+                continue;
+            }
+            if !gray_core::lane::is_token(name) {
+                item.error("not the name of a fact: expected at most 64 ASCII letters, digits and . _ - +");
                 continue;
             }
             let parts = item.items();
@@ -164,7 +169,11 @@ impl<'d> Reader<'d> {
                     let text = part.required_text("a fact such as header.X-User-No")?;
                     let source = self.named(text);
                     if source.is_none() {
-                        part.error(self.unknown_fact(text));
+                        part.error(if defined.iter().any(|(name, _)| name == text) {
+                            format!("`{text}` is not defined yet: a fact is made of facts that are defined above it")
+                        } else {
+                            self.unknown_fact(text)
+                        });
                     }
                     source
                 })
@@ -174,9 +183,9 @@ impl<'d> Reader<'d> {
             }
             // One without parts would count as nothing in others, however many of it they are made of.
             if !sources.is_empty()
-                && let Some(source) = first_of(&item, sources)
+                && let Some(source) = first_of(item, sources)
             {
-                self.named.insert(name, source);
+                self.named.insert(name.clone(), source);
             }
         }
     }
@@ -226,7 +235,7 @@ impl<'d> Reader<'d> {
         }
         let own = some(self.named.keys().map(String::as_str));
         let own = if own.is_empty() { own } else { format!("; facts of this document: {own}") };
-        format!("`{text}` is no fact; there are {}{own}", source::BUILTIN)
+        format!("`{text}` is not a fact; there are {}{own}", source::BUILTIN)
     }
 }
 

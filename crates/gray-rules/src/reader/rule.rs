@@ -41,8 +41,15 @@ impl Reader<'_> {
         }
         let section = item.section();
         let name = section.string("name").unwrap_or_default();
-        if name == "default" || !is_token(&name) {
-            section.error("name", "a rule needs a name: at most 64 letters, digits and . _ - +, and not `default`");
+        if name.is_empty() {
+            section.error("name", "`name` is missing: expected at most 64 ASCII letters, digits and . _ - +");
+        } else if name == "default" {
+            section.error("name", "a rule cannot be called `default`: that is what matches none");
+        } else if !is_token(&name) {
+            section.error(
+                "name",
+                format!("`{name}` is not a name: expected at most 64 ASCII letters, digits and . _ - +"),
+            );
         } else if !self.rules.insert(name.clone()) {
             section.error("name", format!("another rule is called `{name}` already"));
         }
@@ -50,7 +57,7 @@ impl Reader<'_> {
         let any = when.map(|(_, item)| self.read_when(&item));
         let share = section.has("share").then(|| self.read_share(&section, &name));
         if any.is_none() && share.is_none() {
-            section.error("when", "a rule needs `when` or `share`; for everybody else there is `default: <lane>`");
+            section.error("when", "`when` or `share` is missing; to catch all other requests, use `default: <lane>`");
         }
         let lane = match section.string("lane") {
             Some(lane) => lanes.get(&lane).or_else(|| {
@@ -59,7 +66,7 @@ impl Reader<'_> {
                 None
             }),
             None => {
-                section.error("lane", "a rule needs a lane");
+                section.error("lane", format!("`lane` is missing; there are {}", some(lanes.names())));
                 None
             }
         };
@@ -99,7 +106,8 @@ impl Reader<'_> {
         }
         match texts.as_slice() {
             [] => {
-                section.error("key", "what the share is taken of: a fact such as header.X-User-No, or `random`");
+                section
+                    .error("key", "`key` is missing: the fact that is hashed, such as header.X-User-No, or `random`");
                 None
             }
             [one] if one == "random" => Some(Key::Random),
@@ -123,9 +131,6 @@ impl Reader<'_> {
             return None;
         }
         let size = percent(&section, "percent");
-        if size.is_none() {
-            section.error("percent", "how much: a number from 0 to 100 with at most two decimals");
-        }
         let share = match section.string("layer") {
             None => {
                 let key = self.share_key(&section);
@@ -181,14 +186,28 @@ fn slot(section: &Section<'_>) -> Option<Range<u32>> {
         let (from, to) = (hundredths(from)?, hundredths(to)?);
         (from < to).then_some(from..to)
     });
-    if parsed.is_none() {
-        section.error("slot", "the part of the layer that this rule may grow into, in percent: 0..50");
+    match text {
+        _ if parsed.is_some() => {}
+        Some(text) => {
+            section.error("slot", format!("`{text}` is not a slot: expected FROM..TO in percent, such as `0..50`"));
+        }
+        None => section
+            .error("slot", "`slot` is missing: the part of the layer that this rule may grow into, such as `0..50`"),
     }
     parsed
 }
 
 fn percent(section: &Section<'_>, key: &str) -> Option<u32> {
-    hundredths(section.string(key)?.trim_end_matches('%'))
+    const EXPECTED: &str = "expected 0 to 100, at most two decimals";
+    let Some(text) = section.string(key) else {
+        section.error(key, format!("`{key}` is missing: {EXPECTED}"));
+        return None;
+    };
+    let points = hundredths(text.trim_end_matches('%'));
+    if points.is_none() {
+        section.error(key, format!("`{text}` is not a percentage: {EXPECTED}"));
+    }
+    points
 }
 
 /// Percent as hundredths of a percent, exactly; `None` when it is no number from 0 to 100 with two decimals at most.
@@ -207,7 +226,7 @@ fn time(section: &Section<'_>, key: &str) -> Option<u64> {
     let text = section.string(key)?;
     let seconds = text.parse::<Timestamp>().ok().and_then(|time| u64::try_from(time.as_second()).ok());
     if seconds.is_none() {
-        section.error(key, format!("`{text}` is no time; expected one such as 2026-12-31T18:00:00+08:00"));
+        section.error(key, format!("`{text}` is not a time: expected one such as 2026-12-31T18:00:00+08:00"));
     }
     seconds
 }

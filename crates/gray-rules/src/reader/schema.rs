@@ -103,7 +103,7 @@ pub struct Lane {
     pub tag: Option<Tag>,
 }
 
-/// One key and one salt for several shares: whoever is in the slot of one is in no other.
+/// One key and one salt for several shares: what is in the slot of one is in no other.
 #[derive(Debug, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Layer {

@@ -30,7 +30,7 @@ impl Reader<'_> {
         let blocks = if item.is_map() { vec![item.clone()] } else { item.items() };
         if blocks.is_empty() {
             item.error(
-                "expected a block of conditions, or a list of them; leave `when` out to take a share of everybody",
+                "expected a block of conditions, or a list of them; leave `when` out to take a share of all requests",
             );
         }
         blocks.iter().map(|block| self.read_block(block)).collect()
@@ -40,7 +40,7 @@ impl Reader<'_> {
         let mut conditions = Vec::new();
         let section = block.section();
         if section.exists() && section.keys().is_empty() {
-            block.error("an empty block would match everybody; write `default: <lane>` for that");
+            block.error("an empty block would match every request; write `default: <lane>` for that");
         }
         for (name, item) in section.keys() {
             self.read_fact(&name, &item, &mut conditions);
@@ -68,7 +68,7 @@ impl Reader<'_> {
         if item.is_map() && (is_group(name) || is_step()) {
             let keys = item.section().keys();
             if keys.is_empty() {
-                item.error("nothing is asked here, which everybody would match");
+                item.error("nothing is asked here, so every request would match");
             }
             for (below, item) in keys {
                 self.read_fact(&format!("{name}.{below}"), &item, conditions);
@@ -118,7 +118,7 @@ impl Reader<'_> {
                 "at-most" => bounds.at_most = number(&value),
                 "below" => bounds.below = number(&value),
                 "not" if !negated => self.read_test(source, &value, true, conditions),
-                _ => value.error(format!("`{key}` is no test; expected {TEST_HELP}")),
+                _ => value.error(format!("`{key}` is not a test; expected {TEST_HELP}")),
             }
         }
         if bounds != Bounds::default() {
@@ -293,7 +293,7 @@ fn read_window(section: &Section<'_>) -> Option<Window> {
         None => Some(TimeZone::UTC),
         Some(name) => TimeZone::get(&name)
             .map_err(|_| {
-                section.error("zone", format!("`{name}` is no time zone; expected a name such as Asia/Shanghai"))
+                section.error("zone", format!("`{name}` is not a time zone: expected a name such as Asia/Shanghai"))
             })
             .ok(),
     };
@@ -304,7 +304,7 @@ fn read_window(section: &Section<'_>) -> Option<Window> {
         let Some(text) = item.required_text("a day such as mon") else { continue };
         match NAMES.iter().position(|name| text.to_ascii_lowercase().starts_with(name)) {
             Some(day) => days[day] = true,
-            None => item.error(format!("`{text}` is no day; expected {}", NAMES.join(", "))),
+            None => item.error(format!("`{text}` is not a day: expected {}", NAMES.join(", "))),
         }
     }
     section.reject_unknown();

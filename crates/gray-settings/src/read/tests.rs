@@ -112,27 +112,39 @@ fn what_is_wrong_is_refused_by_line() {
         ),
         (
             "  version: {prodVersion: 'V 1'}",
-            "a:2: kerwin.tool.gray.version.prodVersion: `V 1` does not fit: a version has at most 64 characters, out \
+            "a:2: kerwin.tool.gray.version.prodVersion: `V 1` cannot be used: a version has at most 64 characters, out \
              of letters, digits and . _ - +",
         ),
         (
             "  gateway: {maxInFlight: 0}",
-            "a:2: kerwin.tool.gray.gateway.maxInFlight: `0` does not fit: it would turn every request away; leave it out \
+            "a:2: kerwin.tool.gray.gateway.maxInFlight: `0` cannot be used: it would turn every request away; leave it out \
              for no limit",
         ),
+        (
+            "  gateway: {maxInFlight: 5%}",
+            "a:2: kerwin.tool.gray.gateway.maxInFlight: `5%` cannot be used: expected a whole number of requests, at least 1",
+        ),
+        (
+            "  outlier: {panicPercent: 101}",
+            "a:2: kerwin.tool.gray.outlier.panicPercent: `101` is not a whole number from 0 to 100",
+        ),
+        (
+            "  gateway: {healthCheck: {a: {unhealthy: 0}}}",
+            "a:2: kerwin.tool.gray.gateway.healthCheck.a.unhealthy: `0` is not a whole number from 1 to 4294967295",
+        ),
         ("  version: V1", "a:2: kerwin.tool.gray.version: expected a map, found `V1`"),
-        ("  fallback: maybe", "a:2: kerwin.tool.gray.fallback: `maybe` does not fit: expected fail, prod or any"),
+        ("  fallback: maybe", "a:2: kerwin.tool.gray.fallback: `maybe` cannot be used: expected fail, prod or any"),
         (
             "  gateway: {grayHeadKey: gray}",
             "a:2: kerwin.tool.gray.gateway.grayHeadKey: grayHeadValue is missing or empty; set both or neither",
         ),
         (
             "  gateway: {grayHeadKey: 'a b', grayHeadValue: x}",
-            "a:2: kerwin.tool.gray.gateway.grayHeadKey: `a b` does not fit: invalid HTTP header name",
+            "a:2: kerwin.tool.gray.gateway.grayHeadKey: `a b` cannot be used: invalid HTTP header name",
         ),
         (
             "  gateway: {grayHeadKey: a, grayHeadValue: \"x\\u0001y\"}",
-            "a:2: kerwin.tool.gray.gateway.grayHeadValue: `x\\u{1}y` does not fit: failed to parse header value",
+            "a:2: kerwin.tool.gray.gateway.grayHeadValue: `x\\u{1}y` cannot be used: failed to parse header value",
         ),
         (
             "  gateway:\n    grayIPList:\n      - 127.0.0.1\n      - 10.0.0.0/99",
@@ -154,7 +166,7 @@ fn what_is_wrong_is_refused_by_line() {
         ),
         (
             "  balance: {user-app: fastest}",
-            "a:2: kerwin.tool.gray.balance.user-app: `fastest` does not fit: unknown strategy: expected round-robin, \
+            "a:2: kerwin.tool.gray.balance.user-app: `fastest` cannot be used: unknown strategy: expected round-robin, \
              random, weighted, least-in-flight, response-time or consistent-hash",
         ),
         (
@@ -208,6 +220,22 @@ fn what_nobody_reads_is_a_warning_and_the_gateways_routes_are_not() {
          a:11: user-app.ribbon.NFLoadBalancerRuleClasName: not used by gray-chain; did you mean \
          `NFLoadBalancerRuleClassName`?"
     );
+}
+
+#[test]
+fn settings_under_another_prefix_are_noticed() {
+    for (text, expect) in [
+        ("lxd.tool.gray: {load: true}", Some("`lxd.tool.gray` looks like it: start with --prefix lxd.tool.gray")),
+        ("lxd: {tool: {gray: {load: true}}}", Some("`lxd.tool.gray` looks like it")),
+        ("lxd: {tool: 1}", None),
+        ("tool: {gray: {load: true}}", None),
+        ("lxd.tool.gray: {load: true}\nkerwin.tool.gray.load: false", None),
+    ] {
+        let (_, warnings) = read(&[("a", text)], PREFIX).expect("warnings only");
+        let warnings = warnings.to_string();
+        assert_eq!(warnings.contains("looks like it"), expect.is_some(), "{text}: {warnings}");
+        assert!(warnings.contains(expect.unwrap_or_default()), "{text}: {warnings}");
+    }
 }
 
 proptest! {

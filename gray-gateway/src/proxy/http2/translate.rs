@@ -225,7 +225,8 @@ pub(super) fn read_interim(response: &ResponseHead<'_, '_>) -> Option<Response<(
 fn fields(head: &Head<'_, '_>, map: &mut HeaderMap, skip: impl Fn(&HeaderName) -> bool) -> Result<(), &'static str> {
     for field in head.fields.iter().filter(|field| !is_framing(field.name)) {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| "a header name is invalid")?;
-        let value = HeaderValue::from_bytes(field.value).map_err(|_| "a header value contains what it must not")?;
+        let value =
+            HeaderValue::from_bytes(field.value).map_err(|_| "a header value has a character that is not allowed")?;
         if !skip(&name) {
             map.append(name, value);
         }

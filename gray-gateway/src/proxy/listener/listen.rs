@@ -19,7 +19,8 @@ const BACKLOG: i32 = 1024;
 pub struct ListenError {
     /// The address.
     pub address: SocketAddr,
-    cause: String,
+    /// What the system said.
+    pub cause: String,
 }
 
 /// The sockets that clients come in by.

@@ -1,0 +1,130 @@
+//! Documents judged as the programs would that read them, before anything is written.
+//!
+//! Placeholders stay open: what they stand for is known where the programs run. Routes are the gateway's matter
+//! (`gray-gateway --check-config`): here they only have to be YAML.
+
+use gray_common::{
+    document::{Documents, Outline, Problem, Problems, Severity},
+    rule::RuleSet,
+    settings::{GraySettings, Lasting, losses as losses_of},
+};
+
+use crate::find::Document;
+
+pub(super) const SHARED: &str = "common-config.yaml";
+pub(super) const GATEWAY: &str = "gateway-app.yaml";
+pub(super) const RULES: &str = "gray-rules.yaml";
+
+/// What is wrong with the document `name`, read together with the others that its readers read.
+pub(super) fn errors(name: &str, documents: &[Document], prefix: &str) -> Vec<String> {
+    let order: &[&str] = match name {
+        SHARED => &[SHARED],
+        GATEWAY => &[SHARED, GATEWAY],
+        RULES => &[SHARED, GATEWAY, RULES],
+        own => &[SHARED, own],
+    };
+    let text = |name: &str| documents.iter().find(|document| document.name == name).map(|one| one.text.as_str());
+    let sources: Vec<_> = order.iter().filter_map(|&name| Some((name, text(name)?))).collect();
+    let (Ok(problems) | Err(problems)) = read(name, &sources, prefix);
+    let mut problems: Vec<_> = problems.into_iter().collect();
+    problems.sort_by_key(|problem| problem.origin.line);
+    // A document that is wrong by itself is told of when it is its turn.
+    let is_ours = |problem: &&Problem| problem.severity == Severity::Error && *problem.origin.document == *name;
+    let mut errors: Vec<_> =
+        problems.into_iter().filter(|problem| is_ours(&problem)).map(|one| one.to_string()).collect();
+    let states_rules = || text(name).and_then(Outline::of).is_none_or(|outline| outline.states("gray"));
+    if name == RULES && errors.is_empty() && !states_rules() {
+        errors.push(format!(
+            "{name}: there is no `gray` in it; is the key misspelt? If there are to be no rules, write `gray: {{}}`"
+        ));
+    }
+    errors
+}
+
+/// What the programs that run would refuse of the new text of a document that they have: routes or settings that are in
+/// none of the documents any more.
+pub(super) fn losses(name: &str, there: &str, after: &[Document], prefix: &str) -> Vec<String> {
+    let Some(document) = after.iter().find(|document| document.name == name) else { return Vec::new() };
+    let in_effect = after.iter().map(|one| {
+        let text = if one.name == name { there } else { &one.text };
+        (one.name.as_str().into(), text.into())
+    });
+    let routes = ["spring.cloud.gateway.routes", "spring.cloud.gateway.server.webflux.routes"];
+    let lasting = [Lasting::list(&routes), Lasting::map("gray")].into_iter().chain(GraySettings::lasting(prefix));
+    let problems = losses_of(&in_effect.collect::<Vec<_>>(), name, &document.text, &lasting.collect::<Vec<_>>());
+    problems.into_iter().map(|problem| problem.to_string()).collect()
+}
+
+fn read(name: &str, sources: &[(&str, &str)], prefix: &str) -> Result<Problems, Problems> {
+    let nothing = Documents::parse(&[], &|_| None)?;
+    let documents = Documents::parse_candidate(sources, name, &nothing, &|_| None)?;
+    let settings = GraySettings::read(&documents.root(), prefix);
+    // Rules go with the versions that the settings name; without those, nothing can be said of their lanes.
+    let has_settings = sources.iter().any(|(name, _)| *name == SHARED);
+    if name != RULES || has_settings {
+        drop(RuleSet::read(&documents, &settings));
+    }
+    Ok(documents.take_problems())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMON: &str =
+        "kerwin.tool.gray: { load: true, version: { prodVersion: V1, grayVersion: V2 }, namespaces: [n] }";
+
+    fn of(name: &str, documents: &[(&str, &str)]) -> Vec<String> {
+        let documents: Vec<_> =
+            documents.iter().map(|&(name, text)| Document { name: name.into(), text: text.into() }).collect();
+        errors(name, &documents, "kerwin.tool.gray")
+    }
+
+    #[test]
+    fn good_documents_pass() {
+        let rules = "gray: { lanes: { a: { namespace: n } }, rules: [{ name: a, when: { ip: 10.0.0.1 }, lane: a }] }";
+        for (name, documents) in [
+            (SHARED, &[(SHARED, COMMON)][..]),
+            (GATEWAY, &[(SHARED, COMMON), (GATEWAY, "spring.cloud.gateway.routes: [{ id: a, uri: '${WHERE}' }]")]),
+            (RULES, &[(SHARED, COMMON), (RULES, rules)]),
+            // Without the settings nothing is known of namespaces.
+            (RULES, &[(RULES, rules)]),
+            (RULES, &[(SHARED, COMMON), (RULES, "gray: { jwt: { key: '${KEY}', algorithm: HS256 } }")]),
+            ("order-app.yaml", &[("order-app.yaml", "server.port: 1\n")]),
+        ] {
+            assert_eq!(of(name, documents), [""; 0], "{name} {documents:?}");
+        }
+    }
+
+    #[test]
+    fn what_vanishes_is_told_unless_it_moves() {
+        let document = |name: &str, text: &str| Document { name: name.into(), text: text.into() };
+        let routes = "spring.cloud.gateway.routes: [{ id: a, uri: 'lb://a' }]";
+        for (after, expect) in [
+            (vec![document(GATEWAY, "spring.cloud.gateway.route: []")], "spring.cloud.gateway.routes"),
+            (vec![document(GATEWAY, "spring.cloud.gateway.routes: []")], ""),
+            (vec![document(GATEWAY, "other: 1"), document(SHARED, routes)], ""),
+        ] {
+            let losses = losses(GATEWAY, routes, &after, "kerwin.tool.gray").join("\n");
+            assert_eq!(losses.is_empty(), expect.is_empty(), "{after:?}: {losses}");
+            assert!(losses.contains(expect), "{losses}");
+        }
+    }
+
+    #[test]
+    fn bad_ones_are_told_with_their_line() {
+        for (name, text, expect) in [
+            (SHARED, "a: [\n", "common-config.yaml:"),
+            (SHARED, "\nkerwin.tool.gray: { laod: true }", "common-config.yaml:2: kerwin.tool.gray.laod: unknown key"),
+            (GATEWAY, "kerwin.tool.gray.gateway.grayHeadKey: x", "gateway-app.yaml:1: kerwin.tool.gray.gateway.gray"),
+            (RULES, "gray:\n  ruls: []\n", "gray-rules.yaml:2: gray.ruls: unknown key"),
+            (RULES, "grey: {}", "there is no `gray` in it"),
+            (RULES, "gray: { default: v9 }", "there is no lane `v9`"),
+        ] {
+            let errors = of(name, &[(SHARED, COMMON), (name, text)][usize::from(name == SHARED)..]);
+            assert!(errors.iter().any(|error| error.contains(expect)), "{name} {text:?}: {errors:?}");
+        }
+        // A document that another one makes impossible to judge is not blamed for it.
+        assert_eq!(of(GATEWAY, &[(SHARED, "a: ["), (GATEWAY, "spring.cloud.gateway.routes: []")]), [""; 0]);
+    }
+}
