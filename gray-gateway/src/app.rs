@@ -5,19 +5,23 @@ use std::{
     collections::BTreeMap,
     io,
     net::{self, SocketAddr},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
+use axum::Router;
 use gray_common::{
+    Instance,
     config_source::ConfigSource,
     control::ControlPlane,
     descriptors,
-    service::{Phase, Registration, ServiceError, StopSignals, UsageError, check_config},
-    settings::{Caller, LiveSettings},
+    service::{Phase, Readiness, Registration, ServiceError, StopSignals, UsageError, check_config},
+    settings::{Caller, LiveSettings, SettingsState},
 };
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
@@ -25,17 +29,17 @@ use tokio::{
 };
 
 use crate::{
-    admin::{self, Admin, Sources},
+    admin::{self, Admin, Gate, Sources},
     args::{DEFAULT_PORT, DEFAULT_TLS_PORT, GatewayArgs},
     config::{DOCUMENTS, GatewayConfig, OWN_DOCUMENT, SERVICE},
     control::{ControlLoop, Warmth},
     geo::CitySource,
     handover::{Listening, Predecessor},
     life::{Life, OnSignal},
-    proxy::{self, AccessLogError, ListenError, ProxyOptions, Stats, TlsListener, is_at},
+    proxy::{self, AccessLogError, Limits, ListenError, ProxyOptions, Stats, TlsListener, Workers, is_at},
     record::{self, RecordCollector},
     snapshot::Snapshot,
-    tls,
+    tls::{self, ServerTls, UpstreamTls},
 };
 
 /// A gateway that listens already. It answers 503 until its configuration has arrived; when it takes over from another
@@ -54,138 +58,54 @@ impl Application {
     /// other, a running gateway that refuses to pass its sockets on; never an unreachable registry.
     pub async fn build(args: &GatewayArgs) -> anyhow::Result<Self> {
         let service = &args.service;
-        let gate = args.admin_gate().map_err(UsageError)?;
-        let (server_tls, upstream_tls) = args.tls.load()?;
-        descriptors::raise();
-        // From here on things may be counted.
-        let recorder = admin::install_metrics()?;
         // Ports first: the mistake that is made most often is reported before anything is connected.
-        let bind = SocketAddr::new(service.bind, service.port.unwrap_or(DEFAULT_PORT));
-        let mut options = ProxyOptions::new(bind);
-        options.workers = args.workers.unwrap_or(options.workers);
-        let tls_bind = SocketAddr::new(service.bind, args.tls.tls_port.unwrap_or(DEFAULT_TLS_PORT));
-        options.tls = server_tls.clone().map(|tls| TlsListener { bind: tls_bind, tls });
-        options.upstream_tls = Arc::clone(&upstream_tls);
-        let (records, collector) = record::channel(args.replay_buffer as usize).unzip();
-        options.records = records;
-        options.access_log = args.access_log.options();
-        let limits = args.limits.limits(service, options.workers);
-        options.limits = limits.clone();
-        let stats = Stats::new(options.workers);
-        let shared = Arc::new(ArcSwap::from_pointee(Snapshot::empty()));
-        let handed_over = match &args.handover {
-            Some(path) => Predecessor::ask(path).await?,
-            None => None,
-        };
-        let (predecessor, listening) = handed_over.unzip();
-        let Listening { proxy, admin } = listening.unwrap_or_default();
-        let sockets = proxy.or_bind(&options).map_err(|error| start_error(bind, error))?;
-        let admin_bind = SocketAddr::new(args.admin_bind, args.admin_port);
-        let admin_listener = admin_listener(admin, admin_bind).await?;
-        let admin_address = admin_listener.local_addr()?;
-        let duplicates =
-            || Ok::<_, io::Error>(Listening { proxy: sockets.try_clone()?, admin: vec![admin_listener.try_clone()?] });
-        let handover = args.handover.clone().map(|path| Ok::<_, io::Error>((path, duplicates()?))).transpose()?;
-        let workers = proxy::start_on(sockets, options, Arc::clone(&shared), &stats);
-        let workers = workers.map_err(|error| start_error(bind, error))?;
-
+        let local = Local::open(args).await?;
         let control_plane = service.control.connect(SERVICE)?;
-        let ControlPlane { registry, config, disk } = control_plane.clone();
-        let settings = follow(Arc::clone(&config), &service.control.prefix);
-        let city = CitySource::new(args.city_data.clone());
-        let (reload, reloaded) = watch::channel(0);
-        let control = ControlLoop::new(
-            settings.subscribe(),
-            Arc::clone(&registry),
-            Arc::clone(&shared),
-            city,
-            &service.service_version,
-        )
-        .checking(Arc::clone(&upstream_tls))
-        .reloading(reloaded.clone())
-        .counting(stats.workers());
-        let instance = service.instance(workers.local_addr().port());
-        let warmth = control.warmth();
+        let settings = follow(Arc::clone(&control_plane.config), &service.control.prefix);
+        let (on_signal, reloaded) = on_signal(&control_plane, &local.workers);
+        let control = control_loop(args, &local, &control_plane, settings.subscribe()).reloading(reloaded.clone());
+        let (warmth, registry) = (control.warmth(), control_plane.registry.health());
         let (opened, is_open) = watch::channel(false);
-        let (warm, open) = (warmth.clone(), is_open.clone());
-        let before = async move {
-            until(warm, |warmth| *warmth >= Warmth::Warm).await;
-            until(open, |open| *open).await;
-        };
-        let registration = Registration::begin(Arc::clone(&registry), SERVICE, instance, before);
+        let instance = service.instance(local.workers.local_addr().port());
+        let registration = register(&control_plane, instance, warmth.clone(), is_open.clone());
         let (phase, phase_now) = watch::channel(Phase::default());
         let (admin_closed, is_admin_closed) = watch::channel(false);
         let (refused, refused_files) = watch::channel(BTreeMap::new());
-        let on_signal = OnSignal {
-            config: Arc::clone(&config),
-            registry: Arc::clone(&registry),
-            reload,
-            log: workers.log_reopener(),
-        };
         let readiness = admin::readiness(Sources {
             control: &control_plane,
             settings: settings.subscribe(),
-            snapshot: Arc::clone(&shared),
+            snapshot: Arc::clone(&local.shared),
             registration: registration.state(),
             phase: phase_now,
         });
         let watching = readiness.clone().watch();
-        let routes = admin::app(Admin {
-            snapshot: shared,
-            settings: settings.subscribe(),
-            registry: registry.health(),
-            config: config.health(),
-            refused_files,
-            readiness,
-            disk,
-            stats: Arc::new(stats),
-            recorder,
-            gate,
-            records: collector.as_ref().map(RecordCollector::buffer),
-            prefix: service.control.prefix.as_str().into(),
-            caller: Caller { service: SERVICE.into(), version: Some(service.service_version.to_string()) },
-            limits,
-            judging: Arc::new(Semaphore::new(admin::MAX_JUDGED)),
-        });
+        let routes = admin::app(local.admin(args, control_plane, settings.subscribe(), readiness, refused_files));
+        let Local { certificates: (server_tls, upstream_tls), workers, collector, admin_listener, .. } = local;
+        let admin_address = admin_listener.local_addr()?;
 
         // A set, because it ends the tasks when the application is dropped.
         let mut background = JoinSet::new();
-        background.spawn(async move {
-            control.run().await;
-            Ok(())
-        });
-        background.spawn(async move {
-            watching.await;
-            Ok(())
-        });
+        background.spawn(endless(control.run()));
+        background.spawn(endless(watching));
         if let Some(collector) = collector {
-            background.spawn(async move {
-                collector.run().await;
-                Ok(())
-            });
+            background.spawn(endless(collector.run()));
         }
         background.spawn(async move { match tls::follow(server_tls, upstream_tls, reloaded, refused).await {} });
-        let admin_listener = TcpListener::from_std(admin_listener)?;
-        background.spawn(async move {
-            until(is_open, |open| *open).await;
-            let closed = until(is_admin_closed, |closed| *closed);
-            let service = routes.into_make_service_with_connect_info::<admin::Peer>();
-            axum::serve(admin::bounded(admin_listener), service).with_graceful_shutdown(closed).await
-        });
+        background.spawn(serve_admin(routes, TcpListener::from_std(admin_listener)?, is_open, is_admin_closed));
         tracing::info!(address = %admin_address, "admin side listening");
         let mut life = Life {
             workers,
             registration,
             warmth,
-            registry: registry.health(),
+            registry,
             opened,
             phase,
             admin_closed,
             background,
             drain_wait: Duration::from_millis(service.drain_wait_ms),
             drain: Duration::from_secs(service.drain_secs),
-            predecessor,
-            handover,
+            predecessor: local.predecessor,
+            handover: local.handover,
             offer: None,
             on_signal: Some(on_signal),
         };
@@ -214,6 +134,159 @@ impl Application {
     pub async fn run_until_stopped(self, signals: StopSignals) {
         self.life.run(signals).await;
     }
+}
+
+/// What a gateway has before it is connected to anything.
+struct Local {
+    gate: Gate,
+    certificates: Certificates,
+    recorder: PrometheusHandle,
+    shared: Arc<ArcSwap<Snapshot>>,
+    stats: Arc<Stats>,
+    limits: Limits,
+    collector: Option<RecordCollector>,
+    workers: Workers,
+    admin_listener: net::TcpListener,
+    /// Whose sockets these are, and where they are offered in turn.
+    predecessor: Option<Predecessor>,
+    handover: Option<(PathBuf, Listening)>,
+}
+
+/// Ours, and those that count of instances.
+type Certificates = (Option<Arc<ServerTls>>, Arc<UpstreamTls>);
+
+impl Local {
+    /// Flags, files and ports; the workers accept when they are told.
+    async fn open(args: &GatewayArgs) -> anyhow::Result<Self> {
+        let gate = args.admin_gate().map_err(UsageError)?;
+        let certificates = args.tls.load()?;
+        descriptors::raise();
+        // From here on things may be counted.
+        let recorder = admin::install_metrics()?;
+        let (options, collector) = proxy_options(args, &certificates);
+        let (bind, limits, stats) = (options.bind, options.limits.clone(), Arc::new(Stats::new(options.workers)));
+        let shared = Arc::new(ArcSwap::from_pointee(Snapshot::empty()));
+        let handed_over = match &args.handover {
+            Some(path) => Predecessor::ask(path).await?,
+            None => None,
+        };
+        let (predecessor, listening) = handed_over.unzip();
+        let Listening { proxy, admin } = listening.unwrap_or_default();
+        let sockets = proxy.or_bind(&options).map_err(|error| start_error(bind, error))?;
+        let admin_listener = admin_listener(admin, SocketAddr::new(args.admin_bind, args.admin_port)).await?;
+        let duplicates =
+            || Ok::<_, io::Error>(Listening { proxy: sockets.try_clone()?, admin: vec![admin_listener.try_clone()?] });
+        let handover = args.handover.clone().map(|path| Ok::<_, io::Error>((path, duplicates()?))).transpose()?;
+        let workers = proxy::start_on(sockets, options, Arc::clone(&shared), &stats);
+        let workers = workers.map_err(|error| start_error(bind, error))?;
+        Ok(Self {
+            gate,
+            certificates,
+            recorder,
+            shared,
+            stats,
+            limits,
+            collector,
+            workers,
+            admin_listener,
+            predecessor,
+            handover,
+        })
+    }
+
+    /// What the admin side looks at.
+    fn admin(
+        &self,
+        args: &GatewayArgs,
+        control_plane: ControlPlane,
+        settings: watch::Receiver<SettingsState<GatewayConfig>>,
+        readiness: Readiness,
+        refused_files: tls::Refused,
+    ) -> Admin {
+        let service = &args.service;
+        Admin {
+            snapshot: Arc::clone(&self.shared),
+            settings,
+            registry: control_plane.registry.health(),
+            config: control_plane.config.health(),
+            refused_files,
+            readiness,
+            disk: control_plane.disk,
+            stats: Arc::clone(&self.stats),
+            recorder: self.recorder.clone(),
+            gate: self.gate.clone(),
+            records: self.collector.as_ref().map(RecordCollector::buffer),
+            prefix: service.control.prefix.as_str().into(),
+            caller: Caller { service: SERVICE.into(), version: Some(service.service_version.to_string()) },
+            limits: self.limits.clone(),
+            judging: Arc::new(Semaphore::new(admin::MAX_JUDGED)),
+        }
+    }
+}
+
+fn proxy_options(args: &GatewayArgs, (server, upstream): &Certificates) -> (ProxyOptions, Option<RecordCollector>) {
+    let service = &args.service;
+    let mut options = ProxyOptions::new(SocketAddr::new(service.bind, service.port.unwrap_or(DEFAULT_PORT)));
+    options.workers = args.workers.unwrap_or(options.workers);
+    let tls_bind = SocketAddr::new(service.bind, args.tls.tls_port.unwrap_or(DEFAULT_TLS_PORT));
+    options.tls = server.clone().map(|tls| TlsListener { bind: tls_bind, tls });
+    options.upstream_tls = Arc::clone(upstream);
+    let (records, collector) = record::channel(args.replay_buffer as usize).unzip();
+    options.records = records;
+    options.access_log = args.access_log.options();
+    options.limits = args.limits.limits(service, options.workers);
+    (options, collector)
+}
+
+/// What signals do, and what tells that files are to be read again.
+fn on_signal(control_plane: &ControlPlane, workers: &Workers) -> (OnSignal, watch::Receiver<u64>) {
+    let (reload, reloaded) = watch::channel(0);
+    let (config, registry) = (Arc::clone(&control_plane.config), Arc::clone(&control_plane.registry));
+    (OnSignal { config, registry, reload, log: workers.log_reopener() }, reloaded)
+}
+
+fn control_loop(
+    args: &GatewayArgs,
+    local: &Local,
+    control_plane: &ControlPlane,
+    settings: watch::Receiver<SettingsState<GatewayConfig>>,
+) -> ControlLoop {
+    let (registry, shared) = (Arc::clone(&control_plane.registry), Arc::clone(&local.shared));
+    ControlLoop::new(settings, registry, shared, CitySource::new(args.city_data.clone()), &args.service.service_version)
+        .checking(Arc::clone(&local.certificates.1))
+        .counting(local.stats.workers())
+}
+
+/// Registers as soon as there is enough to serve with, and clients are let in.
+fn register(
+    control_plane: &ControlPlane,
+    instance: Instance,
+    warmth: watch::Receiver<Warmth>,
+    is_open: watch::Receiver<bool>,
+) -> Registration {
+    let before = async move {
+        until(warmth, |warmth| *warmth >= Warmth::Warm).await;
+        until(is_open, |open| *open).await;
+    };
+    Registration::begin(Arc::clone(&control_plane.registry), SERVICE, instance, before)
+}
+
+async fn serve_admin(
+    routes: Router,
+    listener: TcpListener,
+    is_open: watch::Receiver<bool>,
+    is_closed: watch::Receiver<bool>,
+) -> io::Result<()> {
+    until(is_open, |open| *open).await;
+    let closed = until(is_closed, |closed| *closed);
+    let service = routes.into_make_service_with_connect_info::<admin::Peer>();
+    axum::serve(admin::bounded(listener), service).with_graceful_shutdown(closed).await
+}
+
+/// A task that has nothing to say at its end.
+async fn endless(task: impl Future<Output = ()>) -> io::Result<()> {
+    task.await;
+    Ok(())
 }
 
 /// Reads the documents once, judges them as the running gateway would, and prints the report to standard error.

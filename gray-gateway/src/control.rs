@@ -10,7 +10,7 @@ use gray_common::{
     GrayStatus, InstanceSet,
     follow::ServiceFollower,
     registry::Registry,
-    rule::{FactPlan, Finding, Fleet},
+    rule::{FactPlan, Fleet},
     settings::{Caller, SettingsState},
 };
 use http::HeaderValue;
@@ -125,11 +125,12 @@ impl ControlLoop {
                 self.begin(&config, state.revision);
                 self.follow(&config);
                 self.check(&config);
-                let findings = self.lint(&config);
-                let snapshot = self.build(&config, state.revision, findings);
+                let snapshot = self.build(&config, state.revision);
                 self.shared.store(Arc::new(snapshot));
                 let warmth = self.judge(&config);
                 self.warmth.send_if_modified(|known| warmth > std::mem::replace(known, warmth.max(*known)));
+                // Last: requests need not wait for what only operators read.
+                self.lint(&config);
             }
             tokio::select! {
                 changed = self.settings.changed() => if changed.is_err() { return },
@@ -208,14 +209,18 @@ impl ControlLoop {
         }
     }
 
-    /// Judges rules and routes by the services that have been heard of.
-    fn lint(&mut self, config: &GatewayConfig) -> Arc<[Finding]> {
+    /// Judges rules and routes, which are in effect, by the services that have been heard of; publishes news.
+    fn lint(&mut self, config: &GatewayConfig) {
         let heard = self.followed.iter().filter(|(_, followed)| self.listing.is_complete(followed));
         let fleet: Fleet = heard.map(|(service, followed)| (service.clone(), Arc::clone(followed.set()))).collect();
-        self.findings.update(config.lint(&fleet))
+        if self.findings.update(config.lint(&fleet)) {
+            let published = Snapshot::clone(&self.shared.load());
+            self.shared.store(Arc::new(Snapshot { findings: self.findings.current(), ..published }));
+        }
     }
 
-    fn build(&mut self, config: &GatewayConfig, revision: u64, findings: Arc<[Finding]>) -> Snapshot {
+    /// With the findings of last time: they are replaced when there are others.
+    fn build(&mut self, config: &GatewayConfig, revision: u64) -> Snapshot {
         let tallies = &mut self.tallies;
         tallies.retain_services(|service| self.followed.contains_key(service));
         let services = self.followed.iter().map(|(service, followed)| {
@@ -248,7 +253,7 @@ impl ControlLoop {
             services,
             city: self.city.data(),
             plan: Arc::clone(&self.plan),
-            findings,
+            findings: self.findings.current(),
         }
     }
 }
@@ -267,4 +272,74 @@ fn log_change(service: &str, set: &InstanceSet) {
         *versions.entry(endpoint.version().unwrap_or("-")).or_default() += 1;
     }
     tracing::info!(service, candidates = set.all().len(), known = set.known().len(), ?versions, "instances changed");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::Mutex,
+        time::{Duration, Instant},
+    };
+
+    use gray_common::{document::Documents, registry::MemoryRegistry, settings::check};
+    use tracing::{Event, Metadata, Subscriber, span};
+
+    use super::*;
+
+    /// Notes which revision is in effect when a finding is logged.
+    struct Watching {
+        shared: Arc<ArcSwap<Snapshot>>,
+        seen: Arc<Mutex<Vec<u64>>>,
+    }
+
+    impl Subscriber for Watching {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            metadata.target().ends_with("::findings")
+        }
+
+        fn event(&self, _: &Event<'_>) {
+            self.seen.lock().expect("no panic").push(self.shared.load().revision);
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+        fn enter(&self, _: &span::Id) {}
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    #[tokio::test]
+    async fn an_update_is_published_first_and_linted_after() {
+        let text = "kerwin.tool.gray: { load: true, version: { prodVersion: V1, grayVersion: V2 }, gateway: { enabled: true } }\n\
+            spring.cloud.gateway.routes: [{ id: app, uri: 'lb://app', predicates: ['Path=/api/**'] }]\n\
+            gray: { lanes: { v2: { select: V2 } }, rules: [{ name: a, when: { header.x: 1 }, lane: v2 }, { name: b, when: { header.x: 1 }, lane: v2 }] }\n";
+        let read = |documents: &Documents| GatewayConfig::read(documents, "kerwin.tool.gray");
+        let (config, _) = check(&[("test.yaml", text)], read).unwrap_or_else(|problems| panic!("{problems}"));
+        let (current, revision) = (Some(Arc::new(config)), 7);
+        let (_settings, receiver) =
+            watch::channel(SettingsState { current, revision, refused: None, ..SettingsState::default() });
+        let shared = Arc::new(ArcSwap::from_pointee(Snapshot::empty()));
+        let seen = Arc::default();
+        let watching = Watching { shared: Arc::clone(&shared), seen: Arc::clone(&seen) };
+        let _guard = tracing::subscriber::set_default(watching);
+        let control =
+            ControlLoop::new(receiver, MemoryRegistry::new(), Arc::clone(&shared), CitySource::default(), "V1");
+        let began = Instant::now();
+        let linted = async {
+            while shared.load().findings.is_empty() && began.elapsed() < Duration::from_secs(30) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = control.run() => {}
+            () = linted => {}
+        }
+        let findings = shared.load().findings.len();
+        assert!(findings > 0, "they are published as well");
+        assert_eq!(*seen.lock().expect("no panic"), vec![7; findings], "the update was in effect when it was judged");
+        assert_eq!(shared.load().revision, 7);
+    }
 }

@@ -9,8 +9,13 @@ use gray_common::rule::{Finding, Severity};
 pub(crate) struct Findings(Arc<[Finding]>);
 
 impl Findings {
-    /// Takes in the findings of now and logs those that were not there before.
-    pub(crate) fn update(&mut self, now: Vec<Finding>) -> Arc<[Finding]> {
+    /// Those of last time.
+    pub(crate) fn current(&self) -> Arc<[Finding]> {
+        Arc::clone(&self.0)
+    }
+
+    /// Takes in the findings of now and logs those that were not there before; true when they are not the same.
+    pub(crate) fn update(&mut self, now: Vec<Finding>) -> bool {
         for finding in news(&self.0, &now) {
             match finding.severity {
                 Severity::Error => tracing::error!("{finding}"),
@@ -18,11 +23,12 @@ impl Findings {
                 Severity::Note => tracing::info!("{finding}"),
             }
         }
+        let changed = *self.0 != *now;
         // A snapshot and the log of last time share one list.
-        if *self.0 != *now {
+        if changed {
             self.0 = now.into();
         }
-        Arc::clone(&self.0)
+        changed
     }
 }
 
@@ -44,10 +50,12 @@ mod tests {
     #[test]
     fn what_persists_is_not_news() {
         let mut findings = Findings::default();
-        let first = findings.update(vec![finding("a")]);
+        assert!(findings.update(vec![finding("a")]));
+        let first = findings.current();
         assert_eq!(news(&first, &[finding("a"), finding("b")]).collect::<Vec<_>>(), [&finding("b")]);
-        assert!(Arc::ptr_eq(&first, &findings.update(vec![finding("a")])));
-        assert!(findings.update(Vec::new()).is_empty());
+        assert!(!findings.update(vec![finding("a")]));
+        assert!(Arc::ptr_eq(&first, &findings.current()));
+        assert!(findings.update(Vec::new()) && findings.current().is_empty());
         assert_eq!(news(&[], &[finding("a")]).count(), 1, "what comes back is news");
     }
 }

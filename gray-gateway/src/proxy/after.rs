@@ -12,10 +12,10 @@ use percent_encoding::percent_decode;
 
 use super::{
     access_log::{self, Entry},
-    fault::Fault,
+    downstream::state::State,
     http1::RequestHead,
-    state::State,
-    worker::Worker,
+    upstream::fault::Fault,
+    worker::{buffer::Lent, local::Worker},
 };
 use crate::limit::Permit;
 
@@ -37,7 +37,7 @@ pub(super) struct LogDraft<'s> {
     client: IpAddr,
     pub(super) version: Version,
     /// Copies of what the request said: method, target and id, then the lane's name, with where each of them ends.
-    text: Vec<u8>,
+    text: Lent<'s>,
     ends: [usize; 3],
     has_id: bool,
     decided: bool,
@@ -56,7 +56,7 @@ pub(super) struct LogDraft<'s> {
 
 impl<'s> LogDraft<'s> {
     /// Of a request that cannot be read.
-    pub(super) fn new(peer: IpAddr, text: Vec<u8>) -> Self {
+    pub(super) fn new(peer: IpAddr, text: Lent<'s>) -> Self {
         Self {
             began: Instant::now(),
             client: peer,
@@ -185,7 +185,6 @@ impl Drop for After<'_> {
     fn drop(&mut self) {
         if let Some(log) = self.log.take() {
             log.write(&self.worker);
-            self.worker.buffers.take_back_out(log.text);
         }
         self.worker.stats().ended.add();
         self.state.responded();

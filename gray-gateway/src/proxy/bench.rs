@@ -7,9 +7,11 @@ use gray_common::{Instance, InstanceSet, document::Documents, settings::check};
 
 use super::{
     Limits, Stats,
-    forwarded::Forwarded,
-    request::{Reader, Reading},
-    worker::Worker,
+    request::{
+        forwarded::Forwarded,
+        steps::{Reader, Reading},
+    },
+    worker::local::Worker,
 };
 use crate::{
     config::GatewayConfig,

@@ -7,7 +7,7 @@ use std::{
 
 use http::Version;
 
-use super::super::fault::Fault;
+use crate::proxy::upstream::fault::Fault;
 
 /// One request, borrowed while its line is written. Nothing of it is a secret of a client's but what a query may hold.
 #[derive(Clone, Copy, Debug)]

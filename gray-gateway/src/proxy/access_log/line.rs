@@ -12,7 +12,8 @@ use std::{
 use http::Version;
 use jiff::{Timestamp, tz::Offset};
 
-use super::{super::fault::Fault, Entry};
+use super::Entry;
+use crate::proxy::upstream::fault::Fault;
 
 /// The wall clock is read so often; requests in between count from there.
 const ANCHOR: Duration = Duration::from_secs(1);

@@ -37,7 +37,7 @@ pub use self::{
     entry::{End, Entry},
     line::{AccessLogFormat, LineWriter},
 };
-use super::stats::Stats;
+use super::worker::stats::Stats;
 
 /// Full buffers per worker on their way to the writer: 4 MiB, which bridges a stall of half a second at 30,000 requests
 /// per second.

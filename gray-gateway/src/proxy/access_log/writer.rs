@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::batch::{BUFFER, Batch, LINE};
-use crate::proxy::stats::Stats;
+use crate::proxy::worker::stats::Stats;
 
 /// The name is looked at so often, to find out whether the file was moved or deleted.
 const LOOK: Duration = Duration::from_millis(100);

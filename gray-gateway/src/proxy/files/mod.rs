@@ -17,7 +17,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, Uri, header, request::Parts};
 
 use self::answer::Answer;
-use super::{content::Content, error::Failure};
+use super::response::{content::Content, error::Failure};
 use crate::route::FileOptions;
 
 /// Answers one request with a file below `root`. `head` asks for the path as the route's filters left it, `original`

@@ -22,18 +22,18 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::{Mutex, watch};
 
 use super::{
-    super::{
-        descriptors::Descriptors,
-        http1::is_bodiless,
-        socket::{Rest, Socket, Unusable},
-        upstream::{Dial, Unconnected, Within, dial},
-    },
     pipe::{Gone, Pipe},
     reader::Reader,
     translate,
     writer::Writer,
 };
 use crate::{
+    proxy::{
+        downstream::socket::{Rest, Socket, Unusable},
+        http1::is_bodiless,
+        upstream::dial::{Dial, Unconnected, Within, dial},
+        worker::descriptors::Descriptors,
+    },
     scheme::{Protocol, Scheme},
     tls::UpstreamTls,
 };

@@ -15,7 +15,7 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::super::socket::{PipeFault, PipeSocket, Rest, Socket, is_quiet};
+use crate::proxy::downstream::socket::{PipeFault, PipeSocket, Rest, Socket, is_quiet};
 
 /// What a pipe holds in each direction: a sender that is faster waits.
 const CAPACITY: usize = 64 * 1024;

@@ -10,11 +10,13 @@ use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 
 use super::{
-    super::http1::{self, Chunked, Decoder, ParseError, Piece},
     pipe::Pipe,
     translate::{self, Translated},
 };
-use crate::scheme::Scheme;
+use crate::{
+    proxy::http1::{self, Chunked, Decoder, ParseError, Piece},
+    scheme::Scheme,
+};
 
 /// Room for a head or a small body.
 const READ_SMALL: usize = 2 * 1024;

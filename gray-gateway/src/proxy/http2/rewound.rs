@@ -10,10 +10,8 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{
-    super::{connection::Connection, refusal::Refusal},
-    streams::Streams,
-};
+use super::streams::Streams;
+use crate::proxy::{downstream::connection::Connection, response::refusal::Refusal};
 
 /// A client's bytes from the beginning, with those that were looked at already. What its frames are is counted.
 pub(super) struct Rewound {

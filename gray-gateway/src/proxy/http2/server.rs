@@ -18,7 +18,6 @@ use http_body::{Body, Frame};
 use tokio::task::AbortHandle;
 
 use super::{
-    super::{Limits, connection::Connection, refusal::Refusal},
     downloads::{Verdict, Waiting},
     frames::MAX_STREAMS,
     reader::Reader,
@@ -28,6 +27,7 @@ use super::{
     wire::{Interims, RequestBody, Wire, answer},
     writer::{Unwritten, Writer},
 };
+use crate::proxy::{Limits, downstream::connection::Connection, response::refusal::Refusal};
 
 /// What a client may send of one body before an instance takes it.
 const STREAM_WINDOW: u32 = 256 * 1024;

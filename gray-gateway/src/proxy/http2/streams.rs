@@ -6,10 +6,14 @@ use std::{
 };
 
 use super::{
-    super::{clock::ticks, forwarded::Forwarded, socket::Rest, state::State, worker::Worker},
     downloads::{Downloads, Verdict},
     frames::Allowance,
     pipe::Pipe,
+};
+use crate::proxy::{
+    downstream::{socket::Rest, state::State},
+    request::forwarded::Forwarded,
+    worker::{clock::ticks, local::Worker},
 };
 
 /// Pipes kept for the next streams of a connection.
@@ -36,7 +40,7 @@ pub(super) struct Streams {
 }
 
 /// A stream that is being served.
-pub(super) struct Active(pub(super) Rc<Streams>);
+pub(super) struct Active(pub(in crate::proxy) Rc<Streams>);
 
 impl Active {
     pub(super) fn new(streams: &Rc<Streams>) -> Self {

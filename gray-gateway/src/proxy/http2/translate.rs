@@ -7,8 +7,12 @@ use http::{
     uri::{Authority, PathAndQuery},
 };
 
-use super::super::http1::{Decoder, Head, RequestHead, ResponseHead, decimal, is_bodiless, status_line};
-use crate::{header::write_line, name::Name, scheme::Scheme};
+use crate::{
+    header::write_line,
+    name::Name,
+    proxy::http1::{Decoder, Head, RequestHead, ResponseHead, decimal, is_bodiless, status_line},
+    scheme::Scheme,
+};
 
 /// Trailers that are passed on at most.
 const MAX_TRAILERS: usize = 64;

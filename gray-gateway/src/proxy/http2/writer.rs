@@ -11,10 +11,10 @@ use http::HeaderMap;
 use http_body::Body;
 
 use super::{
-    super::http1::write_chunk_size,
     pipe::Pipe,
     translate::{self, Framing},
 };
+use crate::proxy::http1::write_chunk_size;
 
 /// So much is gathered before it is written.
 const ENOUGH: usize = 16 * 1024;

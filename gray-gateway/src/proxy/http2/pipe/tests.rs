@@ -8,13 +8,11 @@ use http_body_util::StreamBody;
 use proptest::prelude::*;
 use tokio::io::AsyncWriteExt;
 
-use super::{
-    super::{
-        reader::Reader,
-        translate::Framing,
-        writer::{Unwritten, Writer},
-    },
-    *,
+use super::*;
+use crate::proxy::http2::{
+    reader::Reader,
+    translate::Framing,
+    writer::{Unwritten, Writer},
 };
 
 type Frames = Vec<Result<Frame<Bytes>, io::Error>>;

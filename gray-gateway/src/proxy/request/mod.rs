@@ -1,0 +1,9 @@
+//! A request's way from the client's bytes to the bytes that are sent: check, route, admit, decide, pick, write the head.
+//! No step waits for anything.
+
+mod check;
+pub(crate) mod edge;
+pub(super) mod forwarded;
+pub(super) mod last_hop;
+pub(super) mod steps;
+pub(super) mod writing;

@@ -1,0 +1,136 @@
+//! Who is asked, and what is made of how it went: balancing and health of instances, as one worker sees them.
+
+use std::{io, net::IpAddr, sync::Arc};
+
+use gray_common::{
+    Endpoint,
+    balance::{Change, Chosen, Draw, Outcome, RetryBudget, Strategy, choose, key_of},
+    rule::Decision,
+};
+
+use super::{dial::Unconnected, fault::Fault, send_error::SendError};
+use crate::proxy::worker::{descriptors::is_shortage, held::Held, local::Worker, stats::Pick};
+
+/// Services and addresses of which a retry budget is kept; they come from the configuration, so there are no more.
+const MAX_BUDGETS: usize = 4096;
+
+impl Worker {
+    /// An instance for a request, other than those that were tried; `None` when there is no such.
+    pub(in crate::proxy) fn choose<'s>(
+        &self,
+        snapshot: &'s Held,
+        service: &str,
+        decision: &Decision<'_>,
+        client: IpAddr,
+        tried: &[Arc<Endpoint>],
+    ) -> Option<Chosen<'s>> {
+        let known = snapshot.services.get(service)?;
+        // Whoever is asked instead of another does not take anybody's turn.
+        let turn = if tried.is_empty() { self.next_turn() } else { self.turn() };
+        let draw = self.draw(known.strategy, turn, client);
+        let choice = decision.lane.choice(service).iter();
+        let chosen = choose(&known.set, choice, known.strategy, draw, &snapshot.outliers, tried);
+        let is_fallback = chosen.is_some_and(|chosen| chosen.is_fallback);
+        if is_fallback {
+            self.stats().fallbacks.add();
+            if self.may_warn(service) {
+                let lane = decision.lane.name();
+                tracing::warn!(service, lane, "no instance of the kind that is wanted: the lane's fallback answers");
+            }
+        }
+        if tried.is_empty()
+            && let Some(tally) = &known.tally
+        {
+            let pick = match chosen {
+                Some(_) if is_fallback => Pick::Fallback,
+                Some(_) => Pick::Hit,
+                None => Pick::None,
+            };
+            tally.add(self.index(), pick as usize);
+        }
+        chosen
+    }
+
+    /// What a pick depends on; the address of the client, for a strategy that keeps clients where they are.
+    fn draw(&self, strategy: Strategy, turn: usize, client: IpAddr) -> Draw {
+        let key = (strategy == Strategy::Ring).then(|| key_of(client));
+        Draw { turn, random: fastrand::u64(..), now_ms: self.uptime_ms(), key }
+    }
+
+    /// Takes in how a request to an instance went.
+    pub(in crate::proxy) fn report(
+        &self,
+        snapshot: &Held,
+        service: &str,
+        (endpoint, is_trial): (&Endpoint, bool),
+        outcome: Outcome,
+    ) {
+        let change = endpoint.load().report(outcome, is_trial, &snapshot.outliers, self.uptime_ms());
+        let instance = endpoint.authority();
+        match change {
+            None => {}
+            Some(Change::Ejected(reason)) => {
+                if let Some(counter) = self.stats().ejections.get(reason as usize) {
+                    counter.add();
+                }
+                tracing::warn!(service, instance, "left out for now: {reason}");
+            }
+            Some(Change::Readmitted) => tracing::info!(service, instance, "takes part again"),
+        }
+    }
+
+    /// Whether there is room in the budget to send something twice. Only asked when something has failed.
+    pub(super) fn may_repeat(&self, snapshot: &Held, name: &str) -> bool {
+        let tally = snapshot.services.get(name).and_then(|known| known.tally.as_ref());
+        let requests = tally.map_or_else(|| self.stats().began.get(), |tally| tally.sum_of(self.index()));
+        let now_ms = self.uptime_ms();
+        let mut budgets = self.budgets.borrow_mut();
+        if budgets.len() >= MAX_BUDGETS && !budgets.contains_key(name) {
+            budgets.clear();
+        }
+        let fresh = || RetryBudget::new(1.0 / self.workers() as f64, requests, now_ms);
+        let allowed = budgets.entry(name.into()).or_insert_with(fresh).withdraw(requests, now_ms);
+        let stats = self.stats();
+        if allowed {
+            stats.repeats.add()
+        } else {
+            stats.repeats_refused.add()
+        }
+        allowed
+    }
+}
+
+/// What a failed attempt says of the instance; `None` when it says nothing.
+pub(in crate::proxy) fn outcome(error: &SendError) -> Option<Outcome> {
+    match (error, error.fault()?) {
+        (SendError::Unsent(Unconnected::Tcp(error)), _) if is_shortage(error) || is_ours(error) => None,
+        (_, Fault::Connect | Fault::Tls) => Some(Outcome::Unreachable),
+        (_, Fault::Broken | Fault::Unusable | Fault::Timeout | Fault::Truncated) => Some(Outcome::Failed),
+    }
+}
+
+/// Whether this machine is to blame: it is out of ports or memory.
+fn is_ours(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let ours = [Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM, Errno::AGAIN];
+    error.raw_os_error().is_some_and(|code| ours.iter().any(|errno| errno.raw_os_error() == code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::downstream::state::GaveUp;
+
+    #[test]
+    fn our_own_shortage_is_nobody_elses_fault() {
+        let unsent = |errno: rustix::io::Errno| {
+            SendError::Unsent(Unconnected::Tcp(io::Error::from_raw_os_error(errno.raw_os_error())))
+        };
+        assert_eq!(outcome(&unsent(rustix::io::Errno::MFILE)), None);
+        assert_eq!(outcome(&unsent(rustix::io::Errno::CONNREFUSED)), Some(Outcome::Unreachable));
+        for late in [Unconnected::Tcp, Unconnected::Tls] {
+            assert_eq!(outcome(&SendError::Unsent(late(io::ErrorKind::TimedOut.into()))), Some(Outcome::Unreachable));
+        }
+        assert_eq!(outcome(&SendError::GaveUp(GaveUp::Upload)), None);
+    }
+}

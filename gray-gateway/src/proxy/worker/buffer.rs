@@ -1,0 +1,216 @@
+//! Buffers, lent by the worker: a connection that waits holds none.
+
+use std::{
+    cell::RefCell,
+    io, mem,
+    ops::{Deref, DerefMut},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::io::{AsyncRead, ReadBuf};
+
+use crate::proxy::downstream::socket::Socket;
+
+/// What most heads, and many bodies, fit into.
+const SMALL: usize = 16 * 1024;
+/// For bodies that are longer. Measured: from 64 KiB on, a MiB costs half as much CPU again (it does not fit into one
+/// segment of the kernel's any more), and below it costs more calls.
+const LARGE: usize = 32 * 1024;
+/// Unused buffers that are kept, of each size.
+const MAX_KEPT: [usize; 3] = [64, 32, 128];
+
+/// One worker's unused buffers.
+#[derive(Debug, Default)]
+pub(in crate::proxy) struct Buffers {
+    small: RefCell<Vec<Box<[u8]>>>,
+    large: RefCell<Vec<Box<[u8]>>>,
+    /// For what is to be written; empty.
+    out: RefCell<Vec<Vec<u8>>>,
+}
+
+impl Buffers {
+    fn lend(&self, large: bool) -> Box<[u8]> {
+        let (shelf, size) = if large { (&self.large, LARGE) } else { (&self.small, SMALL) };
+        shelf.borrow_mut().pop().unwrap_or_else(|| vec![0; size].into())
+    }
+
+    fn take_back(&self, bytes: Box<[u8]>) {
+        let (shelf, max) = match bytes.len() {
+            SMALL => (&self.small, MAX_KEPT[0]),
+            LARGE => (&self.large, MAX_KEPT[1]),
+            _ => return,
+        };
+        let mut shelf = shelf.borrow_mut();
+        if shelf.len() < max {
+            shelf.push(bytes);
+        }
+    }
+
+    /// An empty buffer to write into.
+    pub(in crate::proxy) fn lend_out(&self) -> Lent<'_> {
+        let bytes = self.out.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(2048));
+        Lent { bytes, buffers: self }
+    }
+}
+
+/// A buffer to write into, as long as it is needed. It goes back when it is dropped, however its request has ended.
+#[derive(Debug)]
+pub(in crate::proxy) struct Lent<'w> {
+    bytes: Vec<u8>,
+    buffers: &'w Buffers,
+}
+
+impl Lent<'_> {
+    /// Another one with the same in it.
+    pub(in crate::proxy) fn copy(&self) -> Self {
+        let mut copy = self.buffers.lend_out();
+        copy.extend_from_slice(&self.bytes);
+        copy
+    }
+}
+
+impl Deref for Lent<'_> {
+    type Target = Vec<u8>;
+
+    fn deref(&self) -> &Vec<u8> {
+        &self.bytes
+    }
+}
+
+impl DerefMut for Lent<'_> {
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        let mut shelf = self.buffers.out.borrow_mut();
+        if shelf.len() < MAX_KEPT[2] && self.bytes.capacity() <= 2 * LARGE {
+            self.bytes.clear();
+            shelf.push(mem::take(&mut self.bytes));
+        }
+    }
+}
+
+/// What a look at a socket has brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::proxy) enum Filled {
+    /// So many bytes, at least one.
+    Bytes(usize),
+    /// The end of the stream.
+    End,
+    /// Nothing was read: as much waits as may. This says nothing about the stream.
+    Full,
+}
+
+/// What was read from a socket and is not used yet.
+#[derive(Debug, Default)]
+pub(in crate::proxy) struct Received {
+    bytes: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+impl Received {
+    /// The bytes.
+    pub(in crate::proxy) fn bytes(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    pub(in crate::proxy) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    pub(in crate::proxy) fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// What its buffer takes of the memory.
+    pub(in crate::proxy) fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Drops the first bytes.
+    pub(in crate::proxy) fn consume(&mut self, count: usize) {
+        self.start += count;
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    /// Reads once, up to `limit` bytes in all. A buffer that stays empty goes back. `large` says that much is expected.
+    pub(in crate::proxy) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        socket: &mut Socket,
+        buffers: &Buffers,
+        limit: usize,
+        large: bool,
+    ) -> Poll<io::Result<Filled>> {
+        if !self.make_room(buffers, limit, large) {
+            return Poll::Ready(Ok(Filled::Full));
+        }
+        let room = self.bytes.len().min(self.start.saturating_add(limit));
+        let mut buffer = ReadBuf::new(&mut self.bytes[self.end..room]);
+        let read = Pin::new(socket).poll_read(cx, &mut buffer);
+        let count = buffer.filled().len();
+        if count == 0 && self.is_empty() {
+            self.release(buffers);
+        }
+        ready!(read)?;
+        self.end += count;
+        Poll::Ready(Ok(if count == 0 { Filled::End } else { Filled::Bytes(count) }))
+    }
+
+    fn make_room(&mut self, buffers: &Buffers, limit: usize, large: bool) -> bool {
+        if self.len() >= limit {
+            return false;
+        }
+        if self.is_empty() && (self.bytes.is_empty() || (large && self.bytes.len() < LARGE)) {
+            self.release(buffers);
+            self.bytes = buffers.lend(large);
+        } else if self.end == self.bytes.len() {
+            if self.start > 0 {
+                self.bytes.copy_within(self.start..self.end, 0);
+            } else {
+                let mut longer = vec![0; self.bytes.len() * 2].into_boxed_slice();
+                longer[..self.end].copy_from_slice(&self.bytes);
+                buffers.take_back(std::mem::replace(&mut self.bytes, longer));
+            }
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        true
+    }
+
+    /// Gives the buffer back, with whatever is in it.
+    pub(in crate::proxy) fn release(&mut self, buffers: &Buffers) {
+        (self.start, self.end) = (0, 0);
+        let bytes = std::mem::take(&mut self.bytes);
+        if !bytes.is_empty() {
+            buffers.take_back(bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_lent_comes_back_empty() {
+        let buffers = Buffers::default();
+        let mut lent = buffers.lend_out();
+        lent.extend_from_slice(b"head");
+        let (copy, place) = (lent.copy(), lent.as_ptr());
+        assert_eq!(*copy, b"head");
+        drop((copy, lent));
+        let again = buffers.lend_out();
+        assert!(again.is_empty() && again.as_ptr() == place);
+        let mut long = buffers.lend_out();
+        long.reserve(3 * LARGE);
+        drop((again, long));
+        assert_eq!(buffers.out.borrow().len(), 1, "what has grown beyond measure is not kept");
+    }
+}
