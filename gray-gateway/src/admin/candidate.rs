@@ -95,12 +95,14 @@ impl Candidate {
         let others = documents.filter(|(name, _)| *name != RULES_DOCUMENT);
         let sources: Vec<_> = others.chain([(RULES_DOCUMENT, text)]).collect();
         let read = || -> Result<_, Problems> {
+            // First: it looks at the text on its own, and what that takes is gone again before the rest is read.
+            let lost = losses(&state.documents, RULES_DOCUMENT, text, &GatewayConfig::lasting(&admin.prefix));
             let documents = Documents::parse_candidate(&sources, RULES_DOCUMENT, &in_effect, &environment)?;
             let veiled = documents.veiled().map(|(raw, text)| (text.to_owned(), raw.to_owned()));
             secrets.borrow_mut().extend(veiled);
             let config = GatewayConfig::read(&documents, &admin.prefix);
             let mut problems = documents.take_problems();
-            problems.extend(losses(&state.documents, RULES_DOCUMENT, text, &GatewayConfig::lasting(&admin.prefix)));
+            problems.extend(lost);
             Ok((config, problems.into_result()?))
         };
         let outcome = read();
