@@ -13,7 +13,7 @@ use crate::proxy::ProxyOptions;
 /// Connections that the kernel accepts on our behalf before it refuses.
 const BACKLOG: i32 = 1024;
 
-/// Which address cannot be listened on: what is inside the error of [`start`](super::start) in that case.
+/// Which address cannot be listened on: what is inside the error of [`start`](crate::proxy::start) in that case.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {cause}")]
 pub struct ListenError {

@@ -52,7 +52,7 @@ pub struct Workers {
 /// Binds the ports and starts the workers.
 ///
 /// # Errors
-/// When a port cannot be bound (the error holds a [`ListenError`](super::ListenError)), and as [`start_on`].
+/// When a port cannot be bound (the error holds a [`ListenError`](crate::proxy::ListenError)), and as [`start_on`].
 pub fn start(options: ProxyOptions, snapshot: Arc<ArcSwap<Snapshot>>, stats: &Stats) -> io::Result<Workers> {
     let sockets = Sockets::bind(&options)?;
     let workers = start_on(sockets, options, snapshot, stats)?;
@@ -63,7 +63,7 @@ pub fn start(options: ProxyOptions, snapshot: Arc<ArcSwap<Snapshot>>, stats: &St
 /// Starts the workers on sockets that are there; they accept nothing before [`Workers::open`].
 ///
 /// # Errors
-/// When the access log cannot be opened (the error holds an [`AccessLogError`](super::AccessLogError)), or a thread or its
+/// When the access log cannot be opened (the error holds an [`AccessLogError`](crate::proxy::AccessLogError)), or a thread or its
 /// runtime cannot be created.
 pub fn start_on(
     sockets: Sockets,
