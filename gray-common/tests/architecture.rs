@@ -53,7 +53,7 @@ fn crates() -> Vec<String> {
     names
 }
 
-/// What of a file is no test: its own tests stand at the end.
+/// A file without its unit tests, which stand at its end.
 fn product(files: Vec<PathBuf>) -> Vec<(PathBuf, String)> {
     let is_test = |file: &PathBuf| file.components().any(|part| part.as_os_str().to_string_lossy().contains("tests"));
     let files = files.into_iter().filter(|file| !is_test(file));

@@ -57,7 +57,7 @@ impl Rated {
 
 type Limiter = RateLimiter<u64, DashMapStateStore<u64>, DefaultClock, StateInformationMiddleware>;
 
-/// Bounded, whoever comes: keys are hashes, and when there are too many of them they are folded.
+/// Bounded, however many clients there are: keys are hashes, and when there are too many of them they are folded.
 struct Counters {
     limiter: Limiter,
     hasher: RandomState,
@@ -222,8 +222,8 @@ mod tests {
     }
 
     #[test]
-    fn whoever_comes_memory_is_bounded() {
-        // All tokens at once: it takes a minute and more until somebody is forgotten.
+    fn memory_is_bounded_however_many_clients_there_are() {
+        // All tokens at once: it takes a minute and more until a client is forgotten.
         let (rate, begin) = (rate(1, 100, 100), MAX_KEYS as u64 + 10);
         let counters = Counters::new(rate);
         for key in 0..begin {

@@ -204,7 +204,7 @@ async fn placeholders(site: &Site) {
             assert!(!text.contains(SECRET) && !text.contains("nobody-may-read"), "{path} {document} {text}");
         }
     }
-    // What would not be taken over, because it says less than what is in effect, is no candidate either.
+    // What would not take effect, because it says less than what is in effect, is refused as a candidate as well.
     for (document, says) in
         [("", "the document is empty"), ("# later\n", "write `gray: {}`"), ("a: 1\n", "gray: missing")]
     {

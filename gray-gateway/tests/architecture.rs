@@ -67,7 +67,7 @@ fn modules_import_in_one_direction() {
     }
     assert!(modules.len() > 15, "{} modules found", modules.len());
     assert!(modules["app"].contains("admin"), "imports are found");
-    // Whoever needs nobody that is left goes; who stays is in a circle, or needs one.
+    // A module that needs none of those left is dropped; those that remain are in a circle, or need one.
     loop {
         let names: BTreeSet<_> = modules.keys().cloned().collect();
         for (name, imports) in &mut modules {

@@ -111,7 +111,7 @@ fn it_checks_shows_and_asks_before_it_writes() {
             says: &["new        common-config.yaml", "published  gray-rules.yaml"],
             after: Some(&all),
         },
-        // Without a terminal nobody can be asked.
+        // Without a terminal there is no prompt.
         Case {
             there: &[],
             local: &all,

@@ -11,7 +11,7 @@ pub(crate) fn tells_its_version(name: &str, program: &str) {
     }
 }
 
-/// Whoever still names the version to register as before is told so, and nothing runs.
+/// The former form of `--service-version` is refused with its new name, and nothing runs.
 pub(crate) fn refuses_the_former_version_flag(program: &str) {
     for (args, variables) in [
         (&["--version", "V2"][..], &[][..]),

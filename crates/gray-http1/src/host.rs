@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-/// A name or an address, and the port, if it says one. `None` when it is no host, or one that a server takes for two.
+/// A name or an address, and the port, if it says one. `None` when it is not a valid host, or when a server may take it for two.
 pub fn read_host(text: &str) -> Option<(&str, Option<&str>)> {
     split(text).filter(|(name, _)| is_name(name))
 }

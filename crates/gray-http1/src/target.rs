@@ -20,7 +20,7 @@ pub struct Target<'b> {
 /// # Errors
 /// Why it is none of these.
 pub fn read_target<'b>(method: &Method, target: &'b str) -> Result<Target<'b>, &'static str> {
-    // What a fragment or a quote would mean to the next one, nobody knows.
+    // Servers differ in what they make of a fragment or a quote.
     if target.bytes().any(|byte| matches!(byte, 0..=b' ' | 0x7f | b'#' | b'<' | b'>')) {
         return Err("the request target has a character that is not allowed");
     }

@@ -4,7 +4,7 @@
 //! of its blocks does (AND inside a block, OR between blocks) and the request is within its share. The settings of the
 //! Java demo become such a list ([`RuleSet::from_settings`]).
 //!
-//! For the gateway, and for whoever checks, explains or replays rules. Never depends on a runtime, on I/O, on a clock, or on
+//! For the gateway, and for tools that check, explain or replay rules. Never depends on a runtime, on I/O, on a clock, or on
 //! what requests look like: the caller has the facts ([`Facts`]) and the time.
 //!
 //! Every fact is looked up once per request at most, whatever the number of rules that ask for it, and rules that cannot

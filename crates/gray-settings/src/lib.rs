@@ -3,8 +3,8 @@
 //! A document is read completely or not at all: every problem is reported with document, line and key, and a
 //! document with an error changes nothing.
 //!
-//! For everybody who acts on them: gateway, services, the command line. Never depends on a runtime, on a registry or on
-//! rules; whoever has documents reads them ([`GraySettings::read`]).
+//! For the programs that act on them: gateway, services, the command line. Never depends on a runtime, on a registry or on
+//! rules; documents are read by the caller ([`GraySettings::read`]).
 
 mod health_check;
 mod mesh;

@@ -31,7 +31,7 @@ pub struct TlsError {
 }
 
 impl TlsError {
-    /// Whether there is no such file.
+    /// Whether the file does not exist.
     pub fn is_missing(&self) -> bool {
         self.is_missing
     }

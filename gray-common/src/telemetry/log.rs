@@ -88,7 +88,7 @@ pub enum TelemetryError {
         /// What is wrong with it.
         reason: String,
     },
-    /// Somebody was faster.
+    /// Another logger was installed before.
     #[error("logging is already set up in this process")]
     AlreadySet,
 }

@@ -17,7 +17,7 @@ pub enum HandoverError {
         most: usize,
     },
     /// There is something else.
-    #[error("--handover {}: there is a file that is no socket; it is left alone, choose another path", path.display())]
+    #[error("--handover {}: the file there is not a socket; it is left alone, choose another path", path.display())]
     NotASocket {
         /// The path.
         path: PathBuf,

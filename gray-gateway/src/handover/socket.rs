@@ -132,7 +132,7 @@ mod tests {
         let file = directory.path().join("file");
         fs::write(&file, "precious").expect("written");
         for error in [connect(&file).await.err(), Bound::new(&file).err()] {
-            assert!(error.is_some_and(|error| error.to_string().contains("is no socket")));
+            assert!(error.is_some_and(|error| error.to_string().contains("is not a socket")));
         }
         assert_eq!(fs::read(&file).expect("there"), b"precious");
         let error = Bound::new(&directory.path().join("no/h")).expect_err("no directory").to_string();

@@ -69,7 +69,7 @@ impl Connection {
             Ok(request) => {
                 let mut exchange = Exchange::new(self, &worker, &snapshot, envelope, request, out, &mut after);
                 let ended = exchange.run().await;
-                // What was taken of the body is not there any more, whoever answers.
+                // What was taken of the body is gone, even if the gateway answers itself.
                 envelope.body = exchange.upload.rest();
                 ended
             }

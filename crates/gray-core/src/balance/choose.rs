@@ -25,8 +25,8 @@ pub struct Chosen<'s> {
 ///
 /// Those that are out ([`OutlierPolicy`]) are passed over: others of the same selector stand in, and when none of them
 /// can be reached, those of the next one. When all of them are out the first selector counts again, whatever speaks
-/// against its endpoints: one that may be well is better than nobody. A request that tried everybody who can be reached
-/// ends there, and is no other version's. O(1) and without allocation, unless somebody is out or tried.
+/// against its endpoints: one that may be well is better than none. A request that has tried every reachable instance
+/// ends there, and is no other version's. O(1) and without allocation, unless an instance is out or was tried.
 pub fn choose<'s, 'c>(
     set: &'s InstanceSet,
     choice: impl Iterator<Item = Selector<&'c str>> + Clone,
@@ -35,7 +35,7 @@ pub fn choose<'s, 'c>(
     outliers: &OutlierPolicy,
     tried: &[Arc<Endpoint>],
 ) -> Option<Chosen<'s>> {
-    // Nearly always: somebody of the first kind, and nothing speaks against him.
+    // Nearly always: an instance of the first selector, and nothing speaks against it.
     let first = choice.clone().next().and_then(|selector| strategy.pick(set.select(selector)?, draw));
     if let Some(endpoint) = first.filter(|endpoint| tried.is_empty() && endpoint.load().is_in()) {
         return Some(Chosen { endpoint, is_fallback: false, is_trial: false });

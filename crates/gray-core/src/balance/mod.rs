@@ -16,5 +16,5 @@ pub use outlook::{Outlook, outlook};
 pub use policy::{Fallback, VersionPolicy};
 pub use strategy::{Draw, Strategy, UnknownStrategy};
 
-// Part of what is known of an instance; whoever balances needs them as well.
+// Part of what is known of an instance; balancing needs them as well.
 pub use crate::instance::{Change, InFlight, Load, Outcome, OutlierPolicy, Reason, key_of};

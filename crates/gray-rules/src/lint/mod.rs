@@ -1,4 +1,4 @@
-//! Likely mistakes in a rule set that is legal: rules that nobody reaches, lanes without instances, and the like.
+//! Likely mistakes in a rule set that is legal: rules that no request reaches, lanes without instances, and the like.
 //!
 //! Pure: the services are handed in as a [`Fleet`], the time as a number. Without a fleet only the rules are judged.
 

@@ -186,7 +186,7 @@ impl Connection {
         .await;
     }
 
-    /// Lets the client read our last words: to close on bytes that nobody has read would take them back.
+    /// Lets the client read our last words: closing while received bytes are unread would take them back.
     async fn linger(&mut self) {
         let Self { worker, state, socket, received, .. } = self;
         let (mut ignored, mut fresh) = (0, received.len());

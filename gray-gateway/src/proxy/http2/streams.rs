@@ -25,7 +25,7 @@ pub(super) struct Streams {
     pub(super) state: Rc<State>,
     forwarded: Forwarded,
     pub(super) active: Cell<usize>,
-    /// What the client may still send that is no request.
+    /// Frames other than requests that the client may still send.
     pub(super) frames: RefCell<Allowance>,
     /// What the client may still leave where it is.
     pub(super) downloads: Downloads,

@@ -153,7 +153,7 @@ where
         }
     }
 
-    /// Ends the pipe: what was written is no whole message.
+    /// Ends the pipe: what was written is not a complete message.
     pub(super) fn break_off(&self) {
         self.pipe.close();
     }

@@ -77,7 +77,7 @@ pub(in crate::proxy) struct Admission {
     clients: Arc<Clients>,
     /// Connections that may come still for those that were closed.
     room: Cell<usize>,
-    /// The tick in which nobody was found idle.
+    /// The tick in which no connection was found idle.
     full_at: Cell<Option<u64>>,
     said: Rc<Cell<usize>>,
     max_said: usize,

@@ -146,7 +146,7 @@ impl Worker {
             let say = async {
                 socket.write_all(answer(why).as_bytes()).await?;
                 socket.shutdown().await?;
-                // To close on a request that nobody has read would take the answer back.
+                // Closing while the request is unread would take the answer back.
                 let mut ignored = [0; 1024];
                 while socket.read(&mut ignored).await? > 0 {}
                 Ok::<_, std::io::Error>(())

@@ -82,7 +82,7 @@ pub(in crate::proxy) struct Request<'s> {
 }
 
 impl Request<'_> {
-    /// What its answer gets besides, whoever gives it: what the route adds, and what the client is told about its rate.
+    /// Fields added to its answer, from an instance or our own: what the route adds, and what the client is told about its rate.
     pub(in crate::proxy) fn extras(&self, mut add: impl FnMut(&HeaderName, &HeaderValue)) {
         for (name, value) in self.route.filters.added_to_response() {
             add(name, value);

@@ -150,7 +150,7 @@ impl<'s> Exchange<'_, 's> {
         }
     }
 
-    /// How long things may take; `may_hedge`: nobody else was asked, and there is nothing to be read of the client.
+    /// How long things may take; `may_hedge`: no other instance was asked, and there is nothing to be read of the client.
     fn patience(&self, may_hedge: bool) -> Patience {
         let (limits, request) = (&self.worker.limits, &self.request);
         let may_hedge = may_hedge && request.chosen.is_some() && request.method.is_safe() && !request.upgrade;

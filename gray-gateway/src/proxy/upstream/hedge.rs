@@ -1,5 +1,5 @@
 //! Hedged requests (Dean and Barroso, "The Tail at Scale", 2013): when an instance takes long for something that changes
-//! nothing, another one is asked as well, and whoever answers first is heard.
+//! nothing, another one is asked as well, and the first answer counts.
 
 use std::{
     future::poll_fn,
