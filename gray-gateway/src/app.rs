@@ -22,11 +22,7 @@ use gray_common::{
     settings::{Caller, LiveSettings, SettingsState},
 };
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::{
-    net::TcpListener,
-    sync::{Semaphore, watch},
-    task::JoinSet,
-};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
     admin::{self, Admin, Gate, Sources},
@@ -79,7 +75,7 @@ impl Application {
             phase: phase_now,
         });
         let watching = readiness.clone().watch();
-        let routes = admin::app(local.admin(args, control_plane, settings.subscribe(), readiness, refused_files));
+        let routes = admin::app(local.admin(args, control_plane, settings.subscribe(), readiness, refused_files)?);
         let Local { certificates: (server_tls, upstream_tls), workers, collector, admin_listener, .. } = local;
         let admin_address = admin_listener.local_addr()?;
 
@@ -202,9 +198,9 @@ impl Local {
         settings: watch::Receiver<SettingsState<GatewayConfig>>,
         readiness: Readiness,
         refused_files: tls::Refused,
-    ) -> Admin {
+    ) -> io::Result<Admin> {
         let service = &args.service;
-        Admin {
+        Ok(Admin {
             snapshot: Arc::clone(&self.shared),
             settings,
             registry: control_plane.registry.health(),
@@ -219,8 +215,8 @@ impl Local {
             prefix: service.control.prefix.as_str().into(),
             caller: Caller { service: SERVICE.into(), version: Some(service.service_version.to_string()) },
             limits: self.limits.clone(),
-            judging: Arc::new(Semaphore::new(admin::MAX_JUDGED)),
-        }
+            judge: admin::Judge::start()?,
+        })
     }
 }
 

@@ -3,7 +3,6 @@
 use std::{
     cell::RefCell,
     collections::{BTreeSet, HashSet},
-    sync::Arc,
 };
 
 use axum::{
@@ -28,9 +27,8 @@ const SHORTEST_SECRET: usize = 6;
 
 /// Answers with what `work` makes of the document, an object, and with the warnings about it; nothing is applied.
 ///
-/// It takes a while, beside the control plane instead of in it, and no more of it at once than there are permits. What the
-/// document takes from elsewhere does not come out: a client that may ask what rules do may not read the keys of the gateway
-/// by it.
+/// It takes a while, so it is done on a thread of its own ([`Judge`](super::judge::Judge)). What the document takes from elsewhere
+/// does not come out: a client that may ask what rules do may not read the keys of the gateway by it.
 ///
 /// # Errors
 /// What is wrong with the document, without such values as well.
@@ -39,17 +37,15 @@ pub(super) async fn judge(
     text: String,
     work: impl FnOnce(&Admin, &GatewayConfig) -> Value + Send + 'static,
 ) -> Result<Response, Refusal> {
-    let broke_off = || Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "broke off; the log may say why");
-    let permit = Arc::clone(&admin.judging).acquire_owned().await.map_err(|_| broke_off())?;
-    let done = tokio::task::spawn_blocking(move || {
-        // It goes on when the client has gone, and the permit with it.
-        let _permit = permit;
+    let judge = admin.judge.clone();
+    let judged = judge.run(move || {
         let candidate = Candidate::read(&admin, &text)?;
         let mut body = hidden(work(&admin, &candidate.config), &candidate.secrets);
         body["warnings"] = candidate.warnings;
         Ok(fresh(body).into_response())
     });
-    done.await.unwrap_or_else(|_| Err(broke_off()))
+    let broke_off = || Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "broke off; the log may say why");
+    judged.await.unwrap_or_else(|| Err(broke_off()))
 }
 
 /// What the gateway would run with.

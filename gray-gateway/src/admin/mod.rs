@@ -8,6 +8,7 @@ mod explain;
 mod gate;
 mod hosts;
 mod instances;
+mod judge;
 mod lint;
 mod listener;
 mod metrics;
@@ -31,13 +32,11 @@ pub use self::{
     access::{Access, AdminToken},
     gate::Gate,
     hosts::HostName,
+    judge::Judge,
     metrics::install as install_metrics,
     state::Admin,
 };
 pub(crate) use listener::{Peer, bounded};
-
-/// Documents that are worked on at the same time.
-pub const MAX_JUDGED: usize = 2;
 
 /// The admin routes.
 pub fn app(admin: Admin) -> Router {

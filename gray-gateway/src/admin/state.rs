@@ -9,9 +9,9 @@ use gray_common::{
     service::Readiness,
     settings::{Caller, SettingsState},
 };
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
-use super::gate::Gate;
+use super::{gate::Gate, judge::Judge};
 use crate::{
     config::GatewayConfig,
     proxy::{Limits, Stats},
@@ -51,6 +51,6 @@ pub struct Admin {
     pub caller: Caller,
     /// What clients may use.
     pub limits: Limits,
-    /// Permits for the work on documents, which takes time and memory.
-    pub judging: Arc<Semaphore>,
+    /// Judges documents that are not in effect.
+    pub judge: Judge,
 }
