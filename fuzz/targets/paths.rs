@@ -1,11 +1,11 @@
 //! Paths: what passes the check and the routes' filters means the same to the backend as to us, however it decodes them.
 #![no_main]
 
-use std::{net::Ipv4Addr, sync::LazyLock};
+use std::sync::LazyLock;
 
-use gray_common::document::Documents;
-use gray_gateway::route::{RequestHead, RouteTable, check_path};
-use http::{HeaderMap, Method};
+use gray_common::{document::Documents, rule::RequestFacts};
+use gray_gateway::route::{RouteTable, check_path};
+use http::HeaderMap;
 use libfuzzer_sys::fuzz_target;
 
 const ROUTES: &str = "
@@ -43,10 +43,9 @@ fuzz_target!(|data: &[u8]| {
     if !path.starts_with('/') || path.contains('?') {
         return;
     }
-    let (method, headers) = (Method::GET, HeaderMap::new());
-    let remote = Ipv4Addr::LOCALHOST.into();
-    let head = RequestHead { method: &method, path, query: None, headers: &headers, host: None, remote, random: 0 };
-    let resolved = check_path(path).and_then(|spelling| GUARDED.resolve(&head, spelling));
+    let headers = HeaderMap::new();
+    let request = RequestFacts { path, ..RequestFacts::new(&headers) };
+    let resolved = check_path(path).and_then(|spelling| GUARDED.resolve(&request, spelling));
     if let Ok(resolved) = resolved
         && let Some(route) = resolved.route.filter(|route| route.id.ends_with("-open"))
     {
@@ -58,11 +57,7 @@ fuzz_target!(|data: &[u8]| {
             panic!("{path:?} is sent by {} as {sent:?}; {server} reads what is guarded", route.id);
         }
     }
-    let find = |path| {
-        let head = RequestHead { method: &method, path, query: None, headers: &headers, host: None, remote, random: 0 };
-        TABLE.find(&head).map(|route| route.id.clone())
-    };
-    let id = find(path).expect("one route takes everything");
+    let id = TABLE.find(&request).map(|route| route.id.clone()).expect("one route takes everything");
     let route = TABLE.routes().iter().find(|route| route.id == id).expect("found");
     let sent = route.filters.rewrite(path);
     assert!(sent.starts_with('/'), "{path:?} became {sent:?}");

@@ -3,34 +3,32 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use gray_common::{rule::IpSet, settings::TrustedHeaders};
-use http::HeaderName;
+use gray_http1::Fields;
 
-use crate::header::Lookup;
-
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
+const X_FORWARDED_FOR: &str = "x-forwarded-for";
+const X_REAL_IP: &str = "x-real-ip";
+const FORWARDED: &str = "forwarded";
 
 /// The client's address.
 ///
-/// What headers say counts only when `peer` is in `trusted`, and only those of one family: the other may hold what a
-/// client wrote. `X-Forwarded-For`, or the `for=` of `Forwarded`, is read from its right end, where
-/// the nearest proxy wrote, up to the first address that is not trusted itself: further left anybody may have written.
+/// What the fields of its request say counts only when `peer` is in `trusted`, and only those of one family: the other may
+/// hold what a client wrote. `X-Forwarded-For`, or the `for=` of `Forwarded`, is read from its right end, where the nearest
+/// proxy wrote, up to the first address that is not trusted itself: what is further left may be a client's invention.
 /// `X-Real-IP` is read when there is no `X-Forwarded-For`. An unreadable entry ends the reading.
-pub fn client_address(peer: IpAddr, headers: &impl Lookup, trusted: &IpSet, family: TrustedHeaders) -> IpAddr {
+pub fn client_address(peer: IpAddr, fields: Fields<'_, '_>, trusted: &IpSet, family: TrustedHeaders) -> IpAddr {
     let peer = peer.to_canonical();
     if trusted.is_empty() || !trusted.contains(peer) {
         return peer;
     }
     match family {
-        TrustedHeaders::XForwarded => by_x_forwarded(peer, headers, trusted),
-        TrustedHeaders::Forwarded => by_forwarded(peer, headers, trusted),
+        TrustedHeaders::XForwarded => by_x_forwarded(peer, fields, trusted),
+        TrustedHeaders::Forwarded => by_forwarded(peer, fields, trusted),
     }
 }
 
-fn by_forwarded(peer: IpAddr, headers: &impl Lookup, trusted: &IpSet) -> IpAddr {
+fn by_forwarded(peer: IpAddr, fields: Fields<'_, '_>, trusted: &IpSet) -> IpAddr {
     let mut nearest = peer;
-    for value in headers.values(&FORWARDED).rev() {
+    for value in fields.all(FORWARDED).rev() {
         let Some(elements) = text(value).and_then(|text| unquoted_parts(text, ',')) else { return nearest };
         for element in elements.into_iter().rev() {
             let Some(ip) = forwarded_for(element).and_then(parse) else { return nearest };
@@ -65,17 +63,16 @@ fn unquoted_parts(text: &str, separator: char) -> Option<Vec<&str>> {
     (!quoted && !text.contains('\\')).then_some(parts)
 }
 
-fn by_x_forwarded(peer: IpAddr, headers: &impl Lookup, trusted: &IpSet) -> IpAddr {
-    if !headers.has(&X_FORWARDED_FOR) {
-        let name = X_REAL_IP;
-        let mut values = headers.values(&name);
+fn by_x_forwarded(peer: IpAddr, fields: Fields<'_, '_>, trusted: &IpSet) -> IpAddr {
+    if fields.all(X_FORWARDED_FOR).next().is_none() {
+        let mut values = fields.all(X_REAL_IP);
         return match (values.next(), values.next()) {
             (Some(value), None) => text(value).and_then(parse).unwrap_or(peer),
             _ => peer,
         };
     }
     let mut nearest = peer;
-    for value in headers.values(&X_FORWARDED_FOR).rev() {
+    for value in fields.all(X_FORWARDED_FOR).rev() {
         let Some(text) = text(value) else { return nearest };
         for entry in text.rsplit(',') {
             let Some(ip) = parse(entry) else { return nearest };
@@ -113,24 +110,24 @@ fn parse(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, HeaderValue};
+    use gray_http1::{read_request, room};
 
     use super::*;
 
-    fn resolve(peer: &str, trusted: &[&str], headers: &[(HeaderName, &str)]) -> String {
+    fn resolve(peer: &str, trusted: &[&str], headers: &[(&str, &str)]) -> String {
         resolve_by(TrustedHeaders::XForwarded, peer, trusted, headers)
     }
 
-    fn resolve_by(family: TrustedHeaders, peer: &str, trusted: &[&str], headers: &[(HeaderName, &str)]) -> String {
+    fn resolve_by(family: TrustedHeaders, peer: &str, trusted: &[&str], headers: &[(&str, &str)]) -> String {
         let mut set = IpSet::default();
         for text in trusted {
             set.insert(text).expect("address");
         }
-        let mut map = HeaderMap::new();
-        for (name, value) in headers {
-            map.append(name, HeaderValue::from_str(value).expect("value"));
-        }
-        client_address(peer.parse().expect("ip"), &map, &set, family).to_string()
+        let lines: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let head = format!("GET / HTTP/1.1\r\n{lines}\r\n");
+        let mut room = room();
+        let fields = read_request(head.as_bytes(), &mut room, 100).expect("a request").head.fields;
+        client_address(peer.parse().expect("ip"), fields, &set, family).to_string()
     }
 
     #[test]
@@ -143,7 +140,7 @@ mod tests {
     #[test]
     fn a_trusted_hop_is_believed_up_to_the_first_stranger() {
         let trusted = ["10.0.0.0/8"];
-        let check = |headers: &[(HeaderName, &str)], expect: &str| {
+        let check = |headers: &[(&str, &str)], expect: &str| {
             assert_eq!(resolve("10.0.0.1", &trusted, headers), expect, "{headers:?}");
         };
         check(&[], "10.0.0.1");
@@ -166,7 +163,7 @@ mod tests {
     fn one_family_is_believed_and_the_other_is_not() {
         let both = [(X_FORWARDED_FOR, "9.9.9.9"), (X_REAL_IP, "9.9.9.8"), (FORWARDED, "for=7.7.7.7")];
         let trusted = ["10.0.0.0/8"];
-        let check = |headers: &[(HeaderName, &str)], expect: &str| {
+        let check = |headers: &[(&str, &str)], expect: &str| {
             let found = resolve_by(TrustedHeaders::Forwarded, "10.0.0.1", &trusted, headers);
             assert_eq!(found, expect, "{headers:?}");
         };

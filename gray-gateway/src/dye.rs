@@ -1,19 +1,13 @@
-//! The begin step: facts about a request in, a decision out, and the decision written onto the request.
-
-use std::{cell::OnceCell, net::IpAddr};
+//! The decision, written onto the request, and told to the browser.
 
 use gray_common::{
     GRAY_HEADER,
-    clock::unix_seconds,
-    rule::{Decision, Facts, RuleSet},
+    rule::{Decision, RuleSet},
     tag::{CALLER_HEADER, LANE_HEADER, SIGNATURE_HEADER},
 };
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue};
 
-use crate::{
-    geo::{self, CityData},
-    header::{Lookup, write_line},
-};
+use crate::header::write_line;
 
 /// What decisions look like on the wire, ready to be written.
 #[derive(Clone, Debug)]
@@ -65,67 +59,6 @@ pub fn is_ours(name: &str) -> bool {
     OURS.iter().any(|ours| letters.clone().eq(ours.bytes()))
 }
 
-/// Facts of one request; the city is looked up when a rule first asks for it.
-#[derive(Debug)]
-pub struct ClientFacts<'r, H> {
-    /// The method.
-    pub method: &'r Method,
-    /// The path as sent.
-    pub path: &'r str,
-    /// The query as sent.
-    pub query: Option<&'r str>,
-    /// The host that was asked for, without port.
-    pub host: Option<&'r str>,
-    /// The headers as sent.
-    pub headers: &'r H,
-    /// Address of the client.
-    pub client_ip: IpAddr,
-    /// A random number, the same for one request throughout.
-    pub random: u64,
-    /// Where the city is looked up.
-    pub data: Option<&'r CityData>,
-    /// The city, once it was looked up.
-    pub city: OnceCell<Option<&'r str>>,
-}
-
-impl<H: Lookup> Facts for ClientFacts<'_, H> {
-    fn headers<'f>(&'f self, name: &HeaderName) -> impl Iterator<Item = &'f [u8]> {
-        self.headers.values(name)
-    }
-
-    fn method(&self) -> &str {
-        self.method.as_str()
-    }
-
-    fn path(&self) -> &str {
-        self.path
-    }
-
-    fn query(&self) -> Option<&str> {
-        self.query
-    }
-
-    fn host(&self) -> Option<&str> {
-        self.host
-    }
-
-    fn client_ip(&self) -> Option<IpAddr> {
-        Some(self.client_ip)
-    }
-
-    fn city(&self) -> Option<&str> {
-        *self.city.get_or_init(|| geo::city(self.client_ip, self.data))
-    }
-
-    fn now(&self) -> u64 {
-        unix_seconds()
-    }
-
-    fn random(&self) -> u64 {
-        self.random
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::borrow::Cow;
@@ -134,13 +67,13 @@ mod tests {
         GrayStatus,
         document::Documents,
         lane::{Choice, Lane},
-        rule::Reason,
+        rule::{Reason, RequestFacts},
         settings::{GraySettings, check},
     };
-
     use http::HeaderMap;
 
     use super::*;
+    use crate::geo;
 
     fn rules(text: &str) -> RuleSet {
         let on = "kerwin.tool.gray: { load: true, version: { prodVersion: V1, grayVersion: V2 }, \
@@ -152,18 +85,9 @@ mod tests {
         check(&[("rules", &format!("{on}{text}"))], read).unwrap_or_else(|problems| panic!("{problems}")).0
     }
 
-    fn facts<'r>(headers: &'r HeaderMap, ip: &str) -> ClientFacts<'r, HeaderMap> {
-        ClientFacts {
-            method: &Method::GET,
-            path: "/",
-            query: None,
-            host: None,
-            headers,
-            client_ip: ip.parse().expect("ip"),
-            random: 0,
-            data: None,
-            city: OnceCell::new(),
-        }
+    fn facts<'r>(headers: &'r HeaderMap, ip: &str) -> RequestFacts<'r> {
+        let ip = ip.parse().expect("ip");
+        RequestFacts { client_ip: Some(ip), city: geo::city(ip, None), ..RequestFacts::new(headers) }
     }
 
     #[test]

@@ -150,6 +150,10 @@ async fn explanations(admin: &Operator) {
     let trace = &seen["decision"]["rules"][0]["blocks"][0]["conditions"][0];
     assert_eq!((&trace["value"], &trace["matched"]), (&json!("u9"), &json!(false)));
 
+    // As the gateway reads it: blanks around a value are no part of it.
+    let blanks = json!({ "path": "/nowhere", "headers": [["x-user", " u1 "], ["cookie", "vip=1 "]] });
+    assert_eq!(admin.post("/explain", &blanks).await["decision"]["lane"], "v2");
+
     let seen = admin.get("/explain?path=/order-api/x?a=1&header=x-user:%20u2&header=cookie:%20vip=1").await;
     assert_eq!(seen["decision"]["lane"], "v2");
     for (body, expect) in [

@@ -1,26 +1,25 @@
 //! The route table: Spring Cloud Gateway's routes, compiled once per configuration revision.
 //!
 //! Reading happens off the request path and reports everything it cannot take, by name and line. Matching is a pure
-//! function of the request head and allocates nothing (only a percent-encoded path, query or cookie is decoded into
+//! function of the request's facts and allocates nothing (only a percent-encoded path, query or cookie is decoded into
 //! a scratch text).
 //!
 //! It never depends on a runtime, a socket or a proxy, and keeps no state: who limits rates has the counters.
 //!
 //! ```
 //! # use gray_document::Documents;
-//! # use gray_routes::{RequestHead, RouteTable};
+//! # use gray_routes::RouteTable;
+//! # use gray_rules::RequestFacts;
 //! let text = "spring.cloud.gateway.routes:
 //!   - { id: orders, uri: 'lb://order-app', predicates: ['Path=/order-api/**'], filters: ['StripPrefix=1'] }";
 //! let documents = Documents::parse(&[("gateway-app.yaml", text)], &|_| None).expect("well formed");
 //! let table = RouteTable::read(&documents.root());
 //! assert!(documents.take_problems().is_empty());
 //!
-//! let (method, headers) = (http::Method::GET, http::HeaderMap::new());
-//! let path = "/order-api/order/N0001";
-//! let remote = std::net::Ipv4Addr::LOCALHOST.into();
-//! let head = RequestHead { method: &method, path, query: None, headers: &headers, host: None, remote, random: 0 };
-//! let route = table.find(&head).expect("a route");
-//! assert_eq!(route.filters.rewrite(path), "/order/N0001");
+//! let headers = http::HeaderMap::new();
+//! let request = RequestFacts { path: "/order-api/order/N0001", ..RequestFacts::new(&headers) };
+//! let route = table.find(&request).expect("a route");
+//! assert_eq!(route.filters.rewrite(request.path), "/order/N0001");
 //! ```
 
 mod definition;
@@ -35,7 +34,6 @@ mod pattern;
 mod predicate;
 mod rate;
 mod read;
-mod request;
 mod resolve;
 mod retry;
 mod route;
@@ -59,7 +57,6 @@ pub use self::{
     path::{Spelling, check as check_path},
     rate::{Rate, RateKey, RateLimit},
     read::ROUTES,
-    request::RequestHead,
     resolve::Resolved,
     retry::Retry,
     route::{Route, Target, Upstream},

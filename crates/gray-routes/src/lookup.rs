@@ -1,23 +1,19 @@
-//! Header fields, however they are kept.
+//! A request, as routes look at it.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use std::net::IpAddr;
 
-/// Finds header fields by name.
-pub trait Lookup {
-    /// The values under a name, in order.
-    fn values<'f>(&'f self, name: &HeaderName) -> impl DoubleEndedIterator<Item = &'f [u8]>;
+use gray_rules::{Facts, RequestFacts};
 
-    /// Whether there is any.
-    fn has(&self, name: &HeaderName) -> bool {
-        self.values(name).next().is_some()
+/// What predicates and filters may look at: the facts that rules decide by, so that both see the same values, and what only
+/// routes ask for. The path is checked by the caller (no dot segments, no broken percent-encoding).
+pub trait Lookup: Facts {
+    /// Address of the peer's socket: the client itself, or the last hop that the request came through.
+    fn peer(&self) -> Option<IpAddr> {
+        self.client_ip()
     }
 }
 
-impl Lookup for HeaderMap {
-    fn values<'f>(&'f self, name: &HeaderName) -> impl DoubleEndedIterator<Item = &'f [u8]> {
-        self.get_all(name).iter().map(HeaderValue::as_bytes)
-    }
-}
+impl Lookup for RequestFacts<'_> {}
 
 /// Whether a backend that takes `_` and `.` for `-` takes one name for the other. The case does not matter.
 pub(crate) fn is_same(name: &str, other: &str) -> bool {

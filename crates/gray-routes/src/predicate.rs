@@ -5,7 +5,7 @@ use http::{HeaderName, Method, header::COOKIE};
 use ipnet::IpNet;
 
 use crate::{
-    Lookup, RequestHead,
+    Lookup,
     definition::{Definition, Parameter, Value},
     pattern::{HostPattern, PathPattern},
     text::{TextPattern, decoded, quoted, suggestion},
@@ -111,27 +111,31 @@ impl Predicate {
         }
     }
 
-    /// Whether the request fulfils it.
-    pub(super) fn matches<H: Lookup>(&self, head: &RequestHead<'_, H>) -> bool {
+    /// Whether the request fulfils it when its path is read in this form.
+    pub(super) fn matches(&self, path: &str, request: &impl Lookup) -> bool {
         match self {
             Self::Path { patterns, trailing_slash } => {
-                patterns.iter().any(|pattern| pattern.matches(head.path, *trailing_slash))
+                patterns.iter().any(|pattern| pattern.matches(path, *trailing_slash))
             }
-            Self::Method(methods) => methods.contains(head.method),
-            Self::Header { name, value: None } => head.headers.has(name),
+            Self::Method(methods) => methods.iter().any(|method| *method == request.method()),
+            Self::Header { name, value: None } => request.headers(name).next().is_some(),
             Self::Header { name, value: Some(pattern) } => {
-                head.headers.values(name).any(|value| pattern.matches_bytes(value))
+                request.headers(name).any(|value| pattern.matches_bytes(value))
             }
-            Self::Query { name, value } => head.query.is_some_and(|query| query_holds(query, name, value.as_ref())),
+            Self::Query { name, value } => {
+                request.query().is_some_and(|query| query_holds(query, name, value.as_ref()))
+            }
             Self::Cookie { name, value } => {
-                head.headers.values(&COOKIE).any(|field| cookie_holds(field, name, value.as_ref()))
+                request.headers(&COOKIE).any(|field| cookie_holds(field, name, value.as_ref()))
             }
-            Self::Host(patterns) => head.host.is_some_and(|host| patterns.iter().any(|pattern| pattern.matches(host))),
+            Self::Host(patterns) => {
+                request.host().is_some_and(|host| patterns.iter().any(|pattern| pattern.matches(host)))
+            }
             Self::RemoteAddr(networks) => {
-                let peer = head.remote.to_canonical();
-                networks.iter().any(|network| network.contains(&peer))
+                let peer = request.peer().map(|peer| peer.to_canonical());
+                peer.is_some_and(|peer| networks.iter().any(|network| network.contains(&peer)))
             }
-            Self::Weight(share) => share.holds(head.random),
+            Self::Weight(share) => share.holds(request.random()),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use crate::{
-    Lookup, RequestHead, Route, RouteTable, Spelling, check_path,
+    Lookup, Route, RouteTable, Spelling, check_path,
     predicate::Predicate,
     spelling::{Forms, canonical_of},
 };
@@ -27,31 +27,27 @@ impl RouteTable {
     ///
     /// # Errors
     /// When another route takes another form; when a form holds a dot segment.
-    pub fn resolve<H: Lookup>(
-        &self,
-        head: &RequestHead<'_, H>,
-        spelling: Spelling,
-    ) -> Result<Resolved<'_>, &'static str> {
-        let route = self.find(head);
+    pub fn resolve(&self, request: &impl Lookup, spelling: Spelling) -> Result<Resolved<'_>, &'static str> {
+        let route = self.find(request);
         match spelling {
             Spelling::Plain => Ok(Resolved { route, canonical: None }),
-            Spelling::Ambiguous => self.resolve_ambiguous(head, route),
+            Spelling::Ambiguous => self.resolve_ambiguous(request, route),
         }
     }
 
     #[cold]
-    fn resolve_ambiguous<'t, H: Lookup>(
+    fn resolve_ambiguous<'t>(
         &'t self,
-        head: &RequestHead<'_, H>,
+        request: &impl Lookup,
         route: Option<&'t Arc<Route>>,
     ) -> Result<Resolved<'t>, &'static str> {
-        let forms = Forms::of(head.path)?;
-        if route.is_some_and(|route| route.metadata.encoded_slash && self.holds_slashes(route.place, head.path)) {
+        let forms = Forms::of(request.path())?;
+        if route.is_some_and(|route| route.metadata.encoded_slash && self.holds_slashes(route.place, request.path())) {
             return Ok(Resolved { route, canonical: None });
         }
         let place = route.map(|route| route.place);
         for path in forms.others() {
-            let other = self.find(&RequestHead { path, ..*head });
+            let other = self.find_by(path, request);
             if other.is_some_and(|other| place != Some(other.place)) {
                 return Err(OTHER_ROUTE);
             }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 use gray_document::Section;
 use http::Method;
 
-use crate::{Lookup, RequestHead, Route, Upstream, predicate::Predicate, read, trie::Trie};
+use crate::{Lookup, Route, Upstream, predicate::Predicate, read, trie::Trie};
 
 /// All routes of one configuration revision, in their order, ready to be searched.
 #[derive(Default)]
@@ -53,24 +53,29 @@ impl RouteTable {
     }
 
     /// The first route, in their order, whose predicates all hold.
-    pub fn find<H: Lookup>(&self, head: &RequestHead<'_, H>) -> Option<&Arc<Route>> {
+    pub fn find(&self, request: &impl Lookup) -> Option<&Arc<Route>> {
+        self.find_by(request.path(), request)
+    }
+
+    /// The same of a request whose path is read in this form.
+    pub(crate) fn find_by(&self, path: &str, request: &impl Lookup) -> Option<&Arc<Route>> {
         let mut best = usize::MAX;
-        self.trie.walk(head.path, |candidates| {
+        self.trie.walk(path, |candidates| {
             // Candidates are in order, so each place of the trie ends at its own first match or at a better one.
             let better = candidates.iter().copied().take_while(|&position| position < best);
-            best = better.into_iter().find(|&position| self.holds(position, head)).unwrap_or(best);
+            best = better.into_iter().find(|&position| self.holds(position, path, request)).unwrap_or(best);
         });
         self.routes.get(best)
     }
 
-    pub(crate) fn holds<H: Lookup>(&self, position: usize, head: &RequestHead<'_, H>) -> bool {
-        self.predicates.get(position).is_some_and(|all| all.iter().all(|predicate| predicate.matches(head)))
+    pub(crate) fn holds(&self, position: usize, path: &str, request: &impl Lookup) -> bool {
+        self.predicates.get(position).is_some_and(|all| all.iter().all(|predicate| predicate.matches(path, request)))
     }
 
     /// Whether a route that matches does not take the method all the same: TRACE, unless the route asks for it by name or answers
     /// out of a directory, which judges methods itself.
-    pub fn refuses(&self, route: &Route, method: &Method) -> bool {
-        *method == Method::TRACE && !matches!(route.target.upstream, Upstream::Directory(_)) && !self.names_trace(route)
+    pub fn refuses(&self, route: &Route, method: &str) -> bool {
+        Method::TRACE == method && !matches!(route.target.upstream, Upstream::Directory(_)) && !self.names_trace(route)
     }
 
     /// Whether the route is for TRACE by name, and does not only let it pass with all other methods.

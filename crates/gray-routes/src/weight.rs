@@ -87,6 +87,24 @@ mod tests {
         assert!((f64::from(both) / f64::from(draws) - 0.2).abs() < 0.01, "{both}");
     }
 
+    /// Routes and rules are given the same number: a share of the requests by rule is divided like all of them.
+    #[test]
+    fn a_range_of_the_numbers_is_divided_in_proportion_too() {
+        let shares = shares(&[("a", 1), ("a", 1), ("b", 1), ("b", 3)]);
+        let draws = 100_000_u32;
+        for tenth in 0..10 {
+            let begin = u64::MAX / 10 * tenth;
+            let numbers = (0..draws).map(|step| begin + u64::MAX / 10 / u64::from(draws) * u64::from(step));
+            let mut hits = [0_u32; 4];
+            for number in numbers {
+                hits.iter_mut().zip(&shares).for_each(|(hits, share)| *hits += u32::from(share.holds(number)));
+            }
+            for (hits, expect) in hits.iter().zip([0.5, 0.5, 0.25, 0.75]) {
+                assert!((f64::from(*hits) / f64::from(draws) - expect).abs() < 0.01, "{hits} in tenth {tenth}");
+            }
+        }
+    }
+
     #[test]
     fn a_group_without_weight_takes_nothing() {
         let shares = shares(&[("a", 0), ("a", 0)]);

@@ -9,12 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gray_common::document::Documents;
+use gray_common::{document::Documents, rule::RequestFacts};
 use gray_gateway::{
     proxy::{AccessLogFormat, End, Entry, LineWriter, head_reader},
-    route::{RequestHead, RouteTable, check_path},
+    route::{RouteTable, check_path},
 };
-use http::{HeaderMap, Method, Version};
+use http::{HeaderMap, Version};
 
 use crate::harness::Cases;
 
@@ -91,16 +91,9 @@ fn main() {
         cases.add(format!("route/find/{count}"), move || {
             let (table, headers, path) = (table(count), HeaderMap::new(), format!("/api-{}/order/N0001", count - 1));
             move || {
-                let head = RequestHead {
-                    method: &Method::GET,
-                    path: black_box(&path),
-                    query: None,
-                    headers: &headers,
-                    host: Some("shop.example.com"),
-                    remote: [127, 0, 0, 1].into(),
-                    random: 0,
-                };
-                assert!(black_box(table.find(&head)).is_some());
+                let path = black_box(&*path);
+                let request = RequestFacts { path, host: Some("shop.example.com"), ..RequestFacts::new(&headers) };
+                assert!(black_box(table.find(&request)).is_some());
             }
         });
     }
@@ -112,16 +105,8 @@ fn main() {
             let (table, headers, path) = (table(10_000), HeaderMap::new(), format!("/api-9999/{rest}"));
             move || {
                 let path = black_box(&*path);
-                let head = RequestHead {
-                    method: &Method::GET,
-                    path,
-                    query: None,
-                    headers: &headers,
-                    host: Some("shop.example.com"),
-                    remote: [127, 0, 0, 1].into(),
-                    random: 0,
-                };
-                let resolved = check_path(path).and_then(|spelling| table.resolve(&head, spelling));
+                let request = RequestFacts { path, host: Some("shop.example.com"), ..RequestFacts::new(&headers) };
+                let resolved = check_path(path).and_then(|spelling| table.resolve(&request, spelling));
                 assert!(black_box(resolved.is_ok_and(|resolved| resolved.route.is_some())));
             }
         });

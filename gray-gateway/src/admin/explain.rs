@@ -9,10 +9,8 @@ use axum::{
     response::IntoResponse,
 };
 use gray_common::{
-    balance::outlook,
-    clock::{parse_time, unix_seconds},
-    lane::Lane,
-    rule::{Explanation, RequestFacts},
+    clock::parse_time,
+    rule::{Explanation, Facts},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -23,10 +21,9 @@ use super::{
     instances::Hop,
 };
 use crate::{
-    geo,
     header::write_line,
-    proxy::edge::{self, Refused},
-    route::{RequestHead, Resolved, Route, Upstream},
+    proxy::edge::{self, Given, Refused, RequestView},
+    route::Upstream,
     snapshot::Snapshot,
 };
 
@@ -79,7 +76,7 @@ struct Explained {
     status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
-    client_ip: IpAddr,
+    client_ip: Option<IpAddr>,
     /// What the decision was based on where the question left it open.
     city: Option<String>,
     time: u64,
@@ -138,111 +135,48 @@ fn address(key: &str, text: &str) -> Result<IpAddr, Refusal> {
 fn explain(admin: &Admin, asked: Asked) -> Result<impl IntoResponse + use<>, Refusal> {
     asked.check()?;
     let snapshot = admin.snapshot.load();
-    let mut headers = asked.headers.read()?;
-    let method = asked.method.as_deref().unwrap_or("GET");
-    let method =
-        Method::from_bytes(method.as_bytes()).map_err(|_| Refusal::bad(format!("`{method}` is not a method")))?;
-    // A question is often pasted with the query in it.
-    let target = asked.path.as_deref().unwrap_or("/");
-    let (path, in_path) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-    if !path.starts_with('/') {
-        return Err(Refusal::bad(format!("the path `{path}` does not begin with /")));
-    }
-    let query = asked.query.as_deref().or(in_path);
-    if let Some(host) = &asked.host {
-        let host = HeaderValue::from_str(host).map_err(|_| Refusal::bad(format!("`{host}` is not a host")))?;
-        headers.insert(header::HOST, host);
-    }
-    let client_ip = asked.client_ip.unwrap_or(Ipv4Addr::LOCALHOST.into());
-    let bytes = head(&method, path, query, &headers);
-    let admitted = edge::admits(&bytes, client_ip, &admin.limits);
-    let admitted = admitted.map_err(|Refused { status, message }| refused(status, &message))?;
-    let host = admitted.host().filter(|_| headers.contains_key(header::HOST));
-    let time = asked.time.as_ref().map(read_time).transpose()?.unwrap_or_else(unix_seconds);
-    let random = asked.random.as_ref().map(read_random).transpose()?.unwrap_or_else(|| fastrand::u64(..));
-    let city = asked.city.as_deref().or_else(|| geo::city(client_ip, snapshot.city.as_deref()));
-    let facts = RequestFacts {
-        method: method.as_str(),
-        path,
-        query,
-        host,
-        headers: &headers,
-        client_ip: Some(client_ip),
-        city,
-        now: time,
-        random,
+    let given = Given {
+        client_ip: asked.client_ip.unwrap_or(Ipv4Addr::LOCALHOST.into()),
+        city: asked.city.as_deref(),
+        now: asked.time.as_ref().map(read_time).transpose()?,
+        random: asked.random.as_ref().map(read_random).transpose()?.unwrap_or_else(|| fastrand::u64(..)),
     };
-    let (decision, explanation) = snapshot.rules.explain(&facts);
-    let head = RequestHead { method: &method, path, query, headers: &headers, host, remote: client_ip, random };
-    let resolved = snapshot.routes.resolve(&head, admitted.spelling());
-    let resolved = resolved.map_err(|reason| refused(400, reason))?;
-    let route = resolved.route;
-    let target = route.map(|route| route.target(decision.lane.name()));
-    let upstream = target.map(|target| match &target.upstream {
+    let look = |view: &RequestView<'_, '_>, answer| explained(admin, &snapshot, view, answer);
+    let explained = edge::look(&asked.head()?, &given, &admin.limits, &snapshot, look).flatten().map_err(refused)?;
+    Ok(fresh(json_of(explained)))
+}
+
+/// What the gateway makes of a request; `answer` is what it gets whatever the routes are.
+fn explained(
+    admin: &Admin,
+    snapshot: &Snapshot,
+    view: &RequestView<'_, '_>,
+    answer: Option<Refused>,
+) -> Result<Explained, Refused> {
+    let (decision, explanation) = snapshot.rules.explain(view);
+    let (route, own) = edge::outcome(view, answer, snapshot, &decision.lane)?;
+    let upstream = route.map(|route| match &route.target(decision.lane.name()).upstream {
         Upstream::Service(service) => service.to_string(),
         Upstream::Fixed { authority, .. } => authority.to_string(),
         Upstream::Directory(root) => root.display().to_string(),
     });
-    let own = match route {
-        _ if admitted.answer.is_some() => admitted.answer,
-        None => Some(edge::no_route(&snapshot)),
-        Some(route) => admitted
-            .refused_by(route, &method, &snapshot)
-            .or_else(|| own_answer(&snapshot, (&resolved, route), path, &facts, decision.lane.as_ref())),
-    };
-    let explained = Explained {
+    Ok(Explained {
         route: route.map(|route| route.id.to_string()),
         upstream,
         status: own.as_ref().map(|own| own.status),
         message: own.map(|own| own.message),
-        client_ip,
-        city: city.map(str::to_owned),
-        time,
-        random: random.to_string(),
-        services: admin.hops(&snapshot, &decision.lane),
+        client_ip: view.client_ip(),
+        city: view.city().map(str::to_owned),
+        time: view.now(),
+        random: view.random().to_string(),
+        services: admin.hops(snapshot, &decision.lane),
         decision: explanation,
-    };
-    Ok(fresh(json_of(explained)))
+    })
 }
 
 /// The gateway answers so, whatever the rules.
-fn refused(status: u16, reason: &str) -> Refusal {
-    Refusal::bad(format!("the gateway refuses it with {status}: {reason}")).with("status", status.into())
-}
-
-/// What the gateway answers itself although a route matches; rates and what is in flight aside.
-fn own_answer(
-    snapshot: &Snapshot,
-    (resolved, route): (&Resolved<'_>, &Route),
-    path: &str,
-    facts: &RequestFacts<'_>,
-    lane: &Lane,
-) -> Option<Refused> {
-    if route.filters.token.as_ref().is_some_and(|token| token.user(facts).is_none()) {
-        return Some(edge::unauthenticated());
-    }
-    if let Upstream::Service(service) = &route.target(lane.name()).upstream {
-        let known = snapshot.services.get(service);
-        let found = known.and_then(|known| outlook(&known.set, lane.choice(service).iter(), &snapshot.outliers));
-        if found.is_none() {
-            return Some(edge::no_instance(service, route));
-        }
-    }
-    edge::sent(resolved, route, path).err()
-}
-
-/// The request as it would come in.
-fn head(method: &Method, path: &str, query: Option<&str>, headers: &HeaderMap) -> Vec<u8> {
-    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-    let mut head = format!("{method} {path}{query} HTTP/1.1\r\n").into_bytes();
-    if !headers.contains_key(header::HOST) {
-        write_line(&mut head, &header::HOST, &HeaderValue::from_static("localhost"));
-    }
-    for (name, value) in headers {
-        write_line(&mut head, name, value);
-    }
-    head.extend_from_slice(b"\r\n");
-    head
+fn refused(Refused { status, message }: Refused) -> Refusal {
+    Refusal::bad(format!("the gateway refuses it with {status}: {message}")).with("status", status.into())
 }
 
 impl Asked {
@@ -263,6 +197,32 @@ impl Asked {
             return Err(Refusal::bad(message));
         }
         Ok(())
+    }
+
+    /// The head of the request as it would come in. Without a `Host` it can only be HTTP/1.0.
+    fn head(&self) -> Result<Vec<u8>, Refusal> {
+        let mut headers = self.headers.read()?;
+        let method = self.method.as_deref().unwrap_or("GET");
+        let method =
+            Method::from_bytes(method.as_bytes()).map_err(|_| Refusal::bad(format!("`{method}` is not a method")))?;
+        // A question is often pasted with the query in it.
+        let target = self.path.as_deref().unwrap_or("/");
+        let (path, in_path) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        if !path.starts_with('/') {
+            return Err(Refusal::bad(format!("the path `{path}` does not begin with /")));
+        }
+        let query = self.query.as_deref().or(in_path).map(|query| format!("?{query}")).unwrap_or_default();
+        if let Some(host) = &self.host {
+            let host = HeaderValue::from_str(host).map_err(|_| Refusal::bad(format!("`{host}` is not a host")))?;
+            headers.insert(header::HOST, host);
+        }
+        let version = if headers.contains_key(header::HOST) { "HTTP/1.1" } else { "HTTP/1.0" };
+        let mut head = format!("{method} {path}{query} {version}\r\n").into_bytes();
+        for (name, value) in &headers {
+            write_line(&mut head, name, value);
+        }
+        head.extend_from_slice(b"\r\n");
+        Ok(head)
     }
 }
 

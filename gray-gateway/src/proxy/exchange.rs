@@ -22,7 +22,10 @@ use super::{
     },
     files,
     http1::{Decoder, read_request, room},
-    request::steps::{Envelope, Reader, Reading, Request},
+    request::{
+        envelope::Envelope,
+        steps::{Reader, Reading, Request},
+    },
     response::{content::Content, error::Failure, refusal::Refusal, transfer::Transfer},
     upstream::dial::Dial,
     worker::{buffer::Lent, clock::ticks, held::Held, local::Worker},

@@ -16,8 +16,10 @@
 //! | `downstream` | `connection`, `state`, `pace` | one client connection, its time limits |
 //! | | `socket` | streams of bytes, of either side |
 //! | `request` | `steps` | a request's way, from bytes to bytes: the part that waits for nothing |
-//! | | `check` | what is refused before anything else looks at it |
-//! | | `edge` | the same of a request that is only asked about (`/explain`) |
+//! | | `check` | what is refused before anything else looks at it, then what the route does not take |
+//! | | `view` | one request, as routes, rules, filters and `/explain` see it |
+//! | | `envelope` | how it is framed and answered |
+//! | | `edge` | what becomes of a request that is only asked about (`/explain`) |
 //! | | `last_hop` | TRACE and OPTIONS that must not be passed on any further |
 //! | | `forwarded` | where it came from |
 //! | | `writing` | the head that is sent for it |

@@ -10,9 +10,10 @@ mod settings;
 mod spellings;
 
 use gray_document::Documents;
+use gray_rules::RequestFacts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use super::{RequestHead, Route, RouteTable};
+use super::{Route, RouteTable};
 
 /// Reads one document called `g.yaml`; problems as they are shown.
 fn read(text: &str) -> (RouteTable, Vec<String>) {
@@ -83,22 +84,22 @@ impl Request {
         self
     }
 
-    fn head(&self) -> RequestHead<'_> {
+    fn facts(&self) -> RequestFacts<'_> {
         let (path, query) =
             self.target.split_once('?').map_or((&*self.target, None), |(path, query)| (path, Some(query)));
-        RequestHead {
-            method: &self.method,
+        RequestFacts {
+            method: self.method.as_str(),
             path,
             query,
-            headers: &self.headers,
             host: self.host.as_deref(),
-            remote: self.remote.parse().expect("an address"),
+            client_ip: Some(self.remote.parse().expect("an address")),
             random: self.random,
+            ..RequestFacts::new(&self.headers)
         }
     }
 }
 
 /// The id of the route that takes the request; `-` for none.
 fn taken<'t>(table: &'t RouteTable, request: &Request) -> &'t str {
-    table.find(&request.head()).map_or("-", |route: &std::sync::Arc<Route>| &route.id)
+    table.find(&request.facts()).map_or("-", |route: &std::sync::Arc<Route>| &route.id)
 }

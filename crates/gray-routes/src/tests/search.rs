@@ -8,8 +8,8 @@ use super::{super::RouteTable, Request, table, taken};
 
 /// The definition that the index must agree with.
 fn linear<'t>(table: &'t RouteTable, request: &Request) -> &'t str {
-    let head = request.head();
-    let found = (0..table.routes.len()).find(|&position| table.holds(position, &head));
+    let facts = request.facts();
+    let found = (0..table.routes.len()).find(|&position| table.holds(position, facts.path, &facts));
     found.map_or("-", |position| &table.routes[position].id)
 }
 
@@ -76,8 +76,8 @@ proptest! {
         let (table, problems) = super::read(&text);
         prop_assert!(table.routes().len() == 1 || !problems.is_empty());
         let request = Request::get(&target).header("cookie", "a=b");
-        if let Some(route) = table.find(&request.head()) {
-            let path = request.head().path;
+        if let Some(route) = table.find(&request.facts()) {
+            let path = request.facts().path;
             prop_assert!(route.filters.rewrite(path).starts_with('/'));
             let _prefix = route.filters.stripped_prefix(path);
         }

@@ -16,8 +16,8 @@ fn the_shipped_document_gives_its_two_routes() {
     let ids: Vec<_> = table.routes().iter().map(|route| &*route.id).collect();
     assert_eq!(ids, ["order-app", "user-app"]);
     assert_eq!(table.services(), BTreeSet::from(["order-app".into(), "user-app".into()]));
-    let head = Request::get("/order-api/order/N0001");
-    let route = table.find(&head.head()).expect("a route");
+    let request = Request::get("/order-api/order/N0001");
+    let route = table.find(&request.facts()).expect("a route");
     assert_eq!(route.target.upstream, Upstream::Service("order-app".into()));
     assert_eq!(route.filters.rewrite("/order-api/order/N0001"), "/order/N0001");
     assert_eq!(route.filters.rewrite("/order-api"), "/");

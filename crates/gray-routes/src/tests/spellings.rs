@@ -1,9 +1,10 @@
 //! No spelling of a path reaches through an open route what a guarded one covers.
 
-use http::{HeaderMap, Method};
+use gray_rules::RequestFacts;
+use http::HeaderMap;
 
 use super::table;
-use crate::{RequestHead, RouteTable, check_path};
+use crate::{RouteTable, check_path};
 
 #[path = "../../tests/spellings/mod.rs"]
 mod servers;
@@ -12,10 +13,9 @@ use servers::{ROUTES, SERVERS, Speller, is_guarded};
 
 /// The route and the path that is sent; or why nothing is.
 fn send(table: &RouteTable, path: &str) -> Result<Option<(String, String)>, &'static str> {
-    let (method, headers) = (Method::GET, HeaderMap::new());
-    let remote = std::net::Ipv4Addr::LOCALHOST.into();
-    let head = RequestHead { method: &method, path, query: None, headers: &headers, host: None, remote, random: 7 };
-    let resolved = table.resolve(&head, check_path(path)?)?;
+    let headers = HeaderMap::new();
+    let request = RequestFacts { path, random: 7, ..RequestFacts::new(&headers) };
+    let resolved = table.resolve(&request, check_path(path)?)?;
     let Some(route) = resolved.route else { return Ok(None) };
     let sent = route.filters.rewrite(path);
     resolved.check_sent(route, &sent)?;
@@ -146,13 +146,12 @@ fn the_same_draw_for_every_form() {
 - { id: a, uri: 'lb://a', predicates: ['Path=/w/**', 'Weight=g,50'] }
 - { id: b, uri: 'lb://a', predicates: ['Path=/w/**', 'Weight=g,50'] }",
     );
-    let (method, headers) = (Method::GET, HeaderMap::new());
+    let headers = HeaderMap::new();
     let mut taken = std::collections::BTreeSet::new();
     for random in (0..64).map(|step: u64| step << 58) {
-        let remote = std::net::Ipv4Addr::LOCALHOST.into();
         let path = "/w//x%2fy";
-        let head = RequestHead { method: &method, path, query: None, headers: &headers, host: None, remote, random };
-        let resolved = table.resolve(&head, check_path(path).expect("a path")).expect("the same half");
+        let request = RequestFacts { path, random, ..RequestFacts::new(&headers) };
+        let resolved = table.resolve(&request, check_path(path).expect("a path")).expect("the same half");
         taken.insert(resolved.route.expect("a route").id.to_string());
     }
     assert_eq!(taken.len(), 2);

@@ -17,7 +17,7 @@ use crate::{
     proxy::{
         after::{After, LogDraft},
         http2::Preface,
-        request::{forwarded::Forwarded, steps::Envelope},
+        request::{envelope::Envelope, forwarded::Forwarded},
         response::error::Failure,
         worker::{
             buffer::{Filled, Received},

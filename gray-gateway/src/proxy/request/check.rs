@@ -1,52 +1,51 @@
 //! What is refused, or answered here, by the head alone: before routes, rules or backends see it, a request that is too long
 //! or can be read in two ways; then what the route does not take.
 
-use std::{net::IpAddr, rc::Rc};
+use std::{borrow::Cow, rc::Rc};
 
-use http::Method;
+use gray_common::rule::Facts;
+use http::{Method, uri::PathAndQuery};
 
 use super::{
+    envelope::Envelope,
     forwarded::{Asked, Forwarded},
     last_hop::{self, MAX_FORWARDS},
+    view::RequestView,
 };
 use crate::{
     hops::{self, Hops},
     name::Name,
     proxy::{
         Limits,
-        http1::{Decoder, RequestHead, Target, decimal, is_host, read_target},
+        http1::{Decoder, Head, RequestHead, Target, decimal, is_host, read_target},
         response::error::Failure,
     },
-    route::{self, Route, Spelling},
+    route::{self, Resolved, Route, Spelling},
     snapshot::Snapshot,
 };
 
 /// What the checks found on their way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Checked<'b> {
+    /// How it is framed.
+    pub(super) envelope: Envelope,
     /// The path, as sent.
-    pub(in crate::proxy) path: &'b str,
+    pub(super) path: &'b str,
     /// How the path is spelled.
     pub(super) spelling: Spelling,
     /// The query, as sent, without `?`.
-    pub(in crate::proxy) query: Option<&'b str>,
+    pub(super) query: Option<&'b str>,
     /// The host that is asked; `None` with HTTP/1.0 only.
-    pub(in crate::proxy) host: Option<&'b [u8]>,
-    /// How the body is framed.
-    pub(in crate::proxy) body: Decoder,
-    /// Whether the client means to go on with the connection.
-    pub(in crate::proxy) keep_alive: bool,
+    pub(super) host: Option<&'b [u8]>,
     /// Whether `Connection` names fields that end here.
-    pub(in crate::proxy) names_fields: bool,
+    pub(super) names_fields: bool,
     /// Whether the client wants a websocket.
-    pub(in crate::proxy) upgrade: bool,
+    pub(super) upgrade: bool,
     /// Whether it takes trailers.
-    pub(in crate::proxy) trailers: bool,
+    pub(super) trailers: bool,
     /// What it says of the gateways that it has passed.
     pub(super) hops: Option<&'b [u8]>,
-    /// Whether it waits for `100 Continue`.
-    pub(in crate::proxy) expects_continue: bool,
-    /// Whether it expects something else, which is not known here.
+    /// Whether it expects something other than `100 Continue`, which is not known here.
     pub(super) expects_more: bool,
     /// Whether the host is that of the target (RFC 9112, 3.2.2), not that of the line `Host`.
     pub(super) is_absolute: bool,
@@ -75,7 +74,7 @@ pub(super) fn admitted<'b>(
 }
 
 /// What a request gets from us whatever the routes are, if it does.
-pub(in crate::proxy) fn answer(request: &RequestHead<'_, '_>, checked: &Checked<'_>) -> Option<Failure<'static>> {
+pub(super) fn answer(request: &RequestHead<'_, '_>, checked: &Checked<'_>) -> Option<Failure<'static>> {
     if checked.expects_more {
         return Some(Failure::Expectation);
     }
@@ -85,35 +84,68 @@ pub(in crate::proxy) fn answer(request: &RequestHead<'_, '_>, checked: &Checked<
     })
 }
 
+/// The route that takes a request, in every reading of its path.
+///
+/// # Errors
+/// No route matches, or it is not known yet whether one would; the path means different things to different servers.
+pub(super) fn routed<'s>(
+    view: &RequestView<'_, '_>,
+    snapshot: &'s Snapshot,
+) -> Result<(Resolved<'s>, &'s Route), Failure<'static>> {
+    let resolved = snapshot.routes.resolve(view, view.checked.spelling).map_err(Failure::BadRequest)?;
+    match resolved.route {
+        Some(route) => Ok((resolved, route)),
+        None if snapshot.lacks_routes() => Err(Failure::NotReady),
+        None => Err(Failure::NoRoute),
+    }
+}
+
 /// How many gateways a request has passed that its route takes, as far as the head tells.
 ///
 /// # Errors
 /// Why the route does not take it.
-pub(in crate::proxy) fn taken(
-    snapshot: &Snapshot,
-    route: &Route,
-    method: &Method,
-    checked: &Checked<'_>,
-    peer: IpAddr,
-) -> Result<usize, Failure<'static>> {
-    if snapshot.routes.refuses(route, method) {
+pub(super) fn taken(view: &RequestView<'_, '_>, snapshot: &Snapshot, route: &Route) -> Result<usize, Failure<'static>> {
+    if snapshot.routes.refuses(route, view.method()) {
         return Err(Failure::TraceRefused);
     }
-    let passed = snapshot.hops.passed(checked.hops, || snapshot.trusted_hops.contains(peer));
+    let passed = snapshot.hops.passed(view.checked.hops, view.trusted.is_some());
     if Hops::is_over(passed) {
         return Err(Failure::Loop);
     }
-    match (route.filters.max_body, checked.body) {
+    match (route.filters.max_body, view.checked.envelope.body) {
         (Some(max), Decoder::Length(length)) if length > max => Err(Failure::BodyTooLarge),
         _ => Ok(passed),
     }
 }
 
-impl Failure<'_> {
-    /// No route matches; or it is not known yet whether one would.
-    pub(in crate::proxy) fn no_route(snapshot: &Snapshot) -> Self {
-        if snapshot.lacks_routes() { Self::NotReady } else { Self::NoRoute }
+/// Whose request it is by its token, if the route wants one.
+///
+/// # Errors
+/// It has no good one.
+pub(super) fn user(view: &RequestView<'_, '_>, route: &Route) -> Result<Option<String>, Failure<'static>> {
+    let Some(token) = &route.filters.token else { return Ok(None) };
+    token.user(view).map(Some).ok_or(Failure::Unauthenticated)
+}
+
+/// The path that the instance gets to see.
+///
+/// # Errors
+/// The route's filters made a path that cannot be sent, or that means different things to different servers.
+pub(super) fn sent<'p, 's>(
+    view: &'p RequestView<'_, '_>,
+    resolved: &Resolved<'_>,
+    route: &'s Route,
+) -> Result<Cow<'p, str>, Failure<'s>> {
+    let sent = route.filters.rewrite(view.path());
+    // Put together anew: dots that were apart may have met.
+    resolved.check_sent(route, &sent).map_err(Failure::BadRequest)?;
+    if let Cow::Owned(path) = &sent
+        && let Err(error) = PathAndQuery::try_from(&**path)
+    {
+        tracing::warn!(route = &*route.id, %error, "the route's filters made a path that cannot be sent");
+        return Err(Failure::Internal { route: &route.id });
     }
+    Ok(sent)
 }
 
 /// Checks request line, `Host`, framing and upgrades.
@@ -156,14 +188,7 @@ fn request<'b>(request: &RequestHead<'_, 'b>) -> Result<Checked<'b>, &'static st
     }
     let (host, is_absolute) = (authority.or(host), authority.is_some());
     let spelling = route::check_path(path)?;
-    let body = match coding {
-        Some(_) if has_length => return Err("there are both Content-Length and Transfer-Encoding"),
-        Some(_) if !head.is_11 => return Err("HTTP/1.0 has no Transfer-Encoding"),
-        Some(coding) if coding.eq_ignore_ascii_case(b"chunked") => Decoder::CHUNKED,
-        Some(_) => return Err(CODING),
-        None if has_length => Decoder::Length(head.content_length()?.unwrap_or(0)),
-        None => Decoder::EMPTY,
-    };
+    let body = framing(head, coding, has_length)?;
     // Only websockets are joined; a wish for another protocol is not passed on, and the request is served as if it
     // had none.
     let upgrade = wants_upgrade
@@ -177,22 +202,34 @@ fn request<'b>(request: &RequestHead<'_, 'b>) -> Result<Checked<'b>, &'static st
     }
     let trailers = trailers && head.mentions("te", "trailers");
     let expects_continue = expects_continue && !body.is_done();
+    let is_head = request.method == Method::HEAD;
+    let envelope = Envelope { head_len: request.end, body, is_11: head.is_11, keep_alive, is_head, expects_continue };
     Ok(Checked {
+        envelope,
         path,
         spelling,
         query,
         host,
-        body,
-        keep_alive,
         names_fields,
         upgrade,
         trailers,
         hops,
-        expects_continue,
         expects_more,
         is_absolute,
         max_forwards: max_forwards(request)?,
     })
+}
+
+/// How the body is framed: by its one `Transfer-Encoding`, by its length, or not at all.
+fn framing(head: &Head<'_, '_>, coding: Option<&[u8]>, has_length: bool) -> Result<Decoder, &'static str> {
+    match coding {
+        Some(_) if has_length => Err("there are both Content-Length and Transfer-Encoding"),
+        Some(_) if !head.is_11 => Err("HTTP/1.0 has no Transfer-Encoding"),
+        Some(coding) if coding.eq_ignore_ascii_case(b"chunked") => Ok(Decoder::CHUNKED),
+        Some(_) => Err(CODING),
+        None if has_length => Ok(Decoder::Length(head.content_length()?.unwrap_or(0))),
+        None => Ok(Decoder::EMPTY),
+    }
 }
 
 /// RFC 9110, 7.6.2: for TRACE and OPTIONS alone.
@@ -218,7 +255,8 @@ mod tests {
         let mut room = room();
         let head = read_request(text.as_bytes(), &mut room, 100).expect("HTTP");
         request(&head).map(|checked| {
-            let Checked { path, query, body, keep_alive, upgrade, trailers, expects_continue, .. } = checked;
+            let Checked { path, query, upgrade, trailers, envelope, .. } = checked;
+            let Envelope { body, keep_alive, expects_continue, .. } = envelope;
             format!("{path} {query:?} {body:?} {keep_alive} {upgrade} {trailers} {expects_continue}")
         })
     }

@@ -1,25 +1,18 @@
 //! What the edge would make of a request that is only asked about.
 
-use std::{
-    borrow::Cow,
-    net::{IpAddr, SocketAddr},
-    rc::Rc,
-};
+use std::net::SocketAddr;
 
-use http::Method;
+use gray_common::{balance::outlook, lane::Lane};
 
-use super::{
-    check::{self, Checked},
-    forwarded::{Asked, Forwarded},
-    steps::rewritten,
-};
+pub(crate) use super::view::{Given, RequestView};
+use super::{check, forwarded::Forwarded};
 use crate::{
     proxy::{
         Limits,
         http1::{ParseError, read_request, room},
         response::error::Failure,
     },
-    route::{Resolved, Route, Spelling},
+    route::{Resolved, Route, Upstream},
     scheme::Scheme,
     snapshot::Snapshot,
 };
@@ -44,38 +37,17 @@ impl From<Failure<'_>> for Refused {
     }
 }
 
-/// A request that gets as far as the routes.
-#[derive(Debug)]
-pub(crate) struct Admitted<'h> {
-    checked: Checked<'h>,
-    asked: Rc<Asked>,
-    peer: IpAddr,
-    /// What it gets whatever the routes are, if it does.
-    pub(crate) answer: Option<Refused>,
-}
-
-impl Admitted<'_> {
-    /// How its path is spelled.
-    pub(crate) fn spelling(&self) -> Spelling {
-        self.checked.spelling
-    }
-
-    /// The host that is asked, without port.
-    pub(crate) fn host(&self) -> Option<&str> {
-        self.asked.name()
-    }
-
-    /// Why a route that matches does not take it, if it does not.
-    pub(crate) fn refused_by(&self, route: &Route, method: &Method, snapshot: &Snapshot) -> Option<Refused> {
-        check::taken(snapshot, route, method, &self.checked, self.peer).err().map(Refused::from)
-    }
-}
-
-/// Whether a request with this head gets as far as the routes.
+/// Looks at the request with this head as the gateway would see it, and at what it gets whatever the routes are, if it does.
 ///
 /// # Errors
-/// Why it does not.
-pub(crate) fn admits<'h>(head: &'h [u8], peer: IpAddr, limits: &Limits) -> Result<Admitted<'h>, Refused> {
+/// Why it does not get as far as the routes.
+pub(crate) fn look<T>(
+    head: &[u8],
+    given: &Given<'_>,
+    limits: &Limits,
+    snapshot: &Snapshot,
+    see: impl FnOnce(&RequestView<'_, '_>, Option<Refused>) -> T,
+) -> Result<T, Refused> {
     let mut room = room();
     let request = match read_request(head, &mut room, limits.max_headers) {
         Ok(request) => request,
@@ -89,30 +61,48 @@ pub(crate) fn admits<'h>(head: &'h [u8], peer: IpAddr, limits: &Limits) -> Resul
     if request.end != head.len() {
         return Err(Failure::BadRequest("it is not one HTTP/1 request").into());
     }
-    let forwarded = Forwarded::new(SocketAddr::new(peer, 0), Scheme::Http);
+    let forwarded = Forwarded::new(SocketAddr::new(given.client_ip, 0), Scheme::Http);
     let (checked, asked) = check::admitted(&request, limits, &forwarded)?;
     let answer = check::answer(&request, &checked).map(Refused::from);
-    Ok(Admitted { checked, asked, peer: forwarded.peer(), answer })
+    let view = RequestView::new(&request, (&checked, &*asked), &forwarded, snapshot, given.random).given(given);
+    Ok(see(&view, answer))
 }
 
-/// The path that an instance gets to see, if it gets to see one.
-pub(crate) fn sent<'p>(resolved: &Resolved<'_>, route: &Route, path: &'p str) -> Result<Cow<'p, str>, Refused> {
-    rewritten(resolved, route, path).map_err(Refused::from)
+/// What becomes of a request on this lane: the route that takes it, and what the gateway answers itself, if it does; rates and
+/// what is in flight aside. `answer` is what it gets whatever the routes are.
+///
+/// # Errors
+/// Why the gateway refuses it whatever the rules.
+pub(crate) fn outcome<'s>(
+    view: &RequestView<'_, '_>,
+    answer: Option<Refused>,
+    snapshot: &'s Snapshot,
+    lane: &Lane,
+) -> Result<(Option<&'s Route>, Option<Refused>), Refused> {
+    let (resolved, route) = match check::routed(view, snapshot) {
+        Ok(routed) => routed,
+        Err(failure @ Failure::BadRequest(_)) if answer.is_none() => return Err(failure.into()),
+        Err(failure) => return Ok((None, Some(answer.unwrap_or_else(|| failure.into())))),
+    };
+    let own = answer.or_else(|| passed_on(view, snapshot, (&resolved, route), lane).err().map(Refused::from));
+    Ok((Some(route), own))
 }
 
-/// No route matches.
-pub(crate) fn no_route(snapshot: &Snapshot) -> Refused {
-    Failure::no_route(snapshot).into()
-}
-
-/// The route wants a token.
-pub(crate) fn unauthenticated() -> Refused {
-    Failure::Unauthenticated.into()
-}
-
-/// No instance of the route's service may answer.
-pub(crate) fn no_instance(service: &str, route: &Route) -> Refused {
-    Failure::NoInstance { service, hidden: route.use404 }.into()
+/// Whether a request is passed on by a route that matches, in the order of the proxy's own steps.
+fn passed_on<'s>(
+    view: &RequestView<'_, '_>,
+    snapshot: &'s Snapshot,
+    (resolved, route): (&Resolved<'_>, &'s Route),
+    lane: &Lane,
+) -> Result<(), Failure<'s>> {
+    check::taken(view, snapshot, route)?;
+    check::user(view, route)?;
+    if let Upstream::Service(service) = &route.target(lane.name()).upstream {
+        let known = snapshot.services.get(service);
+        let found = known.and_then(|known| outlook(&known.set, lane.choice(service).iter(), &snapshot.outliers));
+        found.ok_or(Failure::NoInstance { service, hidden: route.use404 })?;
+    }
+    check::sent(view, resolved, route).map(drop)
 }
 
 #[cfg(test)]
@@ -124,8 +114,9 @@ mod tests {
         let limits = Limits::default();
         let judge = |line: &str, fields: &str| {
             let head = format!("{line} HTTP/1.1\r\n{fields}\r\n");
-            let admitted = admits(head.as_bytes(), IpAddr::from([127, 0, 0, 1]), &limits);
-            admitted.map(|admitted| admitted.answer.map(|answer| answer.status)).map_err(|refused| refused.status)
+            let given = Given { client_ip: [127, 0, 0, 1].into(), city: None, now: None, random: 0 };
+            let seen = look(head.as_bytes(), &given, &limits, &Snapshot::empty(), |_, answer| answer);
+            seen.map(|answer| answer.map(|answer| answer.status)).map_err(|refused| refused.status)
         };
         assert_eq!(judge("GET /a?b=/../c", "host: a\r\n"), Ok(None));
         for (line, field, status) in [

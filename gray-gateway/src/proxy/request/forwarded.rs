@@ -74,7 +74,7 @@ impl Forwarded {
     /// Reads the `Host` header, of which there is one at most.
     ///
     /// # Errors
-    /// When it is no host.
+    /// When it is not a valid host.
     pub(super) fn asked(&self, host: Option<&[u8]>) -> Result<Rc<Asked>, &'static str> {
         let mut cached = self.asked.borrow_mut();
         match &*cached {

@@ -3,7 +3,9 @@
 
 mod check;
 pub(crate) mod edge;
+pub(super) mod envelope;
 pub(super) mod forwarded;
 pub(super) mod last_hop;
 pub(super) mod steps;
+mod view;
 pub(super) mod writing;

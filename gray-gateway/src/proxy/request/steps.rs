@@ -1,69 +1,36 @@
 //! A request, from its bytes to the bytes that are sent on: read, checked, routed, decided, balanced, written anew.
 //! No step waits for anything.
 
-use std::{borrow::Cow, cell::OnceCell, net::IpAddr, ops::Range};
+use std::{net::IpAddr, ops::Range};
 
 use gray_common::{
     balance::Chosen,
-    rule::{Decision, find_cookie},
+    rule::{Decision, Facts, find_cookie},
 };
-use http::{HeaderName, HeaderValue, Method, uri::PathAndQuery};
+use http::{HeaderName, HeaderValue, Method, header::COOKIE};
 
-use super::{
-    check,
-    forwarded::{Asked, Forwarded},
-    writing::Writing,
-};
+use super::{check, envelope::Envelope, forwarded::Forwarded, view::RequestView, writing::Writing};
 use crate::{
-    client_address::client_address,
-    dye::{self, ClientFacts},
-    header::View,
+    dye,
     proxy::{
         after::LogDraft,
-        http1::{Decoder, ParseError, RequestHead, is_meant_as_http, read_request, room},
+        http1::{ParseError, is_meant_as_http, read_request, room},
         response::error::Failure,
         worker::{held::Held, local::Worker},
     },
     rates::Rated,
-    route::{self, Resolved, Route, Target, Upstream},
+    route::{Resolved, Route, Target, Upstream},
     snapshot::Snapshot,
 };
 
-/// What there is to know of a request before anybody looks at what it is about.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::proxy) struct Envelope {
-    /// Length of the head, with what came before it.
-    pub(in crate::proxy) head_len: usize,
-    /// How the body is framed.
-    pub(in crate::proxy) body: Decoder,
-    /// Whether the client speaks HTTP/1.1.
-    pub(in crate::proxy) is_11: bool,
-    /// Whether it means to go on after the response.
-    pub(in crate::proxy) keep_alive: bool,
-    /// Whether the response has no body whatever its head says.
-    pub(in crate::proxy) is_head: bool,
-    /// Whether the client waits for `100 Continue` before it sends the body.
-    pub(in crate::proxy) expects_continue: bool,
-}
-
-impl Envelope {
-    /// Of what cannot be read.
-    pub(in crate::proxy) const UNREADABLE: Self = Self {
-        head_len: 0,
-        body: Decoder::UntilClose,
-        is_11: true,
-        keep_alive: false,
-        is_head: false,
-        expects_continue: false,
-    };
-}
-
-/// A request that is ready to be sent; its bytes are in the buffer that was written to.
+/// A request that is ready to be sent: what was made of it, and what of it outlives the bytes that it was read from. The bytes
+/// that are sent are in the buffer that was written to.
 #[derive(Debug)]
 pub(in crate::proxy) struct Request<'s> {
     pub(in crate::proxy) route: &'s Route,
     pub(in crate::proxy) target: &'s Target,
     pub(in crate::proxy) decision: Decision<'s>,
+    /// Address of the client.
     pub(in crate::proxy) client: IpAddr,
     /// The lane that the browser believes to be on.
     pub(super) told: Option<Box<str>>,
@@ -162,127 +129,73 @@ impl<'w> Reader<'w, '_> {
             Ok(admitted) => admitted,
             Err(failure) => return Reading::Unreadable(failure),
         };
-        let envelope = Envelope {
-            head_len: request.end,
-            body: checked.body,
-            is_11: request.head.is_11,
-            keep_alive: checked.keep_alive,
-            is_head: request.method == Method::HEAD,
-            expects_continue: checked.expects_continue,
-        };
+        let envelope = checked.envelope;
         if let Some(answer) = check::answer(&request, &checked) {
             return Reading::Request(envelope, Err(answer));
         }
-        let steps = Steps {
-            reader: self,
-            snapshot,
-            request: &request,
-            checked: &checked,
-            asked: &asked,
-            fields: View(request.head.fields),
-        };
-        Reading::Request(envelope, steps.take(out, log))
+        let view = RequestView::new(&request, (&checked, &*asked), self.forwarded, snapshot, fastrand::u64(..));
+        Reading::Request(envelope, Steps { worker: self.worker, snapshot, view }.take(out, log))
     }
 }
 
-/// The steps of a request that can be read, and what they look at; in the order in which they are taken.
+/// The steps of a request, in the order in which they are taken, and what they are taken with.
 struct Steps<'r, 'b, 's> {
-    reader: Reader<'r, 'r>,
+    worker: &'r Worker,
     snapshot: &'s Held,
-    request: &'r RequestHead<'r, 'b>,
-    checked: &'r check::Checked<'b>,
-    asked: &'r Asked,
-    fields: View<'r, 'b>,
+    view: RequestView<'r, 'b>,
 }
 
-impl<'r, 'b, 's> Steps<'r, 'b, 's> {
+impl<'r, 's> Steps<'r, '_, 's> {
     fn take(&self, out: &mut Vec<u8>, log: &mut Option<LogDraft<'s>>) -> Result<Request<'s>, Failure<'s>> {
         let (resolved, route) = self.route()?;
         if let Some(log) = log {
             log.route = Some(&route.id);
         }
-        let facts = self.facts();
-        let (passed, rated) = self.admit(route, &facts)?;
-        let decision = self.decide(route, &facts);
-        let client = facts.client_ip;
+        let (passed, rated) = self.admit(route)?;
+        let decision = self.decide(route);
+        let view = &self.view;
         if let Some(log) = log {
-            log.decided(client, &decision);
+            log.decided(view.client_ip, &decision);
         }
         let target = route.target(decision.lane.name());
-        let chosen = self.pick(route, target, &decision, client, log)?;
-        let path = rewritten(&resolved, route, self.checked.path)?;
+        let chosen = self.pick(route, target, &decision, log)?;
+        let path = check::sent(view, &resolved, route)?;
         let authority = self.authority(target, chosen);
-        let Self { request, checked, asked, .. } = *self;
-        let writing = Writing { request, checked, asked, route, path: &path, authority, passed };
-        let host_at = writing.write_head(self.reader.forwarded, self.snapshot, &decision, out);
-        let original = matches!(target.upstream, Upstream::Directory(_)).then(|| Box::from(request.target));
-        let (told, upgrade, method) = (self.told(), checked.upgrade, request.method.clone());
+        let host_at = Writing { view, route, path: &path, authority, passed }.write_head(self.snapshot, &decision, out);
+        let original = matches!(target.upstream, Upstream::Directory(_)).then(|| Box::from(view.request.target));
+        let (client, told) = (view.client_ip, self.told());
+        let (upgrade, method) = (view.checked.upgrade, view.request.method.clone());
         Ok(Request { route, target, decision, client, told, upgrade, method, host_at, chosen, original, rated })
     }
 
     /// Finds the route, in every reading of the path.
     fn route(&self) -> Result<(Resolved<'s>, &'s Route), Failure<'s>> {
-        let asking = route::RequestHead {
-            method: &self.request.method,
-            path: self.checked.path,
-            query: self.checked.query,
-            headers: &self.fields,
-            host: self.asked.name(),
-            remote: self.reader.forwarded.peer(),
-            random: fastrand::u64(..),
-        };
-        let resolved = self.snapshot.routes.resolve(&asking, self.checked.spelling).map_err(Failure::BadRequest)?;
-        let route = resolved.route.ok_or_else(|| Failure::no_route(self.snapshot))?;
-        Ok((resolved, route))
-    }
-
-    /// Client address and what else rules may ask for.
-    fn facts(&self) -> ClientFacts<'_, View<'r, 'b>> {
-        let (snapshot, peer) = (self.snapshot, self.reader.forwarded.peer());
-        ClientFacts {
-            method: &self.request.method,
-            path: self.checked.path,
-            query: self.checked.query,
-            host: self.asked.name(),
-            headers: &self.fields,
-            client_ip: client_address(peer, &self.fields, &snapshot.trusted_hops, snapshot.trusted_headers),
-            random: fastrand::u64(..),
-            data: snapshot.city.as_deref(),
-            city: OnceCell::new(),
-        }
+        check::routed(&self.view, self.snapshot)
     }
 
     /// Refuses what the route does not take: TRACE, too many hops, too long a body, no token, too high a rate. Returns the
-    /// gateways that it has passed, and what the client has left of its rate.
-    fn admit(
-        &self,
-        route: &'s Route,
-        facts: &ClientFacts<'_, View<'r, 'b>>,
-    ) -> Result<(usize, Option<Rated>), Failure<'s>> {
-        let (snapshot, peer) = (self.snapshot, self.reader.forwarded.peer());
-        let passed = check::taken(snapshot, route, facts.method, self.checked, peer).inspect_err(|failure| {
-            if matches!(failure, Failure::Loop) && self.reader.worker.may_warn(&route.id) {
+    /// gateways that the request has passed, and what the client has left of its rate.
+    fn admit(&self, route: &'s Route) -> Result<(usize, Option<Rated>), Failure<'s>> {
+        let passed = check::taken(&self.view, self.snapshot, route).inspect_err(|failure| {
+            if matches!(failure, Failure::Loop) && self.worker.may_warn(&route.id) {
                 tracing::warn!(
                     route = &*route.id,
                     "a request came back again and again: does the route lead to this gateway?"
                 );
             }
         })?;
-        let user = match &route.filters.token {
-            Some(token) => Some(token.user(facts).ok_or(Failure::Unauthenticated)?),
-            None => None,
-        };
-        let rated = snapshot.rates.count(route, facts, user.as_deref()).map_err(Failure::TooMany)?;
+        let user = check::user(&self.view, route)?;
+        let rated = self.snapshot.rates.count(route, &self.view, user.as_deref()).map_err(Failure::TooMany)?;
         Ok((passed, rated))
     }
 
     /// Decides the lane.
-    fn decide(&self, route: &Route, facts: &ClientFacts<'_, View<'r, 'b>>) -> Decision<'s> {
-        let (snapshot, worker) = (self.snapshot, self.reader.worker);
-        let decision = snapshot.rules.decide(facts);
-        worker.sample(snapshot, facts);
+    fn decide(&self, route: &Route) -> Decision<'s> {
+        let (snapshot, worker, view) = (self.snapshot, self.worker, &self.view);
+        let decision = snapshot.rules.decide(view);
+        worker.sample(snapshot, view);
         worker.decided(snapshot, &decision);
-        let (lane, rule, client_ip) = (decision.lane.name(), decision.rule, facts.client_ip);
+        let (lane, rule, client_ip) = (decision.lane.name(), decision.rule, view.client_ip);
         tracing::debug!(route = &*route.id, lane, rule, %client_ip, "decided");
         decision
     }
@@ -293,14 +206,13 @@ impl<'r, 'b, 's> Steps<'r, 'b, 's> {
         route: &Route,
         target: &'s Target,
         decision: &Decision<'_>,
-        client: IpAddr,
         log: &mut Option<LogDraft<'s>>,
     ) -> Result<Option<Chosen<'s>>, Failure<'s>> {
         let Upstream::Service(service) = &target.upstream else { return Ok(None) };
         if let Some(log) = log {
             log.service = Some(service);
         }
-        let first = self.reader.worker.choose(self.snapshot, service, decision, client, &[]);
+        let first = self.worker.choose(self.snapshot, service, decision, self.view.client_ip, &[]);
         first.map(Some).ok_or(Failure::NoInstance { service, hidden: route.use404 })
     }
 
@@ -312,32 +224,14 @@ impl<'r, 'b, 's> Steps<'r, 'b, 's> {
         match &target.upstream {
             Upstream::Service(service) => chosen.map_or(service, |chosen| chosen.endpoint.authority()),
             Upstream::Fixed { authority, .. } => authority,
-            Upstream::Directory(_) => self.asked.host().unwrap_or_default(),
+            Upstream::Directory(_) => self.view.asked.host().unwrap_or_default(),
         }
     }
 
     /// The lane that the browser believes to be on.
     fn told(&self) -> Option<Box<str>> {
         let name = self.snapshot.rules.cookie()?;
-        let value = find_cookie(self.request.head.fields.all("cookie"), name)?;
+        let value = find_cookie(self.view.headers(&COOKIE), name)?;
         std::str::from_utf8(value).ok().map(Box::from)
     }
-}
-
-/// The path that the instance gets to see.
-pub(super) fn rewritten<'s, 'p>(
-    resolved: &Resolved<'_>,
-    route: &'s Route,
-    path: &'p str,
-) -> Result<Cow<'p, str>, Failure<'s>> {
-    let rewritten = route.filters.rewrite(path);
-    // Put together anew: dots that were apart may have met.
-    resolved.check_sent(route, &rewritten).map_err(Failure::BadRequest)?;
-    if let Cow::Owned(path) = &rewritten
-        && let Err(error) = PathAndQuery::try_from(&**path)
-    {
-        tracing::warn!(route = &*route.id, %error, "the route's filters made a path that cannot be sent");
-        return Err(Failure::Internal { route: &route.id });
-    }
-    Ok(rewritten)
 }

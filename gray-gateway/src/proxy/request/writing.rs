@@ -2,53 +2,48 @@
 
 use std::{io::Write as _, ops::Range};
 
-use gray_common::{rule::Decision, settings::TrustedHeaders};
-
-use super::{
-    check,
-    forwarded::{self, Asked, Forwarded},
-    last_hop::MAX_FORWARDS,
+use gray_common::{
+    rule::{Decision, Facts},
+    settings::TrustedHeaders,
 };
+
+use super::{forwarded, last_hop::MAX_FORWARDS, view::RequestView};
 use crate::{
     header::write_line,
     name::Name,
-    proxy::{
-        http1::{RequestHead, Skipped},
-        worker::held::Held,
-    },
+    proxy::{http1::Skipped, worker::held::Held},
     route::Route,
 };
 
 /// Asks for a websocket, or confirms it, on a message whose hop-by-hop fields are off.
 pub(in crate::proxy) const UPGRADE: &[u8] = b"connection: Upgrade\r\nupgrade: websocket\r\n";
 
-/// What a head is written from.
-pub(super) struct Writing<'w, 'b> {
-    pub(in crate::proxy) request: &'w RequestHead<'w, 'b>,
-    pub(super) checked: &'w check::Checked<'b>,
-    pub(in crate::proxy) asked: &'w Asked,
-    pub(in crate::proxy) route: &'w Route,
-    pub(in crate::proxy) path: &'w str,
-    pub(in crate::proxy) authority: &'w str,
+/// What a head is written from: the request, and what was made of it.
+pub(super) struct Writing<'w, 'r, 'b> {
+    pub(super) view: &'w RequestView<'r, 'b>,
+    pub(super) route: &'w Route,
+    /// The path that is sent.
+    pub(super) path: &'w str,
+    /// Who it is sent to.
+    pub(super) authority: &'w str,
     /// Gateways before this one.
-    pub(in crate::proxy) passed: usize,
+    pub(super) passed: usize,
 }
 
-impl Writing<'_, '_> {
+impl Writing<'_, '_, '_> {
     /// Writes the head that is sent; returns where the value of `Host` is, if it is ours.
     pub(super) fn write_head(
         &self,
-        forwarded: &Forwarded,
         snapshot: &Held,
         decision: &Decision<'_>,
         out: &mut Vec<u8>,
     ) -> Option<Range<usize>> {
-        let Self { request, checked, asked, route, path, authority, passed } = self;
-        let trusted = snapshot.trusted_hops.contains(forwarded.peer()).then_some(snapshot.trusted_headers);
-        for part in [request.method.as_str(), " ", path] {
+        let Self { view, route, path, authority, passed } = self;
+        let RequestView { request, checked, asked, forwarded, trusted, .. } = view;
+        for part in [view.method(), " ", path] {
             out.extend_from_slice(part.as_bytes());
         }
-        if let Some(query) = checked.query {
+        if let Some(query) = view.query() {
             out.push(b'?');
             out.extend_from_slice(query.as_bytes());
         }
@@ -63,13 +58,13 @@ impl Writing<'_, '_> {
             out.extend_from_slice(b"\r\n");
             range
         });
-        request.head.copy_lines(self.skipped(keeps_host, trusted == Some(TrustedHeaders::XForwarded)), out);
+        request.head.copy_lines(self.skipped(keeps_host), out);
         for (name, value) in route.filters.added() {
             if Name::of(name.as_str()) != Name::Ours && !forwarded::is_set(name.as_str()) {
                 write_line(out, name, value);
             }
         }
-        let prefix = route.filters.stripped_prefix(checked.path);
+        let prefix = route.filters.stripped_prefix(view.path());
         forwarded.write(out, asked, prefix, trusted.map(|family| (request.head.fields, family)));
         if checked.trailers {
             out.extend_from_slice(b"te: trailers\r\n");
@@ -90,8 +85,9 @@ impl Writing<'_, '_> {
     }
 
     /// What of the client's lines is not passed on.
-    fn skipped(&self, keeps_host: bool, trusts_x_forwarded: bool) -> Skipped {
-        let Self { request, checked, route, .. } = self;
+    fn skipped(&self, keeps_host: bool) -> Skipped {
+        let Self { view: RequestView { request, checked, trusted, .. }, route, .. } = self;
+        let trusts_x_forwarded = *trusted == Some(TrustedHeaders::XForwarded);
         let mut skipped = Skipped::default();
         for (place, field) in request.head.fields.iter().enumerate() {
             let skip = match Name::of(field.name) {

@@ -9,10 +9,7 @@ use crate::{
     proxy::{
         exchange::Exchange,
         http1::{Decoder, Head, ResponseHead, Skipped, is_always_bodiless, is_bodiless, status_line},
-        request::{
-            steps::{Envelope, Request},
-            writing::UPGRADE,
-        },
+        request::{envelope::Envelope, steps::Request, writing::UPGRADE},
     },
 };
 

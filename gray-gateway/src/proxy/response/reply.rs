@@ -23,7 +23,7 @@ use crate::{
             socket::Socket,
         },
         http1::{Decoded, Decoder, is_bodiless, status_line},
-        request::steps::Envelope,
+        request::envelope::Envelope,
         worker::buffer::Lent,
     },
 };
