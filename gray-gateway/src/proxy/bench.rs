@@ -1,4 +1,4 @@
-//! For benchmarks and fuzzing: the part of a request's way that waits for nothing.
+//! For benchmarks, fuzzing and tests: a worker of its own, and the part of a request's way that waits for nothing.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -28,21 +28,23 @@ kerwin.tool.gray:
   gateway: { enabled: true, grayHeadKey: gray, grayHeadValue: gray-996 }
 ";
 
-/// From the bytes of a request to those that are sent on, appended; false when nothing is. With one route, `/api/**`, to two
-/// versions of one service.
-///
-/// # Panics
-/// Never: the settings are fixed.
+/// A worker with one route, `/api/**`, to one service that has these instances.
 #[expect(clippy::panic, reason = "the settings are fixed")]
-pub fn head_reader() -> impl FnMut(&[u8], &mut Vec<u8>) -> bool {
+pub(super) fn worker(instances: &[Instance]) -> Worker {
     let read = |documents: &Documents| GatewayConfig::read(documents, "kerwin.tool.gray");
     let (config, _) = check(&[("settings.yaml", SETTINGS)], read).unwrap_or_else(|problems| panic!("{problems}"));
-    let instance = |port, version: &str| Instance::new("127.0.0.1", port).with_version(version);
-    let set = Arc::new(InstanceSet::new(&[instance(1, "V1"), instance(2, "V2")], None));
+    let set = Arc::new(InstanceSet::new(instances, None));
     let services = Services::from_iter([("app".into(), ServiceSnapshot { set, ..ServiceSnapshot::default() })]);
     let snapshot = Snapshot { rules: config.rules, routes: config.routes, services, ..Snapshot::empty() };
     let shared = Arc::new(ArcSwap::from_pointee(snapshot));
-    let worker = Worker::new(Limits::default(), Arc::default(), Arc::default(), shared, Stats::new(1), 0, None, None);
+    Worker::new(Limits::default(), Arc::default(), Arc::default(), shared, Stats::new(1), 0, None, None)
+}
+
+/// From the bytes of a request to those that are sent on, appended; false when nothing is. With one route, `/api/**`, to two
+/// versions of one service.
+pub fn head_reader() -> impl FnMut(&[u8], &mut Vec<u8>) -> bool {
+    let instance = |port, version: &str| Instance::new("127.0.0.1", port).with_version(version);
+    let worker = worker(&[instance(1, "V1"), instance(2, "V2")]);
     let held = worker.snapshot();
     let forwarded = Forwarded::new(SocketAddr::from(([127, 0, 0, 1], 4321)), Scheme::Http);
     move |bytes, out| {

@@ -181,3 +181,6 @@ fn parts(written: &[u8]) -> Option<Parts> {
     }
     Some(builder.body(()).ok()?.into_parts().0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,7 +39,7 @@ pub(in crate::proxy) struct Connection {
     pub(in crate::proxy) state: Rc<State>,
     pub(in crate::proxy) forwarded: Forwarded,
     pub(in crate::proxy) socket: Socket,
-    /// What the client sent and nobody has taken.
+    /// What the client has sent and is not used yet.
     pub(in crate::proxy) received: Received,
     /// Length of what was found to be the beginning of a head.
     pub(super) partial: usize,
@@ -69,7 +69,7 @@ impl Connection {
         let must_be_http2 = matches!(&socket, Socket::Tls(stream, _) if stream.get_ref().1.alpn_protocol() == Some(Protocol::Http2.alpn()));
         // Over TLS it is agreed on in the handshake (RFC 9113, 3.2); what was not is not HTTP/2.
         let may_be_http2 = must_be_http2 || matches!(socket, Socket::Tcp(..));
-        let received = Received::default();
+        let received = Received::new(&worker.buffers);
         Self { worker, state, forwarded, socket, received, partial: 0, may_be_http2, must_be_http2 }
     }
 
@@ -147,7 +147,7 @@ impl Connection {
         let Self { worker, state, socket, received, .. } = self;
         let limit = worker.limits.max_head_bytes;
         poll_fn(|cx| {
-            match received.poll_fill(cx, socket, &worker.buffers, limit, false) {
+            match received.poll_fill(cx, socket, limit, false) {
                 // What fills all the room is looked at again: it is a whole request, or refused as too long.
                 Poll::Ready(Ok(Filled::Bytes(_) | Filled::Full)) => return Poll::Ready(true),
                 Poll::Ready(Ok(Filled::End)) => return Poll::Ready(false),
@@ -197,8 +197,8 @@ impl Connection {
                     fresh = 0;
                     state.linger(until);
                 }
-                received.release(&worker.buffers);
-                match received.poll_fill(cx, socket, &worker.buffers, usize::MAX, false) {
+                received.release();
+                match received.poll_fill(cx, socket, usize::MAX, false) {
                     Poll::Ready(Ok(Filled::Bytes(count))) if ignored < MAX_IGNORED => {
                         ignored += count;
                         fresh += count;
@@ -209,12 +209,6 @@ impl Connection {
             }
         })
         .await;
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.received.release(&self.worker.buffers);
     }
 }
 

@@ -66,7 +66,7 @@ impl AsyncRead for Rewound {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
-        let Connection { worker, socket, received, .. } = &mut this.client;
+        let Connection { socket, received, .. } = &mut this.client;
         if received.is_empty() {
             ready!(Pin::new(socket).poll_read(cx, buffer))?;
         } else {
@@ -74,7 +74,7 @@ impl AsyncRead for Rewound {
             buffer.put_slice(&received.bytes()[..count]);
             received.consume(count);
             if received.is_empty() {
-                received.release(&worker.buffers);
+                received.release();
             }
         }
         Poll::Ready(this.read(&buffer.filled()[before..]))

@@ -28,7 +28,7 @@ impl Exchange<'_, '_> {
                 return Poll::Ready(Err(None));
             }
             let Upstream { socket, received } = &mut upstream;
-            let polled = download.poll(cx, socket, received, &mut self.client.socket, &self.worker.buffers);
+            let polled = download.poll(cx, socket, received, &mut self.client.socket);
             let waits = polled.is_pending() && download.waits_for_receiver(received);
             if self.client.state.writing(download.sent, waits) {
                 self.client.socket.forget();
@@ -47,7 +47,7 @@ impl Exchange<'_, '_> {
             polled.map_err(Some)
         })
         .await;
-        let (buffers, taken) = (&self.worker.buffers, self.upload.taken);
+        let taken = self.upload.taken;
         self.after.note(|log| {
             (log.sent, log.received) = (download.sent.saturating_sub(head), taken);
             log.end = match relayed {
@@ -58,7 +58,6 @@ impl Exchange<'_, '_> {
         });
         if let Err(error) = relayed {
             self.report_broken(error, callee.authority);
-            upstream.received.release(buffers);
             return End::Gone;
         }
         if framing.switched {
@@ -66,7 +65,6 @@ impl Exchange<'_, '_> {
             return End::Gone;
         }
         let (uploaded, is_quiet) = (self.upload.is_done(), upstream.received.is_empty());
-        upstream.received.release(buffers);
         if uploaded && is_quiet && framing.reusable {
             callee.bucket.checkin(upstream.socket);
         }

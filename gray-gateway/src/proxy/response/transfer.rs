@@ -14,7 +14,7 @@ use crate::{
     proxy::{
         downstream::socket::Socket,
         http1::{Decoded, Decoder, FramingError},
-        worker::buffer::{Buffers, Filled, Lent, Received},
+        worker::buffer::{Filled, Lent, Received},
     },
 };
 
@@ -143,12 +143,12 @@ impl<'w> Transfer<'w> {
         self.is_whole
     }
 
-    /// The same message, for somebody else as well; only while it is whole and the body read.
+    /// The same message, for another instance as well; only while it is whole and the body read.
     pub(in crate::proxy) fn copy(&self) -> Self {
         Self { out: self.out.copy(), ..*self }
     }
 
-    /// Starts over, to somebody else whose name stands at this place of the head; only while it is whole.
+    /// Starts over, to another instance whose name stands at this place of the head; only while it is whole.
     pub(in crate::proxy) fn restart(&mut self, name: Option<(&mut Range<usize>, &str)>) {
         (self.written, self.sent, self.flushed) = (0, 0, false);
         if let Some((place, name)) = name {
@@ -165,7 +165,6 @@ impl<'w> Transfer<'w> {
         from: &mut Socket,
         received: &mut Received,
         to: &mut Socket,
-        buffers: &Buffers,
     ) -> Poll<Result<(), Broken>> {
         loop {
             while self.written < self.out.len() {
@@ -188,7 +187,7 @@ impl<'w> Transfer<'w> {
                     flushed.map_err(Broken::Sink)?;
                 }
                 let long = self.decoder.is_long(LONG);
-                match ready!(received.poll_fill(cx, from, buffers, MAX_WAITING, long)).map_err(Broken::Source)? {
+                match ready!(received.poll_fill(cx, from, MAX_WAITING, long)).map_err(Broken::Source)? {
                     Filled::Bytes(_) => self.starved = false,
                     Filled::End => {
                         let end = self.decoder.end(&mut self.out, self.in_chunks);

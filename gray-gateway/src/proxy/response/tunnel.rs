@@ -20,14 +20,12 @@ pub(in crate::proxy) async fn join(
     idle_ticks: u64,
     after: &mut After<'_>,
 ) {
-    let worker = Rc::clone(&client.worker);
-    let buffers = &worker.buffers;
     // What was sent right behind the heads.
     let early = (client.received.len() as u64, upstream.received.len() as u64);
     let sent = write_all(&mut upstream.socket, client.received.bytes()).await;
     let received = client.write(upstream.received.bytes()).await;
-    client.received.release(buffers);
-    upstream.received.release(buffers);
+    client.received.release();
+    upstream.received.release();
     let joined = match sent.and(received) {
         Ok(()) => {
             let state = Rc::clone(&client.state);

@@ -17,7 +17,7 @@ use crate::proxy::{
     downstream::{connection::Connection, state::GaveUp},
     exchange::Exchange,
     response::transfer::Broken,
-    worker::buffer::{Filled, Received},
+    worker::buffer::Filled,
 };
 
 /// What may wait of an instance's response, and of a client's next requests.
@@ -68,7 +68,7 @@ impl Exchange<'_, '_> {
                     bucket.connect(dial, patience.connect).await.map_err(SendError::Unsent)?
                 }
             };
-            let mut upstream = Upstream { socket, received: Received::default() };
+            let mut upstream = Upstream::new(socket, &self.worker.buffers);
             if patience.expects_continue
                 && self.upload.sent == 0
                 && !self.upload.is_read()
@@ -107,7 +107,7 @@ impl Exchange<'_, '_> {
             let uploaded = self.poll_upload(cx, upstream);
             let Upstream { socket, received } = upstream;
             // Also when the upload has failed: the instance may have answered first.
-            match received.poll_fill(cx, socket, &self.worker.buffers, MAX_WAITING, false) {
+            match received.poll_fill(cx, socket, MAX_WAITING, false) {
                 Poll::Ready(Ok(Filled::Bytes(_))) => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(Filled::Full)) => return Poll::Ready(Err(SendError::Unusable(HEAD_TOO_LONG))),
                 Poll::Ready(Ok(Filled::End)) => {
@@ -147,7 +147,7 @@ impl Exchange<'_, '_> {
         let Connection { state, socket, received, .. } = &mut **client;
         if !upload.is_done() {
             let before = upload.taken;
-            match upload.poll(cx, socket, received, &mut upstream.socket, &worker.buffers) {
+            match upload.poll(cx, socket, received, &mut upstream.socket) {
                 Poll::Ready(Ok(())) => state.uploaded(),
                 Poll::Pending => {
                     state.uploading(upload.taken - before, upload.waits_for_receiver(received));
@@ -160,7 +160,7 @@ impl Exchange<'_, '_> {
             }
         }
         loop {
-            match received.poll_fill(cx, socket, &worker.buffers, MAX_WAITING, false) {
+            match received.poll_fill(cx, socket, MAX_WAITING, false) {
                 Poll::Ready(Ok(Filled::Bytes(_))) => {}
                 Poll::Ready(Ok(Filled::Full)) | Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(Filled::End)) => return Err(SendError::ClientGone),

@@ -44,7 +44,6 @@ impl<'s> Exchange<'_, 's> {
                     Ok(answer) => {
                         self.report_answer(&callee, answer.status);
                         if let Some(next) = self.elsewhere(answer.status, &mut tried) {
-                            upstream.received.release(&self.worker.buffers);
                             self.request.chosen = Some(next);
                             self.restart();
                             continue;
@@ -56,10 +55,7 @@ impl<'s> Exchange<'_, 's> {
                         self.after.in_flight = callee.load.take();
                         return Ok(self.relay(upstream, answer, &callee).await);
                     }
-                    Err(error) => {
-                        upstream.received.release(&self.worker.buffers);
-                        error
-                    }
+                    Err(error) => error,
                 },
                 Err(error) => error,
             };

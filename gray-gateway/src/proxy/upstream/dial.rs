@@ -8,7 +8,10 @@ use tokio_rustls::TlsStream;
 use crate::{
     proxy::{
         downstream::socket::Socket,
-        worker::{buffer::Received, descriptors::Descriptors},
+        worker::{
+            buffer::{Buffers, Received},
+            descriptors::Descriptors,
+        },
     },
     scheme::Protocol,
     tls::UpstreamTls,
@@ -26,6 +29,13 @@ pub(in crate::proxy) struct Dial<'d> {
 pub(in crate::proxy) struct Upstream {
     pub(in crate::proxy) socket: Socket,
     pub(in crate::proxy) received: Received,
+}
+
+impl Upstream {
+    /// Over which nothing was received for the request at hand.
+    pub(super) fn new(socket: Socket, buffers: &Rc<Buffers>) -> Self {
+        Self { socket, received: Received::new(buffers) }
+    }
 }
 
 /// Why there is no connection.

@@ -17,11 +17,7 @@ use super::{
     dial::Upstream,
     send_error::SendError,
 };
-use crate::proxy::{
-    exchange::Exchange,
-    response::transfer::Transfer,
-    worker::buffer::{Buffers, Filled, Received},
-};
+use crate::proxy::{exchange::Exchange, response::transfer::Transfer, worker::buffer::Filled};
 
 /// What one of the two has to say.
 enum Word {
@@ -55,7 +51,6 @@ impl<'s> Exchange<'_, 's> {
             Reached::Second(mut second) => match self.race(&mut first, &mut second, &mut copy).await {
                 Ok(false) => Ok(first),
                 Ok(true) => {
-                    first.received.release(&self.worker.buffers);
                     (*callee, self.upload, self.request.host_at) = (other, copy, host_at);
                     return Ok(second);
                 }
@@ -78,7 +73,7 @@ impl<'s> Exchange<'_, 's> {
     /// failure: the first one is there.
     async fn reach(&mut self, other: &Callee<'_>, first: &mut Upstream, patience: Patience) -> Reached {
         if let Some(socket) = other.bucket.checkout() {
-            return Reached::Second(Upstream { socket, received: Received::default() });
+            return Reached::Second(Upstream::new(socket, &self.worker.buffers));
         }
         let Some(dial) = other.address() else { return Reached::First };
         self.worker.pool.make_room();
@@ -88,7 +83,7 @@ impl<'s> Exchange<'_, 's> {
             if let Err(error) = self.poll_client(cx, first) {
                 return Poll::Ready(Reached::Neither(error));
             }
-            match heard(cx, first, &self.worker.buffers) {
+            match heard(cx, first) {
                 Poll::Ready(Word::Answers) => return Poll::Ready(Reached::First),
                 Poll::Ready(Word::IsGone(error)) => return Poll::Ready(Reached::Neither(SendError::broken(error))),
                 Poll::Pending => {}
@@ -96,7 +91,7 @@ impl<'s> Exchange<'_, 's> {
             if is_connecting && let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
                 is_connecting = false;
                 if let Ok(socket) = connected {
-                    return Poll::Ready(Reached::Second(Upstream { socket, received: Received::default() }));
+                    return Poll::Ready(Reached::Second(Upstream::new(socket, &self.worker.buffers)));
                 }
             }
             Poll::Pending
@@ -116,7 +111,7 @@ impl<'s> Exchange<'_, 's> {
             self.poll_client(cx, first)?;
             if is_there[1] && !copy.is_done() {
                 let (from, received) = (&mut self.client.socket, &mut self.client.received);
-                let sent = copy.poll(cx, from, received, &mut second.socket, &self.worker.buffers);
+                let sent = copy.poll(cx, from, received, &mut second.socket);
                 is_there[1] = !matches!(sent, Poll::Ready(Err(_)));
             }
             let mut last = None;
@@ -124,7 +119,7 @@ impl<'s> Exchange<'_, 's> {
                 if !is_there[place] {
                     continue;
                 }
-                match heard(cx, upstream, &self.worker.buffers) {
+                match heard(cx, upstream) {
                     Poll::Ready(Word::Answers) => return Poll::Ready(Ok(place == 1)),
                     Poll::Ready(Word::IsGone(error)) => {
                         is_there[place] = false;
@@ -156,9 +151,9 @@ enum Reached {
     Neither(SendError),
 }
 
-fn heard(cx: &mut Context<'_>, upstream: &mut Upstream, buffers: &Buffers) -> Poll<Word> {
+fn heard(cx: &mut Context<'_>, upstream: &mut Upstream) -> Poll<Word> {
     let Upstream { socket, received } = upstream;
-    received.poll_fill(cx, socket, buffers, MAX_WAITING, false).map(|read| match read {
+    received.poll_fill(cx, socket, MAX_WAITING, false).map(|read| match read {
         Ok(Filled::Bytes(_) | Filled::Full) => Word::Answers,
         Ok(Filled::End) => Word::IsGone(io::Error::other("closed without a response")),
         Err(error) => Word::IsGone(error),

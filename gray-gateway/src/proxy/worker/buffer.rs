@@ -5,6 +5,7 @@ use std::{
     io, mem,
     ops::{Deref, DerefMut},
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll, ready},
 };
 
@@ -27,12 +28,19 @@ pub(in crate::proxy) struct Buffers {
     large: RefCell<Vec<Box<[u8]>>>,
     /// For what is to be written; empty.
     out: RefCell<Vec<Vec<u8>>>,
+    /// Buffers to read into that were made.
+    #[cfg(test)]
+    made: std::cell::Cell<usize>,
 }
 
 impl Buffers {
     fn lend(&self, large: bool) -> Box<[u8]> {
         let (shelf, size) = if large { (&self.large, LARGE) } else { (&self.small, SMALL) };
-        shelf.borrow_mut().pop().unwrap_or_else(|| vec![0; size].into())
+        shelf.borrow_mut().pop().unwrap_or_else(|| {
+            #[cfg(test)]
+            self.made.set(self.made.get() + 1);
+            vec![0; size].into()
+        })
     }
 
     fn take_back(&self, bytes: Box<[u8]>) {
@@ -45,6 +53,12 @@ impl Buffers {
         if shelf.len() < max {
             shelf.push(bytes);
         }
+    }
+
+    /// Buffers to read into: those that were made, and those that are not lent.
+    #[cfg(test)]
+    pub(in crate::proxy) fn made_and_unused(&self) -> (usize, usize) {
+        (self.made.get(), self.small.borrow().len() + self.large.borrow().len())
     }
 
     /// An empty buffer to write into.
@@ -105,15 +119,22 @@ pub(in crate::proxy) enum Filled {
     Full,
 }
 
-/// What was read from a socket and is not used yet.
-#[derive(Debug, Default)]
+/// What was read from a socket and is not used yet. Its buffer is lent by the worker while it is needed, and goes back when this
+/// is dropped, however the connection or the attempt has ended.
+#[derive(Debug)]
 pub(in crate::proxy) struct Received {
+    buffers: Rc<Buffers>,
     bytes: Box<[u8]>,
     start: usize,
     end: usize,
 }
 
 impl Received {
+    /// Nothing so far, and no buffer.
+    pub(in crate::proxy) fn new(buffers: &Rc<Buffers>) -> Self {
+        Self { buffers: Rc::clone(buffers), bytes: Box::default(), start: 0, end: 0 }
+    }
+
     /// The bytes.
     pub(in crate::proxy) fn bytes(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
@@ -145,11 +166,10 @@ impl Received {
         &mut self,
         cx: &mut Context<'_>,
         socket: &mut Socket,
-        buffers: &Buffers,
         limit: usize,
         large: bool,
     ) -> Poll<io::Result<Filled>> {
-        if !self.make_room(buffers, limit, large) {
+        if !self.make_room(limit, large) {
             return Poll::Ready(Ok(Filled::Full));
         }
         let room = self.bytes.len().min(self.start.saturating_add(limit));
@@ -157,40 +177,46 @@ impl Received {
         let read = Pin::new(socket).poll_read(cx, &mut buffer);
         let count = buffer.filled().len();
         if count == 0 && self.is_empty() {
-            self.release(buffers);
+            self.release();
         }
         ready!(read)?;
         self.end += count;
         Poll::Ready(Ok(if count == 0 { Filled::End } else { Filled::Bytes(count) }))
     }
 
-    fn make_room(&mut self, buffers: &Buffers, limit: usize, large: bool) -> bool {
+    fn make_room(&mut self, limit: usize, large: bool) -> bool {
         if self.len() >= limit {
             return false;
         }
         if self.is_empty() && (self.bytes.is_empty() || (large && self.bytes.len() < LARGE)) {
-            self.release(buffers);
-            self.bytes = buffers.lend(large);
+            self.release();
+            self.bytes = self.buffers.lend(large);
         } else if self.end == self.bytes.len() {
             if self.start > 0 {
                 self.bytes.copy_within(self.start..self.end, 0);
             } else {
                 let mut longer = vec![0; self.bytes.len() * 2].into_boxed_slice();
                 longer[..self.end].copy_from_slice(&self.bytes);
-                buffers.take_back(std::mem::replace(&mut self.bytes, longer));
+                self.buffers.take_back(mem::replace(&mut self.bytes, longer));
             }
             (self.start, self.end) = (0, self.end - self.start);
         }
         true
     }
 
-    /// Gives the buffer back, with whatever is in it.
-    pub(in crate::proxy) fn release(&mut self, buffers: &Buffers) {
+    /// Gives the buffer back now, with whatever is in it.
+    pub(in crate::proxy) fn release(&mut self) {
         (self.start, self.end) = (0, 0);
-        let bytes = std::mem::take(&mut self.bytes);
+        let bytes = mem::take(&mut self.bytes);
         if !bytes.is_empty() {
-            buffers.take_back(bytes);
+            self.buffers.take_back(bytes);
         }
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        self.release();
     }
 }
 
@@ -212,5 +238,21 @@ mod tests {
         long.reserve(3 * LARGE);
         drop((again, long));
         assert_eq!(buffers.out.borrow().len(), 1, "what has grown beyond measure is not kept");
+    }
+
+    #[test]
+    fn what_is_read_into_comes_back_with_what_is_in_it() {
+        let buffers = Rc::new(Buffers::default());
+        let mut received = Received::new(&buffers);
+        assert!(received.make_room(SMALL, false));
+        let place = received.bytes.as_ptr();
+        received.end = 7;
+        drop(received);
+        assert_eq!(buffers.made_and_unused(), (1, 1));
+        let mut again = Received::new(&buffers);
+        assert!(again.make_room(SMALL, false) && again.is_empty() && again.bytes.as_ptr() == place);
+        again.release();
+        drop(again);
+        assert_eq!(buffers.made_and_unused(), (1, 1), "once only");
     }
 }

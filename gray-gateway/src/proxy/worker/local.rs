@@ -49,7 +49,7 @@ type Shared = Arc<ArcSwap<Snapshot>>;
 pub(in crate::proxy) struct Worker {
     pub(in crate::proxy) limits: Limits,
     pub(in crate::proxy) pool: Pool,
-    pub(in crate::proxy) buffers: Buffers,
+    pub(in crate::proxy) buffers: Rc<Buffers>,
     /// `None`: requests are not logged, and nothing that is only logged needs to be found out.
     pub(in crate::proxy) access_log: Option<AccessLog>,
     pub(in crate::proxy) admission: Admission,
@@ -95,7 +95,7 @@ impl Worker {
         Self {
             pool: Pool::new(&limits, tls, Rc::clone(&clock), Rc::clone(&descriptors)),
             descriptors,
-            buffers: Buffers::default(),
+            buffers: Rc::default(),
             times: Rc::new(Times::new(&limits)),
             limits,
             access_log,
