@@ -83,7 +83,7 @@ fn a_pick_allocates_nothing() {
                 let key = Some(key_of(IpAddr::from([10, 1, 2, turn as u8])));
                 let draw = Draw { turn, random: (turn as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15), now_ms: 0, key };
                 let chosen = choose(&set, choice.iter(), strategy, draw, &policy, &[]).expect("instances");
-                drop(chosen.endpoint.load().begin());
+                drop(chosen.endpoint.load().begin(0));
             }
         });
         assert_eq!(counted.count_total, 0, "{strategy}: {counted:?}");

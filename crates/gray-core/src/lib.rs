@@ -2,8 +2,7 @@
 //!
 //! Everything here is a function of its arguments, so every decision can be repeated in a test: the caller says what time
 //! it is and draws random numbers ([`balance::Draw`]). It never depends on a runtime, on I/O, on a clock or on a random
-//! source, nor on rules: those lead to lanes. The one exception is [`instance::InFlight`], which looks how long a request
-//! takes.
+//! source, nor on rules: those lead to lanes.
 //!
 //! Feature `signing`: [`lane::SigningKey`]. Feature `document`: how an instance is written in YAML ([`entry`]).
 

@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 
 use super::{ClientError, GrayClient};
-use crate::{balance::InFlight, instance::Endpoint};
+use crate::{balance::InFlight, clock::uptime_us, instance::Endpoint};
 
 /// A request being built. What is wrong with it is reported by [`send`](Self::send).
 #[derive(Debug)]
@@ -94,7 +94,7 @@ pub struct Response {
 impl Response {
     /// Since the request was sent.
     pub(super) fn took_ms(&self) -> u64 {
-        u64::try_from(self.in_flight.began().elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.in_flight.took(uptime_us()).as_millis()).unwrap_or(u64::MAX)
     }
 
     /// The status.

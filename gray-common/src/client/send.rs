@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::{ClientError, FallbackLog, GrayClient, MAX_ATTEMPTS, RequestBuilder, Response};
 use crate::{
     balance::{Change, Chosen, Draw, Outcome, choose},
-    clock::uptime_ms,
+    clock::{uptime_ms, uptime_us},
     context::ReleaseContext,
     instance::Endpoint,
     lane::Selector,
@@ -179,10 +179,10 @@ impl GrayClient {
             headers.insert(CALLER_HEADER, caller.clone());
         }
         *outgoing.headers_mut() = headers;
-        let in_flight = endpoint.load().begin();
+        let in_flight = endpoint.load().begin(uptime_us());
         match self.inner.http.execute(outgoing).await {
             Ok(inner) => {
-                in_flight.responded();
+                in_flight.responded(uptime_us());
                 let (client, endpoint) = (self.clone(), Arc::clone(endpoint));
                 Ok(Response { client, inner, endpoint, deadline, limit: request.timeout, in_flight })
             }

@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn the_less_loaded_of_two_wins() {
         let set = set(&[1.0, 1.0]);
-        let _busy = set.all().endpoints()[0].load().begin();
+        let _busy = set.all().endpoints()[0].load().begin(0);
         assert_eq!(ports(Strategy::LeastInFlight, &set, 100), [0, 100]);
     }
 

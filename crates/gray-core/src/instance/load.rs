@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use super::{Change, Outcome, OutlierPolicy, Reason, health::Health};
@@ -35,10 +35,11 @@ impl Load {
         self.since_ms
     }
 
-    /// Counts a request until the handle is dropped, so that a cancelled request counts down too.
-    pub fn begin(self: &Arc<Self>) -> InFlight {
+    /// Counts a request until the handle is dropped, so that a cancelled request counts down too. `now_us` is the time in
+    /// microseconds, on a clock of the caller's that never goes back.
+    pub fn begin(self: &Arc<Self>, now_us: u64) -> InFlight {
         self.in_flight.fetch_add(1, Relaxed);
-        InFlight { load: Arc::clone(self), began: Instant::now() }
+        InFlight { load: Arc::clone(self), began_us: now_us }
     }
 
     /// Requests that have begun and not ended.
@@ -110,20 +111,21 @@ impl Load {
 #[derive(Debug)]
 pub struct InFlight {
     load: Arc<Load>,
-    began: Instant,
+    began_us: u64,
 }
 
 impl InFlight {
-    /// Records the time since the request began (call when the response head arrives), and returns it.
-    pub fn responded(&self) -> Duration {
-        let elapsed = self.began.elapsed();
-        self.load.observe(elapsed);
-        elapsed
+    /// Records the time since the request began (call when the response head arrives), and returns it. `now_us` as at its
+    /// [beginning](Load::begin).
+    pub fn responded(&self, now_us: u64) -> Duration {
+        let took = self.took(now_us);
+        self.load.observe(took);
+        took
     }
 
-    /// When the request began.
-    pub fn began(&self) -> Instant {
-        self.began
+    /// The time since the request began; `now_us` as at its [beginning](Load::begin).
+    pub fn took(&self, now_us: u64) -> Duration {
+        Duration::from_micros(now_us.saturating_sub(self.began_us))
     }
 }
 
@@ -140,11 +142,20 @@ mod tests {
     #[test]
     fn a_dropped_request_counts_down() {
         let load = Arc::new(Load::default());
-        let (one, two) = (load.begin(), load.begin());
+        let (one, two) = (load.begin(0), load.begin(1));
         assert_eq!(load.in_flight(), 2);
         drop(one);
         drop(two);
         assert_eq!(load.in_flight(), 0);
+    }
+
+    #[test]
+    fn a_request_takes_as_long_as_its_caller_says() {
+        let load = Arc::new(Load::default());
+        let request = load.begin(1_000);
+        assert_eq!((request.responded(1_700), load.ewma_us()), (Duration::from_micros(700), 700));
+        assert_eq!(request.took(4_000), Duration::from_micros(3_000));
+        assert_eq!(request.took(999), Duration::ZERO, "not on the same clock");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use gray_common::{
     Endpoint,
     balance::{Chosen, Outcome},
+    clock::uptime_us,
 };
 use http::StatusCode;
 
@@ -119,7 +120,7 @@ impl<'s> Exchange<'_, 's> {
     /// Takes in how an instance has answered.
     fn report_answer(&self, callee: &Callee<'_>, status: u16) {
         let (Some(chosen), Some(load)) = (callee.chosen, &callee.load) else { return };
-        let took = load.responded();
+        let took = load.responded(uptime_us());
         let slow_ms = self.snapshot.outliers.slow_ms;
         let is_slow = slow_ms > 0 && took.as_millis() > u128::from(slow_ms);
         let outcome = if status >= 500 || is_slow { Outcome::Failed } else { Outcome::Good };

@@ -2,7 +2,10 @@
 
 use std::rc::Rc;
 
-use gray_common::balance::{Chosen, InFlight};
+use gray_common::{
+    balance::{Chosen, InFlight},
+    clock::uptime_us,
+};
 
 use super::{dial::Dial, pool::Bucket};
 use crate::proxy::{request::steps::Request, response::error::Failure, worker::local::Worker};
@@ -32,7 +35,7 @@ impl<'s> Callee<'s> {
         }));
         Self {
             chosen,
-            load: endpoint.map(|endpoint| endpoint.load().begin()),
+            load: endpoint.map(|endpoint| endpoint.load().begin(uptime_us())),
             authority,
             bucket: worker.pool.bucket(request.target.scheme, request.route.metadata.protocol, authority),
             dial,
