@@ -32,7 +32,7 @@ impl Judge {
         thread::Builder::new().name("judge".into()).spawn(move || {
             while let Some(job) = waiting.blocking_recv() {
                 // The panic hook has written it to the log; the next candidate is judged all the same.
-                let _ = catch_unwind(AssertUnwindSafe(job));
+                let _outcome = catch_unwind(AssertUnwindSafe(job));
             }
         })?;
         Ok(Self { jobs })
@@ -45,7 +45,8 @@ impl Judge {
         let (answer, outcome) = oneshot::channel();
         let job = move || {
             if !answer.is_closed() {
-                let _ = answer.send(work());
+                // An error: nothing waits for the outcome any more.
+                let _told = answer.send(work());
             }
         };
         self.jobs.send(Box::new(job)).await.ok()?;
@@ -75,7 +76,7 @@ mod tests {
     async fn work_that_is_no_longer_waited_for_is_left() {
         let judge = Judge::start().expect("a thread");
         let (go, gate) = std::sync::mpsc::channel::<()>();
-        let blocked = tokio::spawn({
+        let blocked = gray_common::spawn({
             let judge = judge.clone();
             async move { judge.run(move || gate.recv()).await }
         });
