@@ -15,7 +15,7 @@ use crate::{
     config_source::{ConfigSource, FileConfigSource, NacosConfigSource},
     disk::{DiskStore, KeptConfigSource, KeptRegistry},
     document::encrypted,
-    flag::whole,
+    flag::{duration, whole},
     registry::{CombinedRegistry, FileRegistry, NacosOptions, NacosRegistry, NacosTls, NoRegistry, Registry, Space},
 };
 
@@ -61,15 +61,15 @@ pub struct ControlArgs {
 
     /// How long the last instances of a version stay listed after they went missing in Nacos all at once; 0 = they are
     /// dropped, and requests fail or fall back at once
-    #[arg(long, env = "GRAY_REGISTRY_HOLD_MS", value_name = "MILLISECONDS", default_value_t = 10_000,
-          value_parser = whole::<u64>(0..=u64::MAX))]
-    pub registry_hold_ms: u64,
+    #[arg(long, env = "GRAY_REGISTRY_HOLD", value_name = "TIME", default_value = "10s",
+          value_parser = duration(Duration::ZERO))]
+    pub registry_hold: Duration,
 
     /// How long all instances that are missing stay listed after Nacos was away, or has lost more than half of a service: until
-    /// all have registered again; 0 = no longer than --registry-hold-ms
-    #[arg(long, env = "GRAY_REGISTRY_RECOVERY_MS", value_name = "MILLISECONDS", default_value_t = 180_000,
-          value_parser = whole::<u64>(0..=u64::MAX))]
-    pub registry_recovery_ms: u64,
+    /// all have registered again; 0 = no longer than --registry-hold
+    #[arg(long, env = "GRAY_REGISTRY_RECOVERY", value_name = "TIME", default_value = "3m",
+          value_parser = duration(Duration::ZERO))]
+    pub registry_recovery: Duration,
 
     /// Directory in which instances and settings from Nacos are kept as they were last known, for a start while Nacos is
     /// away
@@ -108,8 +108,8 @@ impl fmt::Debug for ControlArgs {
             .field("group", &self.group)
             .field("nacos_username", &secret(&self.nacos_username))
             .field("nacos_password", &secret(&self.nacos_password))
-            .field("registry_hold_ms", &self.registry_hold_ms)
-            .field("registry_recovery_ms", &self.registry_recovery_ms)
+            .field("registry_hold", &self.registry_hold)
+            .field("registry_recovery", &self.registry_recovery)
             .field("snapshot_dir", &self.snapshot_dir)
             .field("registry_dir", &self.registry_dir)
             .field("register_in", &self.register_in)
@@ -258,8 +258,8 @@ impl ControlArgs {
             username: self.nacos_username.clone(),
             password: self.nacos_password.clone(),
             program: program.to_owned(),
-            hold: Duration::from_millis(self.registry_hold_ms),
-            recovery: Duration::from_millis(self.registry_recovery_ms),
+            hold: self.registry_hold,
+            recovery: self.registry_recovery,
             ..NacosOptions::new(server.trim())
         };
         options.servers().map_err(|reason| invalid("--nacos", server, reason))?;

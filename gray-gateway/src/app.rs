@@ -7,7 +7,6 @@ use std::{
     net::{self, SocketAddr},
     path::PathBuf,
     sync::Arc,
-    time::Duration,
 };
 
 use anyhow::Context;
@@ -98,8 +97,8 @@ impl Application {
             phase,
             admin_closed,
             background,
-            drain_wait: Duration::from_millis(service.drain_wait_ms),
-            drain: Duration::from_secs(service.drain_secs),
+            limits: service.stop_limits(),
+            stats: local.stats,
             predecessor: local.predecessor,
             handover: local.handover,
             offer: None,

@@ -1,6 +1,7 @@
 //! A gateway's life once it is built: it takes over from another, serves, and leaves in order or to a successor.
 
 use std::{
+    convert::Infallible,
     io,
     path::PathBuf,
     sync::Arc,
@@ -10,18 +11,16 @@ use std::{
 use gray_common::{
     config_source::ConfigSource,
     registry::{Health, Registry},
-    service::{Phase, Registration, RegistrationState, StopSignals},
+    service::{self, Phase, Registration, RegistrationState, StopLimits, StopSignals, Stoppable},
 };
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 use crate::{
     control::Warmth,
     handover::{Listening, Offer, Predecessor, Successor},
-    proxy::{Reopen, Workers},
+    proxy::{Reopen, Stats, Workers},
 };
 
-/// Limit of the deregistration; a stop must not hang on the registry.
-const DEREGISTER_LIMIT: Duration = Duration::from_secs(2);
 /// How long a gateway that could serve waits to hear the rest before it takes over.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 /// How long a handover waits for the registry to have us; it may be away.
@@ -49,8 +48,8 @@ pub(crate) struct Life {
     pub(crate) admin_closed: watch::Sender<bool>,
     /// What goes on beside, to the very end.
     pub(crate) background: JoinSet<io::Result<()>>,
-    pub(crate) drain_wait: Duration,
-    pub(crate) drain: Duration,
+    pub(crate) limits: StopLimits,
+    pub(crate) stats: Arc<Stats>,
     /// Who accepts from our sockets still.
     pub(crate) predecessor: Option<Predecessor>,
     /// Where our sockets are offered, and duplicates of them.
@@ -197,30 +196,12 @@ impl Life {
         }
     }
 
-    /// `/readyz` 503, deregister, wait until others have heard of it, stop accepting, finish what is in flight. A second
-    /// signal cuts the wait short.
-    async fn leave(mut self, signal: &str, mut signals: StopSignals) {
-        tracing::info!(signal, "stopping: deregistering");
-        self.phase.send_replace(Phase::Deregistering);
-        self.workers.leave();
-        let was_known = self.registration.end(DEREGISTER_LIMIT).await;
-        // After the deregistration: a successor that is getting ready registers when it finds us gone.
-        if let Some(offer) = self.offer {
-            offer.close().await;
-        }
-        self.phase.send_replace(Phase::Leaving);
-        if was_known && !self.drain_wait.is_zero() {
-            tracing::info!(wait = ?self.drain_wait, "still accepting until callers have heard of it");
-            tokio::select! {
-                () = tokio::time::sleep(self.drain_wait) => {}
-                signal = signals.next() => tracing::info!(signal, "second signal: not waiting any longer"),
-            }
-        }
-        tracing::info!("no longer accepting; finishing what is in flight");
-        self.phase.send_replace(Phase::Draining);
-        let began = Instant::now();
-        report(self.workers.shutdown(self.drain).await, began, self.drain);
-        self.background.shutdown().await;
+    /// Leaves in order: see [`leave`](service::leave).
+    async fn leave(self, signal: &str, mut signals: StopSignals) {
+        let Self { workers, registration, offer, phase, limits, stats, mut background, .. } = self;
+        let serving = Serving { workers: Some(workers), offer, phase, stats };
+        let Ok(()) = service::leave(serving, registration, limits, signal, &mut signals).await;
+        background.shutdown().await;
     }
 
     /// Stops accepting at once, and finishes what is in flight. The address is the successor's now.
@@ -237,11 +218,48 @@ impl Life {
         told(successor).await;
         let began = Instant::now();
         tokio::select! {
-            cut_off = self.workers.shutdown_after(self.drain_wait.max(UNUSED_LIMIT), self.drain) => {
-                report(cut_off, began, self.drain);
+            cut_off = self.workers.shutdown_after(self.limits.drain_wait.max(UNUSED_LIMIT), self.limits.drain) => {
+                report(cut_off, began, self.limits.drain);
             }
             signal = signals.next() => tracing::warn!(signal, "signal: cutting off what is in flight"),
         }
+    }
+}
+
+/// What is to be stopped.
+struct Serving {
+    /// Until they finish.
+    workers: Option<Workers>,
+    offer: Option<Offer>,
+    phase: watch::Sender<Phase>,
+    stats: Arc<Stats>,
+}
+
+impl Stoppable for Serving {
+    type Error = Infallible;
+
+    fn enter(&mut self, phase: Phase) {
+        self.phase.send_replace(phase);
+        if let Some(workers) = self.workers.as_ref().filter(|_| phase == Phase::Deregistering) {
+            workers.leave();
+        }
+    }
+
+    fn counter(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
+        let stats = Arc::clone(&self.stats);
+        move || stats.snapshot().in_flight
+    }
+
+    /// A successor that is getting ready registers when it finds us gone.
+    async fn deregistered(&mut self) {
+        if let Some(offer) = self.offer.take() {
+            offer.close().await;
+        }
+    }
+
+    async fn finish(&mut self, limit: Duration) -> Result<u64, Infallible> {
+        let Some(workers) = self.workers.take() else { return Ok(0) };
+        Ok(workers.shutdown(limit).await as u64)
     }
 }
 

@@ -29,7 +29,7 @@ fn exit_codes_are_as_documented() {
         (2, &["--tls-cert", "/nonexistent.pem", "--tls-key", "/nonexistent.pem", "--port", "0"], "cannot be read"),
         (2, &["--tls-cert", "/nonexistent.pem"], "--tls-key"),
         (2, &["--workers", "0"], "at least 1"),
-        (2, &["--head-timeout-ms", "0"], "at least 200"),
+        (2, &["--head-timeout", "0"], "at least 200"),
         (2, &["--max-uri-bytes", "1"], "256 to 1048576"),
         (2, &["--replay-buffer", "-1"], "0 to 1000000"),
     ] {

@@ -39,7 +39,7 @@ impl Drop for Gateway {
 impl Gateway {
     /// Started by a shell, which lowers the limit for it.
     fn start(config: &std::path::Path) -> Self {
-        let flags = "--bind 127.0.0.1 --port 0 --admin-port 0 --workers 2 --max-connections 100000 --drain-secs 0";
+        let flags = "--bind 127.0.0.1 --port 0 --admin-port 0 --workers 2 --max-connections 100000 --drain 0";
         let line = format!(
             "ulimit -n {FILES}; exec '{}' {flags} --config-dir '{}' --registry-dir '{}'",
             env!("CARGO_BIN_EXE_gray-gateway"),

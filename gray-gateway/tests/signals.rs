@@ -46,8 +46,8 @@ impl Gateway {
             "0",
             "--workers",
             "1",
-            "--drain-wait-ms",
-            "50",
+            "--drain-wait",
+            "50ms",
         ]);
         command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).expect("made"));
         Self { child: command.spawn().expect("started"), log }

@@ -1,6 +1,6 @@
 //! Starts order-app.
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
 use clap::Parser;
 use gray_common::service;
@@ -14,8 +14,7 @@ use user_client::UserClient;
 async fn main() -> ExitCode {
     let settings = Settings::parse();
     service::run("order-app", 7100, &settings.service, async |gray| {
-        let limit = Duration::from_millis(settings.user_timeout_ms);
-        let users = UserClient::new(gray.client_builder(user_client::SERVICE).timeout(limit).build()?);
+        let users = UserClient::new(gray.client_builder(user_client::SERVICE).timeout(settings.user_timeout).build()?);
         Ok(app(State { port: gray.port(), version: gray.version().to_owned(), users }))
     })
     .await

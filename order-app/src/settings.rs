@@ -1,16 +1,18 @@
 //! The command line: what every service has, and the limit of a call to user-app.
 
+use std::time::Duration;
+
 use clap::Parser;
-use gray_common::{flag::whole, release, service::ServiceArgs};
+use gray_common::{flag::duration, release, service::ServiceArgs};
 
 /// Demo order service. GET /order/{orderNo} answers with the order and, asked from user-app, its user. Usual port: 7100
 #[derive(Clone, Debug, Parser)]
 #[command(name = "order-app", version = release::version())]
 pub struct Settings {
     /// Longest time for user-app to answer, repeated connects included; after it the caller gets 504
-    #[arg(long, env = "GRAY_USER_TIMEOUT_MS", value_name = "MS", default_value_t = 3000,
-          value_parser = whole::<u64>(1..=u64::MAX))]
-    pub user_timeout_ms: u64,
+    #[arg(long, env = "GRAY_USER_TIMEOUT", value_name = "TIME", default_value = "3s",
+          value_parser = duration(Duration::from_millis(1)))]
+    pub user_timeout: Duration,
 
     /// What every service has.
     #[command(flatten)]
@@ -30,7 +32,7 @@ mod tests {
 
     #[test]
     fn a_limit_of_nothing_is_refused() {
-        let error = Settings::try_parse_from(["order-app", "--user-timeout-ms", "0"]).expect_err("0").to_string();
-        assert!(error.contains("--user-timeout-ms"), "{error}");
+        let error = Settings::try_parse_from(["order-app", "--user-timeout", "0"]).expect_err("0").to_string();
+        assert!(error.contains("--user-timeout"), "{error}");
     }
 }

@@ -55,7 +55,7 @@ fn only_what_stops_it_ends_it() {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("GRAY_") || name == "RUST_LOG") {
         command.env_remove(name);
     }
-    command.args(["--bind", "127.0.0.1", "--port", "0", "--drain-wait-ms", "50", "--config-dir"]).arg(&config);
+    command.args(["--bind", "127.0.0.1", "--port", "0", "--drain-wait", "50ms", "--config-dir"]).arg(&config);
     command.arg("--registry-dir").arg(&registry).stdin(Stdio::null()).stdout(Stdio::null());
     let mut service = Service(command.stderr(File::create(&log).expect("made")).spawn().expect("started"));
     let signal = |name: &str| {

@@ -48,7 +48,7 @@ pub(crate) fn has_the_exit_codes_of_services(program: &str, own: &[&str]) {
         (2, &["--port", "0", "--config-dir", documents, "--log", "nonsense"], "`nonsense` is not a level"),
         (2, &["--port", "70000"], "70000"),
         (2, &["--weight", "-1"], "0 to 10000"),
-        (2, &["--idle-timeout-ms", "0"], "at least 200"),
+        (2, &["--idle-timeout", "0"], "at least 200"),
         (2, &["--service-version", "V 2"], "ASCII letters"),
         (2, &["--nacos-ca", "/nonexistent.pem", "--nacos", "127.0.0.1:1", "--port", "0"], "cannot be read"),
         (2, &["--nonsense"], "--nonsense"),

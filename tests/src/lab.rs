@@ -125,7 +125,7 @@ impl Lab {
     pub fn control_args(&self) -> Vec<String> {
         let registry = self.dir.path().join("registry").display().to_string();
         let own = ["--registry-dir".to_owned(), registry, "--advertise".into(), "127.0.0.1".into()];
-        [self.config_args(), own.to_vec(), vec!["--drain-wait-ms".into(), "0".into()]].concat()
+        [self.config_args(), own.to_vec(), vec!["--drain-wait".into(), "0".into()]].concat()
     }
 
     /// Starts a service and waits until it is ready; returns its port.

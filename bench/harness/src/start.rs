@@ -146,7 +146,7 @@ pub(crate) fn gateway(site: &Site, config: &Path, port: u16, admin: u16) -> Vec<
     let mut args: Vec<OsString> = vec!["--bind".into(), "127.0.0.1".into(), "--config-dir".into(), config.into()];
     args.extend([format!("--port={port}"), format!("--admin-port={admin}")].map(Into::into));
     args.extend(
-        [format!("--workers={}", site.workers), "--drain-wait-ms=0".into(), "--drain-secs=1".into()].map(Into::into),
+        [format!("--workers={}", site.workers), "--drain-wait=0".into(), "--drain=1s".into()].map(Into::into),
     );
     args
 }

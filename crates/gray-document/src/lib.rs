@@ -38,7 +38,7 @@ pub use listing::Setting;
 pub use masked::{is_secret_name, masked};
 pub use outline::Outline;
 pub use problem::{Problem, Problems, Severity};
-pub use section::Section;
+pub use section::{Section, duration};
 pub use tree::{Documents, Origin};
 
 /// Reads documents (name, text) once, offline. Placeholders see the environment of the process.

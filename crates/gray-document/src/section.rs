@@ -259,7 +259,8 @@ impl fmt::Debug for Section<'_> {
     }
 }
 
-fn duration(text: &str) -> Option<Duration> {
+/// A length of time as Spring writes it: `500ms`, `5s`, `1m`, `PT5S`; a bare number is milliseconds.
+pub fn duration(text: &str) -> Option<Duration> {
     // ISO 8601 as Spring takes it; hours and minutes are rare enough to be written in Spring's short form.
     if let Some(seconds) = text.strip_prefix("PT").and_then(|rest| rest.strip_suffix('S')) {
         return Duration::try_from_secs_f64(seconds.parse().ok()?).ok();

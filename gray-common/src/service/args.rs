@@ -2,11 +2,11 @@
 
 use std::{net::IpAddr, str::FromStr, time::Duration};
 
-use super::version_flag::VersionFlag;
+use super::{StopLimits, version_flag::VersionFlag};
 use crate::{
     control::ControlArgs,
     descriptors,
-    flag::whole,
+    flag::{duration, whole},
     lane::is_token,
     release,
     server::Limits,
@@ -50,12 +50,12 @@ pub struct ServiceArgs {
     pub check_config: bool,
 
     /// When stopped: time between deregistering and no longer accepting, so that callers hear of it
-    #[arg(long, env = "GRAY_DRAIN_WAIT_MS", value_name = "MS", default_value = "3000", value_parser = whole::<u64>(0..=u64::MAX))]
-    pub drain_wait_ms: u64,
+    #[arg(long, env = "GRAY_DRAIN_WAIT", value_name = "TIME", default_value = "3s", value_parser = duration(Duration::ZERO))]
+    pub drain_wait: Duration,
 
     /// When stopped: longest time for requests in flight to finish
-    #[arg(long, env = "GRAY_DRAIN_SECS", value_name = "SECONDS", default_value = "30", value_parser = whole::<u64>(0..=u64::MAX))]
-    pub drain_secs: u64,
+    #[arg(long, env = "GRAY_DRAIN", value_name = "TIME", default_value = "30s", value_parser = duration(Duration::ZERO))]
+    pub drain: Duration,
 
     /// Connections of callers at most; beyond it the longest idle ones are closed, then new ones are answered 503.
     /// Without it, with 0, or with more than that: as many as the open files that the system allows leave room for
@@ -63,15 +63,15 @@ pub struct ServiceArgs {
           value_parser = whole::<usize>(0..=u64::MAX))]
     pub max_connections: usize,
 
-    /// Milliseconds that a connection may be without a request; then it is closed
+    /// Time that a connection may be without a request; then it is closed
     #[arg(
         long,
-        env = "GRAY_IDLE_TIMEOUT_MS",
-        value_name = "MS",
-        default_value = "75000",
-        value_parser = whole::<u64>(200..=u64::MAX)
+        env = "GRAY_IDLE_TIMEOUT",
+        value_name = "TIME",
+        default_value = "75s",
+        value_parser = duration(SHORTEST_TIMEOUT)
     )]
-    pub idle_timeout_ms: u64,
+    pub idle_timeout: Duration,
 
     /// What to log: a level, or levels by module (info,gray_common=debug). RUST_LOG counts when this is not given
     #[arg(long, env = "GRAY_LOG", value_name = "FILTER")]
@@ -89,6 +89,9 @@ pub struct ServiceArgs {
     #[command(subcommand)]
     pub command: Option<ServiceCommand>,
 }
+
+/// Less than this is a mistake: no client could keep to it.
+pub const SHORTEST_TIMEOUT: Duration = Duration::from_millis(200);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -232,10 +235,15 @@ impl ServiceArgs {
         self.log.clone().or_else(from_environment).unwrap_or_else(|| "info".to_owned())
     }
 
+    /// How long a stop may take.
+    pub fn stop_limits(&self) -> StopLimits {
+        StopLimits { drain_wait: self.drain_wait, drain: self.drain }
+    }
+
     /// What callers may use of a service.
     pub(super) fn limits(&self) -> Limits {
         Limits {
-            idle_timeout: Duration::from_millis(self.idle_timeout_ms),
+            idle_timeout: self.idle_timeout,
             // A request takes two: the caller's connection, and one of its own to the next service.
             max_connections: descriptors::fitting(self.max_connections, descriptors::available(0).map(|all| all / 2)),
             ..Limits::default()
@@ -271,7 +279,7 @@ pub(super) mod tests {
         let args = parse(&[]).expect("valid");
         assert_eq!((args.service_version.as_str(), args.port, args.weight), ("V1", None, 1.0));
         assert_eq!(args.bind.to_string(), "0.0.0.0");
-        assert_eq!((args.drain_wait_ms, args.drain_secs), (3000, 30));
+        assert_eq!((args.drain_wait, args.drain), (Duration::from_secs(3), Duration::from_secs(30)));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! keeps trying, says so once, and recovers by itself.
 //!
 //! Stop (SIGTERM, SIGINT, SIGQUIT): `/readyz` says 503 → deregister while still accepting → wait until callers have heard of it
-//! → stop accepting → finish what is in flight → exit. A second signal cuts the waiting short.
+//! → stop accepting → finish what is in flight → exit ([`leave`]; [`Phase`] has the chart).
 //!
 //! SIGHUP has files read again; no other signal ends a program ([`StopSignals`]).
 //!
@@ -21,6 +21,7 @@ mod error;
 mod exit;
 mod health;
 mod healthcheck;
+mod leave;
 mod metrics;
 mod phase;
 mod readiness;
@@ -30,11 +31,12 @@ mod serve;
 mod signals;
 mod version_flag;
 
-pub use args::{Advertise, GrayTag, MetadataEntry, ServiceArgs, ServiceCli, ServiceCommand};
+pub use args::{Advertise, GrayTag, MetadataEntry, SHORTEST_TIMEOUT, ServiceArgs, ServiceCli, ServiceCommand};
 pub use check::{CheckError, check_config};
 pub use error::ServiceError;
 pub use exit::{UsageError, WRONG_USAGE, exit_code};
 pub use healthcheck::healthcheck;
+pub use leave::{StopLimits, Stoppable, leave};
 pub use phase::Phase;
 pub use readiness::{Needs, Readiness, Report};
 pub use registration::{Registration, RegistrationState};

@@ -1,4 +1,29 @@
-//! Where a process is in its life, as `/readyz` shows it.
+//! Where a process is in its life, as `/readyz` shows it: gateway and services alike.
+//!
+//! ```text
+//! taking-over (gateway with --handover)
+//!      │ ready, or the predecessor has gone
+//!      ▼
+//!  starting ──────────┐
+//!      │ settings and called services known
+//!      ▼              │
+//!  registering ───────┤ a signal that stops it
+//!      │ registered   │
+//!      ▼              ▼
+//!  serving ─────▶ deregistering
+//!      │              │ done, or 2 s
+//!      │              ▼
+//!      │          leaving
+//!      │              │ --drain-wait, or the second signal
+//!      │ successor    ▼
+//!      └────────▶ draining
+//!                     │ all done, or --drain, or one more signal
+//!                     ▼
+//!                   exit
+//! ```
+//!
+//! It accepts from `starting` to `leaving`; `/readyz` is 200 in `serving` alone. The states before `serving` are left as the
+//! [registration](super::Registration) gets on ([`Phase::with`]), those after it by [`leave`](super::leave).
 
 use super::RegistrationState;
 
@@ -16,9 +41,9 @@ pub enum Phase {
     Serving,
     /// It serves on while the registry takes it back: 2 s at most.
     Deregistering,
-    /// It serves on until callers have heard of it: `--drain-wait-ms`.
+    /// It serves on until callers have heard of it: `--drain-wait`.
     Leaving,
-    /// It accepts nothing more and finishes what it has: `--drain-secs` at most.
+    /// It accepts nothing more and finishes what it has: `--drain` at most.
     Draining,
 }
 

@@ -1,6 +1,6 @@
 //! Serving, and the orderly way out.
 
-use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use axum::Router;
 use tokio::{
@@ -10,8 +10,9 @@ use tokio::{
 };
 
 use super::{
-    GrayService, Needs, Phase, Readiness, Registration, ServiceError,
+    GrayService, Needs, Phase, Readiness, Registration, ServiceError, Stoppable,
     health::{Surrounded, Traffic},
+    leave::leave,
     metrics::{Metrics, recorder},
 };
 use crate::{
@@ -23,9 +24,6 @@ use crate::{
     server::Server,
     settings::{GraySettings, SettingsState},
 };
-
-/// Limit of the deregistration; the reliability of a stop must not hang on the registry.
-const DEREGISTER_LIMIT: Duration = Duration::from_secs(2);
 
 impl GrayService {
     /// Serves until SIGTERM, SIGINT or SIGQUIT, then leaves in order: see the [module](super).
@@ -63,46 +61,8 @@ impl GrayService {
             signal = signals.next() => signal,
             ended = serving.join_next() => return served(ended),
         };
-        tracing::info!(service = &*name, signal, in_flight = traffic.in_flight(), "stopping: deregistering");
-        traffic.enter(Phase::Deregistering);
-        let was_known = registration.end(DEREGISTER_LIMIT).await;
-        traffic.enter(Phase::Leaving);
-        let wait = Duration::from_millis(args.drain_wait_ms);
-        if was_known && !wait.is_zero() {
-            tracing::info!(?wait, "still accepting until callers have heard of it");
-            tokio::select! {
-                () = time::sleep(wait) => {}
-                signal = signals.next() => tracing::info!(signal, "second signal: not waiting any longer"),
-                ended = serving.join_next() => return served(ended),
-            }
-        }
-        tracing::info!(in_flight = traffic.in_flight(), "no longer accepting; finishing what is in flight");
-        traffic.enter(Phase::Draining);
-        if close.send(()).is_err() {
-            tracing::debug!("the server has ended by itself");
-        }
-        let limit = Duration::from_secs(args.drain_secs);
-        let finished = {
-            let mut finished = pin!(time::timeout(limit, serving.join_next()));
-            tokio::select! {
-                finished = &mut finished => Some(finished),
-                signal = signals.next() => {
-                    tracing::warn!(signal, in_flight = traffic.in_flight(), "second signal: cutting off what is in flight");
-                    None
-                }
-            }
-        };
-        match finished {
-            Some(Ok(ended)) => {
-                served(ended)?;
-                tracing::info!(service = &*name, "stopped");
-            }
-            Some(Err(_)) => {
-                tracing::warn!(?limit, in_flight = traffic.in_flight(), "time is up: cutting off what is in flight")
-            }
-            None => {}
-        }
-        Ok(())
+        leave(Serving { traffic, close: Some(close), serving }, registration, args.stop_limits(), signal, &mut signals)
+            .await
     }
 
     /// Like [`serve`](Self::serve); `stop` does what a signal does.
@@ -113,6 +73,38 @@ impl GrayService {
     ) -> Result<(), ServiceError> {
         self.signals.or(stop);
         self.serve(app).await
+    }
+}
+
+/// What is to be stopped.
+struct Serving {
+    traffic: Arc<Traffic>,
+    /// Tells the server to accept no more.
+    close: Option<oneshot::Sender<()>>,
+    serving: JoinSet<()>,
+}
+
+impl Stoppable for Serving {
+    type Error = ServiceError;
+
+    fn enter(&mut self, phase: Phase) {
+        self.traffic.enter(phase);
+    }
+
+    fn counter(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
+        let traffic = Arc::clone(&self.traffic);
+        move || traffic.in_flight() as u64
+    }
+
+    async fn finish(&mut self, limit: Duration) -> Result<u64, ServiceError> {
+        if self.close.take().is_some_and(|close| close.send(()).is_err()) {
+            tracing::debug!("the server has ended by itself");
+        }
+        match time::timeout(limit, self.serving.join_next()).await {
+            Ok(ended) => served(ended).map(|()| 0),
+            // A connection may be between two requests.
+            Err(_) => Ok((self.traffic.in_flight() as u64).max(1)),
+        }
     }
 }
 

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use gray_common::{descriptors, flag::whole, service::ServiceArgs};
+use gray_common::{
+    descriptors,
+    flag::{duration, whole},
+    service::{SHORTEST_TIMEOUT, ServiceArgs},
+};
 
 use crate::proxy::{self, Limits};
 
@@ -46,44 +50,44 @@ pub struct LimitArgs {
     )]
     pub max_head_bytes: u32,
 
-    /// Milliseconds from a request's first byte to the end of its headers; then 408
+    /// Time from a request's first byte to the end of its headers; then 408
     #[arg(
         long,
         help_heading = "Limits",
-        env = "GRAY_HEAD_TIMEOUT_MS",
-        value_name = "MS",
-        default_value_t = 8_000,
-        value_parser = whole::<u64>(200..=u64::MAX)
+        env = "GRAY_HEAD_TIMEOUT",
+        value_name = "TIME",
+        default_value = "8s",
+        value_parser = duration(SHORTEST_TIMEOUT)
     )]
-    pub head_timeout_ms: u64,
+    pub head_timeout: Duration,
 
-    /// Milliseconds without a byte of a request's body; then 408
+    /// Time without a byte of a request's body; then 408
     #[arg(
         long,
         help_heading = "Limits",
-        env = "GRAY_BODY_TIMEOUT_MS",
-        value_name = "MS",
-        default_value_t = 10_000,
-        value_parser = whole::<u64>(200..=u64::MAX)
+        env = "GRAY_BODY_TIMEOUT",
+        value_name = "TIME",
+        default_value = "10s",
+        value_parser = duration(SHORTEST_TIMEOUT)
     )]
-    pub body_timeout_ms: u64,
+    pub body_timeout: Duration,
 
-    /// Milliseconds in which a client takes nothing of its answer; then it is cut off
+    /// Time in which a client takes nothing of its answer; then it is cut off
     #[arg(
         long,
         help_heading = "Limits",
-        env = "GRAY_WRITE_TIMEOUT_MS",
-        value_name = "MS",
-        default_value_t = 10_000,
-        value_parser = whole::<u64>(200..=u64::MAX)
+        env = "GRAY_WRITE_TIMEOUT",
+        value_name = "TIME",
+        default_value = "10s",
+        value_parser = duration(SHORTEST_TIMEOUT)
     )]
-    pub write_timeout_ms: u64,
+    pub write_timeout: Duration,
 
-    /// Milliseconds that a client may pause in a body or an answer of which it has sent or taken at least 16 KiB per second
+    /// Time that a client may pause in a body or an answer of which it has sent or taken at least 16 KiB per second
     /// until then, unless the route says otherwise (metadata.pause-timeout); 0: no longer than others
-    #[arg(long, help_heading = "Limits", env = "GRAY_PAUSE_TIMEOUT_MS", value_name = "MS", default_value_t = 60_000,
-          value_parser = whole::<u64>(0..=u64::MAX))]
-    pub pause_timeout_ms: u64,
+    #[arg(long, help_heading = "Limits", env = "GRAY_PAUSE_TIMEOUT", value_name = "TIME", default_value = "60s",
+          value_parser = duration(Duration::ZERO))]
+    pub pause_timeout: Duration,
 
     /// Bytes of buffers that requests may hold while they wait; above 80 % of it, or of --max-connections, no client
     /// may pause for longer than others; 0: no limit
@@ -102,11 +106,11 @@ pub struct LimitArgs {
           value_parser = whole::<u32>(0..=4_294_967_295))]
     pub min_rate: u32,
 
-    /// Milliseconds without a byte (a ping is some) in either direction of a websocket, unless its route has an
+    /// Time without a byte (a ping is some) in either direction of a websocket, unless its route has an
     /// `idle-timeout`; then it is closed; 0: no limit
-    #[arg(long, help_heading = "Limits", env = "GRAY_WEBSOCKET_IDLE_MS", value_name = "MS", default_value_t = 600_000,
-          value_parser = whole::<u64>(0..=u64::MAX))]
-    pub websocket_idle_ms: u64,
+    #[arg(long, help_heading = "Limits", env = "GRAY_WEBSOCKET_IDLE", value_name = "TIME", default_value = "10m",
+          value_parser = duration(Duration::ZERO))]
+    pub websocket_idle: Duration,
 }
 
 impl LimitArgs {
@@ -120,14 +124,14 @@ impl LimitArgs {
             max_connections_per_client: self.max_connections_per_client,
             max_target_bytes: self.max_uri_bytes as usize,
             max_head_bytes: self.max_head_bytes as usize,
-            head_timeout: Duration::from_millis(self.head_timeout_ms),
-            body_timeout: Duration::from_millis(self.body_timeout_ms),
-            write_timeout: Duration::from_millis(self.write_timeout_ms),
-            pause_timeout: Duration::from_millis(self.pause_timeout_ms),
+            head_timeout: self.head_timeout,
+            body_timeout: self.body_timeout,
+            write_timeout: self.write_timeout,
+            pause_timeout: self.pause_timeout,
             max_buffer_bytes: self.max_buffer_bytes,
             min_rate: self.min_rate,
-            idle_timeout: Duration::from_millis(service.idle_timeout_ms),
-            tunnel_idle_timeout: (self.websocket_idle_ms > 0).then(|| Duration::from_millis(self.websocket_idle_ms)),
+            idle_timeout: service.idle_timeout,
+            tunnel_idle_timeout: Some(self.websocket_idle).filter(|idle| !idle.is_zero()),
             ..Limits::default()
         }
     }
@@ -152,10 +156,10 @@ mod tests {
         assert_eq!(limits(&[]), Ok(Limits { max_connections, max_descriptors, ..Limits::default() }));
         assert_eq!(max_connections, max_descriptors / 2);
         assert_eq!(limits(&["--max-connections", "9"]).map(|limits| limits.max_connections), Ok(9));
-        let idle = limits(&["--idle-timeout-ms", "700"]).expect("valid").idle_timeout;
+        let idle = limits(&["--idle-timeout", "700ms"]).expect("valid").idle_timeout;
         assert_eq!(idle, Duration::from_millis(700));
-        let some = limits(&["--max-uri-bytes", "1000", "--websocket-idle-ms", "500"]).expect("valid");
+        let some = limits(&["--max-uri-bytes", "1000", "--websocket-idle", "500ms"]).expect("valid");
         assert_eq!((some.max_target_bytes, some.tunnel_idle_timeout.map(|idle| idle.as_millis())), (1000, Some(500)));
-        assert!(limits(&["--head-timeout-ms", "1"]).is_err());
+        assert!(limits(&["--head-timeout", "1ms"]).is_err());
     }
 }

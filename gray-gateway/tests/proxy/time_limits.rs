@@ -3,12 +3,12 @@
 //!
 //! | limit | here, or where |
 //! |---|---|
-//! | `--head-timeout-ms`: first request, head, TLS handshake | `silence_before_a_request`, `a_head_without_an_end`, `tls.rs` |
-//! | `--idle-timeout-ms`, over HTTP/1 and HTTP/2 | `between_requests` |
-//! | `--body-timeout-ms`, its first bytes, `--min-rate` | `a_body_that_stops`, `slow.rs` |
-//! | `--write-timeout-ms` | `an_answer_that_is_not_taken`, `h2/abuse.rs` |
-//! | `--pause-timeout-ms`, `metadata.pause-timeout` | `pauses.rs` |
-//! | `--websocket-idle-ms` | `a_websocket_without_a_word` |
+//! | `--head-timeout`: first request, head, TLS handshake | `silence_before_a_request`, `a_head_without_an_end`, `tls.rs` |
+//! | `--idle-timeout`, over HTTP/1 and HTTP/2 | `between_requests` |
+//! | `--body-timeout`, its first bytes, `--min-rate` | `a_body_that_stops`, `slow.rs` |
+//! | `--write-timeout` | `an_answer_that_is_not_taken`, `h2/abuse.rs` |
+//! | `--pause-timeout`, `metadata.pause-timeout` | `pauses.rs` |
+//! | `--websocket-idle` | `a_websocket_without_a_word` |
 //! | time to hear the last words, time of a drain | `last_words`, `a_drain` |
 //! | `connect-timeout`: the gateway's, all routes', a route's; with TLS | `an_instance_that_accepts_nothing`, `tls.rs` |
 //! | `response-timeout`: the same, and none; from the end of the body | `an_answer_that_does_not_begin`, `a_body_that_is_not_taken` |

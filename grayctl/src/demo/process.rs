@@ -68,7 +68,7 @@ impl Fleet {
             .args(["tied", &std::process::id().to_string(), "--"])
             .arg(self.programs.join(program))
             .args(args)
-            .args(["--bind", "127.0.0.1", "--advertise", "127.0.0.1", "--drain-wait-ms", "100"])
+            .args(["--bind", "127.0.0.1", "--advertise", "127.0.0.1", "--drain-wait", "100ms"])
             .arg("--registry-dir")
             .arg(&self.registry)
             .arg("--config-dir")

@@ -120,7 +120,7 @@ pub(crate) async fn a_request_in_flight_finishes_as_it_began(_: Arc<Stage>) -> R
     lab.list("user-app", slow.port, &serde_json::json!({ "version": "V1" }))?;
     lab.service("user-app", "V2", &[]).await?;
     for version in ["V1", "V2"] {
-        lab.service("order-app", version, &["--user-timeout-ms", "9000"]).await?;
+        lab.service("order-app", version, &["--user-timeout", "9s"]).await?;
     }
     lab.gateway(&[]).await?;
 

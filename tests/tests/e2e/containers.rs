@@ -59,7 +59,7 @@ async fn start(
         .with_network(network)
         .with_env_var("GRAY_NACOS", nacos)
         .with_env_var("GRAY_NAMESPACE", namespace)
-        .with_env_var("GRAY_DRAIN_WAIT_MS", "0");
+        .with_env_var("GRAY_DRAIN_WAIT", "0");
     let request = match publish {
         Some((host, container)) => request.with_mapped_port(host, container),
         None => request,

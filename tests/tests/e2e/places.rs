@@ -141,7 +141,7 @@ const BLUE_GREEN: &str = "gray: { lanes: { green: { select: V2, fallback: fail }
 
 pub(crate) async fn static_instances_without_any_registry(_: Arc<Stage>) -> Result<()> {
     let mut lab = Lab::new("", BLUE_GREEN)?;
-    let alone = [lab.config_args(), vec!["--drain-wait-ms".into(), "0".into()]].concat();
+    let alone = [lab.config_args(), vec!["--drain-wait".into(), "0".into()]].concat();
     let mut known = Vec::new();
     for (program, version) in [("user-app", "V1"), ("user-app", "V2"), ("order-app", "V1"), ("order-app", "V2")] {
         // An order-app is ready when it knows a user-app.
@@ -163,7 +163,7 @@ pub(crate) async fn static_instances_without_any_registry(_: Arc<Stage>) -> Resu
 pub(crate) async fn a_registry_and_static_instances_side_by_side(_: Arc<Stage>) -> Result<()> {
     let mut lab = Lab::new("", BLUE_GREEN)?;
     // V1 stands in the settings alone, V2 in the registry alone.
-    let alone = [lab.config_args(), vec!["--drain-wait-ms".into(), "0".into()]].concat();
+    let alone = [lab.config_args(), vec!["--drain-wait".into(), "0".into()]].concat();
     let user = lab.start("user-app", "V1", &alone, &[]).await?;
     lab.publish(COMMON, &fixed(&[("user-app", user, "V1")]))?;
     lab.service("user-app", "V2", &[]).await?;
