@@ -7,7 +7,8 @@ pub use gray_nacos::instances_from_json;
 #[cfg(feature = "nacos")]
 pub use gray_nacos::{NacosOptions, NacosRegistry, NacosTls, http as nacos_http};
 pub use gray_registry::{
-    CombinedRegistry, FileRegistry, Health, NoRegistry, Registry, RegistryError, ServiceState, Space, SpaceError,
+    CombinedRegistry, FileRegistry, Health, NoRegistry, Registry, RegistryError, ServiceNames, ServiceState, Space,
+    SpaceError,
 };
 #[cfg(feature = "test-util")]
 pub use gray_registry::{MemoryRegistry, contract};

@@ -25,7 +25,7 @@ pub(crate) const RULES_DOCUMENT: &str = "gray-rules.yaml";
 pub(crate) const DOCUMENTS: [&str; 3] = [SHARED_DOCUMENT, OWN_DOCUMENT, RULES_DOCUMENT];
 
 /// Most services that routes and lanes may name.
-const MAX_SERVICES: usize = 2_000;
+pub(crate) const MAX_SERVICES: usize = 2_000;
 
 /// What the gateway reads from its documents, in one piece: gray settings and routes are applied together.
 #[derive(Debug)]
@@ -59,6 +59,17 @@ impl GatewayConfig {
         config.check_lanes(&root.section("spring.cloud.gateway"));
         GraySettings::warn_unread(&root);
         config
+    }
+
+    /// The same with other routes.
+    pub(crate) fn with_routes(&self, routes: RouteTable) -> Self {
+        Self {
+            gray: self.gray.clone(),
+            rules: Arc::clone(&self.rules),
+            route_findings: routes.lint(),
+            routes: Arc::new(routes),
+            listed: Arc::clone(&self.listed),
+        }
     }
 
     /// What in the rules and in the routes is worth knowing, worst first.

@@ -3,7 +3,10 @@
 //! It runs off the request path. A worker sees either the old snapshot or the new one, never a mixture; a request
 //! that has begun finishes with the one it began with.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use gray_common::{
@@ -23,8 +26,9 @@ use crate::{
     geo::CitySource,
     hops::Hops,
     listing::Listing,
+    located::LocatedRoutes,
     rates::RateStates,
-    route::Upstream,
+    route::{RouteTable, Upstream},
     scheme::Scheme,
     snapshot::{ServiceSnapshot, Services, Snapshot},
     tally::Tallies,
@@ -63,6 +67,11 @@ pub struct ControlLoop {
     plan: Arc<FactPlan>,
     warmth: watch::Sender<Warmth>,
     checks: Checks,
+    located: LocatedRoutes,
+    /// Services that are followed for what the locator says of them.
+    also_followed: BTreeSet<Box<str>>,
+    /// Those that the rate limits were made for.
+    routes: Arc<RouteTable>,
 }
 
 impl ControlLoop {
@@ -91,6 +100,9 @@ impl ControlLoop {
             plan: Arc::default(),
             warmth: watch::Sender::default(),
             checks: Checks::default(),
+            located: LocatedRoutes::default(),
+            also_followed: BTreeSet::new(),
+            routes: Arc::default(),
         }
     }
 
@@ -122,6 +134,7 @@ impl ControlLoop {
         loop {
             let state = self.settings.borrow_and_update().clone();
             if let Some(config) = state.current {
+                let config = self.locate(config);
                 self.begin(&config, state.revision);
                 self.follow(&config);
                 self.check(&config);
@@ -137,6 +150,7 @@ impl ControlLoop {
                 () = self.changed.notified() => {}
                 Ok(()) = self.reload.changed() => self.city.reload().await,
                 () = self.listing.changed() => {}
+                () = self.located.changed() => {}
             }
         }
     }
@@ -144,7 +158,8 @@ impl ControlLoop {
     fn judge(&self, config: &GatewayConfig) -> Warmth {
         let named = config.routes.services();
         let is_known = |service: &str| self.followed.get(service).is_some_and(ServiceFollower::is_known);
-        if !config.routes.is_stated() || !named.iter().all(|service| is_known(service)) {
+        let is_located = config.routes.locator().is_none() || self.located.is_known();
+        if !config.routes.is_stated() || !is_located || !named.iter().all(|service| is_known(service)) {
             Warmth::Cold
         } else if self.followed.values().all(ServiceFollower::is_settled) {
             Warmth::Settled
@@ -153,10 +168,32 @@ impl ControlLoop {
         }
     }
 
-    /// Follows exactly the services that routes and lanes name: those behind the first hop are not ours to call, but
+    /// Adds the routes of services, if there are to be any.
+    fn locate(&mut self, written: Arc<GatewayConfig>) -> Arc<GatewayConfig> {
+        self.also_followed.clear();
+        let Some(locator) = written.routes.locator() else {
+            self.located = LocatedRoutes::default();
+            return written;
+        };
+        let names = self.located.names(&written, &*self.registry).unwrap_or_default();
+        let needs_metadata = locator.needs_metadata();
+        if needs_metadata {
+            self.also_followed.clone_from(&names);
+            self.follow(&written);
+        }
+        let of = |service: &str| match self.followed.get(service).filter(|_| needs_metadata) {
+            Some(followed) => followed.set().known().iter().map(|instance| instance.metadata.clone()).collect(),
+            None => Vec::new(),
+        };
+        let services = names.into_iter().map(|name| (name.clone(), of(&name))).collect();
+        self.located.update(&written, services)
+    }
+
+    /// Follows exactly the services that routes and lanes name, and those that the locator has to look at: those behind the first hop are not ours to call, but
     /// whether a lane has instances there is worth knowing.
     fn follow(&mut self, config: &GatewayConfig) {
-        let wanted = config.services();
+        let mut wanted = config.services();
+        wanted.extend(self.also_followed.iter().cloned());
         self.followed.retain(|service, _| wanted.contains(service));
         for service in wanted {
             if !self.followed.contains_key(&service) {
@@ -192,11 +229,14 @@ impl ControlLoop {
 
     /// Takes over what goes on from the revision before, and logs a new one once, with what in it cannot work here.
     fn begin(&mut self, config: &GatewayConfig, revision: u64) {
+        if !Arc::ptr_eq(&self.routes, &config.routes) {
+            self.routes = Arc::clone(&config.routes);
+            self.rates.hand_over(config.routes.routes());
+        }
         if self.reported == revision {
             return;
         }
         self.reported = revision;
-        self.rates.hand_over(config.routes.routes());
         let rules: Vec<_> = config.rules.rules().iter().map(|rule| &*rule.name).collect();
         let (routes, fingerprint) = (config.routes.routes().len(), config.rules.revision());
         tracing::info!(revision, rules.revision = fingerprint, routes, ?rules, "configuration applied");

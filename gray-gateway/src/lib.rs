@@ -17,6 +17,7 @@ pub mod hops;
 mod life;
 pub mod limit;
 pub(crate) mod listing;
+mod located;
 mod name;
 pub mod proxy;
 pub mod rates;

@@ -55,6 +55,20 @@ impl Rated {
     }
 }
 
+#[cfg(test)]
+impl Rated {
+    /// Of a client that has to wait.
+    pub(crate) const SPENT: Self = Self {
+        rate: Rate {
+            per_second: std::num::NonZeroU32::MIN,
+            burst: std::num::NonZeroU32::MIN,
+            cost: std::num::NonZeroU32::MIN,
+        },
+        remaining: 0,
+        retry_after: Some(Duration::from_secs(1)),
+    };
+}
+
 type Limiter = RateLimiter<u64, DashMapStateStore<u64>, DefaultClock, StateInformationMiddleware>;
 
 /// Bounded, however many clients there are: keys are hashes, and when there are too many of them they are folded.

@@ -6,7 +6,7 @@
 //!   sockets, with TLS.
 //! - `follow`: one task per followed service; `registration`: one task and one client per own instance.
 //! - `config_source`: documents, by two clients of their own.
-//! - `doubts`: own instances that may not be listed any more.
+//! - `doubts`: own instances that may not be listed any more; `names`: the names of all services.
 //! - [`http`]: the other port of the servers; `console`: tells what is gone from what an operator switched off.
 //! - `error`: which failures are refusals; `cache`: where the SDK writes what no program reads.
 //! - `login`: the token. The SDK never gets to know the password; its own plugin would write it to the log.
@@ -21,6 +21,7 @@ mod error;
 mod follow;
 pub mod http;
 mod login;
+mod names;
 mod options;
 mod peer;
 mod registration;
@@ -37,13 +38,13 @@ pub use wire::NacosTls;
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use gray_core::instance::Instance;
-use gray_registry::{Health, Opened, Registry, RegistryError, ServiceState, Space};
+use gray_registry::{Health, Opened, Registry, RegistryError, ServiceNames, ServiceState, Space};
 use nacos_sdk::api::naming::NamingService;
 use tokio::{
     runtime::Handle,
@@ -73,6 +74,8 @@ pub struct NacosRegistry {
     remembered: Mutex<HashMap<[String; 3], Arc<[Instance]>>>,
     registrations: Mutex<HashMap<(String, String), mpsc::Sender<Command>>>,
     doubts: Arc<Doubts>,
+    /// Of all services, from when they are first asked for.
+    names: OnceLock<watch::Receiver<ServiceNames>>,
     tasks: Mutex<JoinSet<()>>,
     runtime: Handle,
 }
@@ -102,6 +105,7 @@ impl NacosRegistry {
             remembered: Mutex::default(),
             registrations: Mutex::default(),
             doubts: Arc::default(),
+            names: OnceLock::new(),
             tasks: Mutex::new(tasks),
             runtime,
         })
@@ -206,6 +210,16 @@ impl Registry for NacosRegistry {
             Some(connection) => self.follow(&connection, options, service),
             None => self.elsewhere.silent(),
         }
+    }
+
+    fn services(&self) -> watch::Receiver<ServiceNames> {
+        self.names
+            .get_or_init(|| {
+                let (sender, names) = watch::channel(None);
+                lock(&self.tasks).spawn_on(names::follow(Arc::clone(&self.connection), sender), &self.runtime);
+                names
+            })
+            .clone()
     }
 
     fn recall(&self, space: Option<&Space>, service: &str, known: Arc<[Instance]>) {

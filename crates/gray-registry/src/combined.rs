@@ -11,7 +11,7 @@ use futures_util::future::select_all;
 use gray_core::instance::{Instance, merge};
 use tokio::{runtime::Handle, sync::watch, task::JoinSet};
 
-use super::{Health, Registry, RegistryError, ServiceState, Space};
+use super::{Health, Registry, RegistryError, ServiceNames, ServiceState, Space};
 
 /// Several registries as one: instances of all of them are found, and announced in the first, the primary.
 ///
@@ -162,6 +162,22 @@ impl Registry for CombinedRegistry {
 
     fn watch_space(&self, space: &Space, service: &str) -> watch::Receiver<ServiceState> {
         self.combine((Some(space.clone()), service.to_owned()), |part| part.watch_space(space, service))
+    }
+
+    fn services(&self) -> watch::Receiver<ServiceNames> {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = self.parts.iter().map(|(_, part)| part.services()).collect();
+        let mut last: Vec<ServiceNames> = vec![None; self.parts.len()];
+        let merged = move |names: &[ServiceNames]| {
+            for (last, names) in last.iter_mut().zip(names) {
+                if names.is_some() {
+                    last.clone_from(names);
+                }
+            }
+            let known: Vec<_> = last.iter().flatten().collect();
+            (!known.is_empty()).then(|| Arc::new(known.into_iter().flat_map(|names| names.iter().cloned()).collect()))
+        };
+        fold(names, merged, &mut tasks, &self.runtime)
     }
 
     fn health(&self) -> watch::Receiver<Health> {

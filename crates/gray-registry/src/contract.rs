@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Health, Registry, ServiceState, Space};
+use super::{Health, Registry, ServiceNames, ServiceState, Space};
 
 /// How long a state may take to come about; the slowest registry (pushes, a hold) needs a few seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -46,6 +46,7 @@ pub async fn run(
     suite.watching_twice_shows_the_same().await;
     suite.services_do_not_mix().await;
     suite.spaces_do_not_mix(&residents).await;
+    suite.names_are_told().await;
 }
 
 struct Suite<'a> {
@@ -85,6 +86,20 @@ impl Suite<'_> {
         // Watched only now.
         let mut late = self.announcer.watch(&service);
         becomes(&mut late, "a watcher that comes later", std::slice::from_ref(&instance)).await;
+        self.deregister(&service, &instance).await;
+    }
+
+    async fn names_are_told(&self) {
+        // Asked for before and after there is anything to see; how soon an empty service is forgotten is the registry's matter.
+        let (mut early, service) = (self.watcher.services(), self.service("named"));
+        let has = |names: &ServiceNames| names.as_ref().is_some_and(|names| names.contains(service.as_str()));
+        let instance = at(7201, "V1");
+        self.register(&service, &instance).await;
+        let mut late = self.announcer.services();
+        for (what, names) in [("before", &mut early), ("after", &mut late)] {
+            let told = timeout(PATIENCE, names.wait_for(has)).await.map(|told| told.is_ok());
+            assert_eq!(told, Ok(true), "the name, asked for {what} there was an instance");
+        }
         self.deregister(&service, &instance).await;
     }
 

@@ -1,7 +1,7 @@
 //! The file registry: a directory of instance files that every process watches.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -12,7 +12,7 @@ use gray_core::instance::Instance;
 use tokio::sync::watch;
 
 use self::format::ServiceFile;
-use super::{Health, Registry, RegistryError, ServiceState, Space, opened::Opened};
+use super::{Health, MAX_NAMES, Registry, RegistryError, ServiceNames, ServiceState, Space, opened::Opened};
 use crate::{
     directory::{self, Listing, Text, Wake},
     telemetry::{DIRECTORY, REGISTRY_FILES_REFUSED},
@@ -61,6 +61,7 @@ pub struct FileRegistry {
 struct State {
     files: BTreeMap<String, Known>,
     services: HashMap<String, watch::Sender<ServiceState>>,
+    names: watch::Sender<ServiceNames>,
 }
 
 /// One file.
@@ -143,6 +144,14 @@ impl State {
             refused += usize::from(read.is_refused);
             self.files.insert(name.clone(), read);
         }
+        let names =
+            self.files.values().filter_map(|known| known.says.as_ref()).filter(|file| !file.instances.is_empty());
+        let names: BTreeSet<Box<str>> = names.map(|file| file.service.as_str().into()).collect();
+        self.names.send_if_modified(|known| {
+            let changed = known.as_deref() != Some(&names);
+            *known = Some(names.into_iter().take(MAX_NAMES).collect::<BTreeSet<_>>().into());
+            changed
+        });
         for (service, sender) in &self.services {
             let list = self.list(service);
             sender.send_if_modified(|state| {
@@ -213,6 +222,10 @@ impl Registry for FileRegistry {
             Some(registry) => registry.watch(service),
             None => self.spaces.silent(),
         }
+    }
+
+    fn services(&self) -> watch::Receiver<ServiceNames> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).names.subscribe()
     }
 
     fn health(&self) -> watch::Receiver<Health> {

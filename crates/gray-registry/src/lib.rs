@@ -32,6 +32,7 @@ pub use none::NoRegistry;
 pub use opened::Opened;
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -44,6 +45,9 @@ use tokio::sync::watch;
 /// What a registry currently knows of one service. `None`: it has not answered yet.
 pub type ServiceState = Option<Arc<[Instance]>>;
 
+/// The names of all services that a registry knows in its own space. `None`: it has not answered yet.
+pub type ServiceNames = Option<Arc<BTreeSet<Box<str>>>>;
+
 /// Whether the registry can be reached; shown by `/readyz`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
@@ -52,6 +56,9 @@ pub enum Health {
     /// Answers.
     Up,
 }
+
+/// Most names that [`Registry::services`] tells; the first ones in their order.
+pub const MAX_NAMES: usize = 5_000;
 
 /// A registry. Every call ends within its time limit; none panics on what the other side sends.
 #[async_trait]
@@ -70,6 +77,10 @@ pub trait Registry: Send + Sync + std::fmt::Debug {
     /// Like [`watch`](Self::watch), of a service in another [`Space`] than this registry's own. A space is opened when it
     /// is first asked for, and kept; one that cannot be opened is logged, and never answers.
     fn watch_space(&self, space: &Space, service: &str) -> watch::Receiver<ServiceState>;
+
+    /// Follows the names of all services, [`MAX_NAMES`] at most. Returns at once; retries for ever in the background. A name may
+    /// stay for a while after its last instance has gone.
+    fn services(&self) -> watch::Receiver<ServiceNames>;
 
     /// Told before a service is watched: what was known of it before this process started. A registry that is up again but
     /// does not list everybody yet treats those who are missing as it would have then; others need not listen.

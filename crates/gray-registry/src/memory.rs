@@ -9,12 +9,13 @@ use async_trait::async_trait;
 use gray_core::instance::Instance;
 use tokio::sync::watch;
 
-use super::{Health, Registry, RegistryError, ServiceState, Space};
+use super::{Health, Registry, RegistryError, ServiceNames, ServiceState, Space};
 
 /// A registry in memory. It answers at once: a service nobody registered has an empty list.
 #[derive(Debug)]
 pub struct MemoryRegistry {
     services: Mutex<HashMap<String, watch::Sender<ServiceState>>>,
+    names: watch::Sender<ServiceNames>,
     health: watch::Sender<Health>,
     spaces: Mutex<BTreeMap<Space, Arc<MemoryRegistry>>>,
 }
@@ -23,7 +24,8 @@ impl MemoryRegistry {
     /// An empty registry that is up.
     pub fn new() -> Arc<Self> {
         let (services, spaces) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { services, health: watch::Sender::new(Health::Up), spaces })
+        let names = watch::Sender::new(Some(Arc::default()));
+        Arc::new(Self { services, names, health: watch::Sender::new(Health::Up), spaces })
     }
 
     /// The registry of another space.
@@ -59,6 +61,14 @@ impl MemoryRegistry {
         self.with(service, |state| {
             let mut list = state.borrow().as_deref().map(<[Instance]>::to_vec).unwrap_or_default();
             edit(&mut list);
+            self.names.send_modify(|names| {
+                let names = Arc::make_mut(names.get_or_insert_default());
+                if list.is_empty() {
+                    names.remove(service)
+                } else {
+                    names.insert(service.into())
+                };
+            });
             state.send_replace(Some(list.into()));
         });
     }
@@ -85,6 +95,10 @@ impl Registry for MemoryRegistry {
 
     fn watch_space(&self, space: &Space, service: &str) -> watch::Receiver<ServiceState> {
         self.space(space).watch(service)
+    }
+
+    fn services(&self) -> watch::Receiver<ServiceNames> {
+        self.names.subscribe()
     }
 
     fn health(&self) -> watch::Receiver<Health> {

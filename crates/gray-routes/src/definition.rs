@@ -106,6 +106,14 @@ impl<'d> Definition<'d> {
         Some(Self { name, at: item.clone(), args })
     }
 
+    /// The arguments as they are written, each with its name; one that has only a place, with a generated one.
+    pub(super) fn args(&self) -> impl Iterator<Item = (String, &Value<'d>)> {
+        self.args.iter().map(|Arg { key, value }| match key {
+            Key::Name(name) => (name.clone(), value),
+            Key::Place(place) => (format!("_genkey_{place}"), value),
+        })
+    }
+
     /// The values of single parameters, by place or by name; the first `required` ones must be there.
     pub(super) fn bind<const N: usize>(
         &self,

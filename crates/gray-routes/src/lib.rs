@@ -22,10 +22,12 @@
 //! assert_eq!(route.filters.rewrite(request.path), "/order/N0001");
 //! ```
 
+pub mod cors;
 mod definition;
 mod files;
 mod filter;
 mod lint;
+mod locator;
 mod lookup;
 mod metadata;
 mod misspelt;
@@ -50,8 +52,10 @@ mod weight;
 mod tests;
 
 pub use self::{
+    cors::CorsTable,
     files::FileOptions,
     filter::Filters,
+    locator::{Located, Locator},
     lookup::Lookup,
     metadata::Metadata,
     path::{Spelling, check as check_path},

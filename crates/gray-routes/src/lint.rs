@@ -1,11 +1,14 @@
 //! What in the routes is worth knowing: guarded routes that another one takes over in another spelling, and paths that
 //! differ only by case.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use gray_rules::{About, Finding, Severity};
 
-use super::{Route, RouteTable, pattern::PathPattern, predicate::Predicate, text::quoted};
+use super::{Route, RouteTable, Upstream, pattern::PathPattern, predicate::Predicate, text::quoted};
 
 /// Findings of one kind; more say nothing new.
 const MAX_FINDINGS: usize = 50;
@@ -13,7 +16,7 @@ const MAX_FINDINGS: usize = 50;
 impl RouteTable {
     /// What is worth knowing of these routes.
     pub fn lint(&self) -> Vec<Finding> {
-        [self.taken_over(), self.differing_by_case()].concat()
+        [self.taken_over(), self.differing_by_case(), self.hidden_by_the_locator()].concat()
     }
 
     /// Guarded routes, each with the first less guarded one that would take an ambiguous spelling of its paths.
@@ -104,6 +107,30 @@ impl RouteTable {
                 message: format!(
                     "its path{others} differ only by case ({texts:?}): a server that ignores case takes them for one; give them \
                      the same guards, or other names"
+                ),
+            })
+        });
+        findings.take(MAX_FINDINGS).collect()
+    }
+
+    /// Written routes whose paths go to a service of the same name, because its route comes before.
+    fn hidden_by_the_locator(&self) -> Vec<Finding> {
+        let written = self.routes.iter().filter(|route| !route.is_located);
+        let findings = written.filter_map(|route| {
+            let by = |located: &&Arc<Route>| {
+                let covers = |pattern: &PathPattern| self.patterns(located.place).iter().any(|one| one.covers(pattern));
+                located.is_located && located.place < route.place && self.patterns(route.place).iter().any(covers)
+            };
+            let located = self.routes.iter().find(by)?;
+            let Upstream::Service(service) = &located.target.upstream else { return None };
+            Some(Finding {
+                severity: Severity::Warning,
+                code: "route-hidden-by-locator",
+                about: About::Route,
+                name: route.id.clone(),
+                message: format!(
+                    "its path begins with the name of service `{service}`, whose requests discovery.locator takes first, without \
+                     this route's filters: give the route a lower `order`, or leave the service out by `include-expression`"
                 ),
             })
         });

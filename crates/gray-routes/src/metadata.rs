@@ -40,7 +40,7 @@ impl Metadata {
     /// What holds for every route, with what this one says: limits in milliseconds (a negative response or idle timeout: none),
     /// how it answers files, which HTTP its instances speak.
     pub(super) fn with(mut self, metadata: &Section<'_>, has_directory: bool) -> Self {
-        const KNOWN: [&str; 11] = [
+        const KNOWN: [&str; 12] = [
             "connect-timeout",
             "response-timeout",
             "idle-timeout",
@@ -52,6 +52,7 @@ impl Metadata {
             "max-age",
             "lanes",
             "encoded-slash",
+            "cors",
         ];
         for (key, value) in metadata.keys() {
             let text = value.text().unwrap_or_default().trim();
@@ -100,7 +101,7 @@ impl Metadata {
                     Ok(protocol) => self.protocol = protocol,
                     Err(reason) => value.error(reason),
                 },
-                "lanes" => {}
+                "lanes" | "cors" => {}
                 "encodedslash" if text == "pass" => self.encoded_slash = true,
                 "encodedslash" => value.error(format!(
                     "expected pass (`%2f` in a variable of the path is a character of it), found {}; leave it out \

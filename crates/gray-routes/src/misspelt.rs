@@ -5,7 +5,7 @@ use gray_document::Section;
 
 use super::{definition::relaxed, text::suggestion};
 
-const KNOWN: [&str; 4] = ["routes", "default-filters", "httpclient", "loadbalancer"];
+const KNOWN: [&str; 6] = ["routes", "default-filters", "httpclient", "loadbalancer", "globalcors", "discovery"];
 
 /// Notes an error at each of them.
 pub(super) fn refuse(sections: &[&Section<'_>]) {

@@ -78,6 +78,14 @@ impl PathPattern {
 
 impl PathPattern {
     /// As written.
+    /// Whether every path of the other pattern begins with the plain text that this one consists of before its `/**`.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        self.rest && self.literals().count() == self.segments.len() && {
+            let mut others = other.literals();
+            self.literals().all(|one| others.next() == Some(one))
+        }
+    }
+
     pub(super) fn text(&self) -> &str {
         &self.text
     }

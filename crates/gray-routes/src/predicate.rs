@@ -36,7 +36,7 @@ const PREDICATE: usize = 256;
 const REGEXP: Parameter = ("regexp", &[]);
 
 /// One condition, compiled.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Predicate {
     Path { patterns: Box<[PathPattern]>, trailing_slash: bool },
     Method(Box<[Method]>),

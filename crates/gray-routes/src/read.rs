@@ -6,10 +6,13 @@ use gray_document::{Item, Origin, Section};
 
 use super::{
     Filters, Route, Target, Upstream,
+    cors::{Cors, CorsTable},
     definition::relaxed,
     filter::{FILTER, Filter},
+    locator::Locator,
     metadata::Metadata,
     misspelt,
+    pattern::PathPattern,
     predicate::Predicate,
     text::quoted,
     uri, weight,
@@ -31,18 +34,30 @@ pub(super) struct Draft {
     pub(super) order: i32,
     pub(super) route: Route,
     pub(super) predicates: Vec<Predicate>,
+    /// What its metadata say of cross-origin requests, and for which paths.
+    pub(super) cors: Option<(PathPattern, Cors)>,
+}
+
+/// What documents say of routes.
+pub(super) struct Read {
+    pub(super) drafts: Vec<Draft>,
+    /// Whether any document says what there are.
+    pub(super) is_stated: bool,
+    pub(super) cors: CorsTable,
+    pub(super) locator: Option<Locator>,
 }
 
 /// What all routes share.
-struct Shared {
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
     filters: Vec<Filter>,
     /// Before a route's own metadata.
     common: Metadata,
     use404: bool,
 }
 
-/// Reads all routes, as written, and whether any document says what there are. A route with an error is missing.
-pub(super) fn drafts(root: &Section<'_>) -> (Vec<Draft>, bool) {
+/// Reads all routes, as written. A route with an error is missing.
+pub(super) fn read(root: &Section<'_>) -> Read {
     let gateway = Gateway { old: root.section(OLD), new: root.section(NEW) };
     let filters = gateway.holder("default-filters").items("default-filters");
     let http = gateway.holder("httpclient").section("httpclient");
@@ -61,24 +76,27 @@ pub(super) fn drafts(root: &Section<'_>) -> (Vec<Draft>, bool) {
     if items.is_empty() && is_stated && !holder.peek_keys().iter().any(is_map) {
         holder.warn("routes", "there are none: every request is answered 404");
     }
-    let mut ids = Ids::default();
-    let read: Vec<_> = items.iter().map(|item| shared.route(item, &mut ids)).collect();
-    let mut drafts: Vec<Draft> = read.into_iter().flatten().collect();
-    ids.name_the_nameless(&mut drafts);
+    let mut drafts = shared.routes(&items);
     for group in
         weight::share_out(drafts.iter_mut().flat_map(|draft| &mut draft.predicates).filter_map(Predicate::share))
     {
         let group = quoted(&group);
         holder.warn("routes", format!("no route of weight group {group} has a weight, so none of them is ever taken"));
     }
+    let cors = drafts.iter_mut().filter_map(|draft| draft.cors.take()).collect();
+    let cors = CorsTable::read(cors, &gateway.holder("globalcors").section("globalcors"));
+    let discovery = gateway.holder("discovery").section("discovery");
+    let locator = Locator::read(&discovery.section("locator"), &shared);
     // Asked for in vain as a rule, but a key that is close to one of these is a typing error.
     gateway.new.items("routes");
     gateway.new.items("default-filters");
     gateway.new.section("httpclient");
     gateway.new.section("loadbalancer");
+    gateway.new.section("globalcors");
+    gateway.new.section("discovery");
     misspelt::refuse(&[&gateway.old, &gateway.new]);
     gateway.old.warn_unknown("this gateway does not know this setting; it has no effect");
-    (drafts, is_stated)
+    Read { drafts, is_stated: is_stated || locator.is_some(), cors, locator }
 }
 
 struct Gateway<'d> {
@@ -102,6 +120,15 @@ impl<'d> Gateway<'d> {
 }
 
 impl Shared {
+    /// Reads routes, as written. One with an error is missing.
+    pub(super) fn routes(&self, items: &[Item<'_>]) -> Vec<Draft> {
+        let mut ids = Ids::default();
+        let read: Vec<_> = items.iter().map(|item| self.route(item, &mut ids)).collect();
+        let mut drafts: Vec<Draft> = read.into_iter().flatten().collect();
+        ids.name_the_nameless(&mut drafts);
+        drafts
+    }
+
     fn route(&self, item: &Item<'_>, ids: &mut Ids) -> Option<Draft> {
         if !item.is_map() {
             item.error("expected a route: a map with id, uri, predicates and filters");
@@ -134,6 +161,7 @@ impl Shared {
         let lanes = lanes(&metadata.section("lanes"));
         let is_directory = |target: &Target| matches!(target.upstream, Upstream::Directory(_));
         let has_directory = target.iter().chain(lanes.iter().map(|(_, target)| target)).any(is_directory);
+        let cors = cors(&metadata, &predicates, item);
         let metadata = self.common.clone().with(&metadata, has_directory);
         let order = section.parsed("order").unwrap_or(0);
         let enabled = section.bool("enabled").unwrap_or(true);
@@ -147,8 +175,9 @@ impl Shared {
         filters.extend(interleaved(&self.filters, own));
         // A common limit is for those that have none of their own.
         filters.max_body = own_limit.or(filters.max_body);
-        let route = Route { id: id.into(), place: 0, target, lanes, use404: self.use404, filters, metadata };
-        (enabled && !predicates.is_empty()).then_some(Draft { order, route, predicates })
+        let route =
+            Route { id: id.into(), place: 0, is_located: false, target, lanes, use404: self.use404, filters, metadata };
+        (enabled && !predicates.is_empty()).then_some(Draft { order, route, predicates, cors })
     }
 }
 
@@ -171,6 +200,16 @@ fn positive(section: &Section<'_>, key: &str) -> Option<Duration> {
         section.error(key, "must be longer than 0; leave it out for no limit");
     }
     Some(duration)
+}
+
+/// `metadata.cors`, and the first pattern of the route's paths, for which it counts.
+fn cors(metadata: &Section<'_>, predicates: &[Option<Predicate>], item: &Item<'_>) -> Option<(PathPattern, Cors)> {
+    let is_it = |(key, _): &(String, Item<'_>)| relaxed(key) == "cors";
+    let (_, settings) = metadata.peek_keys().into_iter().find(is_it)?;
+    let cors = Cors::read(&settings)?;
+    let pattern = predicates.iter().flatten().find_map(Predicate::paths).and_then(|patterns| patterns.first().cloned());
+    let pattern = pattern.map_or_else(|| PathPattern::parse("/**", item.budget()), Ok);
+    pattern.map(|pattern| (pattern, cors)).map_err(|reason| item.error(reason)).ok()
 }
 
 /// `metadata.lanes`: who answers on some lanes instead.

@@ -8,6 +8,8 @@ use crate::{
     spelling::{Forms, canonical_of},
 };
 
+/// First segment of the paths of Spring Boot's management endpoints.
+const MANAGEMENT: &str = "actuator";
 const OTHER_ROUTE: &str = "the path is ambiguous: read in another way, it belongs to another route";
 const OTHER_PATH: &str = "the path is ambiguous: read in another way, the route sends it elsewhere";
 
@@ -65,6 +67,16 @@ impl RouteTable {
             }
             _ => true,
         })
+    }
+}
+
+impl Route {
+    /// Whether an instance is not to be asked for this path, which the route's filters have made: what Spring's management
+    /// endpoints are below is not for everybody only because a locator knows the service.
+    pub fn hides(&self, sent: &str) -> bool {
+        let is_management =
+            |path: String| path.split('/').nth(1).is_some_and(|first| first.eq_ignore_ascii_case(MANAGEMENT));
+        self.is_located && canonical_of(sent).is_ok_and(is_management)
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Route {
     pub id: Box<str>,
     /// Its place among all routes, in the order in which they are tried.
     pub place: usize,
+    /// Whether no document writes it: the locator has made it for a service.
+    pub is_located: bool,
     /// Who answers.
     pub target: Target,
     /// Who answers on these lanes instead: `metadata.lanes`.

@@ -2,10 +2,15 @@
 
 use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
-use gray_document::Section;
+use gray_document::{Problems, Section};
 use http::Method;
 
-use crate::{Lookup, Route, Upstream, predicate::Predicate, read, trie::Trie};
+use crate::{
+    CorsTable, Located, Locator, Lookup, Route, Upstream,
+    predicate::Predicate,
+    read::{self, Read},
+    trie::Trie,
+};
 
 /// All routes of one configuration revision, in their order, ready to be searched.
 #[derive(Default)]
@@ -16,14 +21,18 @@ pub struct RouteTable {
     pub(crate) trie: Trie,
     is_stated: bool,
     token_queries: BTreeSet<Box<str>>,
+    cors: Arc<CorsTable>,
+    locator: Option<Arc<Locator>>,
+    /// The `order` of the route at the same place.
+    orders: Vec<i32>,
 }
 
 impl RouteTable {
     /// Reads `spring.cloud.gateway.routes` and what belongs to it. Problems are left in the documents; with an error
     /// among them the table is incomplete and must not be used.
     pub fn read(root: &Section<'_>) -> Self {
-        let (drafts, is_stated) = read::drafts(root);
-        Self { is_stated, ..Self::new(drafts) }
+        let Read { drafts, is_stated, cors, locator } = read::read(root);
+        Self { is_stated, cors: Arc::new(cors), locator: locator.map(Arc::new), ..Self::new(drafts) }
     }
 
     /// Whether a document says what routes there are, be it none.
@@ -46,6 +55,7 @@ impl RouteTable {
             table
                 .token_queries
                 .extend(draft.route.filters.token.as_ref().and_then(|token| token.query()).map(Box::from));
+            table.orders.push(draft.order);
             table.routes.push(Arc::new(draft.route));
             table.predicates.push(draft.predicates.into());
         }
@@ -87,6 +97,37 @@ impl RouteTable {
     /// Parameters of a query in which routes look for tokens.
     pub fn token_queries(&self) -> impl Iterator<Item = &str> + Clone {
         self.token_queries.iter().map(|name| &**name)
+    }
+
+    /// What makes a route of every service, if the documents switch it on.
+    pub fn locator(&self) -> Option<&Locator> {
+        self.locator.as_deref()
+    }
+
+    /// This table, with routes for these services before written ones of the same order, but for the service `own`.
+    ///
+    /// # Errors
+    /// There are too many of them.
+    pub fn with_services(&self, services: &[Located<'_>], own: &str) -> Result<Self, Problems> {
+        let mut drafts = match &self.locator {
+            Some(locator) => locator.drafts(services, own)?,
+            None => Vec::new(),
+        };
+        let all = self.routes.iter().zip(&self.predicates).zip(&self.orders);
+        let written = all.filter(|((route, _), _)| !route.is_located);
+        drafts.extend(written.map(|((route, predicates), order)| read::Draft {
+            order: *order,
+            route: Route::clone(route),
+            predicates: predicates.to_vec(),
+            cors: None,
+        }));
+        let (cors, locator) = (Arc::clone(&self.cors), self.locator.clone());
+        Ok(Self { is_stated: self.is_stated, cors, locator, ..Self::new(drafts) })
+    }
+
+    /// What cross-origin requests may do.
+    pub fn cors(&self) -> &CorsTable {
+        &self.cors
     }
 
     /// Every route, in the order in which they are tried.

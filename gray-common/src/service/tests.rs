@@ -17,7 +17,7 @@ use super::*;
 use crate::{
     config_source::MemoryConfigSource,
     context::{ReleaseContext, spawn},
-    registry::{Health, MemoryRegistry, NoRegistry, Registry, RegistryError, ServiceState, Space},
+    registry::{Health, MemoryRegistry, NoRegistry, Registry, RegistryError, ServiceNames, ServiceState, Space},
     tag::GRAY_HEADER,
 };
 
@@ -27,7 +27,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 const SETTINGS: &str = "kerwin.tool.gray: {load: true, version: {prodVersion: V1, grayVersion: V2}}";
 
 fn args(more: &[&str]) -> ServiceArgs {
-    let base = ["hello-app", "--bind", "127.0.0.1", "--port", "0", "--drain-wait-ms", "0"];
+    let base = ["hello-app", "--bind", "127.0.0.1", "--port", "0", "--drain-wait", "0"];
     ServiceCli::try_parse_from(base.iter().chain(more)).expect("valid").service
 }
 
@@ -76,6 +76,10 @@ impl Registry for Watchful {
 
     fn watch_space(&self, space: &Space, service: &str) -> watch::Receiver<ServiceState> {
         self.inner.watch_space(space, service)
+    }
+
+    fn services(&self) -> watch::Receiver<ServiceNames> {
+        self.inner.services()
     }
 
     fn health(&self) -> watch::Receiver<Health> {
@@ -235,7 +239,7 @@ async fn neither_registry_nor_handlers_can_keep_it_from_leaving() {
             std::future::pending::<()>().await;
         }),
     );
-    let service = start(&registry, &config, &args(&["--drain-secs", "0"]), app).await;
+    let service = start(&registry, &config, &args(&["--drain", "0"]), app).await;
     let port = service.port;
     until(port, 200, "true").await;
     registry.hangs.store(true, Relaxed);

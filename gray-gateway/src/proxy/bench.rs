@@ -49,6 +49,6 @@ pub fn head_reader() -> impl FnMut(&[u8], &mut Vec<u8>) -> bool {
     let forwarded = Forwarded::new(SocketAddr::from(([127, 0, 0, 1], 4321)), Scheme::Http);
     move |bytes, out| {
         let reader = Reader { worker: &worker, forwarded: &forwarded };
-        matches!(reader.read(bytes, &held, out, &mut None), Reading::Request(_, Ok(_)))
+        matches!(reader.read(bytes, &held, out, (&mut None, &mut None)), Reading::Request(_, Ok(_)))
     }
 }

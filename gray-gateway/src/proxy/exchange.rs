@@ -1,7 +1,7 @@
 //! A request on its way to an instance, and the response on its way back: the part that waits.
 //!
 //! ```text
-//! Connection::request ── Reader::read: route ─ admit ─ decide ─ pick ─ write_head      request/steps.rs
+//! Connection::request ── Reader::read: route ─ cross_origin ─ admit ─ decide ─ pick ─ write_head      request/steps.rs
 //!   └ Exchange::run ──┬─ files                                                         files/
 //!                     └─ call ─┬─ attempt, hedge    again, while there is no answer    upstream/
 //!                              ├─ read_head                                            response/read_head.rs
@@ -12,7 +12,7 @@
 
 use std::{path::Path, rc::Rc, sync::Arc};
 
-use http::{Request as HttpRequest, Response, Version, header, request::Parts};
+use http::{HeaderName, HeaderValue, Request as HttpRequest, Response, Version, header, request::Parts};
 
 use super::{
     after::After,
@@ -26,7 +26,7 @@ use super::{
         envelope::Envelope,
         steps::{Reader, Reading, Request},
     },
-    response::{content::Content, error::Failure, refusal::Refusal, transfer::Transfer},
+    response::{content::Content, cross_origin::CrossOrigin, error::Failure, refusal::Refusal, transfer::Transfer},
     upstream::dial::Dial,
     worker::{buffer::Lent, clock::ticks, held::Held, local::Worker},
 };
@@ -38,6 +38,8 @@ pub(super) struct Exchange<'c, 's> {
     pub(super) worker: &'s Worker,
     pub(super) snapshot: &'s Held,
     pub(super) envelope: Envelope,
+    /// What its answer says to pages of other origins.
+    pub(super) cross_origin: &'c Option<Box<CrossOrigin>>,
     pub(super) request: Request<'s>,
     /// What is sent for it: the head, then the body as it arrives.
     pub(super) upload: Transfer<'s>,
@@ -51,8 +53,9 @@ impl Connection {
         let snapshot = worker.snapshot();
         let mut out = worker.buffers.lend_out();
         let reader = Reader { worker: &worker, forwarded: &self.forwarded };
-        let mut log = None;
-        let (mut envelope, request) = match reader.read(self.received.bytes(), &snapshot, &mut out, &mut log) {
+        let (mut log, mut cross_origin) = (None, None);
+        let told = (&mut log, &mut cross_origin);
+        let (mut envelope, request) = match reader.read(self.received.bytes(), &snapshot, &mut out, told) {
             Reading::Partial => return End::Partial,
             Reading::Foreign => {
                 worker.stats().refused(Refusal::BadRequest);
@@ -70,7 +73,8 @@ impl Connection {
         self.received.consume(envelope.head_len);
         let ended = match request {
             Ok(request) => {
-                let mut exchange = Exchange::new(self, &worker, &snapshot, envelope, request, out, &mut after);
+                let mut exchange =
+                    Exchange::new(self, &worker, &snapshot, (envelope, &cross_origin), request, out, &mut after);
                 let ended = exchange.run().await;
                 // What was taken of the body is gone, even if the gateway answers itself.
                 envelope.body = exchange.upload.rest();
@@ -94,7 +98,7 @@ impl Connection {
         }
         tracing::debug!(?failure, "answered by the gateway");
         self.state.busy();
-        self.reply(&envelope, failure.response(), &mut after).await
+        self.reply(&envelope, answer(&failure, cross_origin.as_deref()), &mut after).await
     }
 }
 
@@ -103,7 +107,7 @@ impl<'c, 's> Exchange<'c, 's> {
         client: &'c mut Connection,
         worker: &'s Worker,
         snapshot: &'s Held,
-        envelope: Envelope,
+        (envelope, cross_origin): (Envelope, &'c Option<Box<CrossOrigin>>),
         request: Request<'s>,
         out: Lent<'s>,
         after: &'c mut After<'s>,
@@ -112,7 +116,7 @@ impl<'c, 's> Exchange<'c, 's> {
         let upload = Transfer::new(out, envelope.body, in_chunks)
             .kept(request.method.is_idempotent())
             .limited(request.route.filters.max_body);
-        Self { client, worker, snapshot, envelope, request, upload, after }
+        Self { client, worker, snapshot, envelope, cross_origin, request, upload, after }
     }
 
     async fn run(&mut self) -> Result<End, Failure<'s>> {
@@ -148,6 +152,14 @@ impl<'c, 's> Exchange<'c, 's> {
         }
     }
 
+    /// Fields added to the answer, from an instance or our own.
+    pub(super) fn extras(&self, mut add: impl FnMut(&HeaderName, &HeaderValue)) {
+        self.request.extras(&mut add);
+        if let Some(cross_origin) = self.cross_origin {
+            cross_origin.each(add);
+        }
+    }
+
     /// Answers with a file of this directory.
     async fn files(&self, root: &Arc<Path>) -> Result<Response<Content>, Failure<'s>> {
         let (request, route) = (&self.request, self.request.route);
@@ -161,7 +173,7 @@ impl<'c, 's> Exchange<'c, 's> {
             internal()
         })?;
         let headers = response.headers_mut();
-        request.extras(|name, value| {
+        self.extras(|name, value| {
             headers.append(name, value.clone());
         });
         if let Some(cookie) = request.cookie(self.snapshot) {
@@ -169,6 +181,17 @@ impl<'c, 's> Exchange<'c, 's> {
         }
         Ok(response)
     }
+}
+
+/// An answer of our own, with what it says to pages of other origins.
+fn answer(failure: &Failure<'_>, cross_origin: Option<&CrossOrigin>) -> Response<Content> {
+    let mut response = failure.response();
+    if let Some(cross_origin) = cross_origin {
+        cross_origin.each(|name, value| {
+            response.headers_mut().append(name, value.clone());
+        });
+    }
+    response
 }
 
 /// A head that we have written, for those who want it in parts.

@@ -6,6 +6,7 @@ mod boundaries;
 mod care;
 mod certificates;
 mod conform;
+mod cross_origin;
 mod descriptors;
 mod edge;
 mod faults;

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{Content, DiskStore, GRACE, Kept};
-use crate::{Health, Registry, RegistryError, ServiceState, Space};
+use crate::{Health, Registry, RegistryError, ServiceNames, ServiceState, Space};
 
 /// How often a list that does not change is written again while the registry answers, so that its age says something.
 const REFRESH: Duration = Duration::from_secs(600);
@@ -168,6 +168,10 @@ impl Registry for KeptRegistry {
 
     fn watch_space(&self, space: &Space, service: &str) -> watch::Receiver<ServiceState> {
         self.keep(Some(space), service)
+    }
+
+    fn services(&self) -> watch::Receiver<ServiceNames> {
+        self.inner.services()
     }
 
     fn health(&self) -> watch::Receiver<Health> {

@@ -10,7 +10,7 @@ use super::{
     *,
 };
 use crate::{
-    FileRegistry, Health, MemoryRegistry, Registry, RegistryError, ServiceState, Space,
+    FileRegistry, Health, MemoryRegistry, Registry, RegistryError, ServiceNames, ServiceState, Space,
     config_source::{self, ConfigSource, DocumentText, MemoryConfigSource},
 };
 
@@ -97,6 +97,10 @@ impl Registry for Silent {
     fn recall(&self, space: Option<&Space>, service: &str, known: Arc<[Instance]>) {
         let name = space.map_or_else(|| service.to_owned(), |space| format!("{service}@{space}"));
         self.recalled.lock().expect("not poisoned").push((name, known.len()));
+    }
+
+    fn services(&self) -> watch::Receiver<ServiceNames> {
+        watch::Sender::new(None).subscribe()
     }
 
     fn health(&self) -> watch::Receiver<Health> {

@@ -232,11 +232,10 @@ fn routes() {
 fn warnings() {
     for (text, line, parts) in [
         (
-            "spring.cloud.gateway:\n  discovery.locator.enabled: true\n",
+            "spring.cloud.gateway:\n  streaming-media-types: [text/event-stream]\n",
             2,
-            &["spring.cloud.gateway.discovery", "no effect"][..],
+            &["spring.cloud.gateway.streaming-media-types", "no effect"][..],
         ),
-        ("spring.cloud.gateway:\n  globalcors: { add-to-simple-url-handler-mapping: true }\n", 2, &["globalcors"]),
         ("spring.cloud.gateway:\n  httpclient:\n    pool: { type: elastic }\n", 3, &["httpclient.pool"]),
         ("spring.cloud.gateway.server:\n  webmvc: { routes: [] }\n", 2, &["gateway.server.webmvc"]),
         ("spring.cloud.gateway:\n  routes: []\n", 2, &["there are none: every request is answered 404"]),

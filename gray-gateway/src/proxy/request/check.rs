@@ -18,9 +18,9 @@ use crate::{
     proxy::{
         Limits,
         http1::{Decoder, Head, RequestHead, Target, decimal, is_host, read_target},
-        response::error::Failure,
+        response::{cross_origin::CrossOrigin, error::Failure},
     },
-    route::{self, Resolved, Route, Spelling},
+    route::{self, Resolved, Route, Spelling, cors::Verdict},
     snapshot::Snapshot,
 };
 
@@ -100,6 +100,30 @@ pub(super) fn routed<'s>(
     }
 }
 
+/// What the answer of a request says to pages of other origins, if its path has settings for that; and whether it goes on.
+/// `is_routed`: a route takes it.
+pub(super) fn cross_origin(
+    view: &RequestView<'_, '_>,
+    snapshot: &Snapshot,
+    is_routed: bool,
+) -> (Option<Box<CrossOrigin>>, Result<(), Failure<'static>>) {
+    let table = snapshot.routes.cors();
+    if table.is_empty() {
+        return (None, Ok(()));
+    }
+    let found = if is_routed { table.find(view.path()) } else { table.find_unrouted(view.path()) };
+    let Some(cors) = found else { return (None, Ok(())) };
+    let (scheme, authority) = view.origin();
+    let (said, judged) = match cors.judge(view, scheme, &authority) {
+        Verdict::SameOrigin => (CrossOrigin::SAME, Ok(())),
+        Verdict::Allowed(fields) => (CrossOrigin::other(fields), Ok(())),
+        Verdict::Preflight(fields) => (CrossOrigin::other(fields), Err(Failure::Preflight)),
+        Verdict::Refused => (CrossOrigin::other(Vec::new()), Err(Failure::CrossOrigin)),
+    };
+    // In a box: it is rare, and would make room in every request.
+    (Some(Box::new(said)), judged)
+}
+
 /// How many gateways a request has passed that its route takes, as far as the head tells.
 ///
 /// # Errors
@@ -139,6 +163,9 @@ pub(super) fn sent<'p, 's>(
     let sent = route.filters.rewrite(view.path());
     // Put together anew: dots that were apart may have met.
     resolved.check_sent(route, &sent).map_err(Failure::BadRequest)?;
+    if route.hides(&sent) {
+        return Err(Failure::NoRoute);
+    }
     if let Cow::Owned(path) = &sent
         && let Err(error) = PathAndQuery::try_from(&**path)
     {

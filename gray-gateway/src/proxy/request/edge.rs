@@ -31,6 +31,7 @@ impl From<Failure<'_>> for Refused {
         let message = match &failure {
             // The answer itself has no message: nothing is wrong.
             Failure::Options | Failure::Trace(_) => "Max-Forwards is 0: it is answered here".into(),
+            Failure::Preflight => "a preflight of a page of another origin: it is answered here".into(),
             failure => failure.message(),
         };
         Self { status: failure.status().as_u16(), message }
@@ -79,12 +80,17 @@ pub(crate) fn outcome<'s>(
     snapshot: &'s Snapshot,
     lane: &Lane,
 ) -> Result<(Option<&'s Route>, Option<Refused>), Refused> {
-    let (resolved, route) = match check::routed(view, snapshot) {
+    let routed = check::routed(view, snapshot);
+    let cross_origin = check::cross_origin(view, snapshot, routed.is_ok()).1.err().map(Refused::from);
+    let (resolved, route) = match routed {
         Ok(routed) => routed,
+        Err(Failure::NoRoute) if cross_origin.is_some() => return Ok((None, answer.or(cross_origin))),
         Err(failure @ Failure::BadRequest(_)) if answer.is_none() => return Err(failure.into()),
         Err(failure) => return Ok((None, Some(answer.unwrap_or_else(|| failure.into())))),
     };
-    let own = answer.or_else(|| passed_on(view, snapshot, (&resolved, route), lane).err().map(Refused::from));
+    let own = answer
+        .or(cross_origin)
+        .or_else(|| passed_on(view, snapshot, (&resolved, route), lane).err().map(Refused::from));
     Ok((Some(route), own))
 }
 

@@ -71,6 +71,11 @@ impl Forwarded {
         self.peer.ip()
     }
 
+    /// How it was asked.
+    pub(super) fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
     /// Reads the `Host` header, of which there is one at most.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use crate::{
     proxy::{
         after::LogDraft,
         http1::{ParseError, is_meant_as_http, read_request, room},
-        response::error::Failure,
+        response::{cross_origin::CrossOrigin, error::Failure},
         worker::{held::Held, local::Worker},
     },
     rates::Rated,
@@ -96,7 +96,7 @@ impl<'w> Reader<'w, '_> {
         bytes: &[u8],
         snapshot: &'s Held,
         out: &mut Vec<u8>,
-        log: &mut Option<LogDraft<'s>>,
+        (log, cross_origin): (&mut Option<LogDraft<'s>>, &mut Option<Box<CrossOrigin>>),
     ) -> Reading<'s>
     where
         'w: 's,
@@ -134,7 +134,7 @@ impl<'w> Reader<'w, '_> {
             return Reading::Request(envelope, Err(answer));
         }
         let view = RequestView::new(&request, (&checked, &*asked), self.forwarded, snapshot, fastrand::u64(..));
-        Reading::Request(envelope, Steps { worker: self.worker, snapshot, view }.take(out, log))
+        Reading::Request(envelope, Steps { worker: self.worker, snapshot, view }.take(out, log, cross_origin))
     }
 }
 
@@ -146,11 +146,23 @@ struct Steps<'r, 'b, 's> {
 }
 
 impl<'r, 's> Steps<'r, '_, 's> {
-    fn take(&self, out: &mut Vec<u8>, log: &mut Option<LogDraft<'s>>) -> Result<Request<'s>, Failure<'s>> {
-        let (resolved, route) = self.route()?;
-        if let Some(log) = log {
+    fn take(
+        &self,
+        out: &mut Vec<u8>,
+        log: &mut Option<LogDraft<'s>>,
+        cross_origin: &mut Option<Box<CrossOrigin>>,
+    ) -> Result<Request<'s>, Failure<'s>> {
+        let routed = self.route();
+        if let (Some(log), Ok((_, route))) = (&mut *log, &routed) {
             log.route = Some(&route.id);
         }
+        let judged = self.cross_origin(routed.is_ok(), cross_origin);
+        let (resolved, route) = match routed {
+            // A preflight is answered where no route takes it, if the settings say so.
+            Err(Failure::NoRoute) => return Err(judged.err().unwrap_or(Failure::NoRoute)),
+            routed => routed?,
+        };
+        judged?;
         let (passed, rated) = self.admit(route)?;
         let decision = self.decide(route);
         let view = &self.view;
@@ -171,6 +183,14 @@ impl<'r, 's> Steps<'r, '_, 's> {
     /// Finds the route, in every reading of the path.
     fn route(&self) -> Result<(Resolved<'s>, &'s Route), Failure<'s>> {
         check::routed(&self.view, self.snapshot)
+    }
+
+    /// Judges a request that a page of another origin sends; notes what its answer says to that page. A preflight carries no token, so
+    /// it comes before [`admit`](Self::admit).
+    fn cross_origin(&self, is_routed: bool, told: &mut Option<Box<CrossOrigin>>) -> Result<(), Failure<'s>> {
+        let (said, judged) = check::cross_origin(&self.view, self.snapshot, is_routed);
+        *told = said;
+        judged
     }
 
     /// Refuses what the route does not take: TRACE, too many hops, too long a body, no token, too high a rate. Returns the

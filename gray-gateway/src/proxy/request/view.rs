@@ -1,6 +1,6 @@
 //! One request, as everything that judges it or writes it anew sees it.
 
-use std::{cell::OnceCell, net::IpAddr};
+use std::{borrow::Cow, cell::OnceCell, net::IpAddr};
 
 use gray_common::{clock::unix_seconds, rule::Facts, settings::TrustedHeaders};
 use http::HeaderName;
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     client_address::client_address,
     geo::{self, CityData},
-    proxy::http1::RequestHead,
+    proxy::http1::{RequestHead, read_host},
     route::Lookup,
     snapshot::Snapshot,
 };
@@ -77,6 +77,26 @@ impl<'r, 'b> RequestView<'r, 'b> {
             city: OnceCell::new(),
             now: OnceCell::new(),
         }
+    }
+
+    /// What the client itself has asked: the scheme and the authority, which only a trusted peer may say otherwise.
+    pub(super) fn origin(&self) -> (&str, Cow<'_, str>) {
+        let own = (self.forwarded.scheme().as_str(), self.asked.host().unwrap_or_default().into());
+        if self.trusted != Some(TrustedHeaders::XForwarded) {
+            return own;
+        }
+        let first = |name: &str| {
+            let value = std::str::from_utf8(self.request.head.fields.all(name).next()?).ok()?;
+            value.split(',').next().map(str::trim).filter(|value| !value.is_empty())
+        };
+        let host = match (first("x-forwarded-host"), first("x-forwarded-port")) {
+            (Some(host), Some(port)) if read_host(host).is_some_and(|(_, own)| own.is_none()) => {
+                format!("{host}:{port}").into()
+            }
+            (Some(host), _) => host.into(),
+            (None, _) => own.1,
+        };
+        (first("x-forwarded-proto").unwrap_or(own.0), host)
     }
 
     /// The same with what a question says of it, in place of what would be found out.

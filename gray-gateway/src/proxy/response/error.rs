@@ -21,6 +21,10 @@ pub(in crate::proxy) enum Failure<'r> {
     Options,
     /// The same with TRACE: what was received.
     Trace(Bytes),
+    /// Nothing is wrong: what a browser asks before a page of another origin may send its request.
+    Preflight,
+    /// A page of another origin may not do this.
+    CrossOrigin,
     /// The target is too long.
     UriTooLong,
     /// The head has too many lines or bytes.
@@ -91,7 +95,8 @@ impl Failure<'_> {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
-            Self::Options | Self::Trace(_) => StatusCode::OK,
+            Self::Options | Self::Trace(_) | Self::Preflight => StatusCode::OK,
+            Self::CrossOrigin => StatusCode::FORBIDDEN,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
@@ -124,6 +129,7 @@ impl Failure<'_> {
             Self::Unauthenticated => Some(Refusal::Unauthenticated),
             Self::TooMany(_) => Some(Refusal::RateLimit),
             Self::Loop => Some(Refusal::Loop),
+            Self::CrossOrigin => Some(Refusal::CrossOrigin),
             Self::UriTooLong => Some(Refusal::UriTooLong),
             Self::HeadTooLarge => Some(Refusal::HeadTooLarge),
             Self::BodyTooLarge => Some(Refusal::BodyTooLarge),
@@ -145,7 +151,8 @@ impl Failure<'_> {
         match self {
             Self::BadRequest(reason) => format!("bad request: {reason}"),
             Self::Expectation => "the only Expect that is served is 100-continue".into(),
-            Self::Options | Self::Trace(_) => String::new(),
+            Self::Options | Self::Trace(_) | Self::Preflight => String::new(),
+            Self::CrossOrigin => "pages of this origin may not send this request".into(),
             Self::HeadTooLarge => "the request head has too many lines or bytes".into(),
             Self::Unauthenticated => "a valid token is needed".into(),
             Self::TooMany(_) => "too many requests".into(),
@@ -180,6 +187,7 @@ impl Failure<'_> {
         match self {
             Self::Options => return last_hop::options(),
             Self::Trace(seen) => return last_hop::trace(seen.clone()),
+            Self::Preflight => return Response::new(Content::Fixed(Bytes::new())),
             _ => {}
         }
         let status = self.status();
@@ -238,5 +246,62 @@ mod tests {
             bytes,
             r#"{"code":503,"msg":"no instance of user\"-app is available","data":null,"success":false,"fail":true}"#
         );
+    }
+
+    /// One of each kind, with its row in ARCHITECTURE.md and the variants' names.
+    fn all() -> Vec<(&'static str, Failure<'static>)> {
+        let instance = |fault| Failure::Instance { service: "s", fault, reason: "" };
+        vec![
+            ("`BadRequest`", Failure::BadRequest("x")),
+            ("`Expectation`", Failure::Expectation),
+            ("`Options`", Failure::Options),
+            ("`Trace`", Failure::Trace(Bytes::new())),
+            ("`Preflight`", Failure::Preflight),
+            ("`CrossOrigin`", Failure::CrossOrigin),
+            ("`UriTooLong`", Failure::UriTooLong),
+            ("`HeadTooLarge`", Failure::HeadTooLarge),
+            ("`HeadTimeout`", Failure::HeadTimeout),
+            ("`UploadTimeout`", Failure::UploadTimeout),
+            ("`BodyTooLarge`", Failure::BodyTooLarge),
+            ("`Unauthenticated`", Failure::Unauthenticated),
+            ("`TooMany`", Failure::TooMany(Rated::SPENT)),
+            ("`Loop`", Failure::Loop),
+            ("`NoRoute`", Failure::NoRoute),
+            ("`NoFile`", Failure::NoFile),
+            ("`NotAllowed`", Failure::NotAllowed),
+            ("`TraceRefused`", Failure::TraceRefused),
+            ("`NotReady`", Failure::NotReady),
+            ("`Overloaded`", Failure::Overloaded { route: "r" }),
+            ("`OutOfDescriptors`", Failure::OutOfDescriptors),
+            ("`NoInstance`", Failure::NoInstance { service: "s", hidden: false }),
+            ("`Internal`", Failure::Internal { route: "r" }),
+            ("`connect`", instance(Fault::Connect)),
+            ("`tls`", instance(Fault::Tls)),
+            ("`broken`", instance(Fault::Broken)),
+            ("`unusable`", instance(Fault::Unusable)),
+            ("`timeout`", instance(Fault::Timeout)),
+        ]
+    }
+
+    #[test]
+    fn the_table_of_errors_in_the_architecture_page_is_true() {
+        let page = include_str!("../../../../ARCHITECTURE.md");
+        let table = page.split("## Which error becomes which response").nth(1).expect("the section");
+        let rows = table.split("\n## ").next().unwrap_or_default().lines().filter(|line| line.starts_with("| `"));
+        let rows: Vec<Vec<_>> = rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect()).collect();
+        for (name, failure) in all() {
+            let row = rows.iter().find(|row| row[0].contains(name)).unwrap_or_else(|| panic!("no row for {name}"));
+            assert_eq!(row[1], failure.status().as_str(), "{name}");
+            match (failure.refusal(), failure.fault()) {
+                (Some(refusal), _) => assert_eq!(row[2], format!("`{}`", refusal.as_str()), "{name}"),
+                (None, Some(_)) => assert!(row[2].contains("upstream_failures"), "{name}"),
+                (None, None) => assert_eq!(row[2], "–", "{name}"),
+            }
+            assert_eq!(row[3] == "closed", failure.ends_connection(), "{name}");
+        }
+        let named: usize =
+            rows.iter().map(|row| row[0].split(": ").next().unwrap_or_default().matches('`').count() / 2).sum();
+        // The two rows of instances name the variant as well.
+        assert_eq!(named, all().len() + 2, "a row that is not a failure");
     }
 }

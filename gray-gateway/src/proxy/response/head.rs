@@ -10,6 +10,7 @@ use crate::{
         exchange::Exchange,
         http1::{Decoder, Head, ResponseHead, Skipped, is_always_bodiless, is_bodiless, status_line},
         request::{envelope::Envelope, steps::Request, writing::UPGRADE},
+        response::cross_origin::CrossOrigin,
     },
 };
 
@@ -38,7 +39,7 @@ impl Exchange<'_, '_> {
     ) -> Result<Framing, &'static str> {
         let Self { worker, snapshot, envelope, request, .. } = self;
         let head = &response.head;
-        let (seen, mut skipped) = Seen::of(head, request.decision.traced);
+        let (seen, mut skipped) = Seen::of(head, request.decision.traced, self.cross_origin.as_deref());
         let mut framing = framing(envelope, request, response, &seen)?;
         framing.keep_alive &= !worker.is_leaving();
         let announces = envelope.is_head && envelope.is_11 && !is_always_bodiless(response.status);
@@ -60,7 +61,7 @@ impl Exchange<'_, '_> {
         if framing.in_chunks && framing.body == Decoder::UntilClose {
             out.extend_from_slice(b"transfer-encoding: chunked\r\n");
         }
-        request.extras(|name, value| write_line(out, name, value));
+        self.extras(|name, value| write_line(out, name, value));
         if request.decision.traced && !seen.traced {
             for part in [PATH_HEADER.as_str(), ": ", self.service(), "@", version.unwrap_or("-"), "\r\n"] {
                 out.extend_from_slice(part.as_bytes());
@@ -105,7 +106,7 @@ struct Seen<'b> {
 
 impl<'b> Seen<'b> {
     /// What there is, and which lines are not passed on whatever the rest is; `traced`: the client gets to see the path.
-    fn of(head: &Head<'_, 'b>, traced: bool) -> (Self, Skipped) {
+    fn of(head: &Head<'_, 'b>, traced: bool, cross_origin: Option<&CrossOrigin>) -> (Self, Skipped) {
         let (mut seen, mut skipped) = (Self::default(), Skipped::default());
         for (place, field) in head.fields.iter().enumerate() {
             let skip = match Name::of(field.name) {
@@ -135,6 +136,7 @@ impl<'b> Seen<'b> {
                     seen.traced = true;
                     !traced
                 }
+                Name::Other => cross_origin.is_some_and(|cross_origin| cross_origin.replaces(field.name)),
                 _ => false,
             };
             if skip {

@@ -1,6 +1,7 @@
 //! What the client gets: an instance's response, the head first and then the body as it arrives, or an answer of our own.
 
 pub(super) mod content;
+pub(super) mod cross_origin;
 pub(super) mod error;
 pub(super) mod head;
 pub(super) mod read_head;

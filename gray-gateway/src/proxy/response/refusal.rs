@@ -31,11 +31,13 @@ pub enum Refusal {
     Unauthenticated,
     /// A request that has passed too many gateways (508).
     Loop,
+    /// A page of another origin, which the CORS settings do not allow this (403).
+    CrossOrigin,
 }
 
 impl Refusal {
     /// All values, in the order of declaration.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::BadRequest,
         Self::UriTooLong,
         Self::HeadTooLarge,
@@ -50,6 +52,7 @@ impl Refusal {
         Self::RateLimit,
         Self::Unauthenticated,
         Self::Loop,
+        Self::CrossOrigin,
     ];
 
     /// The value in metrics.
@@ -69,6 +72,7 @@ impl Refusal {
             Self::RateLimit => "rate_limit",
             Self::Unauthenticated => "unauthenticated",
             Self::Loop => "loop",
+            Self::CrossOrigin => "cross_origin",
         }
     }
 }
