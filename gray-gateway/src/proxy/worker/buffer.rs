@@ -1,7 +1,7 @@
 //! Buffers, lent by the worker: a connection that waits holds none.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     io, mem,
     ops::{Deref, DerefMut},
     pin::Pin,
@@ -20,23 +20,80 @@ const SMALL: usize = 16 * 1024;
 const LARGE: usize = 32 * 1024;
 /// Unused buffers that are kept, of each size.
 const MAX_KEPT: [usize; 3] = [64, 32, 128];
+/// Those of them that are never given up.
+const ALWAYS_KEPT: usize = 8;
 
 /// One worker's unused buffers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::proxy) struct Buffers {
-    small: RefCell<Vec<Box<[u8]>>>,
-    large: RefCell<Vec<Box<[u8]>>>,
+    small: Shelf<Box<[u8]>>,
+    large: Shelf<Box<[u8]>>,
     /// For what is to be written; empty.
-    out: RefCell<Vec<Vec<u8>>>,
+    out: Shelf<Vec<u8>>,
     /// Buffers to read into that were made.
     #[cfg(test)]
-    made: std::cell::Cell<usize>,
+    made: Cell<usize>,
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        let [small, large, out] = MAX_KEPT;
+        Self {
+            small: Shelf::new(small),
+            large: Shelf::new(large),
+            out: Shelf::new(out),
+            #[cfg(test)]
+            made: Cell::default(),
+        }
+    }
+}
+
+/// Unused buffers of one kind; the one that came back last is the first to be lent.
+#[derive(Debug)]
+struct Shelf<T> {
+    unused: RefCell<Vec<T>>,
+    max: usize,
+    /// The fewest that there were since the last [`trim`](Self::trim): so many at the bottom were of no use.
+    fewest: Cell<usize>,
+}
+
+impl<T> Shelf<T> {
+    fn new(max: usize) -> Self {
+        Self { unused: RefCell::default(), max, fewest: Cell::new(0) }
+    }
+
+    fn take(&self) -> Option<T> {
+        let mut unused = self.unused.borrow_mut();
+        let taken = unused.pop();
+        self.fewest.set(self.fewest.get().min(unused.len()));
+        taken
+    }
+
+    fn put(&self, buffer: T) {
+        let mut unused = self.unused.borrow_mut();
+        if unused.len() < self.max {
+            unused.push(buffer);
+        }
+    }
+
+    /// Gives up those that nothing has needed since the last time: what a peak took does not stay for good.
+    fn trim(&self) {
+        let mut unused = self.unused.borrow_mut();
+        let idle = self.fewest.get().min(unused.len().saturating_sub(ALWAYS_KEPT));
+        unused.drain(..idle);
+        self.fewest.set(unused.len());
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.unused.borrow().len()
+    }
 }
 
 impl Buffers {
     fn lend(&self, large: bool) -> Box<[u8]> {
         let (shelf, size) = if large { (&self.large, LARGE) } else { (&self.small, SMALL) };
-        shelf.borrow_mut().pop().unwrap_or_else(|| {
+        shelf.take().unwrap_or_else(|| {
             #[cfg(test)]
             self.made.set(self.made.get() + 1);
             vec![0; size].into()
@@ -44,26 +101,29 @@ impl Buffers {
     }
 
     fn take_back(&self, bytes: Box<[u8]>) {
-        let (shelf, max) = match bytes.len() {
-            SMALL => (&self.small, MAX_KEPT[0]),
-            LARGE => (&self.large, MAX_KEPT[1]),
-            _ => return,
-        };
-        let mut shelf = shelf.borrow_mut();
-        if shelf.len() < max {
-            shelf.push(bytes);
+        match bytes.len() {
+            SMALL => self.small.put(bytes),
+            LARGE => self.large.put(bytes),
+            _ => {}
         }
+    }
+
+    /// Gives up buffers that were not needed since the last time. To be called now and then.
+    pub(in crate::proxy) fn trim(&self) {
+        self.small.trim();
+        self.large.trim();
+        self.out.trim();
     }
 
     /// Buffers to read into: those that were made, and those that are not lent.
     #[cfg(test)]
     pub(in crate::proxy) fn made_and_unused(&self) -> (usize, usize) {
-        (self.made.get(), self.small.borrow().len() + self.large.borrow().len())
+        (self.made.get(), self.small.len() + self.large.len())
     }
 
     /// An empty buffer to write into.
     pub(in crate::proxy) fn lend_out(&self) -> Lent<'_> {
-        let bytes = self.out.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(2048));
+        let bytes = self.out.take().unwrap_or_else(|| Vec::with_capacity(2048));
         Lent { bytes, buffers: self }
     }
 }
@@ -100,10 +160,9 @@ impl DerefMut for Lent<'_> {
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        let mut shelf = self.buffers.out.borrow_mut();
-        if shelf.len() < MAX_KEPT[2] && self.bytes.capacity() <= 2 * LARGE {
+        if self.bytes.capacity() <= 2 * LARGE {
             self.bytes.clear();
-            shelf.push(mem::take(&mut self.bytes));
+            self.buffers.out.put(mem::take(&mut self.bytes));
         }
     }
 }
@@ -237,7 +296,28 @@ mod tests {
         let mut long = buffers.lend_out();
         long.reserve(3 * LARGE);
         drop((again, long));
-        assert_eq!(buffers.out.borrow().len(), 1, "what has grown beyond measure is not kept");
+        assert_eq!(buffers.out.len(), 1, "what has grown beyond measure is not kept");
+    }
+
+    #[test]
+    fn what_a_peak_took_is_given_up_and_what_is_needed_stays() {
+        let buffers = Buffers::default();
+        let peak: Vec<_> = (0..100).map(|_| buffers.lend_out()).collect();
+        drop(peak);
+        buffers.trim();
+        assert_eq!(buffers.out.len(), 100, "all of them were lent since the last time");
+        // From now on twenty at once are enough.
+        drop((0..20).map(|_| buffers.lend_out()).collect::<Vec<_>>());
+        buffers.trim();
+        assert_eq!(buffers.out.len(), 20);
+        for _ in 0..3 {
+            drop((0..20).map(|_| buffers.lend_out()).collect::<Vec<_>>());
+            buffers.trim();
+        }
+        assert_eq!(buffers.out.len(), 20, "what is needed stays");
+        buffers.trim();
+        buffers.trim();
+        assert_eq!(buffers.out.len(), ALWAYS_KEPT, "for what comes next");
     }
 
     #[test]

@@ -38,6 +38,8 @@ use crate::{
 
 /// Ticks between two looks at the idle upstream connections.
 const POOL_SWEEP_TICKS: u64 = 10;
+/// How often buffers that were of no use are given up: longer than most peaks are apart.
+const TRIM_TICKS: u64 = 10 * POOL_SWEEP_TICKS;
 /// Ticks between two warnings about the same thing.
 const WARN_TICKS: u64 = 10;
 /// Things remembered as warned about.
@@ -291,7 +293,7 @@ impl Worker {
 
     /// Moves the clock, ends what is overdue, forgets unused upstream connections; rests while nothing is open.
     pub(in crate::proxy) async fn sweep(&self) {
-        let mut pool_swept = 0;
+        let (mut pool_swept, mut trimmed) = (0, 0);
         loop {
             let changed = self.changed.notified();
             let is_logged = self.access_log.as_ref().is_none_or(AccessLog::is_empty);
@@ -311,6 +313,10 @@ impl Worker {
             if now >= pool_swept + POOL_SWEEP_TICKS {
                 pool_swept = now;
                 self.pool.sweep();
+            }
+            if now >= trimmed + TRIM_TICKS {
+                trimmed = now;
+                self.buffers.trim();
             }
         }
     }
