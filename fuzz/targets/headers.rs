@@ -10,7 +10,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use gray_common::{
     Instance,
-    context::ReleaseContext,
+    context::{HttpHeaders, HttpHeadersMut, ReleaseContext},
     lane::{LaneTag, SigningKey, Verdict, is_token},
     layer::{Fit, Hop},
     settings::{GraySettings, check},
@@ -59,16 +59,17 @@ fuzz_target!(|data: &[u8]| {
         let _ = GrayStatus::from_header(value);
         assert_ne!(KEY.verify(Some(value), GrayStatus::Gray, None, 0), Verdict::Valid, "nobody guesses a signature");
     }
-    let context = ReleaseContext::extract(&headers).carrying(&headers, &[HeaderName::from_static("x-a")]);
+    let carrier = HttpHeaders(&headers);
+    let context = ReleaseContext::extract(&carrier).carrying(&carrier, &[HeaderName::from_static("x-a")]);
     let mut sent = HeaderMap::new();
-    context.inject(&mut sent);
-    let again = ReleaseContext::extract(&sent);
+    context.inject(&mut HttpHeadersMut(&mut sent));
+    let again = ReleaseContext::extract(&HttpHeaders(&sent));
     assert_eq!((again.tag, again.lane()), (context.tag, context.lane()));
 
     let peer = |text: &str| text.parse::<IpAddr>().ok();
-    let (stranger, fit) = HOP.take_in(&headers, peer("192.0.2.1")).expect("treated as untagged, not refused");
+    let (stranger, fit) = HOP.take_in(&carrier, peer("192.0.2.1")).expect("treated as untagged, not refused");
     assert_eq!((stranger.tag, stranger.lane(), fit), (None, None, Fit::Untagged), "believed without a signature");
-    let (trusted, _) = HOP.take_in(&headers, peer("10.0.0.1")).expect("trusted");
+    let (trusted, _) = HOP.take_in(&carrier, peer("10.0.0.1")).expect("trusted");
     assert_eq!((trusted.tag, trusted.lane()), (context.tag, context.lane()));
 
     // What we sign ourselves is good, for exactly this tag and lane.

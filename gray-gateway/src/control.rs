@@ -301,7 +301,7 @@ impl ControlLoop {
 /// What the gateways of a fleet have in common and clients do not know: the signing key, else what the documents say.
 fn shared_secret(config: &GatewayConfig) -> String {
     match &config.gray.mesh.signing {
-        Some(signing) => format!("{:?}", signing.key.sign(GrayStatus::All, None, 0)),
+        Some(signing) => format!("{:?}", signing.keys.signer().sign(GrayStatus::All, None, 0)),
         None => format!("{} {:?}", config.rules.revision(), config.routes),
     }
 }

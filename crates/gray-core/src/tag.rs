@@ -56,7 +56,12 @@ impl GrayStatus {
 
     /// Reads a header value; anything but an exact wire value is `None`, as in the Java starter.
     pub fn from_header(value: &HeaderValue) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str().as_bytes() == value.as_bytes())
+        Self::from_bytes(value.as_bytes())
+    }
+
+    /// Reads the value of a header of any kind, as [`from_header`](Self::from_header) does.
+    pub fn from_bytes(value: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str().as_bytes() == value)
     }
 }
 

@@ -6,11 +6,10 @@ use gray_core::{
     IpSet, Space, SpaceError,
     balance::OutlierPolicy,
     instance::Instance,
-    lane::{SigningKey, Verdict, is_token},
-    tag::GrayStatus,
+    lane::{SigningKey, SigningKeys, is_token},
 };
 use gray_document::{Item, Section};
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, header};
 
 use crate::read::addresses;
 
@@ -59,32 +58,14 @@ pub struct Edge {
 /// `signing.*`: tags are only believed when the gateway signed them.
 #[derive(Clone, Debug)]
 pub struct Signing {
-    /// The shared secret that signs.
-    pub key: SigningKey,
-    /// Other secrets that are believed as well, so that a new one can be given to all programs before it signs, and an
-    /// old one be taken away after.
-    pub also: Vec<SigningKey>,
+    /// The shared secrets.
+    pub keys: SigningKeys,
     /// How long a signature holds.
     pub ttl: Duration,
     /// What a service does with a tag that is not properly signed.
     pub invalid: Invalid,
     /// Callers whose requests need no signature: services that know only the header `gray`.
     pub trusted_callers: IpSet,
-}
-
-impl Signing {
-    /// Judges a signature by all keys; see [`SigningKey::verify`].
-    pub fn verify(
-        &self,
-        signature: Option<&HeaderValue>,
-        tag: GrayStatus,
-        lane: Option<&HeaderValue>,
-        now: u64,
-    ) -> Verdict {
-        let mut verdicts = [&self.key].into_iter().chain(&self.also).map(|key| key.verify(signature, tag, lane, now));
-        // A key that did not make it calls it forged.
-        verdicts.find(|verdict| *verdict != Verdict::Forged).unwrap_or(Verdict::Forged)
-    }
 }
 
 /// What a service does with a tag that is not properly signed.
@@ -299,7 +280,7 @@ fn signing(section: &Section<'_>) -> Option<Signing> {
     }
     let trusted_callers = addresses(section, "trustedCallers");
     let mut keys = signing_keys(section)?.into_iter();
-    Some(Signing { key: keys.next()?, also: keys.collect(), ttl, invalid, trusted_callers })
+    Some(Signing { keys: SigningKeys::new(keys.next()?, keys), ttl, invalid, trusted_callers })
 }
 
 /// `key`, or `keys`: the first one signs, all are believed.

@@ -5,6 +5,7 @@ use std::hint::black_box;
 use gray_common::{
     GrayStatus, ReleaseContext,
     balance::VersionPolicy,
+    context::{HttpHeaders, HttpHeadersMut},
     lane::{LaneTag, SigningKey},
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -48,18 +49,18 @@ pub(crate) fn cases(cases: &mut Cases) {
     });
     cases.add("context/extract", || {
         let headers = marked();
-        move || drop(black_box(ReleaseContext::extract(black_box(&headers))))
+        move || drop(black_box(ReleaseContext::extract(&HttpHeaders(black_box(&headers)))))
     });
     cases.add("context/inject", || {
-        let context = ReleaseContext::extract(&marked());
+        let context = ReleaseContext::extract(&HttpHeaders(&marked()));
         let mut outgoing = marked();
         move || {
-            context.inject(&mut outgoing);
+            context.inject(&mut HttpHeadersMut(&mut outgoing));
             black_box(&outgoing);
         }
     });
     cases.add("context/choice", || {
-        let (context, policy) = (ReleaseContext::extract(&marked()), VersionPolicy::default());
+        let (context, policy) = (ReleaseContext::extract(&HttpHeaders(&marked())), VersionPolicy::default());
         move || context.choice("user-app", &policy, Some("V1")).for_each(|selector| _ = black_box(selector))
     });
     cases.add("signature/sign", || {

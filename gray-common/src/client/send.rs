@@ -18,10 +18,10 @@ use super::{ClientError, FallbackLog, GrayClient, MAX_ATTEMPTS, RequestBuilder, 
 use crate::{
     balance::{Change, Chosen, Draw, Outcome, choose},
     clock::{uptime_ms, uptime_us},
-    context::ReleaseContext,
+    context::{HttpHeaders, HttpHeadersMut, Inject as _, ReleaseContext, told_path},
     instance::Endpoint,
     lane::Selector,
-    tag::{CALLER_HEADER, PATH_HEADER},
+    tag::CALLER_HEADER,
     telemetry,
 };
 
@@ -153,10 +153,8 @@ impl GrayClient {
     /// Keeps what the called service says of the way it took; of a service that says nothing, what we know ourselves.
     fn note_path(&self, context: &ReleaseContext, response: &Response) {
         let Some(log) = context.path() else { return };
-        let told = response.headers().get(PATH_HEADER).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        log.push(
-            told.unwrap_or_else(|| format!("{}@{}", self.service(), response.endpoint().version().unwrap_or("-"))),
-        );
+        let known = || format!("{}@{}", self.service(), response.endpoint().version().unwrap_or("-"));
+        log.push(told_path(&HttpHeaders(response.headers())).map_or_else(known, str::to_owned));
     }
 
     async fn attempt(
@@ -174,9 +172,10 @@ impl GrayClient {
         *outgoing.timeout_mut() = Some(deadline.saturating_duration_since(Instant::now()));
         *outgoing.body_mut() = request.body.clone().map(Into::into);
         let mut headers = request.headers.clone();
-        context.inject(&mut headers);
+        let mut carrier = HttpHeadersMut(&mut headers);
+        context.inject(&mut carrier);
         if let Some(caller) = &self.inner.caller {
-            headers.insert(CALLER_HEADER, caller.clone());
+            carrier.set(&CALLER_HEADER, caller);
         }
         *outgoing.headers_mut() = headers;
         let in_flight = endpoint.load().begin(uptime_us());

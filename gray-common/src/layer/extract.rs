@@ -18,7 +18,7 @@ use tower_service::Service;
 #[cfg(feature = "registry")]
 use super::Hop;
 use crate::{
-    context::{PathLog, ReleaseContext},
+    context::{HttpHeaders, HttpHeadersMut, Inject as _, PathLog, ReleaseContext},
     tag::PATH_HEADER,
 };
 #[cfg(not(feature = "registry"))]
@@ -83,18 +83,16 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        let headers = HttpHeaders(request.headers());
         let (context, here) = match &self.hop {
-            None => (ReleaseContext::extract(request.headers()), None),
-            Some(hop) => {
-                let peer = peer(&request);
-                match hop.take_in(request.headers(), peer) {
-                    Ok((context, fit)) => {
-                        let here = context.path().cloned().map(|log| Here { log, told: hop.told(fit) });
-                        (context, here)
-                    }
-                    Err(_) => return ReleaseFuture { inner: None, here: None },
+            None => (ReleaseContext::extract(&headers), None),
+            Some(hop) => match hop.take_in(&headers, peer(&request)) {
+                Ok((context, fit)) => {
+                    let here = context.path().cloned().map(|log| Here { log, told: hop.told(fit) });
+                    (context, here)
                 }
-            }
+                Err(_) => return ReleaseFuture { inner: None, here: None },
+            },
         };
         // `call` itself runs code of the inner service, not only the future it returns.
         let future = context.clone().enter(|| self.inner.call(request));
@@ -107,15 +105,13 @@ where
 mod no_hop {
     use std::net::IpAddr;
 
-    use http::HeaderMap;
-
-    use crate::ReleaseContext;
+    use crate::context::{Extract, ReleaseContext};
 
     #[derive(Debug)]
     pub(super) enum Hop {}
 
     impl Hop {
-        pub(super) fn take_in(&self, _: &HeaderMap, _: Option<IpAddr>) -> Result<(ReleaseContext, ()), ()> {
+        pub(super) fn take_in(&self, _: &impl Extract, _: Option<IpAddr>) -> Result<(ReleaseContext, ()), ()> {
             match *self {}
         }
 
@@ -158,7 +154,7 @@ where
         if let (Ok(response), Some(here)) = (&mut answer, this.here)
             && let Ok(path) = HeaderValue::try_from(here.log.told(&here.told))
         {
-            response.headers_mut().insert(PATH_HEADER, path);
+            HttpHeadersMut(response.headers_mut()).set(&PATH_HEADER, &path);
         }
         Poll::Ready(answer)
     }
@@ -183,7 +179,7 @@ mod tests {
 
     fn request(tag: Option<GrayStatus>) -> Request<()> {
         let mut request = Request::new(());
-        ReleaseContext::tagged(tag).inject(request.headers_mut());
+        ReleaseContext::tagged(tag).inject(&mut HttpHeadersMut(request.headers_mut()));
         request
     }
 

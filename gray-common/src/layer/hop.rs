@@ -5,16 +5,15 @@ use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use foldhash::quality::RandomState;
-use http::HeaderMap;
 use metrics::Counter;
 
 use crate::{
     clock::unix_seconds,
-    context::ReleaseContext,
+    context::{Extract, ReleaseContext, Standing, Verifier, caller},
     instance::Instance,
-    lane::{Verdict, is_token},
-    settings::{GraySettings, Invalid, Signing},
-    tag::{CALLER_HEADER, GRAY_HEADER, GrayStatus, LANE_HEADER, SIGNATURE_HEADER},
+    lane::Verdict,
+    settings::{GraySettings, Invalid},
+    tag::GrayStatus,
     telemetry,
 };
 
@@ -95,35 +94,36 @@ impl Hop {
         Self { service: service.into(), instance, settings, callers: ArcSwap::default() }
     }
 
-    /// Takes in a request: judges its signature, gathers what travels with it, and counts.
+    /// Takes in what a carrier says of a request: judges its signature, gathers what travels with it, and counts.
     ///
     /// # Errors
     /// When the signature is not good and the settings say to refuse.
-    pub fn take_in(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<(ReleaseContext, Fit), Refused> {
-        let mut context = ReleaseContext::extract(headers);
+    pub fn take_in(&self, carrier: &impl Extract, peer: Option<IpAddr>) -> Result<(ReleaseContext, Fit), Refused> {
         let settings = self.settings.load();
-        let Some(settings) = settings.as_deref() else { return Ok((context, Fit::Untagged)) };
-        let mut vouched = if settings.mesh.signing.is_some() { Vouched::Not } else { Vouched::ByNothing };
-        if let Some(signing) = settings.mesh.signing.as_ref().filter(|_| claims(headers)) {
-            let verdict = judge(signing, headers, context.tag);
-            let is_trusted = || peer.is_some_and(|peer| signing.trusted_callers.contains(peer));
-            if verdict == Verdict::Valid || is_trusted() {
-                vouched = Vouched::BySignature;
+        let Some(settings) = settings.as_deref() else { return Ok((ReleaseContext::extract(carrier), Fit::Untagged)) };
+        let (context, vouched) = match &settings.mesh.signing {
+            None => (ReleaseContext::extract(carrier), Vouched::ByNothing),
+            Some(signing) => {
+                let verifier = Verifier::new(&signing.keys, unix_seconds(), signing.ttl);
+                let is_trusted = || peer.is_some_and(|peer| signing.trusted_callers.contains(peer));
+                let (context, standing) = ReleaseContext::extract_verified(carrier, &verifier, is_trusted);
+                let vouched = match standing {
+                    Standing::Signed | Standing::Trusted => Vouched::BySignature,
+                    Standing::Silent => Vouched::Not,
+                    Standing::Rejected(verdict) => {
+                        metrics::counter!(telemetry::BAD_SIGNATURE_TOTAL, "reason" => reason(verdict)).increment(1);
+                        if signing.invalid == Invalid::Refuse {
+                            return Err(Refused(verdict));
+                        }
+                        Vouched::Not
+                    }
+                };
+                (context, vouched)
             }
-            if verdict != Verdict::Valid && vouched == Vouched::BySignature {
-                // It knows no signatures; whoever we call does, and does not know it.
-                context.sign(&signing.key, unix_seconds() + signing.ttl.as_secs());
-            } else if verdict != Verdict::Valid {
-                metrics::counter!(telemetry::BAD_SIGNATURE_TOTAL, "reason" => reason(verdict)).increment(1);
-                context = ReleaseContext::default();
-                if signing.invalid == Invalid::Refuse {
-                    return Err(Refused(verdict));
-                }
-            }
-        }
+        };
         let fit = self.fit(&context, settings);
-        self.count(headers, fit, (vouched, peer), settings);
-        Ok((context.carrying(headers, &settings.mesh.propagate), fit))
+        self.count(caller(carrier), fit, (vouched, peer), settings);
+        Ok((context.carrying(carrier, &settings.mesh.propagate), fit))
     }
 
     fn fit(&self, context: &ReleaseContext, settings: &GraySettings) -> Fit {
@@ -149,18 +149,17 @@ impl Hop {
 
     fn count(
         &self,
-        headers: &HeaderMap,
+        caller: Option<&str>,
         fit: Fit,
         (vouched, peer): (Vouched, Option<IpAddr>),
         settings: &GraySettings,
     ) {
-        let caller = headers.get(CALLER_HEADER).and_then(|value| value.to_str().ok());
+        let caller = caller.unwrap_or(UNKNOWN);
         let known = self.callers.load();
         let count = |caller: &str| known.counters.get(caller).map(|counters| counters[fit as usize].increment(1));
-        if caller.is_some_and(|caller| count(caller).is_some()) {
+        if count(caller).is_some() {
             return;
         }
-        let caller = caller.filter(|text| text.split('@').all(is_token)).unwrap_or(UNKNOWN);
         let vouched = match vouched {
             Vouched::ByNothing if is_named(settings, service_of(caller)) => Vouched::BySettings,
             vouched => vouched,
@@ -223,18 +222,6 @@ fn network(peer: IpAddr) -> IpAddr {
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
         address => address,
     }
-}
-
-/// What the signature says of the tag and the lane. Two of a kind: one of them is not the gateway's.
-fn judge(signing: &Signing, headers: &HeaderMap, tag: Option<GrayStatus>) -> Verdict {
-    let single = |name| headers.get_all(name).iter().count() <= 1;
-    let Some(tag) = tag.filter(|_| single(LANE_HEADER) && single(SIGNATURE_HEADER)) else { return Verdict::Forged };
-    signing.verify(headers.get(SIGNATURE_HEADER), tag, headers.get(LANE_HEADER), unix_seconds())
-}
-
-/// Whether the request claims to belong somewhere.
-fn claims(headers: &HeaderMap) -> bool {
-    headers.contains_key(GRAY_HEADER) || headers.contains_key(LANE_HEADER)
 }
 
 fn reason(verdict: Verdict) -> &'static str {

@@ -6,7 +6,7 @@ use http::Request;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::context::ReleaseContext;
+use crate::context::{HttpHeadersMut, ReleaseContext};
 
 /// Writes the current release context onto every request that passes, for clients built from tower services.
 /// [`GrayClient`](crate::client::GrayClient) does so by itself.
@@ -47,7 +47,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        ReleaseContext::current().inject(request.headers_mut());
+        ReleaseContext::current().inject(&mut HttpHeadersMut(request.headers_mut()));
         self.inner.call(request)
     }
 }
@@ -76,7 +76,7 @@ mod tests {
         }));
         for tag in [Some(GrayStatus::Gray), Some(GrayStatus::All), None] {
             let mut request = Request::new(());
-            ReleaseContext::tagged(tag).inject(request.headers_mut());
+            ReleaseContext::tagged(tag).inject(&mut HttpHeadersMut(request.headers_mut()));
             let sent = server.clone().oneshot(request).await.expect("infallible").into_body();
             assert_eq!(sent.get(GRAY_HEADER), tag.map(GrayStatus::header_value).as_ref());
         }

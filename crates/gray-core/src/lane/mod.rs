@@ -15,7 +15,7 @@ mod wire;
 
 pub use selector::{Choice, MAX_TOKEN_BYTES, ParseChoiceError, Selector, Want, is_token};
 #[cfg(feature = "signing")]
-pub use signature::{SigningKey, Verdict};
+pub use signature::{MAX_SIGNATURE_BYTES, Purpose, SigningKey, SigningKeys, Verdict};
 pub use wire::{LaneTag, MAX_LANE_BYTES};
 
 use http::HeaderValue;

@@ -88,6 +88,56 @@ fn signatures_hold_for_what_they_were_made_for() {
     assert_eq!(format!("{key:?}"), "SigningKey(hidden)");
 }
 
+#[test]
+fn a_signature_is_good_for_its_purpose_alone() {
+    let key = SigningKey::new(b"0123456789abcdef").expect("long enough");
+    let lane = lane().encode("r", false).expect("short");
+    let purposes = [
+        Purpose::Call,
+        Purpose::Message { audience: "orders" },
+        Purpose::Message { audience: "payments" },
+        Purpose::Message { audience: "" },
+    ];
+    for made in purposes {
+        let signature = key.sign_for(made, GrayStatus::Gray, Some(&lane), 100);
+        assert!(signature.len() <= MAX_SIGNATURE_BYTES);
+        for read in purposes {
+            let verdict = key.verify_for(read, Some(&signature), GrayStatus::Gray, Some(&lane), 100);
+            let expect = if made == read { Verdict::Valid } else { Verdict::Forged };
+            assert_eq!(verdict, expect, "made for {made:?}, read for {read:?}");
+        }
+    }
+    assert_eq!(key.sign(GrayStatus::Prod, None, 7), key.sign_for(Purpose::Call, GrayStatus::Prod, None, 7));
+}
+
+#[test]
+fn a_signature_with_more_than_it_needs_is_forged() {
+    let key = SigningKey::new(b"0123456789abcdef").expect("long enough");
+    let signature = key.sign(GrayStatus::Gray, None, 100);
+    // The expiry reads the same; nothing that long was ever made.
+    let padded = format!("{}{}", "0".repeat(MAX_SIGNATURE_BYTES), signature.to_str().expect("text"));
+    let padded = HeaderValue::try_from(padded).expect("valid");
+    assert_eq!(key.verify(Some(&padded), GrayStatus::Gray, None, 100), Verdict::Forged);
+}
+
+#[test]
+fn all_keys_are_believed_and_the_first_signs() {
+    let key = |secret: &[u8]| SigningKey::new(secret).expect("long enough");
+    let (old, new) = (key(b"0123456789abcdef"), key(b"fedcba9876543210"));
+    let keys = SigningKeys::new(new.clone(), [old.clone()]);
+    assert_eq!(keys.signer(), &new);
+    let verify = |keys: &SigningKeys, signature: &HeaderValue, now| {
+        keys.verify_for(Purpose::Call, Some(signature), GrayStatus::Gray, None, now)
+    };
+    for key in [&old, &new] {
+        let signature = key.sign(GrayStatus::Gray, None, 100);
+        assert_eq!(verify(&keys, &signature, 100), Verdict::Valid);
+        assert_eq!(verify(&keys, &signature, 101), Verdict::Expired);
+    }
+    let alone = SigningKeys::new(new, []);
+    assert_eq!(verify(&alone, &old.sign(GrayStatus::Gray, None, 100), 100), Verdict::Forged);
+}
+
 proptest! {
     #[test]
     fn any_text_is_read_or_refused_without_panic(text in "[ -~]{0,80}") {

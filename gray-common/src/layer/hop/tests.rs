@@ -1,8 +1,13 @@
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::*;
-use crate::{lane::SigningKey, settings::check};
+use crate::{
+    context::{HttpHeaders, HttpHeadersMut},
+    lane::SigningKey,
+    settings::check,
+    tag::{CALLER_HEADER, SIGNATURE_HEADER},
+};
 
 const SECRET: &str = "a secret of the chain";
 const LANE: &str = "8f3a11c0;v2;-;user-app=version:V2|version:V1;*=version:V1";
@@ -54,7 +59,7 @@ fn how_requests_and_instances_fit() {
     ];
     for (sent, expect) in cases {
         for (version, expect) in ["V1", "V2", "V3"].into_iter().zip(expect) {
-            let (_, fit) = user_app(version, "").take_in(&headers(sent), None).expect("taken in");
+            let (_, fit) = user_app(version, "").take_in(&HttpHeaders(&headers(sent)), None).expect("taken in");
             assert_eq!(fit, *expect, "{sent:?} on {version}");
         }
     }
@@ -68,7 +73,7 @@ fn how_requests_and_instances_fit() {
         let plain = Instance::new("127.0.0.1", 1).with_version("V1");
         for (instance, expect) in [tagged.clone(), plain].into_iter().zip(expect) {
             let hop = Hop::new("user-app", instance, settings(""));
-            assert_eq!(hop.take_in(&lane(wanted), None).expect("taken in").1, expect, "{wanted}");
+            assert_eq!(hop.take_in(&HttpHeaders(&lane(wanted)), None).expect("taken in").1, expect, "{wanted}");
         }
     }
 }
@@ -79,7 +84,7 @@ fn an_instance_that_knows_its_namespace_tells_a_hit_from_a_fallback() {
     for (space, expect) in [(Some("other".into()), Fit::Hit), (None, Fit::Fallback)] {
         let instance = Instance { space, ..Instance::new("127.0.0.1", 1).with_version("V1") };
         let hop = Hop::new("user-app", instance, settings(""));
-        assert_eq!(hop.take_in(&lane, None).expect("taken in").1, expect);
+        assert_eq!(hop.take_in(&HttpHeaders(&lane), None).expect("taken in").1, expect);
     }
 }
 
@@ -88,18 +93,18 @@ fn what_a_trusted_caller_did_not_sign_is_signed_for_whoever_comes_next() {
     let signing = format!(", signing: {{ key: '{SECRET}', invalid: refuse, trustedCallers: 10.0.0.0/8 }}");
     let (first, next) = (user_app("V2", &signing), user_app("V2", &signing));
     let java = headers(&[("gray", "GRAY")]);
-    let (context, fit) = first.take_in(&java, "10.1.2.3".parse().ok()).expect("trusted");
+    let (context, fit) = first.take_in(&HttpHeaders(&java), "10.1.2.3".parse().ok()).expect("trusted");
     let mut sent = HeaderMap::new();
-    context.inject(&mut sent);
-    let (passed, again) = next.take_in(&sent, "192.0.2.7".parse().ok()).expect("signed by the first");
+    context.inject(&mut HttpHeadersMut(&mut sent));
+    let (passed, again) = next.take_in(&HttpHeaders(&sent), "192.0.2.7".parse().ok()).expect("signed by the first");
     assert_eq!((passed.tag, fit, again), (Some(GrayStatus::Gray), Fit::Hit, Fit::Hit));
-    assert!(next.take_in(&java, "192.0.2.7".parse().ok()).is_err(), "a stranger's is refused as before");
+    assert!(next.take_in(&HttpHeaders(&java), "192.0.2.7".parse().ok()).is_err(), "a stranger's is refused as before");
 }
 
 #[test]
 fn before_settings_are_known_everything_is_taken_in() {
     let hop = Hop::new("user-app", Instance::new("h", 1), Arc::default());
-    let (context, fit) = hop.take_in(&headers(&[("gray", "GRAY"), ("gray-lane", LANE)]), None).expect("taken in");
+    let (context, fit) = hop.take_in(&HttpHeaders(&headers(&[("gray", "GRAY"), ("gray-lane", LANE)])), None).expect("taken in");
     assert_eq!((context.tag, fit), (Some(GrayStatus::Gray), Fit::Untagged));
     assert_eq!(context.lane().map(|lane| lane.lane()), Some("v2"));
 }
@@ -138,7 +143,7 @@ fn signatures_and_what_becomes_of_bad_ones() {
     for (sent, bad) in &cases {
         let take_in = |policy: &str| {
             let hop = user_app("V2", &format!(", signing: {{ key: '{SECRET}'{policy} }}"));
-            hop.take_in(&headers(sent), "10.0.0.9".parse().ok())
+            hop.take_in(&HttpHeaders(&headers(sent)), "10.0.0.9".parse().ok())
         };
         let untagged = take_in("").expect("never refused");
         match bad {
@@ -148,11 +153,15 @@ fn signatures_and_what_becomes_of_bad_ones() {
         assert_eq!(take_in(", invalid: refuse").err(), bad.map(Refused), "{sent:?}");
         // Whoever is trusted needs no signature, and nobody else is.
         let trusting = take_in(", invalid: refuse, trustedCallers: [10.0.0.0/24]").expect("trusted");
-        assert_eq!(trusting.1, user_app("V2", "").take_in(&headers(sent), None).expect("unsigned").1, "{sent:?}");
+        assert_eq!(
+            trusting.1,
+            user_app("V2", "").take_in(&HttpHeaders(&headers(sent)), None).expect("unsigned").1,
+            "{sent:?}"
+        );
         assert_eq!(take_in(", invalid: refuse, trustedCallers: [10.1.0.0/24]").err(), bad.map(Refused), "{sent:?}");
     }
     let hop = user_app("V2", &format!(", signing: {{ key: '{SECRET}', trustedCallers: [10.0.0.0/24] }}"));
-    let (_, fit) = hop.take_in(&headers(&[gray]), None).expect("not refused");
+    let (_, fit) = hop.take_in(&HttpHeaders(&headers(&[gray])), None).expect("not refused");
     assert_eq!(fit, Fit::Untagged, "a caller without an address is not trusted");
 }
 
@@ -184,19 +193,19 @@ fn what_travels_on_is_what_came() {
     ] {
         let pairs: Vec<_> = sent.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let mut came = headers(&pairs);
-        let (context, _) = hop.take_in(&came, None).expect("good");
+        let (context, _) = hop.take_in(&HttpHeaders(&came), None).expect("good");
         let mut sent = HeaderMap::new();
-        context.inject(&mut sent);
+        context.inject(&mut HttpHeadersMut(&mut sent));
         assert_eq!(sent, came, "all of it, and nothing else");
         // What belongs to one hop stays.
         came.insert(CALLER_HEADER, HeaderValue::from_static("gateway-app@V1"));
         came.insert("x-own", HeaderValue::from_static("1"));
         let mut again = HeaderMap::new();
-        hop.take_in(&came, None).expect("good").0.inject(&mut again);
+        hop.take_in(&HttpHeaders(&came), None).expect("good").0.inject(&mut HttpHeadersMut(&mut again));
         assert_eq!(again, sent);
-        assert!(hop.take_in(&sent, None).is_ok());
+        assert!(hop.take_in(&HttpHeaders(&sent), None).is_ok());
         let refusing = user_app("V2", &format!(", signing: {{ key: '{SECRET}', invalid: refuse }}"));
-        assert!(refusing.take_in(&sent, None).is_ok(), "the next hop believes it as well: {sent:?}");
+        assert!(refusing.take_in(&HttpHeaders(&sent), None).is_ok(), "the next hop believes it as well: {sent:?}");
     }
 }
 
@@ -209,7 +218,7 @@ fn callers_are_counted_and_nobody_can_fill_the_memory_with_names() {
         let ask = |caller: &str, times: usize| {
             for _ in 0..times {
                 let sent = headers(&[("gray", "GRAY"), ("gray-caller", caller)]);
-                assert_eq!(hop.take_in(&sent, None).expect("taken in").1, Fit::Hit);
+                assert_eq!(hop.take_in(&HttpHeaders(&sent), None).expect("taken in").1, Fit::Hit);
             }
         };
         ask("order-app@V2", 3);
@@ -250,7 +259,7 @@ fn counted(settings: &str, requests: impl IntoIterator<Item = (String, &'static 
             if is_signed {
                 sent.insert(SIGNATURE_HEADER, signature.clone());
             }
-            hop.take_in(&sent, peer.parse().ok()).expect("taken in");
+            hop.take_in(&HttpHeaders(&sent), peer.parse().ok()).expect("taken in");
         }
     });
     let rendered = handle.render();
@@ -313,7 +322,7 @@ fn signing_keys_are_replaced_one_by_one() {
     let taken = |keys: &str, signature: &str| {
         let hop = user_app("V2", &format!(", signing: {{ {keys}, invalid: refuse }}"));
         let sent = headers(&[("gray", "GRAY"), ("gray-lane", LANE), ("gray-signature", signature)]);
-        hop.take_in(&sent, None).map(|_| ()).map_err(|Refused(verdict)| verdict)
+        hop.take_in(&HttpHeaders(&sent), None).map(|_| ()).map_err(|Refused(verdict)| verdict)
     };
     let soon = unix_seconds() + 60;
     let (old, next) = (sign(SECRET, soon), sign(NEXT, soon));
@@ -329,5 +338,5 @@ fn signing_keys_are_replaced_one_by_one() {
     let settings = settings(&format!(", signing: {{ {turned} }}"));
     let settings = settings.load();
     let signing = settings.as_ref().and_then(|settings| settings.mesh.signing.as_ref()).expect("signing");
-    assert_eq!(signing.key.sign(GrayStatus::Gray, Some(&lane), soon), *next);
+    assert_eq!(signing.keys.signer().sign(GrayStatus::Gray, Some(&lane), soon), *next);
 }

@@ -66,7 +66,7 @@ impl Held {
             None => decision.lane.encode(decision.revision, decision.traced).ok(),
         };
         let signing = self.snapshot.signing.as_ref();
-        let signature = signing.map(|signing| signing.key.sign(decision.tag(), lane.as_ref(), expiry));
+        let signature = signing.map(|signing| signing.keys.signer().sign(decision.tag(), lane.as_ref(), expiry));
         Mark { lane, signature, caller: self.snapshot.caller.clone() }
     }
 
