@@ -15,7 +15,7 @@ say "every crate and every feature alone"
 for crate in crates/*; do
   cargo check -q --locked -p "${crate#crates/}"
 done
-for features in "" registry client nacos cli metrics service rules; do
+for features in "" registry client nacos cli metrics service; do
   cargo check -q --locked -p gray-common --no-default-features --features "$features"
 done
 say "docs"

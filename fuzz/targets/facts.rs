@@ -4,11 +4,8 @@
 
 use std::sync::Arc;
 
-use gray_common::{
-    lane::is_token,
-    rule::{Algorithm, Jwt, JwtKey, RequestFacts, Source, find_cookie},
-    settings::parse_source,
-};
+use gray_core::lane::is_token;
+use gray_rules::{Algorithm, Jwt, JwtKey, RequestFacts, Source, find_cookie, parse_source};
 use http::{HeaderMap, HeaderValue, header};
 use libfuzzer_sys::fuzz_target;
 

@@ -8,14 +8,15 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use gray_common::{
+use gray_common::layer::{Fit, Hop};
+use gray_context::{HttpHeaders, HttpHeadersMut, ReleaseContext};
+use gray_core::{
     Instance,
-    context::{HttpHeaders, HttpHeadersMut, ReleaseContext},
     lane::{LaneTag, SigningKey, Verdict, is_token},
-    layer::{Fit, Hop},
-    settings::{GraySettings, check},
     tag::{CALLER_HEADER, GRAY_HEADER, GrayStatus, LANE_HEADER, SIGNATURE_HEADER},
 };
+use gray_document::check;
+use gray_settings::GraySettings;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 
@@ -24,8 +25,7 @@ const SETTINGS: &str = "kerwin.tool.gray: { load: true, version: { prodVersion: 
                         signing: { key: 0123456789abcdef, trustedCallers: 10.0.0.0/8 } }";
 
 static SETTINGS_READ: LazyLock<Arc<ArcSwapOption<GraySettings>>> = LazyLock::new(|| {
-    let read =
-        |documents: &_| GraySettings::read(&gray_common::document::Documents::root(documents), "kerwin.tool.gray");
+    let read = |documents: &_| GraySettings::read(&gray_document::Documents::root(documents), "kerwin.tool.gray");
     let (settings, _) = check(&[("settings", SETTINGS)], read).expect("good");
     Arc::new(ArcSwapOption::from_pointee(settings))
 });

@@ -3,8 +3,9 @@
 
 use std::sync::LazyLock;
 
-use gray_common::{document::Documents, rule::RequestFacts};
+use gray_document::Documents;
 use gray_gateway::route::{RouteTable, check_path};
+use gray_rules::RequestFacts;
 use http::HeaderMap;
 use libfuzzer_sys::fuzz_target;
 

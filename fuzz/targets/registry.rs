@@ -3,11 +3,9 @@
 
 #![no_main]
 
-use gray_common::{
-    Instance, InstanceSet,
-    disk::{Content, decode_body, decode_file},
-    registry::instances_from_json,
-};
+use gray_core::{Instance, InstanceSet};
+use gray_nacos::instances_from_json;
+use gray_registry::disk::{Content, decode_body, decode_file};
 use libfuzzer_sys::fuzz_target;
 
 fn use_it(list: &[Instance]) {

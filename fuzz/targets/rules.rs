@@ -1,13 +1,10 @@
 //! A rule document out of any text: read whole or refused, and what it leads to can be written and read again.
 #![no_main]
 
-use gray_common::{
-    document::Documents,
-    lane::LaneTag,
-    rule::{Reason, RequestFacts},
-    settings::check,
-};
+use gray_core::lane::LaneTag;
+use gray_document::{Documents, check};
 use gray_gateway::config::GatewayConfig;
+use gray_rules::{Reason, RequestFacts};
 use http::{HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 

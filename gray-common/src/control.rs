@@ -2,6 +2,14 @@
 //!
 //! Every program takes the same flags: flatten [`ControlArgs`] into its own and call [`ControlArgs::connect`].
 
+use gray_core::Space;
+use gray_document::encrypted;
+use gray_nacos::{NacosConfigSource, NacosOptions, NacosRegistry, NacosTls};
+use gray_registry::{
+    CombinedRegistry, ConfigSource, FileConfigSource, FileRegistry, NoRegistry, Registry,
+    disk::{DiskStore, KeptConfigSource, KeptRegistry},
+};
+use gray_tls::TlsError;
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket},
@@ -10,14 +18,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{
-    certificates::TlsError,
-    config_source::{ConfigSource, FileConfigSource, NacosConfigSource},
-    disk::{DiskStore, KeptConfigSource, KeptRegistry},
-    document::encrypted,
-    flag::{duration, whole},
-    registry::{CombinedRegistry, FileRegistry, NacosOptions, NacosRegistry, NacosTls, NoRegistry, Registry, Space},
-};
+use crate::flag::{duration, whole};
 
 /// Where instances and settings live: Nacos, directories, or both.
 ///

@@ -32,16 +32,14 @@
 //! A program with flags of its own flattens [`service::ServiceArgs`] into them. Work that a handler starts in the
 //! background keeps the tag with [`spawn`]; a plain `tokio::spawn` loses it.
 //!
-//! What it is made of are crates of their own, under names of this one: the pure core ([`tag`], [`instance`], [`lane`],
-//! [`rule`], [`balance`]), which knows neither clock nor network, and what stands around it ([`document`], [`settings`],
-//! [`registry`], [`config_source`], [`disk`], [`follow`], [`context`], [`certificates`]).
-
+//! What it is made of are the crates below `crates/`; tools and adapters depend on those. Here is what the author of a
+//! service uses: the life cycle ([`service`], with its flags), the [`layer`]s, the [`client`], and the few types that their
+//! signatures need.
 //!
-//! **Features.** All of them but `rules` and `schema` by default. Without any: the context, its way through headers and
-//! tasks, and the tower layers. `client`: the gray-aware client. `nacos`: instances and settings in Nacos. `cli`: the flags
-//! of the control plane. `service`: a service from its flags to its exit code; with `metrics` it shows `/metrics`, without it
-//! counts go to the recorder that the program installs. `registry`: what the others need of sources and settings, and
-//! [`layer::Hop`]. `rules`: what the gateway and tools know.
+//! **Features.** All of them by default. Without any: the context, its way through headers and tasks, and the tower layers.
+//! `client`: the gray-aware client. `nacos`: instances and settings in Nacos. `cli`: the flags of the control plane.
+//! `service`: a service from its flags to its exit code; with `metrics` it shows `/metrics`, without it counts go to the
+//! recorder that the program installs. `registry`: what the others need of sources and settings, and [`layer::Hop`].
 
 #[cfg(not(unix))]
 compile_error!("gray-chain needs a Unix system: Linux or macOS (signals, owners of files, limits of descriptors)");
@@ -50,10 +48,6 @@ compile_error!("gray-chain needs a Unix system: Linux or macOS (signals, owners 
 pub mod api;
 #[cfg(feature = "client")]
 pub mod client;
-#[cfg(feature = "registry")]
-pub mod clock;
-#[cfg(feature = "registry")]
-pub mod config_source;
 #[cfg(feature = "cli")]
 pub mod control;
 #[cfg(feature = "service")]
@@ -61,31 +55,16 @@ pub mod descriptors;
 #[cfg(feature = "cli")]
 pub mod flag;
 pub mod layer;
-#[cfg(feature = "registry")]
-pub mod registry;
 pub mod release;
 #[cfg(feature = "service")]
 pub mod server;
 #[cfg(feature = "service")]
 pub mod service;
 #[cfg(feature = "registry")]
-pub mod settings;
-#[cfg(feature = "registry")]
 pub mod telemetry;
 
-pub use gray_context::{self as context, ReleaseContext, spawn};
+pub use gray_context::{HttpHeaders, HttpHeadersMut, ReleaseContext, spawn};
 pub use gray_core::{
-    Endpoint, GRAY_HEADER, GrayStatus, Instance, InstanceSet, Metadata, Subset, balance, instance, lane, tag,
+    Endpoint, Instance,
+    tag::{GRAY_HEADER, GrayStatus},
 };
-#[cfg(feature = "registry")]
-pub use gray_document as document;
-#[cfg(feature = "rules")]
-pub use gray_expression as expression;
-#[cfg(feature = "registry")]
-pub use gray_live::follow;
-#[cfg(feature = "registry")]
-pub use gray_registry::disk;
-#[cfg(feature = "rules")]
-pub use gray_rules as rule;
-#[cfg(feature = "nacos")]
-pub use gray_tls as certificates;

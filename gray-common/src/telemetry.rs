@@ -3,9 +3,6 @@
 #[cfg(feature = "service")]
 mod log;
 
-#[cfg(feature = "nacos")]
-pub use gray_nacos::telemetry::RELAY_REFUSED_TOTAL;
-pub use gray_registry::telemetry::{DIRECTORY, REGISTRY_FILES_REFUSED};
 #[cfg(feature = "service")]
 pub use log::{TelemetryError, init};
 
@@ -54,6 +51,8 @@ pub const SERVICE: &str = "service";
 /// a recorder of its own may call this.
 #[cfg(feature = "service")]
 pub fn describe_metrics() {
+    use gray_nacos::telemetry::RELAY_REFUSED_TOTAL;
+    use gray_registry::telemetry::REGISTRY_FILES_REFUSED;
     use metrics::{Unit::Count, Unit::Seconds, describe_counter, describe_gauge};
     describe_counter!(
         FALLBACK_TOTAL,

@@ -132,6 +132,24 @@ fn dependencies_have_a_direction() {
     }
 }
 
+/// Of other crates the starter shows what the author of a service uses. Gateway and tools take the rest where it is.
+#[test]
+fn the_starter_shows_no_crate_whole() {
+    let mut shown: Vec<String> = Vec::new();
+    for (_, text) in product(sources(&workspace().join("gray-common/src"))) {
+        let uses = text.split("pub use gray_").skip(1).filter_map(|rest| rest.split_once(';'));
+        shown.extend(uses.map(|(path, _)| path.split_whitespace().collect::<String>().replace(",}", "}")));
+    }
+    shown.sort();
+    let expect = [
+        "context::{HttpHeaders,HttpHeadersMut,ReleaseContext,spawn}",
+        "core::balance::{Strategy,VersionPolicy}",
+        "core::{Endpoint,Instance,tag::{GRAY_HEADER,GrayStatus}}",
+        "live::{ServiceView,ViewSnapshot}",
+    ];
+    assert_eq!(shown, expect, "what gray-common re-exports");
+}
+
 #[test]
 fn every_metric_is_documented() {
     let documented = fs::read_to_string(workspace().join("docs/metrics.md")).expect("readable");

@@ -2,10 +2,8 @@
 
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
-use gray_common::{
-    Instance,
-    registry::{FileRegistry, Registry},
-};
+use gray_core::Instance;
+use gray_registry::{FileRegistry, Registry};
 
 fn section() -> String {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/config.md");

@@ -6,16 +6,16 @@ use std::{
 };
 
 use allocation_counter::measure;
-use gray_common::{
+use gray_core::{
     Instance, InstanceSet,
     balance::{Draw, OutlierPolicy, Strategy, choose, key_of},
-    document::Documents,
-    follow::ServiceFollower,
     lane::Choice,
-    registry::MemoryRegistry,
-    rule::{RequestFacts, RuleSet},
-    settings::{Caller, GraySettings, check},
 };
+use gray_document::{Documents, check};
+use gray_live::ServiceFollower;
+use gray_registry::MemoryRegistry;
+use gray_rules::{RequestFacts, RuleSet};
+use gray_settings::{Caller, GraySettings};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 const RULES: &str =

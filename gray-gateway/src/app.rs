@@ -13,13 +13,14 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use axum::Router;
 use gray_common::{
-    Instance,
-    config_source::ConfigSource,
     control::ControlPlane,
     descriptors,
     service::{Phase, Readiness, Registration, ServiceError, StopSignals, UsageError, check_config},
-    settings::{Caller, LiveSettings, SettingsState},
 };
+use gray_core::Instance;
+use gray_live::{LiveSettings, SettingsState};
+use gray_registry::ConfigSource;
+use gray_settings::Caller;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 

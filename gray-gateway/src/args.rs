@@ -5,7 +5,8 @@ mod limits;
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 use clap::Parser;
-use gray_common::{certificates::TlsError, flag::whole, release, service::ServiceArgs};
+use gray_common::{flag::whole, release, service::ServiceArgs};
+use gray_tls::TlsError;
 
 use crate::{
     admin::{Access, AdminToken, Gate, HostName},

@@ -4,12 +4,12 @@
 
 use std::{collections::HashMap, io, sync::Arc};
 
-use gray_common::{
+use gray_core::{
     Endpoint,
     balance::{Change, Load, Reason},
-    clock::uptime_ms,
-    settings::HealthCheck,
 };
+use gray_live::clock::uptime_ms;
+use gray_settings::HealthCheck;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
@@ -164,7 +164,7 @@ mod tests {
         time::Duration,
     };
 
-    use gray_common::InstanceSet;
+    use gray_core::InstanceSet;
     use tokio::net::TcpListener;
 
     use super::*;
@@ -205,7 +205,7 @@ mod tests {
                 drop(socket.write_all(text.as_bytes()).await);
             }
         });
-        let set = InstanceSet::new(&[gray_common::Instance::new("127.0.0.1", port)], None);
+        let set = InstanceSet::new(&[gray_core::Instance::new("127.0.0.1", port)], None);
         let endpoint = &set.all().endpoints()[0];
         let by_path = HealthCheck { path: "/health".into(), ..CHECK };
         let mut checks = Checks::default();

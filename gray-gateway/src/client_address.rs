@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use gray_common::{rule::IpSet, settings::TrustedHeaders};
+use gray_core::IpSet;
 use gray_http1::Fields;
+use gray_settings::TrustedHeaders;
 
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 const X_REAL_IP: &str = "x-real-ip";

@@ -5,13 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use gray_common::{
-    clock::unix_seconds,
-    document::{Documents, Section, Setting},
-    rule::{Finding, Fleet, RuleSet},
-    service::SHARED_DOCUMENT,
-    settings::{GraySettings, Lasting},
-};
+use gray_common::service::SHARED_DOCUMENT;
+use gray_document::{Documents, Lasting, Section, Setting};
+use gray_registry::unix_seconds;
+use gray_rules::{Finding, Fleet, RuleSet};
+use gray_settings::GraySettings;
 
 use crate::route::{ROUTES, RouteTable};
 

@@ -9,13 +9,11 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use gray_common::{
-    GrayStatus, InstanceSet,
-    follow::ServiceFollower,
-    registry::Registry,
-    rule::{FactPlan, Fleet},
-    settings::{Caller, SettingsState},
-};
+use gray_core::{GrayStatus, InstanceSet};
+use gray_live::{ServiceFollower, SettingsState};
+use gray_registry::Registry;
+use gray_rules::{FactPlan, Fleet};
+use gray_settings::Caller;
 use http::HeaderValue;
 use tokio::sync::{Notify, watch};
 
@@ -321,7 +319,8 @@ mod tests {
         time::{Duration, Instant},
     };
 
-    use gray_common::{document::Documents, registry::MemoryRegistry, settings::check};
+    use gray_document::{Documents, check};
+    use gray_registry::MemoryRegistry;
     use tracing::{Event, Metadata, Subscriber, span};
 
     use super::*;

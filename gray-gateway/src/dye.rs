@@ -1,10 +1,10 @@
 //! The decision, written onto the request, and told to the browser.
 
-use gray_common::{
+use gray_core::{
     GRAY_HEADER,
-    rule::{Decision, RuleSet},
     tag::{CALLER_HEADER, LANE_HEADER, SIGNATURE_HEADER},
 };
+use gray_rules::{Decision, RuleSet};
 use http::{HeaderName, HeaderValue};
 
 use crate::header::write_line;
@@ -63,13 +63,13 @@ pub fn is_ours(name: &str) -> bool {
 mod tests {
     use std::borrow::Cow;
 
-    use gray_common::{
+    use gray_core::{
         GrayStatus,
-        document::Documents,
         lane::{Choice, Lane},
-        rule::{Reason, RequestFacts},
-        settings::{GraySettings, check},
     };
+    use gray_document::{Documents, check};
+    use gray_rules::{Reason, RequestFacts};
+    use gray_settings::GraySettings;
     use http::HeaderMap;
 
     use super::*;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gray_common::rule::{Finding, Severity};
+use gray_rules::{Finding, Severity};
 
 /// The findings of last time.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ fn news<'f>(known: &[Finding], now: &'f [Finding]) -> impl Iterator<Item = &'f F
 
 #[cfg(test)]
 mod tests {
-    use gray_common::rule::About;
+    use gray_rules::About;
 
     use super::*;
 

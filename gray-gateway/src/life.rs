@@ -8,11 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gray_common::{
-    config_source::ConfigSource,
-    registry::{Health, Registry},
-    service::{self, Phase, Registration, RegistrationState, StopLimits, StopSignals, Stoppable},
-};
+use gray_common::service::{self, Phase, Registration, RegistrationState, StopLimits, StopSignals, Stoppable};
+use gray_registry::{ConfigSource, Health, Registry};
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 use crate::{

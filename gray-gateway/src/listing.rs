@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use gray_common::{follow::ServiceFollower, registry::Health};
+use gray_live::ServiceFollower;
+use gray_registry::Health;
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -72,10 +73,8 @@ fn is_up(health: &mut watch::Receiver<Health>) -> bool {
 mod tests {
     use std::sync::Arc;
 
-    use gray_common::{
-        registry::{MemoryRegistry, Registry},
-        settings::{Caller, GraySettings},
-    };
+    use gray_registry::{MemoryRegistry, Registry};
+    use gray_settings::{Caller, GraySettings};
     use tokio::{sync::Notify, time};
 
     use super::*;

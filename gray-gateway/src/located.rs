@@ -2,10 +2,8 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use gray_common::{
-    instance::Metadata,
-    registry::{Registry, ServiceNames},
-};
+use gray_core::instance::Metadata;
+use gray_registry::{Registry, ServiceNames};
 use tokio::sync::watch;
 
 use crate::{
@@ -93,12 +91,10 @@ mod tests {
     use std::time::Duration;
 
     use arc_swap::ArcSwap;
-    use gray_common::{
-        Instance,
-        document::{Documents, check},
-        registry::MemoryRegistry,
-        settings::SettingsState,
-    };
+    use gray_core::Instance;
+    use gray_document::{Documents, check};
+    use gray_live::SettingsState;
+    use gray_registry::MemoryRegistry;
     use tokio::{
         task::JoinSet,
         time::{Instant, sleep, timeout},
@@ -182,8 +178,7 @@ mod tests {
         let locator = "spring.cloud.gateway.discovery.locator: { enabled: true }";
         let (_documents, receiver) = watch::channel(settings(locator, 1));
         let shared = Arc::new(ArcSwap::from_pointee(Snapshot::empty()));
-        let registry =
-            gray_common::registry::NacosRegistry::connect(gray_common::registry::NacosOptions::new("127.0.0.1:1"));
+        let registry = gray_nacos::NacosRegistry::connect(gray_nacos::NacosOptions::new("127.0.0.1:1"));
         let control = ControlLoop::new(receiver, registry, Arc::clone(&shared), CitySource::default(), "V1");
         let mut warmth = control.warmth();
         let mut running = JoinSet::new();

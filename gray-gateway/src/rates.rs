@@ -18,7 +18,8 @@ use governor::{
     middleware::StateInformationMiddleware,
     state::keyed::DashMapStateStore,
 };
-use gray_common::{clock::uptime_ms, rule::Facts};
+use gray_live::clock::uptime_ms;
+use gray_rules::Facts;
 use http::HeaderName;
 
 use crate::{
@@ -212,7 +213,7 @@ impl RateStates {
 mod tests {
     use std::num::NonZeroU32;
 
-    use gray_common::document::Documents;
+    use gray_document::Documents;
 
     use super::*;
     use crate::route::RouteTable;

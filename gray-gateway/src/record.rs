@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use gray_common::rule::FactRecord;
+use gray_rules::FactRecord;
 use tokio::sync::mpsc;
 
 /// Batches on their way from the workers; more are dropped and counted.
@@ -89,7 +89,7 @@ impl RecordCollector {
 
 #[cfg(test)]
 mod tests {
-    use gray_common::rule::{FactPlan, RequestFacts};
+    use gray_rules::{FactPlan, RequestFacts};
     use http::HeaderMap;
 
     use super::*;

@@ -2,12 +2,12 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use gray_common::{
-    InstanceSet,
+use gray_core::{
+    InstanceSet, IpSet,
     balance::{OutlierPolicy, Strategy},
-    rule::{FactPlan, Finding, IpSet, RuleSet},
-    settings::{Signing, TrustedHeaders},
 };
+use gray_rules::{FactPlan, Finding, RuleSet};
+use gray_settings::{Signing, TrustedHeaders};
 
 use http::HeaderValue;
 

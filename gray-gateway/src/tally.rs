@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use gray_common::rule::RuleSet;
+use gray_rules::RuleSet;
 
 use crate::{
     limit::{InFlightLimit, InFlightLimits},

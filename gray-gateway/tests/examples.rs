@@ -5,12 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use gray_common::{
-    document::Problems,
-    rule::{Fleet, RequestFacts, Severity},
-    settings::check,
-};
+use gray_document::{Problems, check};
 use gray_gateway::{app, args::GatewayArgs, config::GatewayConfig};
+use gray_rules::{Fleet, RequestFacts, Severity};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// In the order in which a gateway reads them.
@@ -195,7 +192,7 @@ fn documents_that_are_shipped_pass_the_lint() {
 
 #[test]
 fn examples_have_what_they_are_about() {
-    use gray_common::settings::Edge;
+    use gray_settings::Edge;
     let gray = example("11-mesh").gray.mesh.admission;
     let allow = |versions: &[&str]| versions.iter().map(ToString::to_string).collect::<Vec<_>>();
     let edge = Edge {

@@ -3,11 +3,9 @@
 use std::{fs, time::Duration};
 
 use clap::Parser;
-use gray_common::{
-    Instance,
-    registry::{FileRegistry, Registry as _},
-};
+use gray_core::Instance;
 use gray_gateway::{app::Application, args::GatewayArgs};
+use gray_registry::{FileRegistry, Registry as _};
 use serde_json::Value;
 use tokio::time::timeout;
 

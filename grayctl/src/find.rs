@@ -6,10 +6,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use gray_common::{
-    document::{Outline, decode},
-    service::UsageError,
-};
+use gray_common::service::UsageError;
+use gray_document::{Outline, decode};
 
 /// Where the documents live in the repository.
 pub(crate) const DOCUMENTS: &str = "deploy/nacos";

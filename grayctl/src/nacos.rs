@@ -6,10 +6,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use gray_common::{
-    registry::{NacosOptions, nacos_http},
-    service::UsageError,
-};
+use gray_common::service::UsageError;
+use gray_nacos::{NacosOptions, http as nacos_http};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde::Deserialize;
 

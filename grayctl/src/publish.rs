@@ -12,10 +12,8 @@ use std::{
 
 use anyhow::Result;
 use clap::Args;
-use gray_common::{
-    registry::{NacosOptions, NacosTls},
-    service::UsageError,
-};
+use gray_common::service::UsageError;
+use gray_nacos::{NacosOptions, NacosTls};
 
 use crate::{
     find::{DOCUMENTS, Document, documents},

@@ -9,6 +9,6 @@ use crate::print::say;
 pub(crate) struct SchemaArgs {}
 
 pub(crate) fn run(_args: &SchemaArgs) -> anyhow::Result<()> {
-    say(gray_common::settings::rules_schema::json().trim_end());
+    say(gray_rules::schema::json().trim_end());
     Ok(())
 }

@@ -12,8 +12,7 @@ use axum::{
 use gray_common::{
     Instance,
     api::{ApiResult, Code},
-    balance::{Strategy, VersionPolicy},
-    client::{GrayClient, ServiceView},
+    client::{GrayClient, ServiceView, Strategy, VersionPolicy},
 };
 use http_body_util::BodyExt;
 use order_app::app::{State, app};

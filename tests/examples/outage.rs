@@ -14,10 +14,9 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use e2e_tests::ports;
-use gray_common::{
-    Instance,
-    registry::{NacosOptions, NacosRegistry, Registry as _},
-};
+use gray_core::Instance;
+use gray_nacos::{NacosOptions, NacosRegistry};
+use gray_registry::Registry as _;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, tcp::OwnedReadHalf, tcp::OwnedWriteHalf},
@@ -59,7 +58,7 @@ async fn main() -> Result<()> {
         let (mut seen_direct, mut seen_far) = (direct.watch(&service), far.watch(&service));
         let (one, two) = (Instance::new("10.0.0.1", 1), Instance::new("10.0.0.2", 2));
         let lists = |ports: &'static [u16]| {
-            move |state: &gray_common::registry::ServiceState| {
+            move |state: &gray_registry::ServiceState| {
                 let mut listed: Vec<_> = state.as_deref().unwrap_or_default().iter().map(|one| one.port).collect();
                 listed.sort_unstable();
                 listed == ports
@@ -73,7 +72,7 @@ async fn main() -> Result<()> {
         tokio::time::timeout(PATIENCE, seen_direct.wait_for(lists(&[]))).await??;
         writeln!(out, "{kind:?}: Nacos dropped our instance after {:.1?}", cut.elapsed())?;
         let mut health = far.health();
-        let down = |health: &gray_common::registry::Health| *health != gray_common::registry::Health::Up;
+        let down = |health: &gray_registry::Health| *health != gray_registry::Health::Up;
         tokio::time::timeout(PATIENCE, health.wait_for(down)).await??;
         writeln!(out, "{kind:?}: we know that it is away since {:.1?} after the cut at most", cut.elapsed())?;
         direct.register(&service, &two).await?;

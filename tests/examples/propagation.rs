@@ -13,10 +13,9 @@ use std::{
 use anyhow::{Context as _, Result};
 use axum::{Router, routing::get};
 use e2e_tests::{Chain, Nacos, Setup};
-use gray_common::{
-    Instance,
-    registry::{NacosOptions, NacosRegistry, Registry as _},
-};
+use gray_core::Instance;
+use gray_nacos::{NacosOptions, NacosRegistry};
+use gray_registry::Registry as _;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 

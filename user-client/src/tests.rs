@@ -4,8 +4,7 @@ use axum::{Json, Router, extract::Path, http::StatusCode, response::IntoResponse
 use gray_common::{
     Instance,
     api::{ApiResult, Code},
-    balance::{Strategy, VersionPolicy},
-    client::{ClientError, GrayClient, ServiceView},
+    client::{ClientError, GrayClient, ServiceView, Strategy, VersionPolicy},
 };
 
 use super::*;

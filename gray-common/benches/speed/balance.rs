@@ -2,7 +2,7 @@
 
 use std::{hint::black_box, sync::Arc};
 
-use gray_common::{
+use gray_core::{
     Instance, InstanceSet,
     balance::{Draw, OutlierPolicy, Strategy, choose},
     lane::Choice,

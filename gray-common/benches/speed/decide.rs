@@ -2,11 +2,9 @@
 
 use std::{fmt::Write as _, hint::black_box};
 
-use gray_common::{
-    document::Documents,
-    rule::{RequestFacts, RuleSet},
-    settings::{GraySettings, check},
-};
+use gray_document::{Documents, check};
+use gray_rules::{RequestFacts, RuleSet};
+use gray_settings::GraySettings;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::harness::Cases;

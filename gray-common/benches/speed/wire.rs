@@ -2,10 +2,11 @@
 
 use std::hint::black_box;
 
-use gray_common::{
-    GrayStatus, ReleaseContext,
+use gray_common::ReleaseContext;
+use gray_context::{HttpHeaders, HttpHeadersMut};
+use gray_core::{
+    GrayStatus,
     balance::VersionPolicy,
-    context::{HttpHeaders, HttpHeadersMut},
     lane::{LaneTag, SigningKey},
 };
 use http::{HeaderMap, HeaderName, HeaderValue};

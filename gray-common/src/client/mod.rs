@@ -2,12 +2,12 @@
 //!
 //! A failed connect is tried again on another instance of the same kind, whatever the method: nothing was sent. When a
 //! connection breaks after that, an idempotent request with a small body goes once more elsewhere, as long as the
-//! [budget](crate::balance::RetryBudget) lasts. Who cannot be reached, or fails again and again, is left out for a while
-//! ([`OutlierPolicy`](crate::balance::OutlierPolicy)). Redirects are not followed (they could leave the chain), proxies of the
+//! [budget](gray_core::balance::RetryBudget) lasts. Who cannot be reached, or fails again and again, is left out for a while
+//! ([`OutlierPolicy`](gray_core::balance::OutlierPolicy)). Redirects are not followed (they could leave the chain), proxies of the
 //! environment are not used (instances are dialled directly).
 //!
 //! ```no_run
-//! use gray_common::{Instance, balance::{Strategy, VersionPolicy}, client::{GrayClient, ServiceView}};
+//! use gray_common::{Instance, client::{GrayClient, ServiceView, Strategy, VersionPolicy}};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! // A service gets its views from `GrayService::client`; this one is fixed.
@@ -24,6 +24,7 @@ mod request;
 mod send;
 
 pub use error::ClientError;
+pub use gray_core::balance::{Strategy, VersionPolicy};
 pub use gray_live::{ServiceView, ViewSnapshot};
 pub use request::{RequestBuilder, Response};
 
@@ -35,9 +36,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use gray_core::balance::RetryBudget;
+use gray_live::clock::uptime_ms;
 use http::{HeaderValue, Method};
-
-use crate::{balance::RetryBudget, clock::uptime_ms};
 
 /// How often a call is tried in all, when connects fail.
 const MAX_ATTEMPTS: usize = 3;

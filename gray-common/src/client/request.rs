@@ -7,7 +7,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 
 use super::{ClientError, GrayClient};
-use crate::{balance::InFlight, clock::uptime_us, instance::Endpoint};
+use gray_core::{balance::InFlight, instance::Endpoint};
+use gray_live::clock::uptime_us;
 
 /// A request being built. What is wrong with it is reported by [`send`](Self::send).
 #[derive(Debug)]

@@ -15,15 +15,16 @@ use reqwest::Url;
 use tokio::time::Instant;
 
 use super::{ClientError, FallbackLog, GrayClient, MAX_ATTEMPTS, RequestBuilder, Response};
-use crate::{
+use gray_context::{HttpHeaders, HttpHeadersMut, Inject as _, ReleaseContext, told_path};
+use gray_core::{
     balance::{Change, Chosen, Draw, Outcome, choose},
-    clock::{uptime_ms, uptime_us},
-    context::{HttpHeaders, HttpHeadersMut, Inject as _, ReleaseContext, told_path},
     instance::Endpoint,
     lane::Selector,
     tag::CALLER_HEADER,
-    telemetry,
 };
+use gray_live::clock::{uptime_ms, uptime_us};
+
+use crate::telemetry;
 
 pub(super) async fn send(request: RequestBuilder) -> Result<Response, ClientError> {
     let client = request.client.clone();

@@ -3,6 +3,15 @@ mod care;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, routing::get};
+use gray_context::{ReleaseContext, spawn};
+use gray_core::{
+    balance::{Fallback, Strategy, VersionPolicy},
+    instance::Instance,
+    tag::{GRAY_HEADER, GrayStatus},
+};
+use gray_live::SettingsState;
+use gray_registry::MemoryRegistry;
+use gray_settings::{Caller, GraySettings};
 use http::HeaderMap;
 use proptest::prelude::*;
 use tokio::{
@@ -13,14 +22,6 @@ use tokio::{
 };
 
 use super::*;
-use crate::{
-    balance::{Fallback, Strategy, VersionPolicy},
-    context::{ReleaseContext, spawn},
-    instance::Instance,
-    registry::MemoryRegistry,
-    settings::{Caller, GraySettings, SettingsState},
-    tag::{GRAY_HEADER, GrayStatus},
-};
 
 const LIMIT: Duration = Duration::from_secs(5);
 

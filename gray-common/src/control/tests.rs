@@ -1,7 +1,7 @@
 use clap::{CommandFactory as _, Parser};
+use gray_registry::Health;
 
 use super::*;
-use crate::registry::Health;
 
 #[derive(Parser, Debug)]
 struct Program {
@@ -65,14 +65,14 @@ async fn a_program_of_a_lane_registers_apart_and_finds_everybody() {
     let at = directory.path().display();
     let connect = |more: &str| args(&format!("--registry-dir {at} --config-dir {at}{more}")).connect("test");
     let (apart, shared) = (connect(" --register-in gray-ns").expect("apart"), connect("").expect("shared"));
-    let (gray, ordinary) = (crate::Instance::new("h", 1), crate::Instance::new("h", 2));
+    let (gray, ordinary) = (gray_core::Instance::new("h", 1), gray_core::Instance::new("h", 2));
     apart.registry.register("user-app", &gray).await.expect("registered");
     shared.registry.register("user-app", &ordinary).await.expect("registered");
     let space = "gray-ns".parse().expect("a space");
     for registry in [&apart.registry, &shared.registry] {
-        let expect = |expected: &crate::Instance| {
+        let expect = |expected: &gray_core::Instance| {
             let expected = expected.clone();
-            move |state: &crate::registry::ServiceState| state.as_deref() == Some(&[expected.clone()][..])
+            move |state: &gray_registry::ServiceState| state.as_deref() == Some(&[expected.clone()][..])
         };
         let within = Duration::from_secs(10);
         let (mut own, mut lane) = (registry.watch("user-app"), registry.watch_space(&space, "user-app"));
@@ -91,8 +91,8 @@ async fn settings_alone_are_enough() {
     let alone = args(&format!("--config-dir {}", directory.path().display())).connect("test").expect("enough");
     assert_eq!(*alone.registry.health().borrow(), Health::Up);
     assert_eq!(*alone.registry.watch("user-app").borrow(), Some(Arc::from([])));
-    let error = alone.registry.register("test", &crate::Instance::new("h", 1)).await.expect_err("nowhere");
-    assert!(matches!(error, crate::registry::RegistryError::NoRegistry), "{error}");
+    let error = alone.registry.register("test", &gray_core::Instance::new("h", 1)).await.expect_err("nowhere");
+    assert!(matches!(error, gray_registry::RegistryError::NoRegistry), "{error}");
 }
 
 #[test]

@@ -9,6 +9,8 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use gray_context::{HttpHeaders, HttpHeadersMut, Inject as _, PathLog, ReleaseContext};
+use gray_core::tag::PATH_HEADER;
 use http::{HeaderValue, Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use tokio::task::futures::TaskLocalFuture;
@@ -17,10 +19,6 @@ use tower_service::Service;
 
 #[cfg(feature = "registry")]
 use super::Hop;
-use crate::{
-    context::{HttpHeaders, HttpHeadersMut, Inject as _, PathLog, ReleaseContext},
-    tag::PATH_HEADER,
-};
 #[cfg(not(feature = "registry"))]
 use no_hop::Hop;
 
@@ -103,9 +101,8 @@ where
 /// Without settings there is no service that knows its place.
 #[cfg(not(feature = "registry"))]
 mod no_hop {
+    use gray_context::{Extract, ReleaseContext};
     use std::net::IpAddr;
-
-    use crate::context::{Extract, ReleaseContext};
 
     #[derive(Debug)]
     pub(super) enum Hop {}
@@ -170,12 +167,13 @@ impl<F> fmt::Debug for ReleaseFuture<F> {
 mod tests {
     use std::convert::Infallible;
 
+    use gray_core::tag::{GRAY_HEADER, GrayStatus};
     use proptest::prelude::*;
     use tokio::{sync::Barrier, task::yield_now};
     use tower::{ServiceExt, service_fn};
 
     use super::*;
-    use crate::{spawn, tag::GRAY_HEADER, tag::GrayStatus};
+    use crate::spawn;
 
     fn request(tag: Option<GrayStatus>) -> Request<()> {
         let mut request = Request::new(());

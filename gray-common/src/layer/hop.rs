@@ -5,17 +5,13 @@ use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use foldhash::quality::RandomState;
+use gray_context::{Extract, ReleaseContext, Standing, Verifier, caller};
+use gray_core::{instance::Instance, lane::Verdict, tag::GrayStatus};
+use gray_registry::unix_seconds;
+use gray_settings::{GraySettings, Invalid};
 use metrics::Counter;
 
-use crate::{
-    clock::unix_seconds,
-    context::{Extract, ReleaseContext, Standing, Verifier, caller},
-    instance::Instance,
-    lane::Verdict,
-    settings::{GraySettings, Invalid},
-    tag::GrayStatus,
-    telemetry,
-};
+use crate::telemetry;
 
 /// One service of the chain, as its own requests see it.
 pub struct Hop {

@@ -2,11 +2,10 @@
 
 use std::task::{Context, Poll};
 
+use gray_context::{HttpHeadersMut, ReleaseContext};
 use http::Request;
 use tower_layer::Layer;
 use tower_service::Service;
-
-use crate::context::{HttpHeadersMut, ReleaseContext};
 
 /// Writes the current release context onto every request that passes, for clients built from tower services.
 /// [`GrayClient`](crate::client::GrayClient) does so by itself.
@@ -56,14 +55,12 @@ where
 mod tests {
     use std::convert::Infallible;
 
+    use gray_core::tag::{GRAY_HEADER, GrayStatus};
     use http::{HeaderMap, HeaderValue, Response};
     use tower::{ServiceExt, service_fn};
 
     use super::*;
-    use crate::{
-        layer::ReleaseLayer,
-        tag::{GRAY_HEADER, GrayStatus},
-    };
+    use crate::layer::ReleaseLayer;
 
     #[tokio::test]
     async fn a_tag_passes_from_the_server_side_to_the_client_side() {

@@ -4,23 +4,21 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwapOption;
 use axum::{Router, extract::State, routing::get};
+use gray_core::{balance::Strategy, instance::Instance};
+use gray_document::check;
+use gray_settings::GraySettings;
 use http::{HeaderMap, StatusCode};
 use tokio::net::TcpListener;
 use tower_layer::Layer;
 
 use super::*;
-use crate::{
-    balance::Strategy,
-    client::{GrayClient, ServiceView},
-    instance::Instance,
-    settings::{GraySettings, check},
-};
+use crate::client::{GrayClient, ServiceView};
 
 const LANE: &str = "8f3a11c0;v2;t;order-app=version:V2;user-app=version:V2|version:V1;*=version:V1";
 
 fn settings(more: &str) -> GraySettings {
     let text = format!("kerwin.tool.gray: {{ load: true, version: {{ prodVersion: V1, grayVersion: V2 }}{more} }}");
-    let read = |documents: &crate::document::Documents| GraySettings::read(&documents.root(), "kerwin.tool.gray");
+    let read = |documents: &gray_document::Documents| GraySettings::read(&documents.root(), "kerwin.tool.gray");
     check(&[("a.yaml", &text)], read).unwrap_or_else(|problems| panic!("{problems}")).0
 }
 

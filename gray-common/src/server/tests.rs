@@ -10,6 +10,7 @@ use axum::{
     routing::{get, post},
 };
 use futures_util::stream;
+use gray_context::spawn;
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -19,7 +20,6 @@ use tokio::{
 };
 
 use super::*;
-use crate::context::spawn;
 
 /// For what has to happen some time.
 const PATIENCE: Duration = Duration::from_secs(30);

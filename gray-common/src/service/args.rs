@@ -3,14 +3,17 @@
 use std::{net::IpAddr, str::FromStr, time::Duration};
 
 use super::{StopLimits, version_flag::VersionFlag};
+use gray_core::{
+    lane::is_token,
+    tag::{SOURCE_KEY, VERSION_KEY},
+};
+
 use crate::{
     control::ControlArgs,
     descriptors,
     flag::{duration, whole},
-    lane::is_token,
     release,
     server::Limits,
-    tag::{SOURCE_KEY, VERSION_KEY},
 };
 
 /// Flags that every service has; flatten them into your own. Each is an environment variable as well.
@@ -198,7 +201,7 @@ impl FromStr for MetadataEntry {
     }
 }
 
-/// The value of [`TAG_KEY`](crate::tag::TAG_KEY), if there is to be one.
+/// The value of [`TAG_KEY`](gray_core::tag::TAG_KEY), if there is to be one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GrayTag(pub Option<String>);
 
@@ -256,7 +259,7 @@ pub(super) mod tests {
     use clap::{CommandFactory, Parser};
 
     use super::*;
-    use crate::tag::TAG_KEY;
+    use gray_core::tag::TAG_KEY;
 
     #[derive(Parser, Debug)]
     pub(in crate::service) struct Cli {

@@ -2,14 +2,11 @@
 
 use std::time::Duration;
 
+use gray_document::{Documents, Lasting, Origin, Problem, Problems, Severity, check, lasting};
+use gray_registry::{DocumentText, Health};
 use tokio::time;
 
-use crate::{
-    config_source::DocumentText,
-    control::{ControlArgs, ControlError},
-    document::{Documents, Lasting, Origin, Problem, Problems, Severity, check, lasting},
-    registry::Health,
-};
+use crate::control::{ControlArgs, ControlError};
 
 /// How long the source may take to answer for one document.
 const LIMIT: Duration = Duration::from_secs(10);

@@ -2,8 +2,10 @@
 
 use std::{error::Error, process::ExitCode};
 
+use gray_tls::TlsError;
+
 use super::{CheckError, ServiceError};
-use crate::{certificates::TlsError, control::ControlError, telemetry::TelemetryError};
+use crate::{control::ControlError, telemetry::TelemetryError};
 
 /// Exit code for a command line that asks for what cannot be; clap's own.
 pub const WRONG_USAGE: u8 = 2;

@@ -8,6 +8,8 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
+use gray_live::SettingsState;
+use gray_settings::GraySettings;
 use http::{
     HeaderMap, StatusCode,
     header::{CONTENT_TYPE, FORWARDED},
@@ -20,7 +22,6 @@ use super::{Readiness, health::Traffic};
 use crate::{
     descriptors,
     server::Server,
-    settings::{GraySettings, SettingsState},
     telemetry::{
         self, SERVICE, SERVICE_AGE, SERVICE_CONNECTIONS, SERVICE_CONNECTIONS_REFUSED_TOTAL, SERVICE_IN_FLIGHT,
         SERVICE_READY, SERVICE_REQUESTS_TOTAL, SETTINGS_REFUSED,

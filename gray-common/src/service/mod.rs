@@ -45,16 +45,19 @@ pub use signals::StopSignals;
 
 use std::sync::Arc;
 
+use gray_core::{
+    instance::Instance,
+    tag::{SOURCE, SOURCE_KEY, TAG_KEY},
+};
+use gray_document::Documents;
+use gray_live::LiveSettings;
+use gray_settings::{Caller, GraySettings};
 use tokio::net::TcpListener;
 
 use crate::{
     client::{ClientError, GrayClient, GrayClientBuilder, ServiceView},
     control::ControlPlane,
     descriptors,
-    document::Documents,
-    instance::Instance,
-    settings::{Caller, GraySettings, LiveSettings},
-    tag::{SOURCE, SOURCE_KEY, TAG_KEY},
 };
 
 /// The document that gateway and services share.

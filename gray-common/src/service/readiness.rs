@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use gray_registry::Health;
 use serde_json::{Value, json};
 use tokio::{
     sync::watch,
@@ -21,7 +22,6 @@ use tokio::{
 };
 
 use super::Phase;
-use crate::registry::Health;
 
 /// How often [`Readiness::watch`] looks.
 const LOOK: Duration = Duration::from_secs(1);

@@ -2,12 +2,9 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use gray_core::instance::Instance;
+use gray_registry::{Registry, RegistryError};
 use tokio::{sync::watch, task::JoinHandle, time};
-
-use crate::{
-    instance::Instance,
-    registry::{Registry, RegistryError},
-};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);

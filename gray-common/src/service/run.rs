@@ -3,12 +3,13 @@
 use std::{error::Error, process::ExitCode};
 
 use axum::Router;
+use gray_settings::GraySettings;
 
 use super::{
     GrayService, SHARED_DOCUMENT, ServiceArgs, ServiceCommand, ServiceError, StopSignals, check::check_config,
     exit_code, healthcheck::healthcheck, read_settings,
 };
-use crate::{release, settings::GraySettings, telemetry};
+use crate::{release, telemetry};
 
 /// Whatever goes wrong while a service builds its routes.
 pub type BoxError = Box<dyn Error + Send + Sync>;

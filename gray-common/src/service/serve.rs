@@ -3,6 +3,10 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use axum::Router;
+use gray_core::instance::Instance;
+use gray_live::SettingsState;
+use gray_registry::Health;
+use gray_settings::GraySettings;
 use tokio::{
     sync::{oneshot, watch},
     task::JoinSet,
@@ -15,15 +19,7 @@ use super::{
     leave::leave,
     metrics::{Metrics, recorder},
 };
-use crate::{
-    client::ServiceView,
-    control::ControlPlane,
-    instance::Instance,
-    layer::Hop,
-    registry::Health,
-    server::Server,
-    settings::{GraySettings, SettingsState},
-};
+use crate::{client::ServiceView, control::ControlPlane, layer::Hop, server::Server};
 
 impl GrayService {
     /// Serves until SIGTERM, SIGINT or SIGQUIT, then leaves in order: see the [module](super).

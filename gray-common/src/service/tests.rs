@@ -14,11 +14,10 @@ use tokio::{
 };
 
 use super::*;
-use crate::{
-    config_source::MemoryConfigSource,
-    context::{ReleaseContext, spawn},
-    registry::{Health, MemoryRegistry, NoRegistry, Registry, RegistryError, ServiceNames, ServiceState, Space},
-    tag::GRAY_HEADER,
+use gray_context::{ReleaseContext, spawn};
+use gray_core::{Space, tag::GRAY_HEADER};
+use gray_registry::{
+    Health, MemoryConfigSource, MemoryRegistry, NoRegistry, Registry, RegistryError, ServiceNames, ServiceState,
 };
 
 mod outage;

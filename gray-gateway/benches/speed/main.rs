@@ -9,11 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gray_common::{document::Documents, rule::RequestFacts};
+use gray_document::Documents;
 use gray_gateway::{
     proxy::{AccessLogFormat, End, Entry, LineWriter, head_reader},
     route::{RouteTable, check_path},
 };
+use gray_rules::RequestFacts;
 use http::{HeaderMap, Version};
 
 use crate::harness::Cases;

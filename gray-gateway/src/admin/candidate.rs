@@ -9,10 +9,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use gray_common::{
-    document::{Documents, Problems},
-    settings::losses,
-};
+use gray_document::{Documents, Problems, lasting::losses};
 use serde_json::Value;
 
 use super::{

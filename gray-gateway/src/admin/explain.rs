@@ -8,10 +8,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Method, header},
     response::IntoResponse,
 };
-use gray_common::{
-    clock::parse_time,
-    rule::{Explanation, Facts},
-};
+use gray_rules::{Explanation, Facts, time::parse_time};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

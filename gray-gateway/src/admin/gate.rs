@@ -16,7 +16,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use gray_common::clock::uptime_ms;
+use gray_live::clock::uptime_ms;
 use http_body_util::LengthLimitError;
 use metrics::counter;
 use tokio::time::timeout;

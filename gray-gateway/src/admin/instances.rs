@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use gray_common::{
+use gray_core::{
     Instance,
     balance::{Load, Outlook, outlook},
-    clock::{show_time, unix_seconds, uptime_ms},
     lane::{Choice, Lane},
-    settings::{AdmissionRules, Exclusion},
 };
+use gray_live::clock::uptime_ms;
+use gray_registry::unix_seconds;
+use gray_rules::time::show_time;
+use gray_settings::{AdmissionRules, Exclusion};
 use serde::Serialize;
 use serde_json::{Value, json};
 

@@ -6,7 +6,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use gray_common::rule::{Finding, Fleet};
+use gray_rules::{Finding, Fleet};
 use serde_json::json;
 
 use super::{

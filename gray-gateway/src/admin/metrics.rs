@@ -1,7 +1,9 @@
 //! `/metrics`: the workers' own counters, brought into the `metrics` facade on every scrape.
 
 use axum::{extract::State, http::header, response::IntoResponse};
-use gray_common::{GrayStatus, balance::Reason, descriptors, rule::Severity, telemetry};
+use gray_common::{descriptors, telemetry};
+use gray_core::{GrayStatus, balance::Reason};
+use gray_rules::Severity;
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
@@ -57,7 +59,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_gauge!("gray_gateway_snapshot_age_seconds", Unit::Seconds, "Age of the oldest of them");
     describe_counter!("gray_gateway_snapshot_failures_total", Unit::Count, "Snapshots not written or not readable");
     describe_counter!(
-        telemetry::RELAY_REFUSED_TOTAL,
+        gray_nacos::telemetry::RELAY_REFUSED_TOTAL,
         Unit::Count,
         "Connections of other users of the machine to our way to Nacos"
     );

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use gray_common::{
-    clock::unix_seconds,
     control::ControlPlane,
-    registry::Health,
     service::{Needs, Phase, Readiness, Registration, RegistrationState},
-    settings::SettingsState,
 };
+use gray_live::SettingsState;
+use gray_registry::{Health, unix_seconds};
 use tokio::sync::watch;
 
 use crate::{config::GatewayConfig, snapshot::Snapshot};
@@ -98,7 +97,7 @@ fn why_no_routes(settings: &SettingsState<GatewayConfig>, source: &Health) -> Op
 
 #[cfg(test)]
 mod tests {
-    use gray_common::document::Documents;
+    use gray_document::Documents;
 
     use super::*;
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use axum::{extract::State, http::StatusCode, response::Response};
-use gray_common::rule::Replay;
+use gray_rules::Replay;
 
 use super::{
     Admin,

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use gray_common::{
-    disk::DiskStore,
-    registry::Health,
-    service::Readiness,
-    settings::{Caller, SettingsState},
-};
+use gray_common::service::Readiness;
+use gray_live::SettingsState;
+use gray_registry::{Health, disk::DiskStore};
+use gray_settings::Caller;
 use tokio::sync::watch;
 
 use super::{gate::Gate, judge::Judge};

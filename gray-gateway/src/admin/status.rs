@@ -1,13 +1,10 @@
 //! `/status`: what the gateway runs with, and how its instances are.
 
 use axum::{extract::State, response::IntoResponse};
-use gray_common::{
-    clock::{unix_seconds, uptime_ms},
-    disk::DiskStatus,
-    registry::Health,
-    release,
-    rule::Switch,
-};
+use gray_common::release;
+use gray_live::clock::uptime_ms;
+use gray_registry::{Health, disk::DiskStatus, unix_seconds};
+use gray_rules::Switch;
 use serde_json::{Value, json};
 
 use super::{Admin, answer::fresh, lint};

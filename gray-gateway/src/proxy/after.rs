@@ -6,7 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gray_common::{balance::InFlight, document::is_secret_name, rule::Decision};
+use gray_core::balance::InFlight;
+use gray_document::is_secret_name;
+use gray_rules::Decision;
 use http::Version;
 use percent_encoding::percent_decode;
 

@@ -3,7 +3,8 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
-use gray_common::{Instance, InstanceSet, document::Documents, settings::check};
+use gray_core::{Instance, InstanceSet};
+use gray_document::{Documents, check};
 
 use super::{
     Limits, Stats,

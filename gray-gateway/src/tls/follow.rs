@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, convert::Infallible, path::Path, sync::Arc, time::Duration};
 
-use gray_common::certificates::TlsError;
+use gray_tls::TlsError;
 use tokio::sync::watch;
 
 use super::{ServerTls, UpstreamTls};

@@ -9,7 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use gray_common::certificates::{PemFile, TlsError, fingerprint, provider};
+use gray_tls::{PemFile, TlsError, fingerprint, provider};
 use rustls::{
     Error, ServerConfig,
     crypto::ring::Ticketer,

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use gray_common::certificates::TlsError;
+use gray_tls::TlsError;
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},

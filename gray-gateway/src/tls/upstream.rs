@@ -10,7 +10,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use gray_common::certificates::{PemFile, TlsError, fingerprint, mozilla, provider, refusal};
+use gray_tls::{PemFile, TlsError, fingerprint, mozilla, provider, refusal};
 use rustls::{AlertDescription, ClientConfig, Error, RootCertStore, pki_types::ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};

@@ -9,7 +9,7 @@ use crate::support::{Backend, Gateway, Setup, instance, nobody, ok, until};
 
 const BODY: &str = "Host: a\r\nContent-Length: 3\r\n\r\nabc";
 
-fn with_outlier(outlier: &str, instances: &[gray_common::Instance]) -> Setup {
+fn with_outlier(outlier: &str, instances: &[gray_core::Instance]) -> Setup {
     let text = format!(
         "spring.cloud.gateway.routes: [{{ id: app, uri: 'lb://app', predicates: ['Path=/**'] }}]\n\
          kerwin.tool.gray.outlier: {outlier}\n"

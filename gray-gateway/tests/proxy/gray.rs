@@ -10,7 +10,7 @@ async fn pair() -> (Backend, Backend) {
     (Backend::named("v1").await, Backend::named("v2").await)
 }
 
-fn both(v1: &Backend, v2: &Backend) -> Vec<gray_common::Instance> {
+fn both(v1: &Backend, v2: &Backend) -> Vec<gray_core::Instance> {
     vec![v1.instance("V1"), v2.instance("V2")]
 }
 
@@ -50,7 +50,7 @@ async fn only_the_configured_value_leads_to_gray() {
 async fn switched_off_every_version_serves() {
     let (v1, v2) = pair().await;
     let mut setup = Setup::new(&both(&v1, &v2));
-    setup.snapshot.rules = gray_common::rule::RuleSet::off().into();
+    setup.snapshot.rules = gray_rules::RuleSet::off().into();
     let gateway = setup.start();
     for _ in 0..8 {
         assert_eq!(gateway.get("gray: gray-996\r\n").await.status, 200);

@@ -32,11 +32,11 @@ async fn waiting(name: &'static str) -> (Backend, watch::Sender<bool>) {
     (backend, go)
 }
 
-fn gateway(instances: &[gray_common::Instance]) -> Gateway {
+fn gateway(instances: &[gray_core::Instance]) -> Gateway {
     gateway_with("hedge-after: 200", instances)
 }
 
-fn gateway_with(metadata: &str, instances: &[gray_common::Instance]) -> Gateway {
+fn gateway_with(metadata: &str, instances: &[gray_core::Instance]) -> Gateway {
     let routes = format!("[{{ id: app, uri: 'lb://app', predicates: ['Path=/**'], metadata: {{ {metadata} }} }}]");
     let setup = Setup::with_routes(&routes, instances);
     // One worker, so that turns are taken exactly.

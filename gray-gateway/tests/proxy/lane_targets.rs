@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeSet, fs, sync::Arc};
 
-use gray_common::{document::Documents, registry::MemoryRegistry, settings::SettingsState, settings::check};
+use gray_document::{Documents, check};
 use gray_gateway::{config::GatewayConfig, control::ControlLoop, geo::CitySource};
+use gray_live::SettingsState;
+use gray_registry::MemoryRegistry;
 use tokio::sync::watch;
 
 use crate::support::{Backend, Gateway, Setup, spawn, until};

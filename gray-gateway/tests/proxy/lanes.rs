@@ -1,11 +1,11 @@
 //! Lanes on the wire: what a decision looks like to a backend, and that nobody else can write it.
 
-use gray_common::{
+use gray_core::{
     GrayStatus, Instance,
-    clock::unix_seconds,
     lane::{SigningKey, Verdict},
-    rule::RuleSet,
 };
+use gray_registry::unix_seconds;
+use gray_rules::RuleSet;
 use http::HeaderValue;
 
 use crate::support::{Backend, Client, Gateway, Response, Setup, instance, ok};

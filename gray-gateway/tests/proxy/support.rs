@@ -11,7 +11,8 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use gray_common::{Instance, InstanceSet, document::Documents, rule::IpSet, settings::check};
+use gray_core::{Instance, InstanceSet, IpSet};
+use gray_document::{Documents, check};
 use gray_gateway::{
     config::GatewayConfig,
     proxy::{AccessLogOptions, Limits, ProxyOptions, Stats, TlsListener, Workers, start},

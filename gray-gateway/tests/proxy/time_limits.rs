@@ -73,7 +73,7 @@ async fn stopping() -> Backend {
 }
 
 /// One route to instances of `app`, with this metadata and these common settings.
-fn routed(metadata: &str, common: &str, instances: &[gray_common::Instance]) -> Setup {
+fn routed(metadata: &str, common: &str, instances: &[gray_core::Instance]) -> Setup {
     let route = format!("{{ id: app, uri: 'lb://app', predicates: ['Path=/**'], metadata: {{ {metadata} }} }}");
     let text = format!("kerwin.tool.gray.load: false\nspring.cloud.gateway: {{ routes: [{route}], {common} }}");
     Setup::with_documents(&text, instances)
@@ -208,7 +208,7 @@ async fn a_drain() {
 // ---- instances
 
 /// An address at which connections hang: its backlog is full.
-async fn hole() -> (TcpSocketGuard, gray_common::Instance) {
+async fn hole() -> (TcpSocketGuard, gray_core::Instance) {
     let socket = TcpSocket::new_v4().expect("socket");
     socket.bind("127.0.0.1:0".parse().expect("address")).expect("bound");
     let listener = socket.listen(1).expect("listening");

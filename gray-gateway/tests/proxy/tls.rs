@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use gray_common::Instance;
+use gray_core::Instance;
 use gray_gateway::tls::{ServerTls, UpstreamTls, follow};
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use gray_common::document::is_secret_name;
+use gray_document::is_secret_name;
 
 /// Unchanged lines around a change.
 const CONTEXT: usize = 3;

@@ -3,11 +3,9 @@
 //! Placeholders stay open: what they stand for is known where the programs run. Routes are the gateway's matter
 //! (`gray-gateway --check-config`): here they only have to be YAML.
 
-use gray_common::{
-    document::{Documents, Outline, Problem, Problems, Severity},
-    rule::RuleSet,
-    settings::{GraySettings, Lasting, losses as losses_of},
-};
+use gray_document::{Documents, Lasting, Outline, Problem, Problems, Severity, lasting::losses as losses_of};
+use gray_rules::RuleSet;
+use gray_settings::GraySettings;
 
 use crate::find::Document;
 

@@ -8,12 +8,10 @@ use std::{
 
 use anyhow::Result;
 use clap::Args;
-use gray_common::{
-    document::{Documents, Origin, Outline, Problem, Severity},
-    rule::{Fleet, RuleSet, Switch},
-    service::UsageError,
-    settings::{GraySettings, check},
-};
+use gray_common::service::UsageError;
+use gray_document::{Documents, Origin, Outline, Problem, Severity, check};
+use gray_rules::{Fleet, RuleSet, Switch};
+use gray_settings::GraySettings;
 use serde_json::{Value, json};
 
 use super::{

@@ -4,7 +4,7 @@ use std::{net::IpAddr, process::ExitCode, str::FromStr};
 
 use anyhow::Result;
 use clap::Args;
-use gray_common::clock::parse_time;
+use gray_rules::time::parse_time;
 use reqwest::{Method, header::HeaderName};
 use serde::Deserialize;
 use serde_json::json;

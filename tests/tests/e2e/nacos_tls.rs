@@ -4,11 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use e2e_tests::{Stage, eventually_within, nacos, ports};
-use gray_common::{
-    Instance,
-    config_source::{ConfigSource as _, DocumentText, NacosConfigSource},
-    registry::{Health, NacosOptions, NacosRegistry, NacosTls, Registry as _},
-};
+use gray_core::Instance;
+use gray_nacos::{NacosConfigSource, NacosOptions, NacosRegistry, NacosTls};
+use gray_registry::{ConfigSource as _, DocumentText, Health, Registry as _};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use testcontainers::{ImageExt as _, core::Mount, runners::AsyncRunner as _};
 

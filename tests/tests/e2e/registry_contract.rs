@@ -5,10 +5,9 @@ use std::sync::Arc;
 use anyhow::Result;
 use async_trait::async_trait;
 use e2e_tests::{Documents, Stage, nacos::Namespace};
-use gray_common::{
-    config_source::{self, NacosConfigSource},
-    registry::{self, NacosOptions, NacosRegistry, Registry, Space},
-};
+use gray_core::Space;
+use gray_nacos::{NacosConfigSource, NacosOptions, NacosRegistry};
+use gray_registry::{Registry, config_source};
 
 pub(crate) async fn registry(stage: Arc<Stage>) -> Result<()> {
     let options = options(&stage).await?.0;
@@ -17,7 +16,7 @@ pub(crate) async fn registry(stage: Arc<Stage>) -> Result<()> {
     let spaces = [other.name.clone(), format!("{}@blue", other.name), "@blue".to_owned()];
     let spaces = spaces.iter().map(|text| text.parse()).collect::<Result<Vec<Space>, _>>()?;
     let inside = |space: &Space| -> Arc<dyn Registry> { NacosRegistry::connect(options.clone().in_space(space)) };
-    registry::contract::run(|| NacosRegistry::connect(options.clone()), &spaces, inside, "contract").await;
+    gray_registry::contract::run(|| NacosRegistry::connect(options.clone()), &spaces, inside, "contract").await;
     Ok(())
 }
 

@@ -1,20 +1,20 @@
+use gray_context::{HttpHeaders, HttpHeadersMut};
+use gray_core::{
+    lane::SigningKey,
+    tag::{CALLER_HEADER, SIGNATURE_HEADER},
+};
+use gray_document::check;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::*;
-use crate::{
-    context::{HttpHeaders, HttpHeadersMut},
-    lane::SigningKey,
-    settings::check,
-    tag::{CALLER_HEADER, SIGNATURE_HEADER},
-};
 
 const SECRET: &str = "a secret of the chain";
 const LANE: &str = "8f3a11c0;v2;-;user-app=version:V2|version:V1;*=version:V1";
 
 fn settings(more: &str) -> Arc<ArcSwapOption<GraySettings>> {
     let text = format!("kerwin.tool.gray: {{ load: true, version: {{ prodVersion: V1, grayVersion: V2 }}{more} }}");
-    let read = |documents: &crate::document::Documents| GraySettings::read(&documents.root(), "kerwin.tool.gray");
+    let read = |documents: &gray_document::Documents| GraySettings::read(&documents.root(), "kerwin.tool.gray");
     let settings = check(&[("a.yaml", &text)], read).unwrap_or_else(|problems| panic!("{problems}")).0;
     Arc::new(ArcSwapOption::from_pointee(settings))
 }
@@ -104,7 +104,8 @@ fn what_a_trusted_caller_did_not_sign_is_signed_for_whoever_comes_next() {
 #[test]
 fn before_settings_are_known_everything_is_taken_in() {
     let hop = Hop::new("user-app", Instance::new("h", 1), Arc::default());
-    let (context, fit) = hop.take_in(&HttpHeaders(&headers(&[("gray", "GRAY"), ("gray-lane", LANE)])), None).expect("taken in");
+    let (context, fit) =
+        hop.take_in(&HttpHeaders(&headers(&[("gray", "GRAY"), ("gray-lane", LANE)])), None).expect("taken in");
     assert_eq!((context.tag, fit), (Some(GrayStatus::Gray), Fit::Untagged));
     assert_eq!(context.lane().map(|lane| lane.lane()), Some("v2"));
 }

@@ -1,6 +1,6 @@
 //! What an exchange leaves behind, however it ends: an instance and a client on real sockets, and a worker of their own.
 
-use gray_common::Instance;
+use gray_core::Instance;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},

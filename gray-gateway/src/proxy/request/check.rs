@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, rc::Rc};
 
-use gray_common::rule::Facts;
+use gray_rules::Facts;
 use http::{Method, uri::PathAndQuery};
 
 use super::{

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use gray_common::{balance::outlook, lane::Lane};
+use gray_core::{balance::outlook, lane::Lane};
 
 pub(crate) use super::view::{Given, RequestView};
 use super::{check, forwarded::Forwarded};

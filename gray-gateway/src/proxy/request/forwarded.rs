@@ -10,7 +10,7 @@ use std::{
     rc::Rc,
 };
 
-use gray_common::settings::TrustedHeaders;
+use gray_settings::TrustedHeaders;
 
 use crate::{
     proxy::http1::{Fields, read_host},

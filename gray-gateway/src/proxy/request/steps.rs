@@ -3,10 +3,8 @@
 
 use std::{net::IpAddr, ops::Range};
 
-use gray_common::{
-    balance::Chosen,
-    rule::{Decision, Facts, find_cookie},
-};
+use gray_core::balance::Chosen;
+use gray_rules::{Decision, Facts, find_cookie};
 use http::{HeaderName, HeaderValue, Method, header::COOKIE};
 
 use super::{check, envelope::Envelope, forwarded::Forwarded, view::RequestView, writing::Writing};

@@ -2,7 +2,9 @@
 
 use std::{borrow::Cow, cell::OnceCell, net::IpAddr};
 
-use gray_common::{clock::unix_seconds, rule::Facts, settings::TrustedHeaders};
+use gray_registry::unix_seconds;
+use gray_rules::Facts;
+use gray_settings::TrustedHeaders;
 use http::HeaderName;
 
 use super::{

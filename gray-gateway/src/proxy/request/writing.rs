@@ -2,10 +2,8 @@
 
 use std::{io::Write as _, ops::Range};
 
-use gray_common::{
-    rule::{Decision, Facts},
-    settings::TrustedHeaders,
-};
+use gray_rules::{Decision, Facts};
+use gray_settings::TrustedHeaders;
 
 use super::{forwarded, last_hop::MAX_FORWARDS, view::RequestView};
 use crate::{

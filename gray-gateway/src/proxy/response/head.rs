@@ -1,6 +1,6 @@
 //! A response on its way back: what is kept of its head, and how its body is framed for the client.
 
-use gray_common::tag::PATH_HEADER;
+use gray_core::tag::PATH_HEADER;
 use http::header;
 
 use crate::{

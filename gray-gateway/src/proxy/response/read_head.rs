@@ -1,6 +1,6 @@
 //! The head of a response: awaited, read, and written for the client.
 
-use gray_common::tag::PATH_HEADER;
+use gray_core::tag::PATH_HEADER;
 
 use super::{
     head::Framing,

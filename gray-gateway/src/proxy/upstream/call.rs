@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gray_common::{
+use gray_core::{
     Endpoint,
     balance::{Chosen, Outcome},
     clock::uptime_us,

@@ -2,10 +2,8 @@
 
 use std::rc::Rc;
 
-use gray_common::{
-    balance::{Chosen, InFlight},
-    clock::uptime_us,
-};
+use gray_core::balance::{Chosen, InFlight};
+use gray_live::clock::uptime_us;
 
 use super::{dial::Dial, pool::Bucket};
 use crate::proxy::{request::steps::Request, response::error::Failure, worker::local::Worker};

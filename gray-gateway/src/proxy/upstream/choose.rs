@@ -2,11 +2,11 @@
 
 use std::{io, net::IpAddr, sync::Arc};
 
-use gray_common::{
+use gray_core::{
     Endpoint,
     balance::{Change, Chosen, Draw, Outcome, RetryBudget, Strategy, choose, key_of},
-    rule::Decision,
 };
+use gray_rules::Decision;
 
 use super::{dial::Unconnected, fault::Fault, send_error::SendError};
 use crate::proxy::worker::{descriptors::is_shortage, held::Held, local::Worker, stats::Pick};

@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use gray_common::balance::Chosen;
+use gray_core::balance::Chosen;
 
 use super::{
     attempt::{MAX_WAITING, Patience},

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gray_common::clock::uptime_ms;
+use gray_live::clock::uptime_ms;
 
 /// Resolution of all deadlines on client connections and pools.
 pub(super) const TICK: Duration = Duration::from_millis(TICK_MS);

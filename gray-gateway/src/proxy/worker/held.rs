@@ -2,10 +2,8 @@
 
 use std::{cell::RefCell, ops::Deref, sync::Arc};
 
-use gray_common::{
-    clock::unix_seconds,
-    rule::{Decision, Reason},
-};
+use gray_registry::unix_seconds;
+use gray_rules::{Decision, Reason};
 
 use crate::{
     dye::{Mark, dye},

@@ -8,10 +8,8 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Cache};
-use gray_common::{
-    balance::RetryBudget,
-    rule::{Decision, Facts},
-};
+use gray_core::balance::RetryBudget;
+use gray_rules::{Decision, Facts};
 use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
 use tokio::sync::Notify;
 

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use gray_common::rule::{FactPlan, FactRecord, Facts};
+use gray_rules::{FactPlan, FactRecord, Facts};
 
 use super::clock::TICK;
 use crate::record::RecordSender;
@@ -72,7 +72,7 @@ impl Sampler {
 
 #[cfg(test)]
 mod tests {
-    use gray_common::rule::RequestFacts;
+    use gray_rules::RequestFacts;
     use http::HeaderMap;
 
     use super::*;

@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use gray_common::GrayStatus;
+use gray_core::GrayStatus;
 use http::StatusCode;
 
 use crate::{

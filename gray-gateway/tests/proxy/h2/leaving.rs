@@ -27,7 +27,7 @@ async fn instance() -> (H2Backend, Arc<Semaphore>) {
     (backend.await, gate)
 }
 
-fn start(instances: &[gray_common::Instance], max_descriptors: usize) -> Gateway {
+fn start(instances: &[gray_core::Instance], max_descriptors: usize) -> Gateway {
     let setup = Setup::with_routes(TO_H2, instances).limited(|limits| limits.max_descriptors = max_descriptors);
     // One worker, so that turns are taken exactly.
     Setup { workers: 1, ..setup }.start()

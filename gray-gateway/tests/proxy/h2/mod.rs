@@ -246,7 +246,7 @@ impl H2Backend {
         backend
     }
 
-    pub(crate) fn instance(&self, version: &str) -> gray_common::Instance {
+    pub(crate) fn instance(&self, version: &str) -> gray_core::Instance {
         instance(self.address, version)
     }
 
