@@ -27,6 +27,7 @@ use crate::flag::{duration, whole};
 /// Nacos, so that `--nacos` with `--config-dir` takes instances from Nacos and settings from files.
 #[derive(clap::Args, Clone)]
 #[command(next_help_heading = "Control plane")]
+#[non_exhaustive]
 pub struct ControlArgs {
     /// Nacos server, host:port of its HTTP port; gRPC is expected on that port + 1000. Several: a:8848,b:8848
     #[arg(long, env = "GRAY_NACOS", value_name = "HOST:PORT")]
@@ -122,6 +123,7 @@ impl fmt::Debug for ControlArgs {
 
 /// The two halves of the control plane, connecting or connected.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ControlPlane {
     /// Where instances are found and announced.
     pub registry: Arc<dyn Registry>,
@@ -251,18 +253,16 @@ impl ControlArgs {
         let Some(server) = self.nacos.as_deref().filter(|server| !server.trim().is_empty()) else { return Ok(None) };
         let invalid = |flag, value: &str, reason: String| ControlError::Invalid { flag, value: value.into(), reason };
         let tls = self.nacos_tls || self.nacos_ca.is_some();
-        let options = NacosOptions {
-            grpc_port: self.nacos_grpc_port,
-            tls: tls.then(|| NacosTls::new(self.nacos_ca.as_deref())).transpose()?,
-            namespace: self.namespace.trim().to_owned(),
-            group: self.group.trim().to_owned(),
-            username: self.nacos_username.clone(),
-            password: self.nacos_password.clone(),
-            program: program.to_owned(),
-            hold: self.registry_hold,
-            recovery: self.registry_recovery,
-            ..NacosOptions::new(server.trim())
-        };
+        let mut options = NacosOptions::new(server.trim());
+        options.grpc_port = self.nacos_grpc_port;
+        options.tls = tls.then(|| NacosTls::new(self.nacos_ca.as_deref())).transpose()?;
+        options.namespace = self.namespace.trim().to_owned();
+        options.group = self.group.trim().to_owned();
+        options.username = self.nacos_username.clone();
+        options.password = self.nacos_password.clone();
+        options.program = program.to_owned();
+        options.hold = self.registry_hold;
+        options.recovery = self.registry_recovery;
         options.servers().map_err(|reason| invalid("--nacos", server, reason))?;
         if options.group.is_empty() {
             return Err(invalid("--group", &self.group, "no group is given; the usual one is DEFAULT_GROUP".into()));

@@ -136,7 +136,9 @@ pub(crate) async fn run(args: &PublishArgs) -> Result<ExitCode> {
 async fn connect(args: &PublishArgs) -> Result<Nacos> {
     let tls = args.nacos_tls || args.nacos_ca.is_some();
     let tls = tls.then(|| NacosTls::new(args.nacos_ca.as_deref())).transpose()?;
-    let nacos = Nacos::new(NacosOptions { tls, ..NacosOptions::new(&args.nacos) })?;
+    let mut options = NacosOptions::new(&args.nacos);
+    options.tls = tls;
+    let nacos = Nacos::new(options)?;
     nacos.wait_ready(Duration::from_secs(args.wait)).await?;
     Ok(nacos)
 }

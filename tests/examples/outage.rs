@@ -45,13 +45,14 @@ async fn main() -> Result<()> {
         let to = SocketAddr::new(address.ip(), address.port() + offset);
         tokio::spawn(cable(port + offset, to, state.clone()));
     }
-    let options = |server: String| NacosOptions {
-        username: credentials.as_ref().map(|(user, _)| user.clone()),
-        password: credentials.as_ref().map(|(_, password)| password.clone()),
-        ..NacosOptions::new(server)
+    let registry = |server: String| {
+        let mut options = NacosOptions::new(server);
+        options.username = credentials.as_ref().map(|(user, _)| user.clone());
+        options.password = credentials.as_ref().map(|(_, password)| password.clone());
+        options.hold = Duration::ZERO;
+        NacosRegistry::connect(options)
     };
-    let direct = NacosRegistry::connect(NacosOptions { hold: Duration::ZERO, ..options(server.clone()) });
-    let far = NacosRegistry::connect(NacosOptions { hold: Duration::ZERO, ..options(format!("127.0.0.1:{port}")) });
+    let (direct, far) = (registry(server.clone()), registry(format!("127.0.0.1:{port}")));
     let mut out = std::io::stdout();
     for kind in [Line::Refused, Line::Silent] {
         let service = format!("outage-{kind:?}-{}", std::process::id()).to_lowercase();

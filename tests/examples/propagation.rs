@@ -62,10 +62,9 @@ async fn instances(nacos: &Arc<Nacos>, chain: &Chain, cycles: usize) -> Result<(
     let port = listener.local_addr()?.port();
     let server = axum::serve(listener, Router::new().fallback(get(|| async { "extra" })));
     let _server = gray_common::spawn(async move { server.await });
-    let registry = NacosRegistry::connect(NacosOptions {
-        namespace: chain.namespace.name.clone(),
-        ..NacosOptions::new(nacos.address())
-    });
+    let mut options = NacosOptions::new(nacos.address());
+    options.namespace = chain.namespace.name.clone();
+    let registry = NacosRegistry::connect(options);
     let instance = Instance::new("127.0.0.1", port).with_version("V1");
     let (mut added, mut removed) = (Vec::with_capacity(cycles), Vec::with_capacity(cycles));
     for _ in 0..cycles {

@@ -45,7 +45,8 @@ fn a_lane_wins_over_the_tag_and_travels_with_its_signature() {
     headers.append("x-own", HeaderValue::from_static("theirs"));
     let names = ["token", "x-own", "absent"].map(HeaderName::from_static);
     let context = read(&headers).carrying(&HttpHeaders(&headers), &names);
-    let policy = VersionPolicy { load: true, ..VersionPolicy::default() };
+    let mut policy = VersionPolicy::default();
+    policy.load = true;
     let choice = |context: &ReleaseContext, service| {
         context.choice(service, &policy, None).map(|s| s.to_string()).collect::<Vec<_>>().join("|")
     };

@@ -12,8 +12,13 @@ use loom::{
 mod health;
 use health::Health;
 
-const POLICY: OutlierPolicy =
-    OutlierPolicy { consecutive_failures: 1, slow_ms: 0, eject_ms: 100, max_eject_ms: 800, panic_percent: 50 };
+const POLICY: OutlierPolicy = {
+    let mut policy = OutlierPolicy::DEFAULT;
+    policy.consecutive_failures = 1;
+    policy.eject_ms = 100;
+    policy.max_eject_ms = 800;
+    policy
+};
 
 /// Both at once, on what `before` has left; `after` sees what they returned.
 fn together<A: 'static, B: 'static>(

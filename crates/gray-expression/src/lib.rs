@@ -60,6 +60,7 @@ pub enum Form {
 
 /// An expression that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Unfit {
     /// Not an expression, or one that needs what no linear search has.
     #[error("not a regular expression that can be used here: {0}")]

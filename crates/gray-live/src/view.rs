@@ -28,6 +28,7 @@ pub struct ServiceView {
 
 /// Everything a call needs to know of the service it calls.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct ViewSnapshot {
     /// Whether the registry has answered at all, or the settings have static instances.
     pub known: bool,

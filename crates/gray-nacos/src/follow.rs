@@ -50,7 +50,7 @@ pub(super) async fn follow(
     state: watch::Sender<ServiceState>,
 ) {
     let mut clients = connection.client();
-    let terms = Terms { hold: options.hold, recovery: options.recovery };
+    let terms = Terms::new(options.hold, options.recovery);
     let mut list = Published::new(terms, service.clone(), remembered.as_deref().unwrap_or_default(), state);
     loop {
         let client = clients.borrow_and_update().clone();

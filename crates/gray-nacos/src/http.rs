@@ -17,6 +17,7 @@ const MAX_ANSWER: usize = 16 << 20;
 
 /// There was no answer.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum HttpError {
     /// Nobody there, or nobody who answers in time; why.
     #[error("{0}")]

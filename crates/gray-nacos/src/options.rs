@@ -10,8 +10,9 @@ const HTTP_PORT: u16 = 8848;
 /// Nacos serves gRPC at a fixed distance from its HTTP port.
 const GRPC_OFFSET: u16 = 1000;
 
-/// How to reach Nacos, and how patient to be with it. `new` sets every default; change fields as needed.
+/// How to reach Nacos, and how patient to be with it. [`new`](Self::new) sets every default; assign to the fields that are to differ.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct NacosOptions {
     /// `host:port` of the HTTP port (8848 when left out); several servers of one cluster separated by commas.
     pub server: String,

@@ -19,7 +19,9 @@ fn nacos() -> Option<NacosOptions> {
         eprintln!("skipped: set GRAY_TEST_NACOS=host:port to run this against a real Nacos");
         return None;
     };
-    Some(NacosOptions { hold: Duration::from_secs(1), ..NacosOptions::new(server) })
+    let mut options = NacosOptions::new(server);
+    options.hold = Duration::from_secs(1);
+    Some(options)
 }
 
 /// Unused before, whatever ran on this server.
@@ -37,11 +39,12 @@ async fn nacos_passes_the_contract() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nacos_holds_what_vanishes_and_never_what_an_operator_switches_off() {
-    let Some(options) = nacos() else { return };
+    let Some(mut options) = nacos() else { return };
     let hold = Duration::from_secs(4);
+    options.hold = hold;
     let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().expect("a client");
     let instances = format!("http://{}/nacos/v1/ns/instance", options.server);
-    let registry = NacosRegistry::connect(NacosOptions { hold, ..options });
+    let registry = NacosRegistry::connect(options);
     let mut health = registry.health();
     timeout(Duration::from_secs(10), health.wait_for(|health| *health == Health::Up))
         .await

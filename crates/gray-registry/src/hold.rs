@@ -27,11 +27,19 @@ use tokio::time::Instant;
 
 /// How long who is missing stays listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Terms {
     /// The last of a version, for no known reason. Zero: the registry is always believed, `recovery` or not.
     pub hold: Duration,
     /// Everybody, while the registry recovers.
     pub recovery: Duration,
+}
+
+impl Terms {
+    /// Both terms.
+    pub const fn new(hold: Duration, recovery: Duration) -> Self {
+        Self { hold, recovery }
+    }
 }
 
 /// One line of the list that we publish.

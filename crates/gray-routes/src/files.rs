@@ -9,6 +9,7 @@ use super::text::{decoded, quoted};
 
 /// How the files of a route's directory are answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FileOptions {
     /// `metadata.fallback`: the file, below the directory, that answers unknown paths without a file extension.
     pub fallback: Option<Arc<str>>,

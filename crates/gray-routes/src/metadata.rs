@@ -14,6 +14,7 @@ use crate::{
 
 /// What a route's `metadata` says, and what holds for all routes where it says nothing.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Metadata {
     /// Longest wait for a connection: `metadata.connect-timeout`, else `httpclient.connect-timeout`.
     pub connect_timeout: Option<Duration>,

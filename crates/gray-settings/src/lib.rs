@@ -30,6 +30,7 @@ use http::HeaderName;
 
 /// Everything under the gray prefix (`kerwin.tool.gray` unless told otherwise), plus the per-service strategies.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct GraySettings {
     /// `load`, `version.*`, `fallback`.
     pub policy: VersionPolicy,
@@ -42,8 +43,7 @@ pub struct GraySettings {
     /// `spring.cloud.discovery.client.simple.instances.<service>`: instances that no registry has to know of.
     pub static_instances: BTreeMap<String, Vec<Instance>>,
     /// Services named by the settings above.
-    #[doc(hidden)] // So that others can write `..GraySettings::default()`.
-    pub known: HashSet<Box<str>, RandomState>,
+    known: HashSet<Box<str>, RandomState>,
 }
 
 impl GraySettings {
@@ -100,6 +100,7 @@ impl FromStr for TrustedHeaders {
 
 /// `<prefix>.gateway.*`: how the gateway decides.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct GatewayGray {
     /// `enabled`, default false.
     pub enabled: bool,

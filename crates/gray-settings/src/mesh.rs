@@ -18,6 +18,7 @@ const MAX_KEYS: usize = 8;
 
 /// `propagate`, `namespaces`, `drain`, `slowStart`, `edges`, `outlier` and `signing`.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Mesh {
     /// Headers of a request that every call made for it carries as well.
     pub propagate: Vec<HeaderName>,
@@ -33,6 +34,7 @@ pub struct Mesh {
 
 /// `drain`, `slowStart` and `edges`: who gets no requests, or few at first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AdmissionRules {
     /// `host` or `host:port` of instances that get no new requests.
     pub drain: BTreeSet<String>,
@@ -57,6 +59,7 @@ pub struct Edge {
 
 /// `signing.*`: tags are only believed when the gateway signed them.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Signing {
     /// The shared secrets.
     pub keys: SigningKeys,
@@ -260,13 +263,14 @@ fn outliers(section: &Section<'_>) -> OutlierPolicy {
     };
     let panic_percent = section.whole("panicPercent", 0..=100).unwrap_or(default.panic_percent);
     let most = u32::MAX.into();
-    OutlierPolicy {
-        consecutive_failures: section.whole("consecutiveFailures", 0..=most).unwrap_or(default.consecutive_failures),
-        slow_ms: millis("slowResponse", default.slow_ms),
-        eject_ms: millis("ejectFor", default.eject_ms),
-        max_eject_ms: millis("maxEjectFor", default.max_eject_ms),
-        panic_percent,
-    }
+    let mut policy = default;
+    policy.consecutive_failures =
+        section.whole("consecutiveFailures", 0..=most).unwrap_or(default.consecutive_failures);
+    policy.slow_ms = millis("slowResponse", default.slow_ms);
+    policy.eject_ms = millis("ejectFor", default.eject_ms);
+    policy.max_eject_ms = millis("maxEjectFor", default.max_eject_ms);
+    policy.panic_percent = panic_percent;
+    policy
 }
 
 fn signing(section: &Section<'_>) -> Option<Signing> {

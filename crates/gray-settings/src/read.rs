@@ -84,12 +84,8 @@ fn policy(gray: &Section<'_>) -> VersionPolicy {
     if prod.is_some() && prod == gray_version {
         version.error("grayVersion", "the same as prodVersion; a gray release needs two different versions");
     }
-    VersionPolicy {
-        load,
-        prod: prod.unwrap_or(default.prod),
-        gray: gray_version.unwrap_or(default.gray),
-        fallback: gray.parsed::<FallbackName>("fallback").map_or(default.fallback, |name| name.0),
-    }
+    let fallback = gray.parsed::<FallbackName>("fallback").map_or(default.fallback, |name| name.0);
+    VersionPolicy::new(load, prod.unwrap_or(default.prod), gray_version.unwrap_or(default.gray), fallback)
 }
 
 /// A version is compared with instance metadata and stands in logs and metrics.

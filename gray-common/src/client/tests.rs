@@ -57,7 +57,7 @@ async fn closed(version: &str) -> Instance {
 }
 
 fn policy(load: bool, fallback: Fallback) -> VersionPolicy {
-    VersionPolicy { load, fallback, ..VersionPolicy::default() }
+    VersionPolicy::new(load, "V1", "V2", fallback)
 }
 
 fn client(instances: &[Instance], policy: VersionPolicy) -> GrayClient {
@@ -202,7 +202,9 @@ async fn a_path_cannot_leave_the_instance() {
 }
 
 fn live_settings(policy: VersionPolicy) -> SettingsState<GraySettings> {
-    let current = Some(Arc::new(GraySettings { policy, ..GraySettings::default() }));
+    let mut settings = GraySettings::default();
+    settings.policy = policy;
+    let current = Some(Arc::new(settings));
     SettingsState { current, revision: 1, ..SettingsState::default() }
 }
 
@@ -242,7 +244,9 @@ async fn static_instances_join_those_of_the_registry() {
     let publish = |fixed: &[u16]| {
         let fixed = fixed.iter().map(|port| Instance::new("h", *port)).collect();
         let static_instances = [("user-app".to_owned(), fixed)].into();
-        let current = Some(Arc::new(GraySettings { static_instances, ..GraySettings::default() }));
+        let mut changed = GraySettings::default();
+        changed.static_instances = static_instances;
+        let current = Some(Arc::new(changed));
         settings.send_replace(SettingsState { current, revision: 1, ..SettingsState::default() });
     };
     let ports = || view.load().instances.known().iter().map(|instance| instance.port).collect::<Vec<_>>();

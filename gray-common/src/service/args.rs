@@ -19,6 +19,7 @@ use crate::{
 /// Flags that every service has; flatten them into your own. Each is an environment variable as well.
 #[derive(clap::Args, Clone, Debug)]
 #[command(subcommand_negates_reqs = true, disable_version_flag = true, allow_negative_numbers = true, after_help = EXAMPLES)]
+#[non_exhaustive]
 pub struct ServiceArgs {
     /// Port to listen on; 0 takes a free one. Without it: the service's usual port
     #[arg(long, env = "GRAY_PORT", value_name = "PORT", global = true)]

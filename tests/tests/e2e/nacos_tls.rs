@@ -38,7 +38,8 @@ pub(crate) async fn instances_and_documents_travel_over_tls(_: Arc<Stage>) -> Re
         .context("cannot start Nacos")?;
 
     let options = NacosOptions::new(format!("127.0.0.1:{port}"));
-    let trusting = NacosOptions { tls: Some(NacosTls::new(Some(&ca))?), ..options.clone() };
+    let mut trusting = options.clone();
+    trusting.tls = Some(NacosTls::new(Some(&ca))?);
     let registry = NacosRegistry::connect(trusting.clone());
     let up =
         tokio::time::timeout(START, async { registry.health().wait_for(|health| *health == Health::Up).await.is_ok() });
@@ -64,7 +65,9 @@ pub(crate) async fn instances_and_documents_travel_over_tls(_: Arc<Stage>) -> Re
 
     // Who does not trust it, or does not speak TLS, is told what to do.
     for (tls, expect) in [(Some(NacosTls::new(None)?), "--nacos-ca"), (None, "--nacos-tls")] {
-        let stranger = NacosRegistry::connect(NacosOptions { tls, ..options.clone() });
+        let mut options = options.clone();
+        options.tls = tls;
+        let stranger = NacosRegistry::connect(options);
         let health = stranger.health();
         eventually_within(WAIT, expect, || async {
             let health = health.borrow().clone();

@@ -30,7 +30,9 @@ pub(crate) async fn documents(stage: Arc<Stage>) -> Result<()> {
 async fn options(stage: &Stage) -> Result<(NacosOptions, Namespace)> {
     let nacos = stage.nacos().await?;
     let namespace = nacos.namespace(&Documents::deployed()?).await?;
-    Ok((NacosOptions { namespace: namespace.name.clone(), ..NacosOptions::new(nacos.address()) }, namespace))
+    let mut options = NacosOptions::new(nacos.address());
+    options.namespace = namespace.name.clone();
+    Ok((options, namespace))
 }
 
 /// Changes documents as an operator does in the console.

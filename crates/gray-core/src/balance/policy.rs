@@ -31,6 +31,7 @@ impl Fallback {
 
 /// `kerwin.tool.gray.{load,version,fallback}`: how a tag becomes a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct VersionPolicy {
     /// Whether gray release is on at all; when not, every instance serves.
     pub load: bool,
@@ -49,6 +50,12 @@ impl Default for VersionPolicy {
 }
 
 impl VersionPolicy {
+    /// Gray release on or off (`load`), the versions of ordinary and of gray traffic, and what gray traffic does without
+    /// a gray instance.
+    pub fn new(load: bool, prod: impl Into<String>, gray: impl Into<String>, fallback: Fallback) -> Self {
+        Self { load, prod: prod.into(), gray: gray.into(), fallback }
+    }
+
     /// The version a request wants, `None` for "any". Without a tag a caller stays on its own version, as in the
     /// Java starter; without an own version it counts as ordinary traffic.
     pub fn wanted<'v>(&'v self, tag: Option<GrayStatus>, own: Option<&'v str>) -> Option<&'v str> {

@@ -4,6 +4,7 @@ use std::fmt;
 
 /// When an instance is left out, and for how long: `outlier.*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct OutlierPolicy {
     /// Failed answers in a row that eject; 0 = they never do.
     pub consecutive_failures: u32,
@@ -17,9 +18,15 @@ pub struct OutlierPolicy {
     pub panic_percent: u8,
 }
 
+impl OutlierPolicy {
+    /// What is in effect when no document says otherwise.
+    pub const DEFAULT: Self =
+        Self { consecutive_failures: 5, slow_ms: 0, eject_ms: 2_000, max_eject_ms: 10_000, panic_percent: 50 };
+}
+
 impl Default for OutlierPolicy {
     fn default() -> Self {
-        Self { consecutive_failures: 5, slow_ms: 0, eject_ms: 2_000, max_eject_ms: 10_000, panic_percent: 50 }
+        Self::DEFAULT
     }
 }
 

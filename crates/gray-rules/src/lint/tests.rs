@@ -248,7 +248,8 @@ fn very_many_blocks_are_not_compared() {
 #[test]
 fn instances_that_cannot_be_reached_are_none() {
     use gray_core::balance::{Outcome, OutlierPolicy};
-    let policy = OutlierPolicy { consecutive_failures: 1, ..OutlierPolicy::default() };
+    let mut policy = OutlierPolicy::default();
+    policy.consecutive_failures = 1;
     let text = "gray: { lanes: { v2: { services: { order-app: V2, user-app: V2 } } }, rules: [{ name: a, when: { header.x: 1 }, lane: v2 }] }";
     let (rules, fleet) = (rules(text), fleet("order-app: V1 V2 V2; user-app: V1 V2"));
     let report = |service: &str, port, outcome| {

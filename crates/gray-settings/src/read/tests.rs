@@ -36,7 +36,7 @@ fn the_shipped_documents_are_clean() {
         assert_eq!(warnings.to_string(), "", "{sources:?}");
     }
     let (settings, _) = read(&[("c", COMMON), ("g", GATEWAY)], PREFIX).expect("good");
-    let policy = VersionPolicy { load: true, prod: "V1".into(), gray: "V2".into(), fallback: Fallback::Prod };
+    let policy = VersionPolicy::new(true, "V1", "V2", Fallback::Prod);
     assert_eq!(settings.policy, policy);
     assert!(settings.gateway.enabled);
     let (name, value) = settings.gateway.head.as_ref().expect("set");
@@ -73,7 +73,7 @@ fn every_spelling_and_prefix_is_read() {
     for (prefix, text) in documents {
         let (settings, warnings) = read(&[("a", &text)], prefix).unwrap_or_else(|problems| panic!("{problems}"));
         assert_eq!(warnings.to_string(), "", "{text}");
-        let policy = VersionPolicy { load: true, prod: "A".into(), gray: "B".into(), fallback: Fallback::Any };
+        let policy = VersionPolicy::new(true, "A", "B", Fallback::Any);
         assert_eq!(settings.policy, policy);
         let gateway = &settings.gateway;
         assert!(gateway.enabled && gateway.ip_list.contains([10, 9, 8, 7].into()));

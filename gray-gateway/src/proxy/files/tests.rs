@@ -152,7 +152,8 @@ fn versions_do_not_share_their_etags() {
 fn a_time_of_an_older_version_is_not_taken_for_current() {
     let root = tempfile::tempdir().expect("directory");
     fs::write(root.path().join("a.js"), "0123456789").expect("written");
-    let options = FileOptions { max_age: 60, ..FileOptions::default() };
+    let mut options = FileOptions::default();
+    options.max_age = 60;
     let ask = |headers: &[(&str, &str)]| get(root.path(), &options, "/a.js", None, headers);
     let plain = ask(&[]);
     let (etag, modified) = (header(&plain, "etag"), header(&plain, "last-modified"));
@@ -188,7 +189,8 @@ fn what_is_no_file_is_missing() {
     fs::create_dir(root.path().join("dir.js")).expect("created");
     fs::create_dir(root.path().join("index.html")).expect("created");
     let _socket = std::os::unix::net::UnixListener::bind(root.path().join("socket.js")).expect("bound");
-    let options = FileOptions { fallback: Some("index.html".into()), max_age: 0 };
+    let mut options = FileOptions::default();
+    options.fallback = Some("index.html".into());
     for path in ["/", "/page", "/socket.js", "/dir.js/", "/missing.js", "/dir.js/x.js", "/socket.js/x.js"] {
         assert_eq!(status(&get(root.path(), &options, path, None, &[])), 404, "{path}");
     }
