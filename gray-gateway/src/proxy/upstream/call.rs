@@ -5,8 +5,8 @@ use std::sync::Arc;
 use gray_core::{
     Endpoint,
     balance::{Chosen, Outcome},
-    clock::uptime_us,
 };
+use gray_live::clock::uptime_us;
 use http::StatusCode;
 
 use super::{
