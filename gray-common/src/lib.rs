@@ -59,6 +59,8 @@ pub mod control;
 #[cfg(feature = "service")]
 pub mod descriptors;
 #[cfg(feature = "cli")]
+pub mod documents;
+#[cfg(feature = "cli")]
 pub mod flag;
 pub mod layer;
 #[cfg(feature = "registry")]

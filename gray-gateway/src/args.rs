@@ -5,7 +5,7 @@ mod limits;
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 use clap::Parser;
-use gray_common::{certificates::TlsError, flag::whole, release, service::ServiceArgs};
+use gray_common::{certificates::TlsError, documents::document_name, flag::whole, release, service::ServiceArgs};
 
 use crate::{
     admin::{Access, AdminToken, Gate, HostName},
@@ -81,6 +81,11 @@ pub struct GatewayArgs {
     /// from the one that has this path, and that one ends once the new one is ready
     #[arg(long, help_heading = "Gateway", env = "GRAY_HANDOVER", value_name = "PATH")]
     pub handover: Option<PathBuf>,
+
+    /// Data id of a document with routes alone, a JSON or YAML list of route definitions; they are added to those of the
+    /// other documents
+    #[arg(long, help_heading = "Gateway", env = "GRAY_ROUTES_DOCUMENT", value_name = "DATAID", value_parser = document_name)]
+    pub routes_document: Option<String>,
 
     /// Log of all requests.
     #[command(flatten)]

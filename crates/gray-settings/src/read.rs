@@ -6,7 +6,7 @@ use gray_core::{
     Addresses, IpSet,
     balance::{Fallback, Strategy, VersionPolicy},
 };
-use gray_document::{Item, Section};
+use gray_document::{Item, Section, is_same_name};
 use http::HeaderValue;
 
 use super::{GatewayGray, GraySettings, Mesh, static_instances};
@@ -52,6 +52,16 @@ impl GraySettings {
     pub fn warn_unread(root: &Section<'_>) {
         root.section("spring.cloud.gateway");
         root.section("gray");
+        // What says which documents, and which parts of them, are read.
+        let config = root.section("spring.config");
+        config.has("import");
+        config.section("activate");
+        let spring = root.section("spring");
+        spring.has("application.name");
+        // As a map it is for another program: which profiles are active is said by flags.
+        if spring.peek_keys().iter().any(|(key, item)| is_same_name(key, "profiles") && !item.is_map()) {
+            spring.has("profiles");
+        }
         root.warn_unknown("not used by gray-chain");
     }
 }

@@ -52,6 +52,7 @@ use crate::{
     control::ControlPlane,
     descriptors,
     document::Documents,
+    documents::ProgramDocuments,
     instance::Instance,
     settings::{Caller, GraySettings, LiveSettings},
     tag::{SOURCE, SOURCE_KEY, TAG_KEY},
@@ -113,10 +114,10 @@ impl GrayService {
             "bound"
         );
         let prefix = args.control.prefix.clone();
-        let own_document = format!("{name}.yaml");
-        let (names, lasting) = ([SHARED_DOCUMENT, &own_document], GraySettings::lasting(&prefix));
+        let plan = args.control.plan(&documents_of(name))?;
+        let (source, followed) = (plan.source(Arc::clone(&control.config)), plan.followed(GraySettings::lasting(&prefix)));
         let read = move |documents: &_| read_settings(documents, &prefix);
-        let settings = LiveSettings::follow_lasting(Arc::clone(&control.config), &names, lasting, read);
+        let settings = LiveSettings::follow_documents(source, followed, read);
         Ok(Self {
             name: name.into(),
             args: args.clone(),
@@ -171,6 +172,11 @@ impl GrayService {
         });
         GrayClient::builder(view).caller(self.name()).own_version(self.args.service_version.as_str())
     }
+}
+
+/// What a service of this name reads.
+fn documents_of(name: &str) -> ProgramDocuments<'_> {
+    ProgramDocuments { name, first: &[SHARED_DOCUMENT], last: &[], lists: &[] }
 }
 
 /// The gray settings, with a warning for every key that nobody reads.

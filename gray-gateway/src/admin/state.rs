@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use gray_common::{
     disk::DiskStore,
+    document::Reading,
     registry::Health,
     service::Readiness,
     settings::{Caller, SettingsState},
@@ -27,6 +28,8 @@ pub struct Admin {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// The settings in use, and what was refused.
     pub settings: watch::Receiver<SettingsState<GatewayConfig>>,
+    /// How the documents in effect were read.
+    pub reading: Arc<Reading>,
     /// Whether the registry answers.
     pub registry: watch::Receiver<Health>,
     /// Whether the source of the documents answers.
