@@ -150,7 +150,10 @@ fn profiles(names: &[String]) -> Result<Profiles, String> {
 
 /// What else is wrong with the files is told when all documents are read.
 fn warn_of_imports(problems: &Problems) {
-    problems.warnings().filter(|problem| problem.path.contains("import")).for_each(|warning| tracing::warn!("{warning}"));
+    problems
+        .warnings()
+        .filter(|problem| problem.path.contains("import"))
+        .for_each(|warning| tracing::warn!("{warning}"));
 }
 
 fn invalid(flag: &'static str, value: &str, reason: String) -> ControlError {
@@ -189,7 +192,10 @@ impl DocumentPlan {
     fn hint_of(&self, name: &str, path: &Path, lasting: &[Lasting]) -> Option<(u8, String)> {
         let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
         if let Some(profile) = stem.strip_prefix(&*self.name).and_then(|rest| rest.strip_prefix('-')) {
-            return Some((0, format!("{name} is there: is the profile `{profile}` active? Then start with --profile {profile}")));
+            return Some((
+                0,
+                format!("{name} is there: is the profile `{profile}` active? Then start with --profile {profile}"),
+            ));
         }
         if matches!(stem, "bootstrap" | "application") {
             return Some((2, format!("{name} is there: give it as --bootstrap {}", path.display())));
@@ -197,7 +203,9 @@ impl DocumentPlan {
         let text = decode(std::fs::read(path).ok().filter(|bytes| bytes.len() <= MAX_HINTED)?).ok()?;
         let missing = nowhere(&[(name, text.as_str())], &self.reading, lasting).next();
         let says = missing.is_none() && !lasting.is_empty();
-        says.then(|| (1, format!("{name} has what is missing: is that this program's name? Then start with --name {stem}")))
+        says.then(|| {
+            (1, format!("{name} has what is missing: is that this program's name? Then start with --name {stem}"))
+        })
     }
 
     /// Whether a document is a file of `--bootstrap`.
@@ -255,7 +263,13 @@ mod tests {
         assert_eq!(names(&[]), ["common.yaml", "app", "app.json", "app.yml", "app.yaml", "app.properties"]);
         let two = names(&["--name", "shop", "--profile", "dev", "--profile", "eu"]);
         assert_eq!(two[1..3], ["shop", "shop.json"]);
-        assert_eq!(two[6..], ["dev", "eu"].map(|profile| ["json", "yml", "yaml", "properties"].map(|extension| format!("shop-{profile}.{extension}"))).concat());
+        assert_eq!(
+            two[6..],
+            ["dev", "eu"]
+                .map(|profile| ["json", "yml", "yaml", "properties"]
+                    .map(|extension| format!("shop-{profile}.{extension}")))
+                .concat()
+        );
         for (args, expect) in [
             (["--profile", "a b"], "is not the name of a profile"),
             (["--name", "../x"], "expected 1 to 200 letters"),

@@ -105,6 +105,9 @@ Examples:
   Routes, rules and instances from Nacos:
     --nacos 127.0.0.1:8848 --namespace spring-cloud-gray-example
 
+  The documents of a Java gateway, shop-gateway.yaml and shop-gateway-prod.yml among them:
+    --nacos 127.0.0.1:8848 --name shop-gateway --profile prod --bootstrap bootstrap.yml
+
   Without a server, instances and settings in directories:
     --registry-dir run/registry --config-dir deploy/nacos
 

@@ -41,7 +41,10 @@ pub struct GatewayConfig {
 }
 
 /// Which documents a gateway reads; `routes` is one with nothing but routes.
-pub(crate) fn plan(control: &ControlArgs, routes: Option<&str>) -> Result<DocumentPlan, ControlError> {
+///
+/// # Errors
+/// What cannot be used of the flags, or of the files that they name.
+pub fn plan(control: &ControlArgs, routes: Option<&str>) -> Result<DocumentPlan, ControlError> {
     let last: Vec<_> = routes.into_iter().chain([RULES_DOCUMENT]).collect();
     let lists: Vec<_> = routes.map(|name| (name, ROUTES_DOCUMENT)).into_iter().collect();
     control.plan(&ProgramDocuments { name: SERVICE, first: &[SHARED_DOCUMENT], last: &last, lists: &lists })

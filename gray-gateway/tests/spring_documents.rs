@@ -3,18 +3,31 @@
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use clap::Parser;
+use gray_common::{config_source::FileConfigSource, settings::LiveSettings};
 use gray_gateway::{
-    app::{self, Application},
+    app,
     args::GatewayArgs,
+    config::{GatewayConfig, plan},
 };
-use serde_json::Value;
-use tokio::time::timeout;
 
 const LIMIT: Duration = Duration::from_secs(30);
+const PREFIX: &str = "kerwin.tool.gray";
 
 fn args(directory: &Path, more: &[&str]) -> GatewayArgs {
     let at = directory.to_str().expect("UTF-8");
-    let line = ["gray-gateway", "--bind", "127.0.0.1", "--port", "0", "--admin-port", "0", "--workers", "1", "--config-dir", at];
+    let line = [
+        "gray-gateway",
+        "--bind",
+        "127.0.0.1",
+        "--port",
+        "0",
+        "--admin-port",
+        "0",
+        "--workers",
+        "1",
+        "--config-dir",
+        at,
+    ];
     GatewayArgs::try_parse_from(line.iter().chain(more)).expect("valid")
 }
 
@@ -34,29 +47,19 @@ async fn checked(files: &[(&str, &str)], more: &[&str]) -> Result<(), String> {
     app::check(&args(directory.path(), &more)).await.map_err(|error| format!("{error:#}"))
 }
 
-/// The ids of the routes of a gateway that runs on these files, and the documents in effect.
-async fn routes(files: &[(&str, &str)], more: &[&str]) -> (BTreeSet<String>, Vec<String>) {
+/// The ids of the routes that a gateway has by these files.
+async fn routes(files: &[(&str, &str)], more: &[&str]) -> BTreeSet<String> {
     let directory = directory(files);
     let more: Vec<_> = more.iter().map(|more| more.replace("DIR", directory.path().to_str().expect("UTF-8"))).collect();
     let more: Vec<_> = more.iter().map(String::as_str).collect();
-    let gateway = Application::build(&args(directory.path(), &more)).await.expect("starts");
-    let client = reqwest::Client::builder().no_proxy().timeout(LIMIT).build().expect("builds");
-    let url = format!("http://{}/status", gateway.admin_address());
-    let mut last = Value::Null;
-    let waiting = timeout(LIMIT, async {
-        loop {
-            let text = client.get(&url).send().await.expect("answered").text().await.expect("read");
-            last = serde_json::from_str(&text).expect("JSON");
-            if last["revision"].as_u64() > Some(0) || !last["refused"].is_null() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    });
-    waiting.await.unwrap_or_else(|_| panic!("{last:#}"));
-    let ids = last["routes"].as_array().expect("routes").iter();
-    let ids = ids.map(|route| route["id"].as_str().expect("an id").to_owned()).collect();
-    (ids, vec![last["refused"].to_string()])
+    let args = args(directory.path(), &more);
+    let plan = plan(&args.service.control, args.routes_document.as_deref()).expect("a plan");
+    let source = plan.source(FileConfigSource::open(directory.path()).expect("opened"));
+    let followed = plan.followed(GatewayConfig::lasting(PREFIX));
+    let settings = LiveSettings::follow_documents(source, followed, |documents| GatewayConfig::read(documents, PREFIX));
+    let config =
+        settings.ready(LIMIT).await.unwrap_or_else(|| panic!("{files:?}: {:?}", settings.subscribe().borrow()));
+    config.routes.routes().iter().map(|route| route.id.to_string()).collect()
 }
 
 fn route(id: &str) -> String {
@@ -83,7 +86,11 @@ spring.cloud.gateway.routes[0].predicates[0]=Path=/p
         (vec![("gateway-app", properties)], &[], &["p"]),
         (vec![("gateway-app.json", json)], &[], &["j"]),
         (vec![("shop.yml", &*route("s"))], &["--name", "shop"], &["s"]),
-        (vec![("shop.yml", &*route("s")), ("shop-dev.yml", &*route("d"))], &["--name", "shop", "--profile", "dev"], &["d"]),
+        (
+            vec![("shop.yml", &*route("s")), ("shop-dev.yml", &*route("d"))],
+            &["--name", "shop", "--profile", "dev"],
+            &["d"],
+        ),
         (vec![("gateway-app.yaml", &*part)], &[], &["a"]),
         (vec![("gateway-app.yaml", &*part)], &["--profile", "dev"], &["d"]),
         (vec![("gateway-app.yaml", &*part)], &["--profile", "dev,eu"], &["a"]),
@@ -91,13 +98,15 @@ spring.cloud.gateway.routes[0].predicates[0]=Path=/p
         (vec![("gateway-app.yaml", &*mvc)], &[], &["n"]),
         (vec![("common-config.yaml", &*route("c"))], &[], &["c"]),
         (
-            vec![("gateway-app.yaml", "spring.config.import: nacos:other.yaml?group=G\n"), ("other.yaml", &*route("o"))],
+            vec![
+                ("gateway-app.yaml", "spring.config.import: nacos:other.yaml?group=G\n"),
+                ("other.yaml", &*route("o")),
+            ],
             &[],
             &["o"],
         ),
     ] {
-        let (found, refused) = routes(&files, more).await;
-        assert_eq!(found, ids(expect), "{files:?} {more:?}: {refused:?}");
+        assert_eq!(routes(&files, more).await, ids(expect), "{files:?} {more:?}");
         checked(&files, more).await.unwrap_or_else(|problems| panic!("{files:?}: {problems}"));
     }
 }
@@ -110,12 +119,13 @@ async fn the_files_of_a_jar_count_least_and_name_the_rest() {
     );
     let more = ["--bootstrap", "DIR/bootstrap.yml"];
     let jar = ("bootstrap.yml", &*bootstrap);
-    assert_eq!(routes(&[jar], &more).await.0, ids(&["jar"]));
+    assert_eq!(routes(&[jar], &more).await, ids(&["jar"]));
     let (shared, own, dev) = (route("shared"), route("own"), route("dev"));
-    assert_eq!(routes(&[jar, ("shared.yaml", &shared)], &more).await.0, ids(&["shared"]));
-    assert_eq!(routes(&[jar, ("shared.yaml", &shared), ("shop.yaml", &own)], &more).await.0, ids(&["own"]));
-    let all = [jar, ("shared.yaml", &*shared), ("shop.yaml", &own), ("shop-dev.properties", "x=1"), ("shop-dev.yml", &dev)];
-    assert_eq!(routes(&all, &more).await.0, ids(&["dev"]));
+    assert_eq!(routes(&[jar, ("shared.yaml", &shared)], &more).await, ids(&["shared"]));
+    assert_eq!(routes(&[jar, ("shared.yaml", &shared), ("shop.yaml", &own)], &more).await, ids(&["own"]));
+    let all =
+        [jar, ("shared.yaml", &*shared), ("shop.yaml", &own), ("shop-dev.properties", "x=1"), ("shop-dev.yml", &dev)];
+    assert_eq!(routes(&all, &more).await, ids(&["dev"]));
     checked(&all, &more).await.expect("in order");
 }
 
@@ -127,8 +137,8 @@ async fn a_list_of_routes_is_added_to_the_others() {
 ]"#;
     let more = ["--routes-document", "dynamic-routes"];
     let own = route("own");
-    assert_eq!(routes(&[("dynamic-routes", json)], &more).await.0, ids(&["j", "k"]));
-    assert_eq!(routes(&[("dynamic-routes", json), ("gateway-app.yaml", &own)], &more).await.0, ids(&["j", "k", "own"]));
+    assert_eq!(routes(&[("dynamic-routes", json)], &more).await, ids(&["j", "k"]));
+    assert_eq!(routes(&[("dynamic-routes", json), ("gateway-app.yaml", &own)], &more).await, ids(&["j", "k", "own"]));
     checked(&[("dynamic-routes", json)], &more).await.expect("in order");
     checked(&[("dynamic-routes", "[]")], &more).await.expect("expressly none");
     let problems = checked(&[("dynamic-routes", "[{\"id\": \"a\"}]")], &more).await.expect_err("no uri");

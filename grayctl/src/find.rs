@@ -45,7 +45,11 @@ pub(crate) fn documents(dir: &Path) -> Result<Vec<Document>> {
         found.push(Document { name, text });
     }
     if found.is_empty() {
-        return Err(UsageError(format!("there is no document (*.yaml, *.yml, *.properties, *.json) in {}", dir.display())).into());
+        return Err(UsageError(format!(
+            "there is no document (*.yaml, *.yml, *.properties, *.json) in {}",
+            dir.display()
+        ))
+        .into());
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)

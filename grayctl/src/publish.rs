@@ -106,7 +106,10 @@ pub(crate) async fn run(args: &PublishArgs) -> Result<ExitCode> {
     let documents = documents(&args.dir)?;
     // First by themselves: what is wrong here needs no server to be seen.
     let profiles = Profiles::new(args.profile.iter().map(String::as_str));
-    let reading = Reading::from(profiles.map_err(|reason| UsageError(format!("--profile: {reason}")))?);
+    let mut reading = Reading::from(profiles.map_err(|reason| UsageError(format!("--profile: {reason}")))?);
+    // What a gateway is told to take for a list of routes is not known here.
+    let json = documents.iter().filter(|document| document.name.ends_with(".json"));
+    reading.lists.extend(json.map(|document| (document.name.clone(), "routes-document".to_owned())));
     let judging = Judging { prefix: args.prefix.clone(), reading };
     if refused(&documents, documents.iter(), &judging) {
         return Ok(ExitCode::FAILURE);

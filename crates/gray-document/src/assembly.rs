@@ -68,7 +68,14 @@ impl<'a> Assembly<'a> {
     /// Puts a value where its key leads to, in `map` or below, beside what stands there already.
     ///
     /// Returns by how much deeper than a plain key that is.
-    pub(super) fn put(&mut self, map: &mut Map, key: &str, line: u32, value: Value, depth: usize) -> Result<usize, Problem> {
+    pub(super) fn put(
+        &mut self,
+        map: &mut Map,
+        key: &str,
+        line: u32,
+        value: Value,
+        depth: usize,
+    ) -> Result<usize, Problem> {
         if key.len() > MAX_KEY {
             return Err(self.fatal(line, &format!("the key `{}` has more than {MAX_KEY} bytes", shown(key))));
         }
@@ -131,7 +138,8 @@ impl<'a> Assembly<'a> {
             }
             if !accepted {
                 let (wanted, active) = (shown(&expressions.join(", ")), &self.reading.profiles);
-                let message = format!("this part is left out: it is for the profile `{wanted}`; active (--profile): {active}");
+                let message =
+                    format!("this part is left out: it is for the profile `{wanted}`; active (--profile): {active}");
                 self.report(Severity::Warning, line, key, message);
                 is_used = false;
             }

@@ -168,7 +168,8 @@ own: { password: hunter2 }
         };
         let in_effect = Documents::parse(&[("rules", IN_EFFECT)], &|_| None).expect("good");
         let sources = [("common", "common: { password: s3cret, alias: '${a.alias:none}' }"), ("rules", candidate)];
-        let documents = Documents::parse_candidate(&sources, "rules", &in_effect, &Reading::default(), &env).expect("readable");
+        let documents =
+            Documents::parse_candidate(&sources, "rules", &in_effect, &Reading::default(), &env).expect("readable");
         (documents, asked.into_inner())
     }
 

@@ -82,6 +82,9 @@ mod tests {
             let found: Vec<&str> = found.iter().map(AsRef::as_ref).collect();
             assert_eq!(found, expect, "{key}");
         }
-        assert_eq!((place("[4000000000]"), place("[01]"), place("[x]"), place("0")), (Some(4_000_000_000), None, None, None));
+        assert_eq!(
+            (place("[4000000000]"), place("[01]"), place("[x]"), place("0")),
+            (Some(4_000_000_000), None, None, None)
+        );
     }
 }

@@ -24,7 +24,8 @@ impl Profiles {
     /// What is not the name of a profile, or that there are more than 32.
     pub fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<Self, String> {
         let mut active: Vec<Box<str>> = Vec::new();
-        for name in names.into_iter().flat_map(|names| names.split(',')).map(str::trim).filter(|name| !name.is_empty()) {
+        for name in names.into_iter().flat_map(|names| names.split(',')).map(str::trim).filter(|name| !name.is_empty())
+        {
             check(name)?;
             active.retain(|known| **known != *name);
             active.push(name.into());
@@ -53,7 +54,9 @@ impl Profiles {
         let mut parser = Parser { profiles: self, rest: expression.trim(), depth: 0 };
         parser.whole().map_err(|reason| {
             let expression = shown(expression);
-            format!("`{expression}` is not an expression of profiles: {reason}; write it as `prod & (eu | us) & !canary`")
+            format!(
+                "`{expression}` is not an expression of profiles: {reason}; write it as `prod & (eu | us) & !canary`"
+            )
         })
     }
 }

@@ -108,7 +108,8 @@ fn unescape(text: &str) -> Result<Option<String>, String> {
         let escaped = if c == '\\' { chars.next() } else { None };
         if escaped == Some('u') {
             let digits: String = chars.by_ref().take(4).collect();
-            let unit = Some(&digits).filter(|digits| digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_hexdigit()));
+            let unit =
+                Some(&digits).filter(|digits| digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_hexdigit()));
             let unit = unit.and_then(|digits| u16::from_str_radix(digits, 16).ok());
             units.push(unit.ok_or("`\\u` needs four hexadecimal digits after it; for a backslash write `\\\\`")?);
             continue;

@@ -72,7 +72,8 @@ impl<'d> Section<'d> {
         let mut section = self.clone();
         // A name with dots in it, as it is among the keys.
         if dotted.contains('.')
-            && let Some((written, node)) = self.map.filter(|map| map.get(dotted).is_some()).and_then(|map| map.ask(dotted))
+            && let Some((written, node)) =
+                self.map.filter(|map| map.get(dotted).is_some()).and_then(|map| map.ask(dotted))
         {
             return Found { value: Some(node), origin: &node.origin, path: self.path.key(written) };
         }

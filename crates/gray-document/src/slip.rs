@@ -77,7 +77,10 @@ mod tests {
             ("a:\n  load:true\n  b: 1\n", format!("a.yaml:2: not valid YAML: {glued}")),
             ("- { id:a, uri: 'lb://b' }\n  x: 1\n", format!("a.yaml:1: not valid YAML: {glued}")),
             ("load:true\n", format!("a.yaml:1: not valid YAML: {glued}")),
-            ("a.b=1\n# none\nc.d=e:f\n", "a.yaml:1: this is a .properties document, and it is named as YAML".to_owned()),
+            (
+                "a.b=1\n# none\nc.d=e:f\n",
+                "a.yaml:1: this is a .properties document, and it is named as YAML".to_owned(),
+            ),
             ("text\n", "a.yaml:1: expected `key: value` lines, found a single value".to_owned()),
             ("a: [1\nb: 2", "a.yaml:2: not valid YAML at column".to_owned()),
         ] {

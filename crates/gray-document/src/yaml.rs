@@ -31,9 +31,10 @@ pub(super) fn read(text: &str, language: &str, assembly: &mut Assembly<'_>) -> R
                 }
                 let (line, message) = match slip::find(text, line(at.line())) {
                     Some((line, slip)) => (line, format!("not valid {language}: {slip}")),
-                    None => {
-                        (line(at.line()), format!("not valid {language} at column {}: {}", at.col() + 1, shown(error.info())))
-                    }
+                    None => (
+                        line(at.line()),
+                        format!("not valid {language} at column {}: {}", at.col() + 1, shown(error.info())),
+                    ),
                 };
                 return Err(builder.assembly.fatal(line, &message));
             }
@@ -185,7 +186,12 @@ impl Builder<'_, '_> {
             }
             Value::List(items) => items.into_iter().for_each(|item| self.inherit(map, item)),
             Value::Missing | Value::Scalar(_) => {
-                self.assembly.report(Severity::Error, node.origin.line, "<<", "expected a map, or a list of maps".into());
+                self.assembly.report(
+                    Severity::Error,
+                    node.origin.line,
+                    "<<",
+                    "expected a map, or a list of maps".into(),
+                );
             }
         }
     }
@@ -218,9 +224,9 @@ impl Builder<'_, '_> {
                     Some(text) if text.starts_with(|c: char| c.is_whitespace() && !c.is_ascii()) => {
                         Err(self.assembly.fatal(line, slip::ODD_SPACE))
                     }
-                    Some(text) if text.len() > MAX_KEY => {
-                        Err(self.assembly.fatal(line, &format!("the key `{}` has more than {MAX_KEY} bytes", shown(&text))))
-                    }
+                    Some(text) if text.len() > MAX_KEY => Err(self
+                        .assembly
+                        .fatal(line, &format!("the key `{}` has more than {MAX_KEY} bytes", shown(&text)))),
                     Some(text) => {
                         *key = Some(Key { text, line });
                         Ok(())

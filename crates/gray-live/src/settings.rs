@@ -303,7 +303,7 @@ where
     fn none(&self) -> String {
         let others = self.names.iter().skip(1).map(AsRef::as_ref).collect::<Vec<&str>>();
         let nor = if others.is_empty() { String::new() } else { format!(", nor {}", others.join(", ")) };
-        format!("there is no such document{nor}; they count as empty until one is published")
+        format!("there is no such document{nor}; what is missing counts as empty until it is published")
     }
 
     fn read(&self, texts: &Texts) -> Result<(T, Problems), Problems> {

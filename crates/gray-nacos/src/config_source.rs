@@ -239,6 +239,14 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_name_may_say_the_group() {
+        assert_eq!(place("a.yaml", "OWN"), ("a.yaml".to_owned(), "OWN".to_owned()));
+        assert_eq!(place("a.yaml@OTHER", "OWN"), ("a.yaml".to_owned(), "OTHER".to_owned()));
+        let patient = [("a.yaml", EAGER_POLL), ("a.yaml@G", EAGER_POLL), ("a", POLL), ("a.properties@G", POLL)];
+        patient.iter().for_each(|(name, expect)| assert_eq!(patience(name), *expect, "{name}"));
+    }
+
     #[tokio::test]
     async fn without_a_server_a_document_is_unknown_not_absent() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");

@@ -9,7 +9,7 @@ use gray_core::{
 use gray_document::{Item, Section, is_same_name};
 use http::HeaderValue;
 
-use super::{GatewayGray, GraySettings, Mesh, static_instances};
+use super::{GatewayGray, GraySettings, Mesh, sources, static_instances};
 
 /// The Java classes an operator is most likely to want, for the error message.
 const RULE_CLASSES: &str = "GrayRoundRobinRule, GrayRandomRule, NacosWeightRandomV2Rule, BestAvailableRule, \
@@ -58,9 +58,16 @@ impl GraySettings {
         config.section("activate");
         let spring = root.section("spring");
         spring.has("application.name");
-        // As a map it is for another program: which profiles are active is said by flags.
-        if spring.peek_keys().iter().any(|(key, item)| is_same_name(key, "profiles") && !item.is_map()) {
+        if spring.peek_keys().iter().any(|(key, item)| is_same_name(key, "profiles") && item.is_map()) {
+            let profiles = spring.section("profiles");
+            profiles.has("active");
+            profiles.has("include");
+        } else {
             spring.has("profiles");
+        }
+        let nacos = root.section(sources::NACOS);
+        for key in sources::KEYS {
+            nacos.has(key);
         }
         root.warn_unknown("not used by gray-chain");
     }

@@ -12,7 +12,19 @@ pub const MAX_DOCUMENTS: usize = 96;
 pub const EXTENSIONS: [&str; 4] = ["json", "yml", "yaml", "properties"];
 /// The group of entries that name none, as in Spring.
 const DEFAULT_GROUP: &str = "DEFAULT_GROUP";
-const NACOS: &str = "spring.cloud.nacos.config";
+/// Where Spring Cloud Alibaba has them.
+pub(super) const NACOS: &str = "spring.cloud.nacos.config";
+/// The keys there that count in a local file.
+pub(super) const KEYS: [&str; 8] = [
+    "name",
+    "prefix",
+    "group",
+    "file-extension",
+    "shared-dataids",
+    "shared-configs",
+    "ext-config",
+    "extension-configs",
+];
 const IMPORT: &str = "spring.config.import";
 
 /// A document: its data id, and its group where that is another than the program's.
@@ -72,13 +84,16 @@ impl Bootstrap {
         let name = nacos.string("name").or_else(|| nacos.string("prefix"));
         let profiles = ["include", "active"].into_iter().flat_map(|key| root.section("spring.profiles").items(key));
         let mut shared = Vec::new();
-        for key in ["shared-dataids", "shared-configs", "ext-config", "extension-configs"] {
+        for key in &KEYS[4..] {
             shared.extend(nacos.items(key).iter().filter_map(named));
         }
         let imports = imports(&root, group.as_deref());
         let found = shared.len() + imports.len();
         if found > MAX_NAMED {
-            nacos.error("shared-configs", format!("{found} documents are named here and in {IMPORT}; at most {MAX_NAMED}"));
+            nacos.error(
+                "shared-configs",
+                format!("{found} documents are named here and in {IMPORT}; at most {MAX_NAMED}"),
+            );
         }
         Self {
             name: name.or_else(|| root.string("spring.application.name")),
@@ -170,16 +185,17 @@ impl Wanted<'_> {
         let own = self.own().map(|data_id| DocumentId { data_id, group: bootstrap.group.clone() });
         let all = named(self.first).into_iter().chain(bootstrap.shared.iter().cloned()).chain(own);
         let all = all.chain(bootstrap.imports.iter().cloned()).chain(named(self.last));
-        let at_home = |document: DocumentId| {
-            DocumentId { group: document.group.filter(|group| group != self.group), ..document }
-        };
+        let at_home =
+            |document: DocumentId| DocumentId { group: document.group.filter(|group| group != self.group), ..document };
         let all: Vec<_> = all.map(at_home).collect();
         let mut seen = HashSet::new();
         let mut kept: Vec<_> = all.into_iter().rev().filter(|document| seen.insert(document.clone())).collect();
         kept.reverse();
         if kept.len() > MAX_DOCUMENTS {
             let found = kept.len();
-            return Err(format!("{found} documents would be followed, at most {MAX_DOCUMENTS}; activate fewer profiles"));
+            return Err(format!(
+                "{found} documents would be followed, at most {MAX_DOCUMENTS}; activate fewer profiles"
+            ));
         }
         Ok(kept)
     }

@@ -115,7 +115,8 @@ impl GrayService {
         );
         let prefix = args.control.prefix.clone();
         let plan = args.control.plan(&documents_of(name))?;
-        let (source, followed) = (plan.source(Arc::clone(&control.config)), plan.followed(GraySettings::lasting(&prefix)));
+        let (source, followed) =
+            (plan.source(Arc::clone(&control.config)), plan.followed(GraySettings::lasting(&prefix)));
         let read = move |documents: &_| read_settings(documents, &prefix);
         let settings = LiveSettings::follow_documents(source, followed, read);
         Ok(Self {

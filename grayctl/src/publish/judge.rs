@@ -65,7 +65,8 @@ pub(super) fn losses(name: &str, there: &str, after: &[Document], judging: &Judg
         "spring.cloud.gateway.server.webmvc.routes",
         "spring.cloud.gateway.mvc.routes",
     ];
-    let lasting = [Lasting::list(&routes), Lasting::map("gray")].into_iter().chain(GraySettings::lasting(&judging.prefix));
+    let lasting =
+        [Lasting::list(&routes), Lasting::map("gray")].into_iter().chain(GraySettings::lasting(&judging.prefix));
     let (in_effect, lasting): (Vec<_>, Vec<_>) = (in_effect.collect(), lasting.collect());
     let problems = losses_of(&in_effect, name, &document.text, &judging.reading, &lasting);
     problems.into_iter().map(|problem| problem.to_string()).collect()

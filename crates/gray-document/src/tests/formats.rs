@@ -164,7 +164,8 @@ fn an_empty_key_is_judged_by_whose_it_is() {
 
 #[test]
 fn placeholders_go_through_lists() {
-    let text = "names: [a, b]\nr: [{ id: x }]\nv: '${names[1]}${r[0].id}'\nw: '${names[7]:none}'\nx: '${names[1].y:none}'";
+    let text =
+        "names: [a, b]\nr: [{ id: x }]\nv: '${names[1]}${r[0].id}'\nw: '${names[7]:none}'\nx: '${names[1].y:none}'";
     let documents = parse("a.yaml", text);
     let read = |key: &str| documents.root().string(key);
     assert_eq!(read("v").as_deref(), Some("bx"));
@@ -180,7 +181,10 @@ fn properties_say_what_is_odd_about_them_with_the_line() {
     assert_eq!((root.u64("a"), root.u64("b.c"), root.string("none")), (Some(3), Some(2), None));
     assert_eq!(root.items("list").iter().filter_map(Item::text).collect::<Vec<_>>(), ["x", "y"]);
     assert!(root.has("empty") && root.items("empty").is_empty() && root.section("map").exists());
-    assert_eq!(documents.take_problems().to_string(), "a.properties:2: a: set again in line 4, and that counts; remove one");
+    assert_eq!(
+        documents.take_problems().to_string(),
+        "a.properties:2: a: set again in line 4, and that counts; remove one"
+    );
     for (name, text, expect) in [
         ("a.properties", "a=1\nb=\\u12", "a.properties:2: `\\u` needs four hexadecimal digits"),
         ("a.properties", "spring:\n  cloud:\n    x: 1", "a.properties:1: this is YAML, and the document is named as"),

@@ -44,14 +44,8 @@ fn a_part_is_used_when_its_profile_is_active_and_the_later_one_wins() {
             let root = documents.root();
             let list: Vec<_> = root.items("list").iter().filter_map(|item| item.text()).map(str::to_owned).collect();
             let one = |key: &str| root.string(key).unwrap_or_else(|| "-".to_owned());
-            let found = format!(
-                "x={} list={} a={} b={} y={}",
-                one("x"),
-                list.join(","),
-                one("map.a"),
-                one("map.b"),
-                one("y")
-            );
+            let found =
+                format!("x={} list={} a={} b={} y={}", one("x"), list.join(","), one("map.a"), one("map.b"), one("y"));
             assert_eq!(found, expect, "{name} {profiles}");
         }
     }
@@ -75,7 +69,11 @@ fn a_part_that_is_left_out_is_told_and_hides_nothing() {
         "a.yaml:3: spring.profiles: this part is left out: it is for the profile `dev`; active (--profile): prod"
     );
     assert!(left_out("spring.config.activate.on-cloud-platform: kubernetes").contains("use a profile"));
-    assert_eq!(left_out("spring.profiles.active: dev\nspring.profiles.include: [x]"), "", "which says nothing of the part");
+    assert_eq!(
+        left_out("spring.profiles.active: dev\nspring.profiles.include: [x]"),
+        "",
+        "which says nothing of the part"
+    );
     for (text, expect) in [
         ("spring.profiles: dev\na: 1\na: 2", "a.yaml:3: a: duplicate key"),
         ("spring.profiles: dev\n---\nb: 1\nb: 2", "a.yaml:4: b: duplicate key"),
@@ -83,7 +81,8 @@ fn a_part_that_is_left_out_is_told_and_hides_nothing() {
         ("spring.profiles: 'dev | x & y'\na: 1", "`&` and `|` side by side need parentheses"),
         ("spring.profiles: '${WHICH}'\na: 1", "is not an expression of profiles"),
     ] {
-        let problems = Documents::parse_for(&[("a.yaml", text)], &reading("prod"), &|_| None).expect_err(text).to_string();
+        let problems =
+            Documents::parse_for(&[("a.yaml", text)], &reading("prod"), &|_| None).expect_err(text).to_string();
         assert!(problems.contains(expect), "{text}: {problems}");
     }
 }

@@ -12,7 +12,11 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 fn read(documents: &Documents) -> Vec<String> {
     let root = documents.root();
-    ["x", "y"].iter().map(|key| root.string(key).unwrap_or_default()).chain([root.items("routes").len().to_string()]).collect()
+    ["x", "y"]
+        .iter()
+        .map(|key| root.string(key).unwrap_or_default())
+        .chain([root.items("routes").len().to_string()])
+        .collect()
 }
 
 struct Case {
@@ -98,7 +102,8 @@ async fn cycles_and_masses_end() {
 
 #[tokio::test]
 async fn parts_for_profiles_import_and_count_as_they_are_active() {
-    let app = "x: all\n---\nspring.profiles: dev\nspring.config.import: nacos:dev.yaml\n---\nspring.profiles: prod\nx: prod";
+    let app =
+        "x: all\n---\nspring.profiles: dev\nspring.config.import: nacos:dev.yaml\n---\nspring.profiles: prod\nx: prod";
     let documents = [("app.yaml", app), ("dev.yaml", "y: dev")];
     assert_eq!(Case::follow("dev", &documents).good(["all", "dev", "0"]).await, ["app.yaml", "dev.yaml"]);
     assert_eq!(Case::follow("prod", &documents).good(["prod", "", "0"]).await, ["app.yaml"]);

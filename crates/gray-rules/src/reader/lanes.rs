@@ -46,7 +46,8 @@ impl Lanes {
 
 impl Baseline {
     pub(super) fn read(section: &Section<'_>, policy: &VersionPolicy) -> Self {
-        let entry = |key: &str| section.keys().into_iter().find(|(name, _)| is_same_name(name, key)).map(|(_, item)| item);
+        let entry =
+            |key: &str| section.keys().into_iter().find(|(name, _)| is_same_name(name, key)).map(|(_, item)| item);
         let closed = |item: &Item<'_>| {
             let (selector, open) = selector(item, None)?;
             if open.is_some() {
@@ -202,7 +203,8 @@ impl Reader<'_> {
             }
             Some(selector)
         };
-        let entry = |key: &str| section.keys().into_iter().find(|(name, _)| is_same_name(name, key)).map(|(_, item)| item);
+        let entry =
+            |key: &str| section.keys().into_iter().find(|(name, _)| is_same_name(name, key)).map(|(_, item)| item);
         let mut wanted: BTreeMap<String, (Selector, Fallback)> = BTreeMap::new();
         let services = services(entry("services"));
         for (service, item) in &services {
