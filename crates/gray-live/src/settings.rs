@@ -232,13 +232,12 @@ where
     /// `None`: one cannot be read, and nothing was ever good.
     fn texts(&self, problems: &mut Problems) -> Option<Texts> {
         let mut texts = Vec::with_capacity(self.names.len());
-        let by_name = self.names.iter().cloned().zip(self.known.iter().flatten().cloned()).collect();
         let none = !self.known.iter().any(|known| matches!(known, Some(DocumentText::Present(_))));
         let (mut is_stuck, mut is_said) = (false, false);
         for (position, known) in self.known.iter().enumerate() {
             let name = &self.names[position];
             let good = self.reference().and_then(|good| good[position].clone());
-            if self.imports.is_gone(name, &by_name, &self.reading) {
+            if self.imports.is_gone(name) {
                 texts.push(None);
                 continue;
             }
@@ -291,6 +290,7 @@ where
                 problems.push(problem);
             }
         }
+        self.keep_imports(&mut texts, problems);
         Some(texts)
     }
 
@@ -320,7 +320,8 @@ where
         let pick = |(position, text): (usize, &Option<Arc<str>>)| {
             if bad.contains(&self.names[position]) { good[position].clone() } else { text.clone() }
         };
-        let texts: Texts = newest.iter().enumerate().map(pick).collect();
+        let mut texts: Texts = newest.iter().enumerate().map(pick).collect();
+        self.keep_imports(&mut texts, problems);
         if Some(&texts) == self.applied.as_ref() || &texts == newest {
             return None;
         }

@@ -75,7 +75,8 @@ pub struct GrayService {
 }
 
 impl GrayService {
-    /// Binds the port and starts to follow the settings in `common-config.yaml` and `<name>.yaml`.
+    /// Binds the port and starts to follow the settings: `common-config.yaml`, the service's own documents, and what those and
+    /// flags name.
     pub async fn start(name: &str, default_port: u16, args: &ServiceArgs) -> Result<Self, ServiceError> {
         // The port first: the mistake that is made most often is reported before anything else happens.
         let listener = bind(args, default_port).await?;

@@ -132,7 +132,7 @@ fn lists_that_are_written_flat() {
 fn a_gap_is_told_to_those_who_read_the_list() {
     let documents = parse("a.yaml", "logging[3]: x\na[0]: x\na[2]: z\nb: { '[4000000000]': x }");
     let root = documents.root();
-    assert!(documents.take_problems().is_empty(), "nobody has asked for it");
+    assert!(documents.take_problems().is_empty(), "not asked for");
     assert!(root.items("a").is_empty() && root.items("b").is_empty());
     assert_eq!(
         documents.take_problems().to_string(),

@@ -85,6 +85,24 @@ async fn what_is_not_imported_any_more_takes_nothing_along() {
 }
 
 #[tokio::test]
+async fn the_imports_of_a_text_that_stays_stay() {
+    let documents = [("app.yaml", IMPORTING), ("one.yaml", "x: one"), ("two.yaml@G", "y: two")];
+    for (bad, says) in
+        [("x: [1]\ny: app", "app.yaml:1: x: expected a text"), ("", "app.yaml: the document is empty now")]
+    {
+        let mut case = Case::follow("", &documents);
+        case.good(["one", "two", "0"]).await;
+        case.source.set("app.yaml", bad);
+        case.refused(says).await;
+        case.source.set("last.yaml", "routes: [a]");
+        let is =
+            |state: &SettingsState<Vec<String>>| state.current.as_ref().is_some_and(|now| **now == ["one", "two", "1"]);
+        let names = case.until("as it was, with the news", is).await;
+        assert_eq!(names, ["app.yaml", "one.yaml", "two.yaml@G", "last.yaml"], "{says}");
+    }
+}
+
+#[tokio::test]
 async fn cycles_and_masses_end() {
     let own = "spring.config.import: nacos:app.yaml, nacos:last.yaml\nx: app";
     let mut case = Case::follow("", &[("app.yaml", own), ("last.yaml", "spring.config.import: nacos:app.yaml")]);

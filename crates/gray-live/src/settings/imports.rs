@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use gray_document::{Reading, lasting::Texts};
+use gray_document::{Documents, Problem, Problems, Reading, lasting::Texts};
 use gray_registry::{ConfigSource, DocumentText};
 use gray_settings::sources::{MAX_NAMED, imported};
 
@@ -16,15 +16,17 @@ use super::Follower;
 pub(super) struct Imports {
     /// The documents that a program starts with.
     base: Vec<Arc<str>>,
-    /// By the document that imports them, in its order.
+    /// By the document that imports them, in its order; behind them what it imported before.
     by: HashMap<Arc<str>, Vec<Arc<str>>>,
+    /// The same without those.
+    newest: HashMap<Arc<str>, Vec<Arc<str>>>,
     /// Everything ever imported: what is not any more stays a name, or its routes could vanish without a word.
     ever: HashSet<Arc<str>>,
 }
 
 impl Imports {
     pub(super) fn new(base: &[Arc<str>]) -> Self {
-        Self { base: base.to_vec(), by: HashMap::new(), ever: HashSet::new() }
+        Self { base: base.to_vec(), by: HashMap::new(), newest: HashMap::new(), ever: HashSet::new() }
     }
 
     /// Looks at the newest text of a document. One that is gone or not well formed imports what it did before.
@@ -52,9 +54,9 @@ impl Imports {
         }
         if !named.is_empty() || self.by.contains_key(name) {
             let before = self.by.get(name).map(Vec::as_slice).unwrap_or_default();
-            // Behind them: those it does not import any more.
             let gone: Vec<_> = before.iter().filter(|import| !named.contains(import)).cloned().collect();
-            self.by.insert(Arc::clone(name), named.into_iter().chain(gone).collect());
+            self.by.insert(Arc::clone(name), named.iter().cloned().chain(gone).collect());
+            self.newest.insert(Arc::clone(name), named);
         }
     }
 
@@ -72,25 +74,33 @@ impl Imports {
         names
     }
 
-    /// Whether a document is read for no other reason than that it was imported once.
-    pub(super) fn is_gone(&self, name: &str, known: &HashMap<Arc<str>, DocumentText>, reading: &Reading) -> bool {
-        if !self.ever.contains(name) {
-            return false;
-        }
-        let importing = self.by.iter().filter(|(_, imports)| imports.iter().any(|import| **import == *name));
-        let mut importing = importing.peekable();
-        let still = |(by, _): (&Arc<str>, &Vec<Arc<str>>)| match known.get(by) {
-            Some(DocumentText::Present(text)) => {
-                imported(by, text, reading).is_none_or(|found| found.iter().any(|import| import.to_string() == *name))
-            }
-            // Its last text stays in effect.
-            _ => true,
-        };
-        importing.peek().is_some() && !importing.any(still)
+    /// Whether a document was imported once, and is not any more.
+    pub(super) fn is_gone(&self, name: &str) -> bool {
+        self.ever.contains(name) && !self.newest.values().flatten().any(|import| **import == *name)
+    }
+
+    /// Whether a document imports another one, or did.
+    fn is_of(&self, name: &str, by: &str) -> bool {
+        self.by.get(by).is_some_and(|imports| imports.iter().any(|import| **import == *name))
     }
 }
 
-impl<T, R> Follower<T, R> {
+impl<T, R> Follower<T, R>
+where
+    T: Send + Sync + 'static,
+    R: Fn(&Documents) -> T + Send + Sync + 'static,
+{
+    /// A document of which the last text stays in effect imports what that text imports.
+    pub(super) fn keep_imports(&self, texts: &mut Texts, problems: &Problems) {
+        let Some(good) = self.reference() else { return };
+        for (position, name) in self.names.iter().enumerate() {
+            let stays = |problem: &Problem| self.imports.is_of(name, &problem.origin.document);
+            if texts[position].is_none() && problems.errors().any(stays) {
+                texts[position].clone_from(&good[position]);
+            }
+        }
+    }
+
     /// Whether the newest documents import others that were not followed so far; they are from here on.
     pub(super) fn follows_more(&mut self, source: &dyn ConfigSource) -> bool {
         for (name, known) in self.names.iter().zip(&self.known) {
