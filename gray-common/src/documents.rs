@@ -39,6 +39,9 @@ pub struct DocumentArgs {
     pub bootstrap: Vec<PathBuf>,
 }
 
+/// Name and text of a document.
+type Named = (Arc<str>, Arc<str>);
+
 /// Which documents are followed, and how they are read.
 #[derive(Clone, Debug)]
 pub struct DocumentPlan {
@@ -51,7 +54,7 @@ pub struct DocumentPlan {
     /// The program's own documents among them: NAME.yaml and what may stand in its place.
     own: Vec<String>,
     /// Files of `--bootstrap`, by path.
-    local: Vec<(Arc<str>, Arc<str>)>,
+    local: Vec<Named>,
 }
 
 /// What a program reads besides what flags say.
@@ -114,7 +117,7 @@ impl DocumentArgs {
         })
     }
 
-    fn local(&self) -> Result<Vec<(Arc<str>, Arc<str>)>, ControlError> {
+    fn local(&self) -> Result<Vec<Named>, ControlError> {
         let read = |path: &PathBuf| {
             let name = path.display().to_string();
             let bytes = std::fs::read(path).map_err(|error| invalid("--bootstrap", &name, error.to_string()))?;
@@ -124,11 +127,7 @@ impl DocumentArgs {
         self.bootstrap.iter().map(read).collect()
     }
 
-    fn bootstrap(
-        &self,
-        local: &[(Arc<str>, Arc<str>)],
-        profiles: Result<Profiles, String>,
-    ) -> Result<Bootstrap, ControlError> {
+    fn bootstrap(&self, local: &[Named], profiles: Result<Profiles, String>) -> Result<Bootstrap, ControlError> {
         let reading = Reading::from(profiles.map_err(|reason| self.invalid_profile(reason))?);
         let sources: Vec<_> = local.iter().map(|(name, text)| (&**name, &**text)).collect();
         let (bootstrap, problems) = check_for(&sources, &reading, Bootstrap::read).map_err(|problems| {
