@@ -57,9 +57,11 @@ impl GatewayConfig {
         own.into_iter().chain(GraySettings::lasting(prefix)).collect()
     }
 
-    /// What has to be in some document: routes, wherever they may stand.
+    /// What has to be in some document: routes, wherever they may stand, or what makes them of services.
     pub fn needed() -> Vec<Lasting> {
-        vec![Lasting::list(&[&ROUTES[..], &[ROUTES_DOCUMENT]].concat())]
+        const LOCATOR: [&str; 2] =
+            ["spring.cloud.gateway.discovery.locator", "spring.cloud.gateway.server.webflux.discovery.locator"];
+        vec![Lasting::list(&[&ROUTES[..], &[ROUTES_DOCUMENT], &LOCATOR].concat())]
     }
 
     /// Reads both halves; problems are left in the documents.
