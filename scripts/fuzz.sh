@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fuzzes what comes from outside: fuzz.sh [--keep] [SECONDS [TARGET...]], each target (rules, headers, facts, paths, requests,
-# registry) for so long (FUZZ_SECONDS, else 60). A finding ends it, with the input in fuzz/artifacts; what was learnt stays in
+# Fuzzes what comes from outside: fuzz.sh [--keep] [SECONDS [TARGET...]], each target (rules, documents, headers, facts, paths,
+# requests, registry) for so long (FUZZ_SECONDS, else 60). A finding ends it, with the input in fuzz/artifacts; what was learnt stays in
 # fuzz/corpus. --keep puts the few of it that reach all that was reached into fuzz/learnt, where everybody starts from.
 # Needs: Rust (stable is enough, no cargo-fuzz) and a C++ compiler for libFuzzer. Without one it says so and does nothing.
 . "$(dirname "$0")/lib.sh"
@@ -9,7 +9,7 @@ keep=
 [ "${1:-}" != --keep ] || { keep=1 && shift; }
 seconds=${1:-${FUZZ_SECONDS:-60}}
 shift $(($# > 0 ? 1 : 0))
-[ $# -gt 0 ] || set -- rules headers facts paths requests registry
+[ $# -gt 0 ] || set -- rules documents headers facts paths requests registry
 case $seconds in '' | *[!0-9]*) die "seconds expected, found \`$seconds\`" ;; esac
 has "${CXX:-c++}" || {
   say "SKIPPED fuzzing: no C++ compiler here"

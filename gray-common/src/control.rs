@@ -18,7 +18,10 @@ use std::{
     time::Duration,
 };
 
-use crate::flag::{duration, whole};
+use crate::{
+    documents::{DocumentArgs, DocumentPlan, ProgramDocuments},
+    flag::{duration, whole},
+};
 
 /// Where instances and settings live: Nacos, directories, or both.
 ///
@@ -88,14 +91,18 @@ pub struct ControlArgs {
     #[arg(long, env = "GRAY_REGISTER_IN", value_name = "SPACE")]
     pub register_in: Option<Space>,
 
-    /// Settings without a server: a directory with common-config.yaml and gateway-app.yaml, which must be there; wins over
-    /// Nacos
+    /// Settings without a server: a directory, which must be there, with common-config.yaml, gateway-app.yaml and so on; wins
+    /// over Nacos
     #[arg(long, env = "GRAY_CONFIG_DIR", value_name = "DIR")]
     pub config_dir: Option<PathBuf>,
 
     /// Key under which the gray settings stand in the documents
     #[arg(long, env = "GRAY_PREFIX", value_name = "KEY", default_value = "kerwin.tool.gray")]
     pub prefix: String,
+
+    /// Which documents are read.
+    #[command(flatten)]
+    pub documents: DocumentArgs,
 }
 
 impl fmt::Debug for ControlArgs {
@@ -117,6 +124,7 @@ impl fmt::Debug for ControlArgs {
             .field("register_in", &self.register_in)
             .field("config_dir", &self.config_dir)
             .field("prefix", &self.prefix)
+            .field("documents", &self.documents)
             .finish()
     }
 }
@@ -220,6 +228,14 @@ impl ControlArgs {
                 return Err(ControlError::Invalid { flag: "--register-in", value: space.to_string(), reason });
             }
         }))
+    }
+
+    /// Which documents a program reads, by these flags.
+    ///
+    /// # Errors
+    /// As [`DocumentArgs::plan`] has them.
+    pub fn plan(&self, program: &ProgramDocuments<'_>) -> Result<DocumentPlan, ControlError> {
+        self.documents.plan(program, &self.group)
     }
 
     /// The settings' half alone, for programs that only read documents. As [`connect`](Self::connect) otherwise.

@@ -53,6 +53,8 @@ pub mod control;
 #[cfg(feature = "service")]
 pub mod descriptors;
 #[cfg(feature = "cli")]
+pub mod documents;
+#[cfg(feature = "cli")]
 pub mod flag;
 pub mod layer;
 pub mod release;

@@ -15,11 +15,12 @@ use axum::Router;
 use gray_common::{
     control::ControlPlane,
     descriptors,
+    documents::DocumentPlan,
     service::{Phase, Readiness, Registration, ServiceError, StopSignals, UsageError, check_config},
 };
 use gray_core::Instance;
+use gray_document::Reading;
 use gray_live::{LiveSettings, SettingsState};
-use gray_registry::ConfigSource;
 use gray_settings::Caller;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
@@ -27,7 +28,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use crate::{
     admin::{self, Admin, Gate, Sources},
     args::{DEFAULT_PORT, DEFAULT_TLS_PORT, GatewayArgs},
-    config::{DOCUMENTS, GatewayConfig, OWN_DOCUMENT, SERVICE},
+    config::{self, GatewayConfig, SERVICE},
     control::{ControlLoop, Warmth},
     geo::CitySource,
     handover::{Listening, Predecessor},
@@ -57,7 +58,13 @@ impl Application {
         // Ports first: the mistake that is made most often is reported before anything is connected.
         let local = Local::open(args).await?;
         let control_plane = service.control.connect(SERVICE)?;
-        let settings = follow(Arc::clone(&control_plane.config), &service.control.prefix);
+        let plan = config::plan(&service.control, args.routes_document.as_deref())?;
+        if let Some(directory) = &service.control.config_dir
+            && let Some(hint) = plan.hint(directory, &GatewayConfig::needed())
+        {
+            tracing::warn!("there is no {}; {hint}", plan.usual());
+        }
+        let settings = follow(&control_plane, &plan, &service.control.prefix);
         let (on_signal, reloaded) = on_signal(&control_plane, &local.workers);
         let control = control_loop(args, &local, &control_plane, settings.subscribe()).reloading(reloaded.clone());
         let (warmth, registry) = (control.warmth(), control_plane.registry.health());
@@ -75,7 +82,8 @@ impl Application {
             phase: phase_now,
         });
         let watching = readiness.clone().watch();
-        let routes = admin::app(local.admin(args, control_plane, settings.subscribe(), readiness, refused_files)?);
+        let (newest, reading) = (settings.subscribe(), plan.reading.into());
+        let routes = admin::app(local.admin(args, control_plane, (newest, reading), readiness, refused_files)?);
         let Local { certificates: (server_tls, upstream_tls), workers, collector, admin_listener, .. } = local;
         let admin_address = admin_listener.local_addr()?;
 
@@ -195,7 +203,7 @@ impl Local {
         &self,
         args: &GatewayArgs,
         control_plane: ControlPlane,
-        settings: watch::Receiver<SettingsState<GatewayConfig>>,
+        (settings, reading): (watch::Receiver<SettingsState<GatewayConfig>>, Arc<Reading>),
         readiness: Readiness,
         refused_files: tls::Refused,
     ) -> io::Result<Admin> {
@@ -203,6 +211,7 @@ impl Local {
         Ok(Admin {
             snapshot: Arc::clone(&self.shared),
             settings,
+            reading,
             registry: control_plane.registry.health(),
             config: control_plane.config.health(),
             refused_files,
@@ -299,8 +308,8 @@ pub async fn check(args: &GatewayArgs) -> anyhow::Result<()> {
         note.set(config.routes.note(proxy::Limits::default().response_timeout));
         config
     };
-    let lasting = GatewayConfig::lasting(&control.prefix);
-    let report = check_config(control, SERVICE, &DOCUMENTS, OWN_DOCUMENT, &lasting, read).await?;
+    let plan = config::plan(control, args.routes_document.as_deref())?;
+    let report = check_config(control, SERVICE, &plan, None, &GatewayConfig::needed(), read).await?;
     eprintln!("{report}");
     if let Some(note) = note.take() {
         eprintln!("{note}");
@@ -308,9 +317,10 @@ pub async fn check(args: &GatewayArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn follow(config: Arc<dyn ConfigSource>, prefix: &str) -> LiveSettings<GatewayConfig> {
-    let (prefix, lasting) = (prefix.to_owned(), GatewayConfig::lasting(prefix));
-    LiveSettings::follow_lasting(config, &DOCUMENTS, lasting, move |documents| GatewayConfig::read(documents, &prefix))
+fn follow(control_plane: &ControlPlane, plan: &DocumentPlan, prefix: &str) -> LiveSettings<GatewayConfig> {
+    let (source, prefix) = (plan.source(Arc::clone(&control_plane.config)), prefix.to_owned());
+    let followed = plan.followed(GatewayConfig::lasting(&prefix));
+    LiveSettings::follow_documents(source, followed, move |documents| GatewayConfig::read(documents, &prefix))
 }
 
 /// Returns when it is so.

@@ -5,7 +5,7 @@ mod limits;
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 use clap::Parser;
-use gray_common::{flag::whole, release, service::ServiceArgs};
+use gray_common::{documents::document_name, flag::whole, release, service::ServiceArgs};
 use gray_tls::TlsError;
 
 use crate::{
@@ -83,6 +83,11 @@ pub struct GatewayArgs {
     #[arg(long, help_heading = "Gateway", env = "GRAY_HANDOVER", value_name = "PATH")]
     pub handover: Option<PathBuf>,
 
+    /// Data id of a document with routes alone, a JSON or YAML list of route definitions; they are added to those of the
+    /// other documents
+    #[arg(long, help_heading = "Gateway", env = "GRAY_ROUTES_DOCUMENT", value_name = "DATAID", value_parser = document_name)]
+    pub routes_document: Option<String>,
+
     /// Log of all requests.
     #[command(flatten)]
     pub access_log: AccessLogArgs,
@@ -100,6 +105,9 @@ const EXAMPLES: &str = "\
 Examples:
   Routes, rules and instances from Nacos:
     --nacos 127.0.0.1:8848 --namespace spring-cloud-gray-example
+
+  The documents of a Java gateway, shop-gateway.yaml and shop-gateway-prod.yml among them:
+    --nacos 127.0.0.1:8848 --name shop-gateway --profile prod --bootstrap bootstrap.yml
 
   Without a server, instances and settings in directories:
     --registry-dir run/registry --config-dir deploy/nacos

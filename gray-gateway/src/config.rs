@@ -5,22 +5,22 @@ use std::{
     sync::Arc,
 };
 
-use gray_common::service::SHARED_DOCUMENT;
+use gray_common::{
+    control::{ControlArgs, ControlError},
+    documents::{DocumentPlan, ProgramDocuments},
+    service::SHARED_DOCUMENT,
+};
 use gray_document::{Documents, Lasting, Section, Setting};
 use gray_registry::unix_seconds;
 use gray_rules::{Finding, Fleet, RuleSet};
 use gray_settings::GraySettings;
 
-use crate::route::{ROUTES, RouteTable};
+use crate::route::{ROUTES, ROUTES_DOCUMENT, RouteTable};
 
-/// Name under which the gateway registers, and of its document.
+/// Name under which the gateway registers, and of its documents unless told otherwise.
 pub const SERVICE: &str = "gateway-app";
-/// The gateway's own document.
-pub(crate) const OWN_DOCUMENT: &str = "gateway-app.yaml";
 /// Who gets which lane; optional, the settings stand for rules of their own.
 pub(crate) const RULES_DOCUMENT: &str = "gray-rules.yaml";
-/// What is read; later ones win.
-pub(crate) const DOCUMENTS: [&str; 3] = [SHARED_DOCUMENT, OWN_DOCUMENT, RULES_DOCUMENT];
 
 /// Most services that routes and lanes may name.
 pub(crate) const MAX_SERVICES: usize = 2_000;
@@ -40,10 +40,28 @@ pub struct GatewayConfig {
     pub listed: Arc<[Setting]>,
 }
 
+/// Which documents a gateway reads; `routes` is one with nothing but routes.
+///
+/// # Errors
+/// What cannot be used of the flags, or of the files that they name.
+pub fn plan(control: &ControlArgs, routes: Option<&str>) -> Result<DocumentPlan, ControlError> {
+    let last: Vec<_> = routes.into_iter().chain([RULES_DOCUMENT]).collect();
+    let lists: Vec<_> = routes.map(|name| (name, ROUTES_DOCUMENT)).into_iter().collect();
+    control.plan(&ProgramDocuments { name: SERVICE, first: &[SHARED_DOCUMENT], last: &last, lists: &lists })
+}
+
 impl GatewayConfig {
     /// What is not gone because no document mentions it any more.
     pub fn lasting(prefix: &str) -> Vec<Lasting> {
-        [Lasting::list(&ROUTES), Lasting::map("gray")].into_iter().chain(GraySettings::lasting(prefix)).collect()
+        let own = [Lasting::list(&ROUTES), Lasting::list(&[ROUTES_DOCUMENT]), Lasting::map("gray")];
+        own.into_iter().chain(GraySettings::lasting(prefix)).collect()
+    }
+
+    /// What has to be in some document: routes, wherever they may stand, or what makes them of services.
+    pub fn needed() -> Vec<Lasting> {
+        const LOCATOR: [&str; 2] =
+            ["spring.cloud.gateway.discovery.locator", "spring.cloud.gateway.server.webflux.discovery.locator"];
+        vec![Lasting::list(&[&ROUTES[..], &[ROUTES_DOCUMENT], &LOCATOR].concat())]
     }
 
     /// Reads both halves; problems are left in the documents.

@@ -104,7 +104,7 @@ async fn a_gateway_keeps_what_it_has_when_a_document_says_nothing() {
     );
     let misspelt = routes.replace("routes:", "route:").leak();
     let flat = format!(
-        "spring.cloud.gateway.routes[0].id: site\nspring.cloud.gateway.routes[0].uri: file://{}\n",
+        "spring.cloud.gateway.routes[1].id: site\nspring.cloud.gateway.routes[1].uri: file://{}\n",
         site.display()
     );
     put(&at, "common-config.yaml", &Put::Text(COMMON));
@@ -128,7 +128,7 @@ async fn a_gateway_keeps_what_it_has_when_a_document_says_nothing() {
         ("gateway-app.yaml", Put::Text(""), "gateway-app.yaml: the document is empty now"),
         ("gateway-app.yaml", Put::Text("# routes: []\n"), "the document is empty now"),
         ("gateway-app.yaml", Put::Text(misspelt), "did you mean `routes`?"),
-        ("gateway-app.yaml", Put::Bytes(flat.into_bytes()), "keys with an index are not read"),
+        ("gateway-app.yaml", Put::Bytes(flat.into_bytes()), "the entry `[0]` is missing"),
         ("gateway-app.yaml", Put::Text("spring.cloud.gateway.routes:\n"), "the document is empty now"),
         ("gateway-app.yaml", Put::Text("logging.level: debug"), "spring.cloud.gateway.routes: missing"),
         ("gateway-app.yaml", Put::Bytes(gbk), "not UTF-8 (GBK, perhaps)"),

@@ -7,41 +7,47 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use gray_common::service::UsageError;
-use gray_document::{Outline, decode};
+use gray_document::{Outline, Reading, decode};
+use gray_settings::sources::EXTENSIONS;
 
 /// Where the documents live in the repository.
 pub(crate) const DOCUMENTS: &str = "deploy/nacos";
 
-/// One YAML document: its name in the registry, and its text.
+/// One document: its name in the registry, and its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Document {
     pub(crate) name: String,
     pub(crate) text: String,
 }
 
-/// Every `*.yaml` of a directory, by name.
+/// Every document of a directory, by name.
 pub(crate) fn documents(dir: &Path) -> Result<Vec<Document>> {
     let entries = std::fs::read_dir(dir).map_err(|error| {
         let dir = dir.display();
-        UsageError(format!("cannot read the directory {dir} (--dir names the one with the YAML documents): {error}"))
+        UsageError(format!("cannot read the directory {dir} (--dir names the one with the documents): {error}"))
     })?;
     let mut found = Vec::new();
     for entry in entries {
         let path = entry.with_context(|| format!("cannot list {}", dir.display()))?.path();
-        if path.extension().is_none_or(|extension| extension != "yaml") || !path.is_file() {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if extension.is_none_or(|extension| !EXTENSIONS.contains(&extension)) || !path.is_file() {
             continue;
         }
         let name =
             path.file_name().and_then(|name| name.to_str()).context("a document's name is not UTF-8")?.to_owned();
         let text = read(&path)?;
         // A program that has the one before would keep it.
-        if Outline::of(&text).is_some_and(|outline| outline.is_blank()) {
+        if Outline::of(&name, &text, &Reading::default()).is_some_and(|outline| outline.is_blank()) {
             bail!("{} is empty; if it is to say nothing, write `{{}}`", path.display());
         }
         found.push(Document { name, text });
     }
     if found.is_empty() {
-        return Err(UsageError(format!("there is no *.yaml document in {}", dir.display())).into());
+        return Err(UsageError(format!(
+            "there is no document (*.yaml, *.yml, *.properties, *.json) in {}",
+            dir.display()
+        ))
+        .into());
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
@@ -82,13 +88,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_yaml_documents_count_and_come_in_order() -> Result<()> {
+    fn only_documents_count_and_come_in_order() -> Result<()> {
         let dir = tempfile::tempdir()?;
-        for name in ["b.yaml", "a.yaml", "notes.txt", "c.yaml.bak"] {
-            std::fs::write(dir.path().join(name), name)?;
+        for name in ["b.yaml", "a.yaml", "notes.txt", "c.yaml.bak", "d.properties"] {
+            std::fs::write(dir.path().join(name), format!("{name}: 1"))?;
         }
         let names: Vec<_> = documents(dir.path())?.into_iter().map(|document| document.name).collect();
-        assert_eq!(names, ["a.yaml", "b.yaml"]);
+        assert_eq!(names, ["a.yaml", "b.yaml", "d.properties"]);
         Ok(())
     }
 

@@ -13,8 +13,10 @@ use std::{
 use anyhow::Result;
 use clap::Args;
 use gray_common::service::UsageError;
+use gray_document::{Profiles, Reading};
 use gray_nacos::{NacosOptions, NacosTls};
 
+use self::judge::Judging;
 use crate::{
     find::{DOCUMENTS, Document, documents},
     nacos::{Nacos, Place},
@@ -23,7 +25,7 @@ use crate::{
 
 /// Put the configuration documents into Nacos and check that they arrived.
 ///
-/// Checks every *.yaml of a directory (the file's name is the data id), waits until Nacos is ready, shows what would
+/// Checks every *.yaml, *.yml, *.properties and *.json of a directory (the file's name is the data id), waits until Nacos is ready, shows what would
 /// change, asks, and writes: all of it or, when one document would be refused, nothing. A document that is already
 /// there and reads differently is left alone, because it may have been edited live; --overwrite replaces it. Routes
 /// are not checked here: `gray-gateway --check-config --config-dir DIR` does that.
@@ -56,6 +58,9 @@ pub(crate) struct PublishArgs {
     /// Write without asking; needed where there is no terminal to ask at.
     #[arg(long, short)]
     yes: bool,
+    /// Active profile; repeated, or separated by commas. Parts of documents for others are not judged by what they say.
+    #[arg(long, env = "GRAY_PROFILE", value_name = "NAME", value_delimiter = ',')]
+    profile: Vec<String>,
     /// Key under which the gray settings stand in the documents.
     #[arg(long, env = "GRAY_PREFIX", default_value = "kerwin.tool.gray")]
     prefix: String,
@@ -98,7 +103,13 @@ impl Change {
 pub(crate) async fn run(args: &PublishArgs) -> Result<ExitCode> {
     let documents = documents(&args.dir)?;
     // First by themselves: what is wrong here needs no server to be seen.
-    if refused(&documents, documents.iter(), &args.prefix) {
+    let profiles = Profiles::new(args.profile.iter().map(String::as_str));
+    let mut reading = Reading::from(profiles.map_err(|reason| UsageError(format!("--profile: {reason}")))?);
+    // What a gateway is told to take for a list of routes is not known here.
+    let json = documents.iter().filter(|document| document.name.ends_with(".json"));
+    reading.lists.extend(json.map(|document| (document.name.clone(), "routes-document".to_owned())));
+    let judging = Judging { prefix: args.prefix.clone(), reading };
+    if refused(&documents, documents.iter(), &judging) {
         return Ok(ExitCode::FAILURE);
     }
     let mut nacos = connect(args).await?;
@@ -116,7 +127,7 @@ pub(crate) async fn run(args: &PublishArgs) -> Result<ExitCode> {
     let (written, before): (Vec<_>, Vec<_>) =
         written.map(|(document, before, _)| (*document, before.as_deref())).unzip();
     let after = there.after(&written).await?;
-    if refused(&after, written.iter().copied(), &args.prefix) | vanishes(&after, &written, &before, &args.prefix) {
+    if refused(&after, written.iter().copied(), &judging) | vanishes(&after, &written, &before, &judging) {
         return Ok(ExitCode::FAILURE);
     }
     for (document, _, change) in &changes {
@@ -149,14 +160,14 @@ fn namespace(args: &PublishArgs) -> &str {
 }
 
 /// Whether one of `judged` would be refused by those that read it among `documents`; why is printed.
-fn refused<'d>(documents: &[Document], judged: impl Iterator<Item = &'d Document>, prefix: &str) -> bool {
-    told(judged.flat_map(|document| judge::errors(&document.name, documents, prefix)).collect())
+fn refused<'d>(documents: &[Document], judged: impl Iterator<Item = &'d Document>, judging: &Judging) -> bool {
+    told(judged.flat_map(|document| judge::errors(&document.name, documents, judging)).collect())
 }
 
 /// The same for what the programs that run would miss in `written`, of which the server has `before`.
-fn vanishes(after: &[Document], written: &[&Document], before: &[Option<&str>], prefix: &str) -> bool {
+fn vanishes(after: &[Document], written: &[&Document], before: &[Option<&str>], judging: &Judging) -> bool {
     let replaced = written.iter().zip(before).filter_map(|(document, before)| Some((&document.name, (*before)?)));
-    told(replaced.flat_map(|(name, before)| judge::losses(name, before, after, prefix)).collect())
+    told(replaced.flat_map(|(name, before)| judge::losses(name, before, after, judging)).collect())
 }
 
 /// Prints the errors; whether there are any.

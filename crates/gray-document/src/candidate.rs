@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Documents, Problems, Severity,
+    Documents, Problems, Reading, Severity,
     trail::Trail,
     tree::{Map, Node, Value},
 };
@@ -66,9 +66,10 @@ impl Documents {
         sources: &[(&str, &str)],
         candidate: &str,
         in_effect: &Documents,
+        reading: &Reading,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Problems> {
-        let mut documents = Self::merge(sources)?;
+        let mut documents = Self::merge(sources, reading)?;
         let mut veiling = Veiling { candidate, opaque: Vec::new(), kept: Vec::new() };
         veiling.node(documents.root_node(), Some(in_effect.root_node()), Trail::default());
         documents.resolve(env);
@@ -167,7 +168,8 @@ own: { password: hunter2 }
         };
         let in_effect = Documents::parse(&[("rules", IN_EFFECT)], &|_| None).expect("good");
         let sources = [("common", "common: { password: s3cret, alias: '${a.alias:none}' }"), ("rules", candidate)];
-        let documents = Documents::parse_candidate(&sources, "rules", &in_effect, &env).expect("readable");
+        let documents =
+            Documents::parse_candidate(&sources, "rules", &in_effect, &Reading::default(), &env).expect("readable");
         (documents, asked.into_inner())
     }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use super::{
     Budget, Documents, Origin, Section, Severity,
     encrypted::plain,
+    places::missing,
     problem::shown,
     trail::Trail,
     tree::{Node, Value},
@@ -91,8 +92,11 @@ impl<'d> Item<'d> {
             Kind::Node(Node { value: Value::List(items), .. }) => {
                 items.iter().enumerate().map(|(position, node)| at(position, Kind::Node(node))).collect()
             }
-            Kind::Node(node @ Node { value: Value::Map(_), .. }) => {
-                self.error(format!("expected a list, {}", found(node)));
+            Kind::Node(node @ Node { value: Value::Map(map), .. }) => {
+                self.error(match missing(map) {
+                    Some(place) => format!("the entry `[{place}]` is missing; number them from 0, without a gap"),
+                    None => format!("expected a list, {}", found(node)),
+                });
                 Vec::new()
             }
             Kind::Node(Node { origin, .. }) | Kind::Piece(_, origin) => {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Origin, Outline, Problem, Severity};
+use super::{Origin, Outline, Problem, Reading, Severity};
 
 /// Text of every document, `None` where there is none.
 pub type Texts = Vec<Option<Arc<str>>>;
@@ -56,8 +56,8 @@ impl Lasting {
 }
 
 /// How to say that a document, whose last text this is, has nothing to say any more.
-pub fn taking_back(text: &str, lasting: &[Lasting]) -> String {
-    let outline = Outline::of(text);
+pub fn taking_back(name: &str, text: &str, reading: &Reading, lasting: &[Lasting]) -> String {
+    let outline = Outline::of(name, text, reading);
     let parts =
         outline.iter().flat_map(|outline| lasting.iter().filter_map(|part| Some(part.nothing(part.had(outline)?))));
     let parts: Vec<_> = parts.collect();
@@ -65,25 +65,34 @@ pub fn taking_back(text: &str, lasting: &[Lasting]) -> String {
 }
 
 /// Whether there is a value in a text that was in effect.
-pub fn has_values(text: &str) -> bool {
-    Outline::of(text).is_some_and(|outline| outline.has_values())
+pub fn has_values(name: &str, text: &str, reading: &Reading) -> bool {
+    Outline::of(name, text, reading).is_some_and(|outline| outline.has_values())
 }
 
 /// Whether a text says nothing, not even that there is nothing.
-pub fn is_blank(text: &str) -> bool {
-    Outline::of(text).is_some_and(|outline| outline.is_blank())
+pub fn is_blank(name: &str, text: &str, reading: &Reading) -> bool {
+    Outline::of(name, text, reading).is_some_and(|outline| outline.is_blank())
 }
 
 /// The documents, by position, in which something is missing that was there before, and what.
-pub fn lost(names: &[Arc<str>], before: &Texts, after: &Texts, lasting: &[Lasting]) -> Vec<(usize, Problem)> {
+pub fn lost(
+    names: &[Arc<str>],
+    before: &Texts,
+    after: &Texts,
+    reading: &Reading,
+    lasting: &[Lasting],
+) -> Vec<(usize, Problem)> {
     if lasting.is_empty() || before == after {
         return Vec::new();
     }
-    let outline = |text: &Option<Arc<str>>| text.as_deref().and_then(Outline::of);
-    let before: Vec<_> = before.iter().map(outline).collect();
+    let outlines = |texts: &Texts| -> Vec<_> {
+        let named = names.iter().zip(texts);
+        named.map(|(name, text)| Outline::of(name, text.as_deref()?, reading)).collect()
+    };
+    let is_there: Vec<_> = after.iter().map(Option::is_some).collect();
+    let (before, after) = (outlines(before), outlines(after));
     // What is not well formed is refused for that.
-    let is_unread: Vec<_> = after.iter().map(|text| text.is_some() && outline(text).is_none()).collect();
-    let after: Vec<_> = after.iter().map(outline).collect();
+    let is_unread: Vec<_> = is_there.iter().zip(&after).map(|(is_there, after)| *is_there && after.is_none()).collect();
     let mut lost = Vec::new();
     for part in lasting {
         if part.kind == Kind::List && after.iter().flatten().any(|outline| part.states(outline)) {
@@ -108,27 +117,37 @@ pub fn lost(names: &[Arc<str>], before: &Texts, after: &Texts, lasting: &[Lastin
 
 /// What a process in which these documents (name, text) are in effect would refuse in a new text of one of them: that it is
 /// empty, or that a part is missing.
-pub fn losses(in_effect: &[(Arc<str>, Arc<str>)], name: &str, text: &str, lasting: &[Lasting]) -> Vec<Problem> {
+pub fn losses(
+    in_effect: &[(Arc<str>, Arc<str>)],
+    name: &str,
+    text: &str,
+    reading: &Reading,
+    lasting: &[Lasting],
+) -> Vec<Problem> {
     let (names, before): (Vec<_>, Vec<_>) =
         in_effect.iter().map(|(name, text)| (Arc::clone(name), Some(Arc::clone(text)))).unzip();
     let Some(position) = names.iter().position(|other| **other == *name) else { return Vec::new() };
     let kept = &in_effect[position].1;
-    if is_blank(text) && has_values(kept) {
+    if is_blank(name, text, reading) && has_values(name, kept, reading) {
         let message = format!(
             "the document is empty, and the text in effect would stay; if it is to say nothing, write {}",
-            taking_back(kept, lasting)
+            taking_back(name, kept, reading, lasting)
         );
         let origin = Origin { document: name.into(), line: 0 };
         return vec![Problem { severity: Severity::Error, origin, path: String::new(), message }];
     }
     let mut after = before.clone();
     after[position] = Some(text.into());
-    lost(&names, &before, &after, lasting).into_iter().map(|(_, problem)| problem).collect()
+    lost(&names, &before, &after, reading, lasting).into_iter().map(|(_, problem)| problem).collect()
 }
 
 /// The parts that are lists and in none of these texts: for those who check documents that are meant to be complete.
-pub fn nowhere<'l>(texts: &[(&str, &str)], lasting: &'l [Lasting]) -> impl Iterator<Item = &'l str> {
-    let outlines: Vec<_> = texts.iter().filter_map(|(_, text)| Outline::of(text)).collect();
+pub fn nowhere<'l>(
+    texts: &[(&str, &str)],
+    reading: &Reading,
+    lasting: &'l [Lasting],
+) -> impl Iterator<Item = &'l str> + use<'l> {
+    let outlines: Vec<_> = texts.iter().filter_map(|(name, text)| Outline::of(name, text, reading)).collect();
     let lists = lasting.iter().filter(|part| part.kind == Kind::List);
     let missing = lists.filter(move |part| !outlines.iter().any(|outline| part.states(outline)));
     missing.filter_map(|part| part.keys.first().map(String::as_str))

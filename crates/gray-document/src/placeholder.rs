@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::{
+    key,
     problem::shown,
     size::{MAX_ALL_TEXT, MAX_COMMAS},
     tree::{Map, Node, Scalar, Value},
@@ -125,16 +126,14 @@ impl<'t> Resolver<'t> {
 
     fn look_up(&mut self, key: &str) -> Result<Option<String>, String> {
         let root = self.root;
-        let mut node = None;
-        let mut map = Some(root);
-        for segment in key.split('.') {
-            // The key counts as used: it is, by this placeholder.
-            node = map.and_then(|map| map.refer(segment)).map(|(_, node)| node);
-            map = match node {
-                Some(Node { value: Value::Map(map), .. }) => Some(map),
-                _ => None,
-            };
-        }
+        let steps = key::steps(key);
+        // The key counts as used: it is, by this placeholder.
+        let first = root.refer(&steps[0]).map(|(_, node)| node);
+        let node = steps[1..].iter().fold(first, |node, step| match &node?.value {
+            Value::Map(map) => map.refer(step).map(|(_, node)| node),
+            Value::List(items) => items.get(key::place(step)?),
+            _ => None,
+        });
         match node.map(|node| &node.value) {
             Some(Value::Scalar(scalar)) => {
                 scalar.lent.set(true);

@@ -3,12 +3,15 @@
 use std::{fmt, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use super::{
-    Documents, Item, Origin, Severity,
+    Documents, Item, Origin, Severity, boolean,
     item::found,
     masked::shown_under,
     trail::Trail,
     tree::{Map, Node, Value},
 };
+
+/// Said of a key without a name.
+const EMPTY: &str = "a key, or a part of one between dots, is empty; give it a name";
 
 /// A map, or the place where one could be.
 ///
@@ -67,6 +70,13 @@ impl<'d> Section<'d> {
 
     fn find(&self, dotted: &str) -> Found<'d> {
         let mut section = self.clone();
+        // A name with dots in it, as it is among the keys.
+        if dotted.contains('.')
+            && let Some((written, node)) =
+                self.map.filter(|map| map.get(dotted).is_some()).and_then(|map| map.ask(dotted))
+        {
+            return Found { value: Some(node), origin: &node.origin, path: self.path.key(written) };
+        }
         let mut segments = dotted.split('.').peekable();
         while let Some(segment) = segments.next() {
             let Some((written, node)) = section.map.and_then(|map| map.ask(segment)) else {
@@ -120,13 +130,9 @@ impl<'d> Section<'d> {
         value
     }
 
-    /// `true` or `false`, also written `yes`/`no`, `on`/`off`.
+    /// `true` or `false`, also written `yes`/`no`, `on`/`off`, `1`/`0` ([`boolean`](crate::boolean)).
     pub fn bool(&self, key: &str) -> Option<bool> {
-        self.read(key, "true or false", |text| match text.to_ascii_lowercase().as_str() {
-            "true" | "yes" | "on" => Some(true),
-            "false" | "no" | "off" => Some(false),
-            _ => None,
-        })
+        self.read(key, "true or false", boolean)
     }
 
     /// A text, without the space around it.
@@ -185,18 +191,21 @@ impl<'d> Section<'d> {
         value.map(|node| Item::new(self.documents, node, path).items()).unwrap_or_default()
     }
 
-    /// Every key, as written and in order. All of them count as known.
+    /// Every key, as written and in order. All of them count as known; an empty one is an error, and left out.
     pub fn keys(&self) -> Vec<(String, Item<'d>)> {
-        let entries = self.peek_keys();
-        for (key, _) in &entries {
+        let entries = self.map.into_iter().flat_map(Map::entries);
+        for (key, node) in entries {
             self.map.and_then(|map| map.ask(key));
+            if key.trim().is_empty() {
+                self.documents.report_key(Severity::Error, &node.origin, &self.path.key(key), EMPTY);
+            }
         }
-        entries
+        self.peek_keys()
     }
 
-    /// Like [`keys`](Self::keys), but they do not count as known.
+    /// Like [`keys`](Self::keys), but they do not count as known, and nothing is said of an empty one.
     pub fn peek_keys(&self) -> Vec<(String, Item<'d>)> {
-        let entries = self.map.into_iter().flat_map(Map::entries);
+        let entries = self.map.into_iter().flat_map(Map::entries).filter(|(key, _)| !key.trim().is_empty());
         entries.map(|(key, node)| (key.to_string(), Item::new(self.documents, node, self.path.key(key)))).collect()
     }
 
@@ -232,6 +241,7 @@ impl<'d> Section<'d> {
         let Some(map) = self.map else { return };
         for (key, node, similar) in map.take_unknown() {
             let hint = similar.map(|key| format!("; did you mean `{key}`?")).unwrap_or_default();
+            let what = if key.trim().is_empty() && severity == Severity::Error { EMPTY } else { what };
             self.documents.report_key(severity, &node.origin, &self.path.key(key), &format!("{what}{hint}"));
         }
         for (key, node) in map.entries() {

@@ -37,6 +37,28 @@ pub(super) fn is_properties(text: &str) -> bool {
     lines.peek().is_some() && lines.all(is_property)
 }
 
+/// The line in which a document that is named as Java's properties turns out to be YAML: a list, or a map below a key.
+pub(super) fn yaml_line(text: &str) -> Option<u32> {
+    let mut opened = None;
+    for (number, line) in (1..).zip(text.lines()) {
+        let code = line.trim();
+        if code.is_empty() || code.starts_with('#') {
+            continue;
+        }
+        if code.starts_with("- ") {
+            return Some(number);
+        }
+        let indent = line.len() - line.trim_start().len();
+        if let Some((above, opened)) = opened
+            && indent > above
+        {
+            return Some(opened);
+        }
+        opened = (code.ends_with(':') && !code.contains(['=', '\\'])).then_some((indent, number));
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::ODD_SPACE;
@@ -55,7 +77,10 @@ mod tests {
             ("a:\n  load:true\n  b: 1\n", format!("a.yaml:2: not valid YAML: {glued}")),
             ("- { id:a, uri: 'lb://b' }\n  x: 1\n", format!("a.yaml:1: not valid YAML: {glued}")),
             ("load:true\n", format!("a.yaml:1: not valid YAML: {glued}")),
-            ("a.b=1\n# none\nc.d=e:f\n", "a.yaml:1: this is a .properties document: only YAML is read".to_owned()),
+            (
+                "a.b=1\n# none\nc.d=e:f\n",
+                "a.yaml:1: this is a .properties document, and it is named as YAML".to_owned(),
+            ),
             ("text\n", "a.yaml:1: expected `key: value` lines, found a single value".to_owned()),
             ("a: [1\nb: 2", "a.yaml:2: not valid YAML at column".to_owned()),
         ] {

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::problem::shown;
+use super::{key, problem::shown};
 
 /// Keys and places from the root; empty at the root.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +40,7 @@ impl fmt::Display for Trail {
         step.before.fmt(f)?;
         match &step.at {
             At::Place(place) => write!(f, "[{place}]"),
-            At::Key(key) if step.before.0.is_none() => f.write_str(&shown(key)),
+            At::Key(key) if step.before.0.is_none() || key::place(key).is_some() => f.write_str(&shown(key)),
             At::Key(key) => write!(f, ".{}", shown(key)),
         }
     }

@@ -10,8 +10,14 @@ use std::{
 use twox_hash::XxHash3_64;
 
 use super::{
-    Budget, Problem, Problems, Section, Severity, candidate::Veils, parse, placeholder::Resolver, problem::one_line,
-    size::Total, trail::Trail,
+    Budget, Problem, Problems, Reading, Section, Severity,
+    candidate::Veils,
+    parse,
+    placeholder::Resolver,
+    places::{begins_a_list, spread},
+    problem::one_line,
+    size::Total,
+    trail::Trail,
 };
 
 /// Where a value was written.
@@ -114,6 +120,24 @@ impl Map {
         self.entries.iter().map(|(key, node)| (key, node))
     }
 
+    pub(super) fn nodes_mut(&mut self) -> impl Iterator<Item = &mut Node> {
+        self.entries.iter_mut().map(|(_, node)| node)
+    }
+
+    pub(super) fn into_entries(self) -> Vec<(Arc<str>, Node)> {
+        self.entries
+    }
+
+    /// What a dotted key leads to.
+    pub(super) fn find(&self, dotted: &str) -> Option<&Node> {
+        let mut steps = dotted.split('.');
+        let first = self.get(steps.next()?)?.1;
+        steps.try_fold(first, |node, step| match &node.value {
+            Value::Map(map) => map.get(step).map(|(_, node)| node),
+            _ => None,
+        })
+    }
+
     pub(super) fn get(&self, key: &str) -> Option<(&Arc<str>, &Node)> {
         let (key, node) = &self.entries[*self.index.get(relaxed(key).as_str())?];
         Some((key, node))
@@ -179,9 +203,19 @@ impl Map {
         }
     }
 
-    /// Adds an entry of the same document: maps grow together (`a.b: 1` beside `a.c: 2`), anything else collides.
+    /// Adds an entry of the same part: maps grow together (`a.b: 1` beside `a.c: 2`), a list and places of one as well,
+    /// anything else collides.
     pub(super) fn insert(&mut self, key: &Arc<str>, node: Node, collide: &mut dyn FnMut(&str, &Node, &Node)) {
-        let Some((old, new)) = self.slot(key, node) else { return };
+        let Some((old, mut new)) = self.slot(key, node) else { return };
+        match (&mut old.value, &mut new.value) {
+            (Value::List(items), Value::Map(map)) if begins_a_list(map) => {
+                old.value = Value::Map(spread(std::mem::take(items)));
+            }
+            (Value::Map(map), Value::List(items)) if begins_a_list(map) => {
+                new.value = Value::Map(spread(std::mem::take(items)));
+            }
+            _ => {}
+        }
         match (&mut old.value, new.value) {
             (Value::Map(old), Value::Map(new)) => {
                 new.entries.into_iter().for_each(|(key, node)| old.insert(&key, node, collide));
@@ -224,20 +258,33 @@ pub struct Documents {
 
 impl Documents {
     /// Reads documents (name, text); later ones win, key by key. `env` answers placeholders that no document answers.
+    /// The name tells the format: `.properties`, `.json`, or YAML; without an extension the text does.
     ///
     /// A placeholder that cannot be resolved becomes a problem when its key is read, not before: a document may
     /// hold keys that are none of our business.
     ///
     /// # Errors
-    /// Malformed YAML, a duplicate key, or a document that is too large, too deep or expands to too many nodes.
+    /// A malformed document, a duplicate key, or a document that is too large, too deep or expands to too many nodes.
     pub fn parse(sources: &[(&str, &str)], env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Problems> {
-        let documents = Self::merge(sources)?;
+        Self::parse_for(sources, &Reading::default(), env)
+    }
+
+    /// The same, for profiles: parts of documents that are for others are left out, with a warning.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse) has them, and what is no expression of profiles.
+    pub fn parse_for(
+        sources: &[(&str, &str)],
+        reading: &Reading,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Problems> {
+        let documents = Self::merge(sources, reading)?;
         documents.resolve(env);
         Ok(documents)
     }
 
     /// Merges documents, without a look at their placeholders.
-    pub(super) fn merge(sources: &[(&str, &str)]) -> Result<Self, Problems> {
+    pub(super) fn merge(sources: &[(&str, &str)], reading: &Reading) -> Result<Self, Problems> {
         let mut problems = Problems::default();
         let (mut merged, mut total) = (Map::default(), Total::default());
         let mut origin = Origin { document: "(no document)".into(), line: 0 };
@@ -246,8 +293,8 @@ impl Documents {
             if position == 0 {
                 origin = Origin { document: Arc::clone(&document), line: 0 };
             }
-            match parse::parse(&document, text, &mut total, &mut problems) {
-                Ok(map) => merged.overlay(map),
+            match parse::parse(&document, text, reading, &mut total, &mut problems) {
+                Ok(read) => merged.overlay(read.root),
                 Err(problem) => problems.push(problem),
             }
         }

@@ -10,5 +10,5 @@ mod settings;
 mod view;
 
 pub use follow::ServiceFollower;
-pub use settings::{LiveSettings, SettingsState};
+pub use settings::{Followed, LiveSettings, SettingsState};
 pub use view::{ServiceView, ViewSnapshot};

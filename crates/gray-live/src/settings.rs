@@ -5,11 +5,24 @@ use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 use arc_swap::ArcSwapOption;
 use futures_util::future::select_all;
 use gray_document::{
-    Documents, Lasting, Origin, Problem, Problems, Severity, check,
+    Documents, Lasting, Origin, Problem, Problems, Reading, Severity, check_for,
     lasting::{self, Texts, is_blank},
 };
 use gray_registry::{ConfigSource, DocumentText};
 use tokio::sync::watch;
+
+use self::imports::Imports;
+
+/// Which documents a program follows, and how they are read.
+#[derive(Clone, Debug, Default)]
+pub struct Followed {
+    /// Names of the documents; later ones win. What they import (`spring.config.import`) is followed as well.
+    pub names: Vec<Arc<str>>,
+    /// Profiles, and which documents may be lists.
+    pub reading: Reading,
+    /// What is not gone because no document mentions it any more.
+    pub lasting: Vec<Lasting>,
+}
 
 /// What [`LiveSettings`] currently holds.
 pub struct SettingsState<T> {
@@ -74,7 +87,16 @@ impl<T: Send + Sync + 'static> LiveSettings<T> {
         lasting: Vec<Lasting>,
         read: impl Fn(&Documents) -> T + Send + Sync + 'static,
     ) -> Self {
-        let names: Vec<Arc<str>> = names.iter().map(|name| Arc::from(*name)).collect();
+        let names = names.iter().map(|name| Arc::from(*name)).collect();
+        Self::follow_documents(source, Followed { names, lasting, ..Followed::default() }, read)
+    }
+
+    /// The same with everything that reading depends on.
+    pub fn follow_documents(
+        source: Arc<dyn ConfigSource>,
+        Followed { names, reading, lasting }: Followed,
+        read: impl Fn(&Documents) -> T + Send + Sync + 'static,
+    ) -> Self {
         let receivers = names.iter().map(|name| source.watch(name)).collect();
         let last_good: Texts = names.iter().map(|name| source.last_good(name)).collect();
         let (sender, state) = watch::channel(SettingsState::default());
@@ -84,7 +106,9 @@ impl<T: Send + Sync + 'static> LiveSettings<T> {
             judged: None,
             applied: None,
             last_good: last_good.iter().any(Option::is_some).then_some(last_good),
+            imports: Imports::new(&names),
             names,
+            reading,
             lasting,
             read,
             sender,
@@ -127,6 +151,8 @@ impl<T> fmt::Debug for LiveSettings<T> {
 
 struct Follower<T, R> {
     names: Vec<Arc<str>>,
+    imports: Imports,
+    reading: Reading,
     lasting: Vec<Lasting>,
     read: R,
     /// The last answer for each document; a source that goes silent again changes nothing.
@@ -153,6 +179,10 @@ where
                     DocumentText::Unknown => {}
                     answer => *known = Some(answer),
                 }
+            }
+            if self.follows_more(&*source) {
+                receivers = self.names.iter().map(|name| source.watch(name)).collect();
+                continue;
             }
             let before = self.applied.clone();
             self.judge();
@@ -203,14 +233,19 @@ where
     fn texts(&self, problems: &mut Problems) -> Option<Texts> {
         let mut texts = Vec::with_capacity(self.names.len());
         let none = !self.known.iter().any(|known| matches!(known, Some(DocumentText::Present(_))));
-        let mut is_stuck = false;
+        let (mut is_stuck, mut is_said) = (false, false);
         for (position, known) in self.known.iter().enumerate() {
+            let name = &self.names[position];
             let good = self.reference().and_then(|good| good[position].clone());
-            let kept = good.clone().filter(|text| lasting::has_values(text));
+            if self.imports.is_gone(name) {
+                texts.push(None);
+                continue;
+            }
+            let kept = good.clone().filter(|text| lasting::has_values(name, text, &self.reading));
             let (severity, message) = match (known, &kept) {
-                (Some(DocumentText::Present(text)), Some(kept)) if is_blank(text) => (
+                (Some(DocumentText::Present(text)), Some(kept)) if is_blank(name, text, &self.reading) => (
                     Severity::Error,
-                    format!("the document is empty now; its last text stays in effect; {}", self.remedy(kept)),
+                    format!("the document is empty now; its last text stays in effect; {}", self.remedy(name, kept)),
                 ),
                 (Some(DocumentText::Present(text)), _) => {
                     texts.push(Some(Arc::clone(text)));
@@ -223,12 +258,13 @@ where
                 }
                 (_, Some(kept)) => (
                     Severity::Error,
-                    format!("the document was deleted; its last text stays in effect; {}", self.remedy(kept)),
+                    format!("the document was deleted; its last text stays in effect; {}", self.remedy(name, kept)),
                 ),
-                (_, None) if none => (
-                    Severity::Warning,
-                    "there is no such document; it counts as empty until it is published".to_owned(),
-                ),
+                // Said once for all of them.
+                (_, None) if none && !is_said => {
+                    is_said = true;
+                    (Severity::Warning, self.none())
+                }
                 // Beside others it is optional: nothing to warn of.
                 (_, None) => {
                     texts.push(good);
@@ -243,7 +279,7 @@ where
             return None;
         }
         if let Some(good) = self.reference() {
-            let lost = lasting::lost(&self.names, good, &texts, &self.lasting);
+            let lost = lasting::lost(&self.names, good, &texts, &self.reading, &self.lasting);
             if let Some(Err(errors)) = (!lost.is_empty()).then(|| self.read(&texts)) {
                 // It may say why: a key that is close to the missing one.
                 let is_of = |origin: &Origin| lost.iter().any(|(at, _)| self.names[*at] == origin.document);
@@ -254,17 +290,26 @@ where
                 problems.push(problem);
             }
         }
+        self.keep_imports(&mut texts, problems);
         Some(texts)
     }
 
-    fn remedy(&self, kept: &str) -> String {
-        format!("publish it again; if it is to say nothing, write {}", lasting::taking_back(kept, &self.lasting))
+    fn remedy(&self, name: &str, kept: &str) -> String {
+        let nothing = lasting::taking_back(name, kept, &self.reading, &self.lasting);
+        format!("publish it again; if it is to say nothing, write {nothing}")
+    }
+
+    /// That there is no document at all.
+    fn none(&self) -> String {
+        let others = self.names.iter().skip(1).map(AsRef::as_ref).collect::<Vec<&str>>();
+        let nor = if others.is_empty() { String::new() } else { format!(", nor {}", others.join(", ")) };
+        format!("there is no such document{nor}; what is missing counts as empty until it is published")
     }
 
     fn read(&self, texts: &Texts) -> Result<(T, Problems), Problems> {
         let sources: Vec<_> =
             self.names.iter().zip(texts).filter_map(|(name, text)| Some((&**name, text.as_deref()?))).collect();
-        check(&sources, &self.read)
+        check_for(&sources, &self.reading, &self.read)
     }
 
     /// The newest texts with the bad ones replaced by those in effect, now or when the program ran last; if that is any news
@@ -275,7 +320,8 @@ where
         let pick = |(position, text): (usize, &Option<Arc<str>>)| {
             if bad.contains(&self.names[position]) { good[position].clone() } else { text.clone() }
         };
-        let texts: Texts = newest.iter().enumerate().map(pick).collect();
+        let mut texts: Texts = newest.iter().enumerate().map(pick).collect();
+        self.keep_imports(&mut texts, problems);
         if Some(&texts) == self.applied.as_ref() || &texts == newest {
             return None;
         }
@@ -330,8 +376,12 @@ where
     }
 }
 
+mod imports;
+
 #[cfg(test)]
 mod disk_tests;
+#[cfg(test)]
+mod import_tests;
 #[cfg(test)]
 mod lasting_tests;
 #[cfg(test)]

@@ -43,7 +43,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 /// What is read to find out whether the server answers; that it is missing is an answer.
 const PROBE: &str = "common-config.yaml";
 
-/// Documents of one namespace and group in Nacos, followed live.
+/// Documents of one namespace in Nacos, followed live: those of its group, and others by `DATAID@GROUP`.
 pub struct NacosConfigSource {
     connection: Arc<Connection<Pair>>,
     documents: Mutex<HashMap<String, watch::Receiver<DocumentText>>>,
@@ -117,7 +117,8 @@ impl Client for Pair {
 impl Pair {
     async fn read(&self, dialer: &Dialer, name: &str) -> Result<DocumentText, CallError> {
         let options = dialer.options();
-        let (client, name, group) = (self.reader.sdk.clone(), name.to_owned(), options.group.clone());
+        let (name, group) = place(name, &options.group);
+        let client = self.reader.sdk.clone();
         let call = async move {
             match client.get_config(name, group).await {
                 Ok(document) => Ok(DocumentText::Present(document.content().as_str().into())),
@@ -130,13 +131,26 @@ impl Pair {
 
     async fn listen(&self, dialer: &Dialer, name: &str, hints: &Arc<Hints>) {
         let options = dialer.options();
-        let (client, document, group) = (self.listener.sdk.clone(), name.to_owned(), options.group.clone());
+        let ((document, group), client) = (place(name, &options.group), self.listener.sdk.clone());
         let listener: Arc<dyn ConfigChangeListener> = Arc::<Hints>::clone(hints);
         let call = async move { client.add_listener(document, group, listener).await };
         if let Err(failure) = dialer.call(options.read_timeout, call).await {
             tracing::debug!(document = %name, %failure, "not listening yet, polling meanwhile");
         }
     }
+}
+
+/// Data id and group of a document: `DATAID`, or `DATAID@GROUP`.
+fn place(name: &str, own: &str) -> (String, String) {
+    let (data_id, group) = name.split_once('@').unwrap_or((name, own));
+    (data_id.to_owned(), group.to_owned())
+}
+
+/// How long a missing document is not looked for. Those that go by the usual extension are awaited; the same document by
+/// another one is there from the start or, mostly, never.
+fn patience(name: &str) -> Duration {
+    let (data_id, _) = place(name, "");
+    if data_id.ends_with(".yaml") { EAGER_POLL } else { POLL }
 }
 
 /// Takes the SDK's notices on the SDK's thread, and does nothing there but pass on that there was one.
@@ -191,8 +205,12 @@ async fn follow_on(
             () = sleep_until(due) => match pair.read(connection.dialer(), name).await {
                 Ok(now) => {
                     retry = RETRY.0;
-                    let eager = now == DocumentText::Absent || Instant::now() < unsettled_until;
-                    due = Instant::now() + if eager { EAGER_POLL } else { POLL };
+                    due = Instant::now()
+                        + match &now {
+                            _ if Instant::now() < unsettled_until => EAGER_POLL,
+                            DocumentText::Absent => patience(name),
+                            _ => POLL,
+                        };
                     publish(text, now);
                 }
                 Err(failure) => {
@@ -220,6 +238,14 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+
+    #[test]
+    fn a_name_may_say_the_group() {
+        assert_eq!(place("a.yaml", "OWN"), ("a.yaml".to_owned(), "OWN".to_owned()));
+        assert_eq!(place("a.yaml@OTHER", "OWN"), ("a.yaml".to_owned(), "OTHER".to_owned()));
+        let patient = [("a.yaml", EAGER_POLL), ("a.yaml@G", EAGER_POLL), ("a", POLL), ("a.properties@G", POLL)];
+        patient.iter().for_each(|(name, expect)| assert_eq!(patience(name), *expect, "{name}"));
+    }
 
     #[tokio::test]
     async fn without_a_server_a_document_is_unknown_not_absent() {

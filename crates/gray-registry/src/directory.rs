@@ -59,7 +59,7 @@ struct Reader {
 
 impl Reader {
     fn wants(&self, name: &str) -> bool {
-        let extension = Path::new(name).extension().and_then(|extension| extension.to_str());
+        let extension = Path::new(name).extension().map_or(Some(""), |extension| extension.to_str());
         !name.starts_with('.') && extension.is_some_and(|extension| self.extensions.contains(&extension))
     }
 

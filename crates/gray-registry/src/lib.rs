@@ -24,7 +24,7 @@ pub mod telemetry;
 pub use combined::CombinedRegistry;
 #[cfg(any(test, feature = "test-util"))]
 pub use config_source::MemoryConfigSource;
-pub use config_source::{ConfigSource, DocumentText, FileConfigSource};
+pub use config_source::{ConfigSource, DocumentText, FileConfigSource, LocalDocuments};
 pub use file::FileRegistry;
 #[cfg(any(test, feature = "test-util"))]
 pub use memory::MemoryRegistry;

@@ -60,7 +60,7 @@ pub use self::{
     metadata::Metadata,
     path::{Spelling, check as check_path},
     rate::{Rate, RateKey, RateLimit},
-    read::ROUTES,
+    read::{ROUTES, ROUTES_DOCUMENT},
     resolve::Resolved,
     retry::Retry,
     route::{Route, Target, Upstream},

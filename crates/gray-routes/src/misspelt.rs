@@ -17,17 +17,9 @@ pub(super) fn refuse(sections: &[&Section<'_>]) {
             // Said once is enough: it counts as known from here on.
             section.has(&key);
         };
-        match key.split_once('[') {
-            Some((name, _)) if is_known(name) => {
-                refuse(format!("keys with an index are not read; write `{name}:` with a list below it"));
-            }
-            _ if is_known(&key) => {}
-            _ => {
-                let hint = suggestion(&key, KNOWN);
-                if !hint.is_empty() {
-                    refuse(format!("unknown key{hint}"));
-                }
-            }
+        let hint = if is_known(&key) { String::new() } else { suggestion(&key, KNOWN) };
+        if !hint.is_empty() {
+            refuse(format!("unknown key{hint}"));
         }
     }
 }

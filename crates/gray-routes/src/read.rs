@@ -21,8 +21,17 @@ use super::{
 pub(super) const OLD: &str = "spring.cloud.gateway";
 /// Where newer releases keep the same settings.
 const NEW: &str = "spring.cloud.gateway.server.webflux";
-/// Where the routes stand.
-pub const ROUTES: [&str; 2] = ["spring.cloud.gateway.routes", "spring.cloud.gateway.server.webflux.routes"];
+/// Where Spring's servlet gateway keeps its routes, in newer and older releases; of the rest nothing is read.
+const SERVLET: [&str; 2] = ["spring.cloud.gateway.server.webmvc", "spring.cloud.gateway.mvc"];
+/// Where the routes stand; of two lists, the one that is read is said by a warning.
+pub const ROUTES: [&str; 4] = [
+    "spring.cloud.gateway.routes",
+    "spring.cloud.gateway.server.webflux.routes",
+    "spring.cloud.gateway.server.webmvc.routes",
+    "spring.cloud.gateway.mvc.routes",
+];
+/// Where a document stands that is a list of routes, and nothing else: they are added to the others.
+pub const ROUTES_DOCUMENT: &str = "routes-document";
 
 /// What a route takes besides its predicates and filters.
 const ROUTE: usize = 1024;
@@ -58,7 +67,8 @@ pub(super) struct Shared {
 
 /// Reads all routes, as written. A route with an error is missing.
 pub(super) fn read(root: &Section<'_>) -> Read {
-    let gateway = Gateway { old: root.section(OLD), new: root.section(NEW) };
+    let [webmvc, mvc] = SERVLET.map(|key| root.section(key));
+    let gateway = Gateway { old: root.section(OLD), new: root.section(NEW), servlet: [webmvc, mvc] };
     let filters = gateway.holder("default-filters").items("default-filters");
     let http = gateway.holder("httpclient").section("httpclient");
     let shared = Shared {
@@ -70,8 +80,10 @@ pub(super) fn read(root: &Section<'_>) -> Read {
         },
         use404: gateway.holder("loadbalancer").section("loadbalancer").bool("use404").unwrap_or(false),
     };
-    let holder = gateway.holder("routes");
-    let (items, is_stated) = (holder.items("routes"), holder.has("routes"));
+    let holder = gateway.routes();
+    let (mut items, mut is_stated) = (holder.items("routes"), holder.has("routes"));
+    items.extend(root.items(ROUTES_DOCUMENT));
+    is_stated |= root.has(ROUTES_DOCUMENT);
     let is_map = |(key, item): &(String, Item<'_>)| relaxed(key) == "routes" && item.is_map();
     if items.is_empty() && is_stated && !holder.peek_keys().iter().any(is_map) {
         holder.warn("routes", "there are none: every request is answered 404");
@@ -102,12 +114,33 @@ pub(super) fn read(root: &Section<'_>) -> Read {
 struct Gateway<'d> {
     old: Section<'d>,
     new: Section<'d>,
+    servlet: [Section<'d>; 2],
 }
 
 impl<'d> Gateway<'d> {
+    /// The section with the routes: that of the servlet gateway when no other has any.
+    fn routes(&self) -> &Section<'d> {
+        let holder = self.holder("routes");
+        let mut found = Some(holder).filter(|holder| has(holder, "routes"));
+        for (section, name) in self.servlet.iter().zip(SERVLET) {
+            if !has(section, "routes") {
+                continue;
+            }
+            match found {
+                Some(found) => {
+                    section.items("routes");
+                    let path = found.path();
+                    section.warn("routes", format!("{name}.routes is ignored, because {path}.routes is set as well"));
+                }
+                None => found = Some(section),
+            }
+        }
+        found.unwrap_or(holder)
+    }
+
     /// The section that a key is to be read from: the newer place when the key is there.
     fn holder(&self, key: &str) -> &Section<'d> {
-        let has = |section: &Section<'_>| section.peek_keys().iter().any(|(name, _)| relaxed(name) == relaxed(key));
+        let has = |section: &Section<'_>| has(section, key);
         match (has(&self.old), has(&self.new)) {
             (true, true) => {
                 self.old.warn(key, format!("ignored, because {NEW}.{key}, its newer name, is set as well"));
@@ -117,6 +150,10 @@ impl<'d> Gateway<'d> {
             (_, false) => &self.old,
         }
     }
+}
+
+fn has(section: &Section<'_>, key: &str) -> bool {
+    section.peek_keys().iter().any(|(name, _)| relaxed(name) == relaxed(key))
 }
 
 impl Shared {

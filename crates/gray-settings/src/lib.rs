@@ -9,6 +9,7 @@
 mod health_check;
 mod mesh;
 mod read;
+pub mod sources;
 mod static_instances;
 
 pub use health_check::HealthCheck;

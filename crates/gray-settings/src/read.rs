@@ -6,10 +6,10 @@ use gray_core::{
     Addresses, IpSet,
     balance::{Fallback, Strategy, VersionPolicy},
 };
-use gray_document::{Item, Section};
+use gray_document::{Item, Section, is_same_name};
 use http::HeaderValue;
 
-use super::{GatewayGray, GraySettings, Mesh, static_instances};
+use super::{GatewayGray, GraySettings, Mesh, sources, static_instances};
 
 /// The Java classes an operator is most likely to want, for the error message.
 const RULE_CLASSES: &str = "GrayRoundRobinRule, GrayRandomRule, NacosWeightRandomV2Rule, BestAvailableRule, \
@@ -52,6 +52,23 @@ impl GraySettings {
     pub fn warn_unread(root: &Section<'_>) {
         root.section("spring.cloud.gateway");
         root.section("gray");
+        // What says which documents, and which parts of them, are read.
+        let config = root.section("spring.config");
+        config.has("import");
+        config.section("activate");
+        let spring = root.section("spring");
+        spring.has("application.name");
+        if spring.peek_keys().iter().any(|(key, item)| is_same_name(key, "profiles") && item.is_map()) {
+            let profiles = spring.section("profiles");
+            profiles.has("active");
+            profiles.has("include");
+        } else {
+            spring.has("profiles");
+        }
+        let nacos = root.section(sources::NACOS);
+        for key in sources::KEYS {
+            nacos.has(key);
+        }
         root.warn_unknown("not used by gray-chain");
     }
 }

@@ -1,12 +1,19 @@
 //! `--check-config`: every problem of the settings at once, without serving.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use gray_document::{Documents, Lasting, Origin, Problem, Problems, Severity, check, lasting};
-use gray_registry::{DocumentText, Health};
+use gray_document::{
+    Documents, Lasting, Origin, Problem, Problems, Severity, check_for,
+    lasting::{is_blank, nowhere},
+};
+use gray_registry::{ConfigSource, DocumentText, Health};
+use gray_settings::sources::imported;
 use tokio::time;
 
-use crate::control::{ControlArgs, ControlError};
+use crate::{
+    control::{ControlArgs, ControlError},
+    documents::DocumentPlan,
+};
 
 /// How long the source may take to answer for one document.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -27,55 +34,67 @@ pub enum CheckError {
         reason: String,
     },
     /// The document that everything depends on is not there.
-    #[error("there is no {document} in {place}; is this the right place?")]
+    #[error("there is no {document} in {place}; {hint}")]
     Absent {
         /// The document.
         document: String,
         /// Where it was looked for.
         place: String,
+        /// What may be meant instead.
+        hint: String,
     },
     /// The documents have errors; warnings are among them.
     #[error("the settings would be refused:\n{0}")]
     Refused(Problems),
 }
 
-/// Reads the documents once and judges them as a process would that has served by others before: later ones win,
-/// `required` must be there, none may be blank, and `lasting` lists must be somewhere. The report names what was read,
-/// and the warnings.
+/// Reads the documents of a plan once and judges them as a process would that has served by others before.
+///
+/// `required` must be there; `None`: one of the program's own. None may be blank, and the lists of `needed` must be
+/// somewhere; when they are, the program's own documents may be missing. The report names what was read, and the warnings.
 pub async fn check_config<T>(
     control: &ControlArgs,
     program: &str,
-    names: &[&str],
-    required: &str,
-    lasting: &[Lasting],
+    plan: &DocumentPlan,
+    required: Option<&str>,
+    needed: &[Lasting],
     read: impl Fn(&Documents) -> T,
 ) -> Result<String, CheckError> {
-    let source = control.connect_config(program)?;
+    let source = plan.source(control.connect_config(program)?);
     let (mut texts, mut problems) = (Vec::new(), Problems::default());
-    for &name in names {
-        let mut document = source.watch(name);
-        let answer = time::timeout(LIMIT, document.wait_for(|text| *text != DocumentText::Unknown)).await;
-        match answer.ok().and_then(Result::ok).as_deref() {
-            Some(DocumentText::Present(text)) => texts.push((name, text.clone())),
-            Some(DocumentText::Unreadable(reason)) => {
-                problems.push(problem(name, String::new(), format!("the document cannot be read: {reason}")));
+    let mut names = plan.names.iter().map(|name| (Arc::clone(name), true)).rev().collect::<Vec<_>>();
+    while let Some((name, may_import)) = names.pop() {
+        match answer(&*source, &name).await? {
+            DocumentText::Present(text) => {
+                let imports = imported(&name, &text, &plan.reading).filter(|_| may_import).unwrap_or_default();
+                let imports = imports.iter().map(|import| Arc::from(import.to_string()));
+                let news = imports.filter(|import| !plan.names.contains(import)).collect::<Vec<_>>();
+                names.extend(news.into_iter().rev().map(|import| (import, false)));
+                texts.push((name, text));
             }
-            Some(_) if name == required => {
-                return Err(CheckError::Absent { document: name.into(), place: place(control) });
+            DocumentText::Unreadable(reason) => {
+                problems.push(problem(&name, String::new(), format!("the document cannot be read: {reason}")));
             }
-            Some(_) => {}
-            None => {
-                let reason = match &*source.health().borrow() {
-                    Health::Down(reason) => reason.clone(),
-                    Health::Up => "the source is up but silent".to_owned(),
-                };
-                return Err(CheckError::NoAnswer { document: name.into(), reason });
-            }
+            DocumentText::Absent | DocumentText::Unknown => {}
         }
     }
-    let documents: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (*name, &**text)).collect();
-    problems.extend(said_nothing(&documents, required, lasting));
-    let warnings = match check(&documents, read) {
+    let documents: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (&**name, &**text)).collect();
+    let usual = required.map_or_else(|| plan.usual(), str::to_owned);
+    let hint = || {
+        let found = control.config_dir.as_ref().and_then(|directory| plan.hint(directory, needed));
+        found.unwrap_or_else(|| "is this the right place?".to_owned())
+    };
+    let is_required = |name: &str| required.map_or_else(|| plan.is_own(name), |required| name == required);
+    let is_there = documents.iter().any(|(name, _)| is_required(name));
+    let is_elsewhere = match required {
+        Some(_) => documents.iter().any(|(name, _)| plan.is_local(name)),
+        None => nowhere(&documents, &plan.reading, needed).next().is_none(),
+    };
+    if !is_there && !is_elsewhere && !problems.has_errors() {
+        return Err(CheckError::Absent { document: usual, place: place(control), hint: hint() });
+    }
+    problems.extend(said_nothing(&documents, plan, &usual, needed));
+    let warnings = match check_for(&documents, &plan.reading, read) {
         Ok((_, warnings)) if !problems.has_errors() => warnings,
         Ok((_, others)) | Err(others) => {
             problems.extend(others);
@@ -91,16 +110,34 @@ pub async fn check_config<T>(
     })
 }
 
+/// What the source says of a document, once it says anything.
+async fn answer(source: &dyn ConfigSource, name: &str) -> Result<DocumentText, CheckError> {
+    let mut document = source.watch(name);
+    let answer = time::timeout(LIMIT, document.wait_for(|text| *text != DocumentText::Unknown)).await;
+    match answer.ok().and_then(Result::ok) {
+        Some(answer) => Ok(answer.clone()),
+        None => {
+            let reason = match &*source.health().borrow() {
+                Health::Down(reason) => reason.clone(),
+                Health::Up => "the source is up but silent".to_owned(),
+            };
+            Err(CheckError::NoAnswer { document: name.to_owned(), reason })
+        }
+    }
+}
+
 /// What a process that has served by other documents before would refuse.
-fn said_nothing(documents: &[(&str, &str)], required: &str, lasting: &[Lasting]) -> Vec<Problem> {
-    let blank = documents.iter().filter(|(_, text)| lasting::is_blank(text)).map(|(name, _)| {
+fn said_nothing(documents: &[(&str, &str)], plan: &DocumentPlan, usual: &str, needed: &[Lasting]) -> Vec<Problem> {
+    let blank = documents.iter().filter(|(name, text)| !plan.is_local(name) && is_blank(name, text, &plan.reading));
+    let blank = blank.map(|(name, _)| {
         let message = "the document is empty; if it is to say nothing, write `{}`, or delete it";
         problem(name, String::new(), message.to_owned())
     });
-    let missing = lasting::nowhere(documents, lasting).map(|key| {
+    let blamed = documents.iter().map(|(name, _)| *name).rfind(|name| plan.is_own(name)).unwrap_or(usual);
+    let missing = nowhere(documents, &plan.reading, needed).map(|key| {
         let message =
             format!("no document has it; is another key misspelt? If there is to be nothing, write `{key}: []`");
-        problem(required, key.to_owned(), message)
+        problem(blamed, key.to_owned(), message)
     });
     blank.chain(missing).collect()
 }

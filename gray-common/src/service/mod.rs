@@ -58,6 +58,7 @@ use crate::{
     client::{ClientError, GrayClient, GrayClientBuilder, ServiceView},
     control::ControlPlane,
     descriptors,
+    documents::ProgramDocuments,
 };
 
 /// The document that gateway and services share.
@@ -77,7 +78,8 @@ pub struct GrayService {
 }
 
 impl GrayService {
-    /// Binds the port and starts to follow the settings in `common-config.yaml` and `<name>.yaml`.
+    /// Binds the port and starts to follow the settings: `common-config.yaml`, the service's own documents, and what those and
+    /// flags name.
     pub async fn start(name: &str, default_port: u16, args: &ServiceArgs) -> Result<Self, ServiceError> {
         // The port first: the mistake that is made most often is reported before anything else happens.
         let listener = bind(args, default_port).await?;
@@ -116,10 +118,11 @@ impl GrayService {
             "bound"
         );
         let prefix = args.control.prefix.clone();
-        let own_document = format!("{name}.yaml");
-        let (names, lasting) = ([SHARED_DOCUMENT, &own_document], GraySettings::lasting(&prefix));
+        let plan = args.control.plan(&documents_of(name))?;
+        let (source, followed) =
+            (plan.source(Arc::clone(&control.config)), plan.followed(GraySettings::lasting(&prefix)));
         let read = move |documents: &_| read_settings(documents, &prefix);
-        let settings = LiveSettings::follow_lasting(Arc::clone(&control.config), &names, lasting, read);
+        let settings = LiveSettings::follow_documents(source, followed, read);
         Ok(Self {
             name: name.into(),
             args: args.clone(),
@@ -174,6 +177,11 @@ impl GrayService {
         });
         GrayClient::builder(view).caller(self.name()).own_version(self.args.service_version.as_str())
     }
+}
+
+/// What a service of this name reads.
+fn documents_of(name: &str) -> ProgramDocuments<'_> {
+    ProgramDocuments { name, first: &[SHARED_DOCUMENT], last: &[], lists: &[] }
 }
 
 /// The gray settings, with a warning for every key that nobody reads.

@@ -3,11 +3,10 @@
 use std::{error::Error, process::ExitCode};
 
 use axum::Router;
-use gray_settings::GraySettings;
 
 use super::{
     GrayService, SHARED_DOCUMENT, ServiceArgs, ServiceCommand, ServiceError, StopSignals, check::check_config,
-    exit_code, healthcheck::healthcheck, read_settings,
+    documents_of, exit_code, healthcheck::healthcheck, read_settings,
 };
 use crate::{release, telemetry};
 
@@ -68,10 +67,9 @@ async fn serve(
 }
 
 async fn check(name: &str, args: &ServiceArgs) -> Result<(), BoxError> {
-    let own = format!("{name}.yaml");
-    let (names, lasting) = ([SHARED_DOCUMENT, &own], GraySettings::lasting(&args.control.prefix));
+    let plan = args.control.plan(&documents_of(name))?;
     let read = |documents: &_| read_settings(documents, &args.control.prefix);
-    let report = check_config(&args.control, name, &names, SHARED_DOCUMENT, &lasting, read).await?;
+    let report = check_config(&args.control, name, &plan, Some(SHARED_DOCUMENT), &[], read).await?;
     eprintln!("{report}");
     Ok(())
 }

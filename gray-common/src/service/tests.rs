@@ -341,16 +341,10 @@ async fn check_config_tells_everything_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let args = args(&["--config-dir", folder.path().to_str().expect("UTF-8")]);
     let check = || async {
-        check_config(
-            &args.control,
-            "hello-app",
-            &[SHARED_DOCUMENT, "hello-app.yaml"],
-            SHARED_DOCUMENT,
-            &[],
-            |documents| {
-                read_settings(documents, "kerwin.tool.gray");
-            },
-        )
+        let plan = args.control.plan(&documents_of("hello-app")).expect("a plan");
+        check_config(&args.control, "hello-app", &plan, Some(SHARED_DOCUMENT), &[], |documents| {
+            read_settings(documents, "kerwin.tool.gray");
+        })
         .await
     };
     let write = |text: &str| std::fs::write(folder.path().join(SHARED_DOCUMENT), text).expect("writes");

@@ -73,7 +73,7 @@ impl Candidate {
         }
         let documents = state.documents.iter().map(|(name, text)| (&**name, &**text));
         let asked = RefCell::new(HashSet::new());
-        let in_effect = Documents::parse(&documents.clone().collect::<Vec<_>>(), &|name| {
+        let in_effect = Documents::parse_for(&documents.clone().collect::<Vec<_>>(), &admin.reading, &|name| {
             asked.borrow_mut().insert(name.to_owned());
             std::env::var(name).ok()
         });
@@ -89,8 +89,10 @@ impl Candidate {
         let sources: Vec<_> = others.chain([(RULES_DOCUMENT, text)]).collect();
         let read = || -> Result<_, Problems> {
             // First: it looks at the text on its own, and what that takes is gone again before the rest is read.
-            let lost = losses(&state.documents, RULES_DOCUMENT, text, &GatewayConfig::lasting(&admin.prefix));
-            let documents = Documents::parse_candidate(&sources, RULES_DOCUMENT, &in_effect, &environment)?;
+            let lasting = GatewayConfig::lasting(&admin.prefix);
+            let lost = losses(&state.documents, RULES_DOCUMENT, text, &admin.reading, &lasting);
+            let (of, reading) = (RULES_DOCUMENT, &admin.reading);
+            let documents = Documents::parse_candidate(&sources, of, &in_effect, reading, &environment)?;
             let veiled = documents.veiled().map(|(raw, text)| (text.to_owned(), raw.to_owned()));
             secrets.borrow_mut().extend(veiled);
             let config = GatewayConfig::read(&documents, &admin.prefix);

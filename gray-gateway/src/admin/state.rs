@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use gray_common::service::Readiness;
+use gray_document::Reading;
 use gray_live::SettingsState;
 use gray_registry::{Health, disk::DiskStore};
 use gray_settings::Caller;
@@ -25,6 +26,8 @@ pub struct Admin {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// The settings in use, and what was refused.
     pub settings: watch::Receiver<SettingsState<GatewayConfig>>,
+    /// How the documents in effect were read.
+    pub reading: Arc<Reading>,
     /// Whether the registry answers.
     pub registry: watch::Receiver<Health>,
     /// Whether the source of the documents answers.

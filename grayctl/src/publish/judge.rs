@@ -3,7 +3,7 @@
 //! Placeholders stay open: what they stand for is known where the programs run. Routes are the gateway's matter
 //! (`gray-gateway --check-config`): here they only have to be YAML.
 
-use gray_document::{Documents, Lasting, Outline, Problem, Problems, Severity, lasting::losses as losses_of};
+use gray_document::{Documents, Lasting, Outline, Problem, Problems, Reading, Severity, lasting::losses as losses_of};
 use gray_rules::RuleSet;
 use gray_settings::GraySettings;
 
@@ -13,8 +13,17 @@ pub(super) const SHARED: &str = "common-config.yaml";
 pub(super) const GATEWAY: &str = "gateway-app.yaml";
 pub(super) const RULES: &str = "gray-rules.yaml";
 
+/// How documents are judged.
+#[derive(Debug)]
+pub(super) struct Judging {
+    /// Key of the gray settings.
+    pub(super) prefix: String,
+    /// For which profiles.
+    pub(super) reading: Reading,
+}
+
 /// What is wrong with the document `name`, read together with the others that its readers read.
-pub(super) fn errors(name: &str, documents: &[Document], prefix: &str) -> Vec<String> {
+pub(super) fn errors(name: &str, documents: &[Document], judging: &Judging) -> Vec<String> {
     let order: &[&str] = match name {
         SHARED => &[SHARED],
         GATEWAY => &[SHARED, GATEWAY],
@@ -23,14 +32,15 @@ pub(super) fn errors(name: &str, documents: &[Document], prefix: &str) -> Vec<St
     };
     let text = |name: &str| documents.iter().find(|document| document.name == name).map(|one| one.text.as_str());
     let sources: Vec<_> = order.iter().filter_map(|&name| Some((name, text(name)?))).collect();
-    let (Ok(problems) | Err(problems)) = read(name, &sources, prefix);
+    let (Ok(problems) | Err(problems)) = read(name, &sources, judging);
     let mut problems: Vec<_> = problems.into_iter().collect();
     problems.sort_by_key(|problem| problem.origin.line);
     // A document that is wrong by itself is told of when it is its turn.
     let is_ours = |problem: &&Problem| problem.severity == Severity::Error && *problem.origin.document == *name;
     let mut errors: Vec<_> =
         problems.into_iter().filter(|problem| is_ours(&problem)).map(|one| one.to_string()).collect();
-    let states_rules = || text(name).and_then(Outline::of).is_none_or(|outline| outline.states("gray"));
+    let outline = || Outline::of(name, text(name)?, &judging.reading);
+    let states_rules = || outline().is_none_or(|outline| outline.states("gray"));
     if name == RULES && errors.is_empty() && !states_rules() {
         errors.push(format!(
             "{name}: there is no `gray` in it; is the key misspelt? If there are to be no rules, write `gray: {{}}`"
@@ -41,22 +51,29 @@ pub(super) fn errors(name: &str, documents: &[Document], prefix: &str) -> Vec<St
 
 /// What the programs that run would refuse of the new text of a document that they have: routes or settings that are in
 /// none of the documents any more.
-pub(super) fn losses(name: &str, there: &str, after: &[Document], prefix: &str) -> Vec<String> {
+pub(super) fn losses(name: &str, there: &str, after: &[Document], judging: &Judging) -> Vec<String> {
     let Some(document) = after.iter().find(|document| document.name == name) else { return Vec::new() };
     let in_effect = after.iter().map(|one| {
         let text = if one.name == name { there } else { &one.text };
         (one.name.as_str().into(), text.into())
     });
-    let routes = ["spring.cloud.gateway.routes", "spring.cloud.gateway.server.webflux.routes"];
-    let lasting = [Lasting::list(&routes), Lasting::map("gray")].into_iter().chain(GraySettings::lasting(prefix));
-    let problems = losses_of(&in_effect.collect::<Vec<_>>(), name, &document.text, &lasting.collect::<Vec<_>>());
+    let routes = [
+        "spring.cloud.gateway.routes",
+        "spring.cloud.gateway.server.webflux.routes",
+        "spring.cloud.gateway.server.webmvc.routes",
+        "spring.cloud.gateway.mvc.routes",
+    ];
+    let lasting =
+        [Lasting::list(&routes), Lasting::map("gray")].into_iter().chain(GraySettings::lasting(&judging.prefix));
+    let (in_effect, lasting): (Vec<_>, Vec<_>) = (in_effect.collect(), lasting.collect());
+    let problems = losses_of(&in_effect, name, &document.text, &judging.reading, &lasting);
     problems.into_iter().map(|problem| problem.to_string()).collect()
 }
 
-fn read(name: &str, sources: &[(&str, &str)], prefix: &str) -> Result<Problems, Problems> {
+fn read(name: &str, sources: &[(&str, &str)], judging: &Judging) -> Result<Problems, Problems> {
     let nothing = Documents::parse(&[], &|_| None)?;
-    let documents = Documents::parse_candidate(sources, name, &nothing, &|_| None)?;
-    let settings = GraySettings::read(&documents.root(), prefix);
+    let documents = Documents::parse_candidate(sources, name, &nothing, &judging.reading, &|_| None)?;
+    let settings = GraySettings::read(&documents.root(), &judging.prefix);
     // Rules go with the versions that the settings name; without those, nothing can be said of their lanes.
     let has_settings = sources.iter().any(|(name, _)| *name == SHARED);
     if name != RULES || has_settings {
@@ -72,10 +89,14 @@ mod tests {
     const COMMON: &str =
         "kerwin.tool.gray: { load: true, version: { prodVersion: V1, grayVersion: V2 }, namespaces: [n] }";
 
+    fn judging() -> Judging {
+        Judging { prefix: "kerwin.tool.gray".to_owned(), reading: Reading::default() }
+    }
+
     fn of(name: &str, documents: &[(&str, &str)]) -> Vec<String> {
         let documents: Vec<_> =
             documents.iter().map(|&(name, text)| Document { name: name.into(), text: text.into() }).collect();
-        errors(name, &documents, "kerwin.tool.gray")
+        errors(name, &documents, &judging())
     }
 
     #[test]
@@ -103,7 +124,7 @@ mod tests {
             (vec![document(GATEWAY, "spring.cloud.gateway.routes: []")], ""),
             (vec![document(GATEWAY, "other: 1"), document(SHARED, routes)], ""),
         ] {
-            let losses = losses(GATEWAY, routes, &after, "kerwin.tool.gray").join("\n");
+            let losses = losses(GATEWAY, routes, &after, &judging()).join("\n");
             assert_eq!(losses.is_empty(), expect.is_empty(), "{after:?}: {losses}");
             assert!(losses.contains(expect), "{losses}");
         }

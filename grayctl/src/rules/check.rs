@@ -9,7 +9,7 @@ use std::{
 use anyhow::Result;
 use clap::Args;
 use gray_common::service::UsageError;
-use gray_document::{Documents, Origin, Outline, Problem, Severity, check};
+use gray_document::{Documents, Origin, Outline, Problem, Profiles, Reading, Severity, check_for};
 use gray_rules::{Fleet, RuleSet, Switch};
 use gray_settings::GraySettings;
 use serde_json::{Value, json};
@@ -38,6 +38,9 @@ pub(super) struct CheckArgs {
     /// Settings that the rules go with, such as common-config.yaml; repeated, later ones win. Without: V1 and V2.
     #[arg(long, value_name = "FILE")]
     settings: Vec<PathBuf>,
+    /// Active profile; repeated, or separated by commas. Parts of documents for others are left out.
+    #[arg(long, env = "GRAY_PROFILE", value_name = "NAME", value_delimiter = ',')]
+    profile: Vec<String>,
     /// Prefix of the settings.
     #[arg(long, env = "GRAY_PREFIX", default_value = "kerwin.tool.gray")]
     prefix: String,
@@ -66,9 +69,11 @@ pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
     if settings.is_empty() {
         settings.push(("the usual settings".to_owned(), format!("{}: {USUAL}", args.prefix)));
     }
+    let profiles = Profiles::new(args.profile.iter().map(String::as_str));
+    let reading = Reading::from(profiles.map_err(|reason| UsageError(format!("--profile: {reason}")))?);
     let mut reports = Vec::new();
     for file in &args.files {
-        reports.push(judge(name(file), &read(file)?, &settings, &args.prefix));
+        reports.push(judge(name(file), &read(file)?, &settings, &reading, &args.prefix));
     }
     let mut good = true;
     let mut shown = Vec::new();
@@ -93,17 +98,17 @@ pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
 }
 
-fn judge(file: String, text: &str, settings: &[(String, String)], prefix: &str) -> Report {
+fn judge(file: String, text: &str, settings: &[(String, String)], reading: &Reading, prefix: &str) -> Report {
     let settings = settings.iter().map(|(name, text)| (name.as_str(), text.as_str()));
     let sources: Vec<_> = settings.chain([(file.as_str(), text)]).collect();
-    let outcome = check(&sources, |documents: &Documents| {
+    let outcome = check_for(&sources, reading, |documents: &Documents| {
         let root = documents.root();
         let rules = RuleSet::read(documents, &GraySettings::read(&root, prefix));
         GraySettings::warn_unread(&root);
         rules
     });
     // A gateway that has rules would keep them.
-    if Outline::of(text).is_some_and(|outline| !outline.states("gray")) {
+    if Outline::of(&file, text, reading).is_some_and(|outline| !outline.states("gray")) {
         let origin = Origin { document: file.as_str().into(), line: 0 };
         let message =
             "there is no `gray` in it; is the key misspelt? If there are to be no rules, write `gray: {}`".to_owned();

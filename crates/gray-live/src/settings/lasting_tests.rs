@@ -69,7 +69,7 @@ async fn whatever_says_nothing_changes_nothing() {
                    effect has it; is another key misspelt? That text stays. If there is to be nothing, write `spring.routes: []`",
         ),
         (gateway, "kerwin.gray.gateway.enabled: true\nspring.routes:", "gateway.yaml: spring.routes: missing"),
-        (gateway, "kerwin.gray.gateway.enabled: true\nspring.routes[0]: a", "gateway.yaml: spring.routes: missing"),
+        (gateway, "kerwin.gray.gateway.enabled: true\nspring.route[0]: a", "gateway.yaml: spring.routes: missing"),
         (gateway, "kerwin.gray.gateway.enabled: true", "gateway.yaml: spring.routes: missing"),
         (gateway, "spring.routes: [c]", "gateway.yaml: kerwin.gray: missing"),
         (gateway, "{}", "gateway.yaml: spring.routes: missing"),

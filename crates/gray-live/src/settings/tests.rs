@@ -1,5 +1,6 @@
 //! A source in memory; every state is awaited with a deadline.
 
+use gray_document::check;
 use gray_registry::MemoryConfigSource;
 
 use super::*;

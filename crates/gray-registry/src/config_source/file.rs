@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Settings without a server: a directory with the documents (`common-config.yaml`, `gateway-app.yaml`, ...), followed
-/// live.
+/// live. Other extensions than `yaml`, `yml`, `properties`, `json` and none at all are not looked at.
 ///
 /// Replace a document atomically (write another file, rename it over) where you can; an editor that writes in place is
 /// waited for. A file that cannot be read is [`DocumentText::Unreadable`]: it is there, so it is not as if it were not.
@@ -46,7 +46,7 @@ impl FileConfigSource {
         let health = watch::Sender::new(Health::Up);
         let source =
             Arc::new(Self { directory: directory.clone(), wake: wake.clone(), state: Mutex::default(), health });
-        directory::follow(directory, &["yaml", "yml"], (wake, woken), &source, Self::update)?;
+        directory::follow(directory, &["yaml", "yml", "properties", "json", ""], (wake, woken), &source, Self::update)?;
         Ok(source)
     }
 
@@ -80,7 +80,8 @@ impl State {
     }
 
     fn document(&self, name: &str) -> DocumentText {
-        match self.files.get(name) {
+        // A directory has no groups: the data id is the file's name.
+        match self.files.get(name.split_once('@').map_or(name, |(data_id, _)| data_id)) {
             None => DocumentText::Absent,
             Some(Ok(text)) => DocumentText::Present(Arc::clone(text)),
             Some(Err(reason)) => DocumentText::Unreadable(reason.as_str().into()),

@@ -1,12 +1,14 @@
-//! Where YAML documents come from. Implementation: [`FileConfigSource`].
+//! Where documents come from. Implementations: [`FileConfigSource`], and [`LocalDocuments`] in front of another one.
 
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod file;
+mod local;
 #[cfg(any(test, feature = "test-util"))]
 mod memory;
 
 pub use file::FileConfigSource;
+pub use local::LocalDocuments;
 #[cfg(any(test, feature = "test-util"))]
 pub use memory::MemoryConfigSource;
 
@@ -31,7 +33,8 @@ pub enum DocumentText {
 
 /// A source of named documents, followed live.
 pub trait ConfigSource: Send + Sync + std::fmt::Debug {
-    /// Follows one document (`common-config.yaml`). Returns at once; retries for ever in the background.
+    /// Follows one document (`common-config.yaml`; in another group `common-config.yaml@GROUP`). Returns at once; retries
+    /// for ever in the background.
     fn watch(&self, name: &str) -> watch::Receiver<DocumentText>;
 
     /// Whether the source answers.

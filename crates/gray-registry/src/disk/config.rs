@@ -135,10 +135,14 @@ async fn follow(
     tokio::select! {
         answered = inner.wait_for(|text| *text != DocumentText::Unknown) => if answered.is_err() { return },
         () = sleep(GRACE) => {
-            tracing::warn!(
+            let is_kept = kept != DocumentText::Absent;
+            // Of the many that were not there either, nothing needs to be said.
+            if is_kept {
+                tracing::warn!(
                 document = %name, age_secs = unix_seconds().saturating_sub(saved),
                 "the source of the settings does not answer; going on with what was kept on disk"
-            );
+                );
+            }
             memory.use_disk(&name, saved);
             sender.send_replace(kept);
         }

@@ -220,8 +220,8 @@ fn routes() {
         ("server.webflux.rotues: []", &["rotues", "did you mean `routes`?"][..]),
         ("route: []", &["gateway.route", "did you mean `routes`?"]),
         ("default-filter: [gray]", &["default-filter", "did you mean `default-filters`?"]),
-        ("routes[0].id: a", &["routes[0]", "keys with an index are not read", "`routes:`"]),
-        ("default-filters[0]: gray", &["default-filters[0]", "`default-filters:`"]),
+        ("routes[1].id: a", &["spring.cloud.gateway.routes", "the entry `[0]` is missing"]),
+        ("default-filters[0]: gray", &["default-filters[0]", "unsupported filter `gray`"]),
     ] {
         check(&format!("spring.cloud.gateway:\n  {key}\n"), "Error", 2, parts);
     }

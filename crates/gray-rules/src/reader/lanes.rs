@@ -8,7 +8,7 @@ use gray_core::{
     lane::{Choice, Lane, Selector, Want, is_token},
     tag::{GrayStatus, VERSION_KEY},
 };
-use gray_document::{Item, Section};
+use gray_document::{Item, Section, is_same_name};
 use gray_settings::GraySettings;
 
 use super::{Reader, only};
@@ -46,7 +46,8 @@ impl Lanes {
 
 impl Baseline {
     pub(super) fn read(section: &Section<'_>, policy: &VersionPolicy) -> Self {
-        let entry = |key: &str| section.keys().into_iter().find(|(name, _)| name == key).map(|(_, item)| item);
+        let entry =
+            |key: &str| section.keys().into_iter().find(|(name, _)| is_same_name(name, key)).map(|(_, item)| item);
         let closed = |item: &Item<'_>| {
             let (selector, open) = selector(item, None)?;
             if open.is_some() {
@@ -202,14 +203,15 @@ impl Reader<'_> {
             }
             Some(selector)
         };
-        let entry = |key: &str| section.keys().into_iter().find(|(name, _)| name == key).map(|(_, item)| item);
+        let entry =
+            |key: &str| section.keys().into_iter().find(|(name, _)| is_same_name(name, key)).map(|(_, item)| item);
         let mut wanted: BTreeMap<String, (Selector, Fallback)> = BTreeMap::new();
         let services = services(entry("services"));
         for (service, item) in &services {
-            let own = item.is_map() && item.section().peek_keys().iter().any(|(key, _)| key == "select");
+            let own = item.is_map() && item.section().peek_keys().iter().any(|(key, _)| is_same_name(key, "select"));
             let (selected, fallback) = if own {
                 let section = item.section();
-                let selected = section.keys().into_iter().find(|(key, _)| key == "select");
+                let selected = section.keys().into_iter().find(|(key, _)| is_same_name(key, "select"));
                 let own_fallback = Fallback::read(&section).unwrap_or(fallback);
                 only(&section, "a service on a lane has", &SERVICE_KEYS);
                 (selected.and_then(|(_, item)| take(&item)), own_fallback)

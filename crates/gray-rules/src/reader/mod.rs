@@ -19,7 +19,7 @@ use std::{
     sync::Arc,
 };
 
-use gray_document::{Documents, Item, Section};
+use gray_document::{Documents, Item, Section, is_same_name};
 use gray_settings::GraySettings;
 
 use self::lanes::Baseline;
@@ -260,7 +260,7 @@ fn some<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
 /// Every other key is an error. For sections whose keys were listed, and count as known for that.
 fn only(section: &Section<'_>, has: &str, known: &[&str]) {
     for (key, item) in section.keys() {
-        if !known.contains(&key.as_str()) {
+        if !known.iter().any(|known| is_same_name(known, &key)) {
             item.error(format!("unknown key; {has} {}", known.join(", ")));
         }
     }

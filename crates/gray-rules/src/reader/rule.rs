@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use gray_core::lane::is_token;
-use gray_document::{Item, Section};
+use gray_document::{Item, Section, is_same_name};
 use jiff::Timestamp;
 
 use super::{Reader, first_of, lanes::Lanes, only, some};
@@ -53,7 +53,7 @@ impl Reader<'_> {
         } else if !self.rules.insert(name.clone()) {
             section.error("name", format!("another rule is called `{name}` already"));
         }
-        let when = section.keys().into_iter().find(|(key, _)| key == "when");
+        let when = section.keys().into_iter().find(|(key, _)| is_same_name(key, "when"));
         let any = when.map(|(_, item)| self.read_when(&item));
         let share = section.has("share").then(|| self.read_share(&section, &name));
         if any.is_none() && share.is_none() {

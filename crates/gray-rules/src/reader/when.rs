@@ -3,7 +3,7 @@
 use std::{fmt::Display, str::FromStr};
 
 use gray_core::Addresses;
-use gray_document::{Item, Section};
+use gray_document::{Item, Section, boolean, is_same_name};
 use gray_expression::Form;
 use jiff::{civil, tz::TimeZone};
 
@@ -101,7 +101,7 @@ impl Reader<'_> {
                     conditions.push(Condition { subject: Subject::Fact { source, test }, negated });
                 }
             };
-            match key.as_str() {
+            match test_named(&key).unwrap_or(&key) {
                 "prefix" | "suffix" | "regex" | "version" | "at-least" | "above" | "at-most" | "below"
                     if kind == Kind::Ip =>
                 {
@@ -145,9 +145,14 @@ fn nests(name: &str) -> bool {
     name.starts_with("jwt.") || name.starts_with("cookie-json.")
 }
 
+/// The test of this name, relaxed as all keys are.
+fn test_named(key: &str) -> Option<&'static str> {
+    TESTS.into_iter().find(|test| is_same_name(test, key))
+}
+
 fn is_test(section: &Section<'_>) -> bool {
     let keys = section.peek_keys();
-    !keys.is_empty() && keys.iter().all(|(key, _)| TESTS.contains(&key.as_str()))
+    !keys.is_empty() && keys.iter().all(|(key, _)| test_named(key).is_some())
 }
 
 /// How values of a fact are compared.
@@ -241,11 +246,12 @@ fn text<'d>(item: &Item<'d>) -> Option<&'d str> {
 }
 
 fn exists(item: &Item<'_>) -> Option<Test> {
-    match text(item)? {
-        "true" => Some(Test::Exists),
-        "false" => Some(Test::Missing),
-        other => {
-            item.error(format!("expected true or false, found `{other}`"));
+    let text = text(item)?;
+    match boolean(text) {
+        Some(true) => Some(Test::Exists),
+        Some(false) => Some(Test::Missing),
+        None => {
+            item.error(format!("expected true or false, found `{text}`"));
             None
         }
     }

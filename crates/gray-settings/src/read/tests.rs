@@ -208,14 +208,14 @@ fn our_own_strategy_wins_over_ribbons() {
 #[test]
 fn what_nobody_reads_is_a_warning_and_the_gateways_routes_are_not() {
     let text = "kerwin.tool.gray.load: false\nlogging: {level: debug}\n\
-                spring:\n  datasource: {url: '${NOT_SET_ANYWHERE}'}\n  cloud:\n    nacos: {}\n    gateway: {routes: []}\n\
+                spring:\n  datasource: {url: '${NOT_SET_ANYWHERE}'}\n  cloud:\n    nacos: {config: {server-addr: x, sharedConfigs: [a]}}\n    gateway: {routes: []}\n\
                 user-app:\n  ribbon:\n    ReadTimeout: 5\n    NFLoadBalancerRuleClasName: x\n";
     let (_, warnings) = read(&[("a", text)], PREFIX).expect("warnings only");
     assert_eq!(
         warnings.to_string(),
         "a:2: logging: not used by gray-chain\n\
          a:4: spring.datasource: not used by gray-chain\n\
-         a:6: spring.cloud.nacos: not used by gray-chain\n\
+         a:6: spring.cloud.nacos.config.server-addr: not used by gray-chain\n\
          a:10: user-app.ribbon.ReadTimeout: not used by gray-chain\n\
          a:11: user-app.ribbon.NFLoadBalancerRuleClasName: not used by gray-chain; did you mean \
          `NFLoadBalancerRuleClassName`?"
