@@ -5,6 +5,7 @@ use std::{
     collections::HashMap,
     fmt,
     hash::{BuildHasher, RandomState},
+    num::NonZeroU32,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -50,7 +51,7 @@ impl Rated {
         [
             (HeaderName::from_static("x-ratelimit-remaining"), self.remaining),
             (HeaderName::from_static("x-ratelimit-requested-tokens"), cost.get()),
-            (HeaderName::from_static("x-ratelimit-burst-capacity"), burst.get()),
+            (HeaderName::from_static("x-ratelimit-burst-capacity"), burst),
             (HeaderName::from_static("x-ratelimit-replenish-rate"), per_second.get()),
         ]
     }
@@ -60,11 +61,7 @@ impl Rated {
 impl Rated {
     /// Of a client that has to wait.
     pub(crate) const SPENT: Self = Self {
-        rate: Rate {
-            per_second: std::num::NonZeroU32::MIN,
-            burst: std::num::NonZeroU32::MIN,
-            cost: std::num::NonZeroU32::MIN,
-        },
+        rate: Rate { per_second: std::num::NonZeroU32::MIN, burst: 1, cost: std::num::NonZeroU32::MIN },
         remaining: 0,
         retry_after: Some(Duration::from_secs(1)),
     };
@@ -88,7 +85,8 @@ impl fmt::Debug for Counters {
 
 impl Counters {
     fn new(rate: Rate) -> Self {
-        let quota = Quota::per_second(rate.per_second).allow_burst(rate.burst);
+        let burst = NonZeroU32::new(rate.burst).unwrap_or(NonZeroU32::MIN);
+        let quota = Quota::per_second(rate.per_second).allow_burst(burst);
         Self {
             limiter: RateLimiter::dashmap(quota).with_middleware(),
             hasher: RandomState::new(),
@@ -111,6 +109,9 @@ impl Counters {
     }
 
     fn take(&self, key: u64, rate: Rate) -> Rated {
+        if rate.burst == 0 {
+            return Rated { rate, remaining: 0, retry_after: Some(Duration::from_secs(1)) };
+        }
         self.look(uptime_ms());
         let key = if self.is_full.load(Relaxed) { key % SHARED_KEYS } else { key };
         let (remaining, retry_after) = match self.limiter.check_key_n(&key, rate.cost) {
@@ -220,7 +221,15 @@ mod tests {
 
     fn rate(per_second: u32, burst: u32, cost: u32) -> Rate {
         let number = |number| NonZeroU32::new(number).expect("not 0");
-        Rate { per_second: number(per_second), burst: number(burst), cost: number(cost) }
+        Rate { per_second: number(per_second), burst, cost: number(cost) }
+    }
+
+    #[test]
+    fn without_a_burst_none_passes() {
+        let counters = Counters::new(rate(5, 0, 1));
+        let rated = counters.take(1, rate(5, 0, 1));
+        assert!(rated.retry_after.is_some());
+        assert_eq!(rated.fields().map(|(_, value)| value), [0, 1, 0, 5]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{
     places::missing,
     problem::shown,
     trail::Trail,
-    tree::{Node, Value},
+    tree::{Node, OpenPart, Value},
 };
 
 /// One value: scalar, list or map, with its place.
@@ -46,6 +46,21 @@ impl<'d> Item<'d> {
         }
     }
 
+    /// The text where some `${name}` in it are not set in any document: `choose` is given such a name and the value of the
+    /// environment's variable that would take its place, and says what does; `None` leaves the placeholder as written. `None`
+    /// for a text without any.
+    pub fn text_with(&self, mut choose: impl FnMut(&'d str, Option<&'d str>) -> Option<&'d str>) -> Option<String> {
+        let Kind::Node(Node { value: Value::Scalar(scalar), .. }) = self.kind else { return None };
+        let parts = scalar.open.get()?;
+        let text = parts.iter().map(|part| match part {
+            OpenPart::Text(text) => text.clone(),
+            OpenPart::Open(name, value) => {
+                choose(name, value.as_deref()).map_or_else(|| format!("${{{name}}}"), str::to_owned)
+            }
+        });
+        Some(text.collect())
+    }
+
     /// The text without the space around it; anything else, nothing included, is a problem.
     pub fn required_text(&self, expected: &str) -> Option<&'d str> {
         if let Kind::Node(Node { value: Value::Missing, .. }) = self.kind {
@@ -77,6 +92,11 @@ impl<'d> Item<'d> {
                 missing(origin)
             }
         }
+    }
+
+    /// Whether this is a single value.
+    pub fn is_text(&self) -> bool {
+        matches!(self.kind, Kind::Piece(..) | Kind::Node(Node { value: Value::Scalar(_), .. }))
     }
 
     /// Whether this is a map.

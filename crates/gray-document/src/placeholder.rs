@@ -8,7 +8,7 @@ use super::{
     key,
     problem::shown,
     size::{MAX_ALL_TEXT, MAX_COMMAS},
-    tree::{Map, Node, Scalar, Value},
+    tree::{Map, Node, OpenPart, Scalar, Value},
 };
 
 /// How deep placeholders may refer to or contain each other.
@@ -60,6 +60,9 @@ impl<'t> Resolver<'t> {
         }
         self.active.push(scalar);
         let result = self.expand(scalar.raw()).and_then(|text| self.commas(text)).map(Arc::from);
+        if let Some(parts) = self.open_parts(scalar.raw()) {
+            let _first = scalar.open.set(parts);
+        }
         self.active.pop();
         scalar.resolved.get_or_init(|| result).clone()
     }
@@ -89,6 +92,46 @@ impl<'t> Resolver<'t> {
         }
         out.push_str(rest);
         Ok(out)
+    }
+
+    /// The text in parts, if it holds a `${name}` that no document sets and that could be a name of something else.
+    fn open_parts(&mut self, text: &str) -> Option<Box<[OpenPart]>> {
+        let (mut pieces, mut rest) = (Vec::new(), text);
+        while let Some(start) = rest.find("${") {
+            let body = rest.get(start + 2..)?;
+            let end = closing(body)?;
+            pieces.push((rest.get(..start)?, body.get(..end)?));
+            rest = body.get(end + 1..)?;
+        }
+        // Nothing is resolved a second time for texts that have none.
+        if !pieces.iter().any(|(_, name)| self.is_open(name)) {
+            return None;
+        }
+        let mut parts = Vec::new();
+        for (before, name) in pieces {
+            parts.push(OpenPart::Text(before.to_owned()));
+            if self.is_open(name) {
+                let value = self.environment(name);
+                self.spend(value.as_ref().map_or(0, String::len)).ok()?;
+                parts.push(OpenPart::Open(name.to_owned(), value));
+            } else {
+                let value = self.placeholder(name).ok()?;
+                self.spend(value.len()).ok()?;
+                parts.push(OpenPart::Text(value));
+            }
+        }
+        parts.push(OpenPart::Text(rest.to_owned()));
+        Some(parts.into())
+    }
+
+    /// Whether it is a plain name that no document sets.
+    fn is_open(&self, name: &str) -> bool {
+        let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        name.starts_with(|c: char| !c.is_ascii_digit()) && name.chars().all(fits) && !self.is_set(name)
+    }
+
+    fn is_set(&self, name: &str) -> bool {
+        self.root.refer(name).is_some_and(|(_, node)| !matches!(node.value, Value::Missing))
     }
 
     fn commas(&mut self, text: String) -> Result<String, String> {
@@ -176,4 +219,33 @@ fn scan(body: &str, found: impl Fn(char, usize) -> bool) -> Option<usize> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Documents;
+
+    #[test]
+    fn what_no_document_sets_may_be_left_as_written() {
+        let env = |name: &str| (name == "PATH").then(|| "/bin".to_owned());
+        let text = "set: s\nnone:\na: x${path}y${rest}\nb: ${set}${path:d}\nc: ${rest}${other.key}\nd: plain\ne: '${none}'\nf: ${1a}";
+        let documents = Documents::parse(&[("a.yaml", text)], &env).expect("well formed");
+        let all = documents.root().keys();
+        let with = |key: &str| {
+            let (_, item) = all.iter().find(|(name, _)| name == key).expect("there");
+            let mut asked = Vec::new();
+            let text = item.text_with(|name, value| {
+                asked.push(format!("{name}={value:?}"));
+                value.filter(|_| key == "a")
+            });
+            (text, asked)
+        };
+        let asked = vec!["path=Some(\"/bin\")".to_owned(), "rest=None".to_owned()];
+        assert_eq!(with("a"), (Some("x/biny${rest}".to_owned()), asked));
+        // What a document sets, a default, and a key that is no plain name are what they are.
+        for key in ["b", "c", "d", "f"] {
+            assert_eq!(with(key).0, None, "{key}");
+        }
+        assert_eq!(with("e").0.as_deref(), Some("${none}"), "an empty value sets nothing");
+    }
 }

@@ -3,7 +3,7 @@
 use std::{fmt, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use super::{
-    Documents, Item, Origin, Severity, boolean,
+    Budget, Documents, Item, Origin, Severity, boolean,
     item::found,
     masked::shown_under,
     trail::Trail,
@@ -61,6 +61,11 @@ impl<'d> Section<'d> {
     /// Where it is, or the nearest map around it when it is missing.
     pub fn origin(&self) -> Origin {
         self.origin.clone()
+    }
+
+    /// The account of what is made of the documents.
+    pub fn budget(&self) -> &'d Budget {
+        self.documents.budget()
     }
 
     /// Whether there is a map here.

@@ -71,12 +71,22 @@ pub(super) struct Scalar {
     /// Whether a placeholder elsewhere stands for it.
     pub(super) lent: Cell<bool>,
     pub(super) resolved: OnceCell<Result<Arc<str>, String>>,
+    /// The text in parts, where a placeholder stands in it that no document sets.
+    pub(super) open: OnceCell<Box<[OpenPart]>>,
+}
+
+/// A part of a text with a placeholder that no document sets.
+#[derive(Clone, Debug)]
+pub(super) enum OpenPart {
+    Text(String),
+    /// `${name}`: its name, and the value of the environment's variable that would take its place.
+    Open(String, Option<String>),
 }
 
 impl Scalar {
     pub(super) fn new(raw: Arc<str>) -> Self {
         let templated = raw.contains("${");
-        Self { raw, templated, lent: Cell::new(false), resolved: OnceCell::new() }
+        Self { raw, templated, lent: Cell::new(false), resolved: OnceCell::new(), open: OnceCell::new() }
     }
 
     pub(super) fn raw(&self) -> &Arc<str> {

@@ -3,17 +3,19 @@
 //! As in Spring, a comma always separates arguments in the short form, a list argument takes all of them, and
 //! generated names (`_genkey_0`) stand for places. Everything that Spring would drop silently is an error here.
 
+use std::borrow::Cow;
+
 use gray_document::{Item, encrypted};
 
 use super::{
-    pattern::split,
+    segment::split,
     text::{quoted, suggestion},
 };
 
 /// One predicate or filter, before anyone knows what it means.
 #[derive(Debug)]
 pub(super) struct Definition<'d> {
-    pub(super) name: &'d str,
+    pub(super) name: Cow<'d, str>,
     pub(super) at: Item<'d>,
     args: Vec<Arg<'d>>,
 }
@@ -22,6 +24,8 @@ pub(super) struct Definition<'d> {
 struct Arg<'d> {
     key: Key,
     value: Value<'d>,
+    /// An element of a list, which is never split.
+    is_element: bool,
 }
 
 #[derive(Debug)]
@@ -33,7 +37,7 @@ enum Key {
 /// One argument's text and where it stands.
 #[derive(Clone, Debug)]
 pub(super) struct Value<'d> {
-    pub(super) text: &'d str,
+    pub(super) text: Cow<'d, str>,
     pub(super) at: Item<'d>,
 }
 
@@ -41,9 +45,26 @@ pub(super) struct Value<'d> {
 pub(super) type Parameter = (&'static str, &'static [&'static str]);
 
 impl<'d> Value<'d> {
-    /// Applies a conversion; its error becomes the problem of this place.
-    pub(super) fn convert<T>(&self, convert: impl FnOnce(&'d str) -> Result<T, String>) -> Option<T> {
-        convert(self.text).map_err(|reason| self.at.error(reason)).ok()
+    /// Applies a conversion to the text without the space around it; its error becomes the problem of this place.
+    pub(super) fn convert<T>(&self, convert: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        convert(self.text.trim()).map_err(|reason| self.at.error(reason)).ok()
+    }
+
+    /// The same to the text as it is: in the long form, space at its ends belongs to it.
+    pub(super) fn exactly<T>(&self, convert: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        convert(&self.text).map_err(|reason| self.at.error(reason)).ok()
+    }
+
+    /// The parts of a text with commas.
+    fn parts(self) -> impl Iterator<Item = Self> {
+        let parts: Vec<_> = split(&self.text, ',')
+            .unwrap_or_else(|_| vec![&self.text])
+            .into_iter()
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+            .map(|text| Self { text: Cow::Owned(text.to_owned()), at: self.at.clone() })
+            .collect();
+        parts.into_iter()
     }
 }
 
@@ -55,12 +76,12 @@ impl<'d> Definition<'d> {
             if value.text.starts_with("#{") {
                 value.at.error(format!(
                     "{}: `#{{...}}` expressions are not supported; write the value",
-                    quoted(value.text)
+                    quoted(&value.text)
                 ));
                 return None;
             }
             // A whole value says so itself when it is read; this is for one within the short form.
-            if let Some(kind) = encrypted(value.text) {
+            if let Some(kind) = encrypted(&value.text) {
                 value.at.error(format!("{}: {kind}; give the value itself, by a `${{VARIABLE}}`", definition.name));
                 return None;
             }
@@ -69,27 +90,37 @@ impl<'d> Definition<'d> {
     }
 
     fn parse_short(item: &Item<'d>, kind: &str) -> Option<Self> {
-        let text = item.text().map(str::trim).filter(|text| !text.is_empty());
-        let Some(text) = text else {
+        let written = rewritten(item, "").filter(|text| text.trim_start().starts_with(REWRITE_PATH));
+        let text = written.map(Cow::Owned).or_else(|| item.text().map(Cow::Borrowed));
+        let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
+            if item.is_text() && item.text().is_none() {
+                // It was said why.
+                return None;
+            }
             item.error(format!("expected a {kind} such as `Name=argument` or {{ name: Name, args: {{ ... }} }}"));
             return None;
         };
-        let (name, arguments) = text.split_once('=').unwrap_or((text, ""));
+        let (name, arguments) = text.split_once('=').unwrap_or((&text, ""));
         if name.trim().is_empty() {
-            item.error(format!("{} has no name; write `Name=argument`", quoted(text)));
+            item.error(format!("{} has no name; write `Name=argument`", quoted(text.trim())));
             return None;
         }
         let texts = arguments.split(',').map(str::trim).filter(|text| !text.is_empty());
-        let arg = |(place, text)| Arg { key: Key::Place(place), value: Value { text, at: item.clone() } };
-        Some(Self { name: name.trim(), at: item.clone(), args: texts.enumerate().map(arg).collect() })
+        let arg = |(place, part)| Arg {
+            key: Key::Place(place),
+            value: Value { text: part_of(&text, part), at: item.clone() },
+            is_element: false,
+        };
+        let args = texts.enumerate().map(arg).collect();
+        Some(Self { name: part_of(&text, name.trim()), at: item.clone(), args })
     }
 
     fn parse_long(item: &Item<'d>, kind: &str) -> Option<Self> {
-        let (mut name, mut args) = (None, Vec::new());
+        let (mut name, mut given) = (None, None);
         for (key, value) in item.section().keys() {
             match relaxed(&key).as_str() {
                 "name" => name = value.text().map(str::trim).filter(|text| !text.is_empty()),
-                "args" => flatten("", &value, &mut args),
+                "args" => given = Some(value),
                 _ => {
                     let hint = suggestion(&key, ["name", "args"]);
                     value.error(format!(
@@ -103,12 +134,17 @@ impl<'d> Definition<'d> {
             item.error(format!("this {kind} has no `name`"));
             return None;
         };
-        Some(Self { name, at: item.clone(), args })
+        let mut args = Vec::new();
+        if let Some(given) = given {
+            let expression = (name == REWRITE_PATH).then(|| expression(&given));
+            flatten("", &given, expression.as_deref(), &mut args)?;
+        }
+        Some(Self { name: Cow::Borrowed(name), at: item.clone(), args })
     }
 
     /// The arguments as they are written, each with its name; one that has only a place, with a generated one.
     pub(super) fn args(&self) -> impl Iterator<Item = (String, &Value<'d>)> {
-        self.args.iter().map(|Arg { key, value }| match key {
+        self.args.iter().map(|Arg { key, value, .. }| match key {
             Key::Name(name) => (name.clone(), value),
             Key::Place(place) => (format!("_genkey_{place}"), value),
         })
@@ -121,7 +157,7 @@ impl<'d> Definition<'d> {
         required: usize,
     ) -> Option<[Option<Value<'d>>; N]> {
         let mut bound = [const { None }; N];
-        for Arg { key, value } in &self.args {
+        for Arg { key, value, .. } in &self.args {
             let place = match key {
                 Key::Place(place) => *place,
                 Key::Name(name) => self.place(name, &parameters, value)?,
@@ -158,11 +194,8 @@ impl<'d> Definition<'d> {
             Key::Place(at) => Some(*at) == place,
             Key::Name(given) => relaxed(given) == relaxed(name),
         };
-        let taken = self.args.extract_if(.., is_it).flat_map(|Arg { value, .. }| {
-            let texts = value.text.split(',').map(str::trim).filter(|text| !text.is_empty());
-            texts.map(|text| Value { text, at: value.at.clone() }).collect::<Vec<_>>()
-        });
-        taken.collect()
+        let taken = self.args.extract_if(.., is_it);
+        taken.flat_map(|arg| if arg.is_element { vec![arg.value] } else { arg.value.parts().collect() }).collect()
     }
 
     /// The values of a list parameter, at least one; and of a flag, which may be the last one.
@@ -170,15 +203,14 @@ impl<'d> Definition<'d> {
         let parameters: Vec<Parameter> = [Some(list), flag].into_iter().flatten().collect();
         let mut placed = Vec::new();
         let (mut values, mut flagged) = (Vec::new(), None);
-        for Arg { key, value } in &self.args {
+        for Arg { key, value, is_element } in &self.args {
             match key {
                 Key::Place(place) => placed.push((*place, value.clone())),
                 Key::Name(name) if self.place(name, &parameters, value)? == 0 => {
-                    let texts = split(value.text, ',').unwrap_or_else(|_| vec![value.text]).into_iter().map(str::trim);
-                    let texts = texts.filter(|text| !text.is_empty());
-                    values.extend(texts.map(|text| Value { text, at: value.at.clone() }));
+                    let parts = if *is_element { vec![value.clone()] } else { value.clone().parts().collect() };
+                    values.extend(parts);
                 }
-                Key::Name(_) => match truth(value.text) {
+                Key::Name(_) => match truth(value.text.trim()) {
                     Ok(truth) => flagged = Some(truth),
                     Err(reason) => {
                         value.at.error(reason);
@@ -189,7 +221,7 @@ impl<'d> Definition<'d> {
         }
         placed.sort_by_key(|(place, _)| *place);
         if flag.is_some()
-            && let Some(truth) = placed.last().and_then(|(_, value)| truth(value.text).ok())
+            && let Some(truth) = placed.last().and_then(|(_, value)| truth(&value.text).ok())
         {
             flagged = Some(truth);
             placed.pop();
@@ -231,35 +263,93 @@ pub(super) fn truth(text: &str) -> Result<bool, String> {
     }
 }
 
-/// Arguments by name: maps open up into dotted names, lists into several values.
-fn flatten<'d>(name: &str, item: &Item<'d>, args: &mut Vec<Arg<'d>>) {
+/// A part of a text, for as long as the text lives.
+fn part_of<'d>(text: &Cow<'d, str>, part: &str) -> Cow<'d, str> {
+    match text {
+        Cow::Borrowed(whole) => {
+            let from = part.as_ptr().addr() - whole.as_ptr().addr();
+            whole.get(from..from + part.len()).map_or_else(|| Cow::Owned(part.to_owned()), Cow::Borrowed)
+        }
+        Cow::Owned(_) => Cow::Owned(part.to_owned()),
+    }
+}
+
+/// The filter in whose arguments `${name}` may be a group of an expression.
+const REWRITE_PATH: &str = "RewritePath";
+
+/// The text of an argument of RewritePath in which some `${name}` are set in no document: Spring leaves those as they are,
+/// and they are groups of the expression. `None` for a text without any.
+fn rewritten(item: &Item<'_>, expression: &str) -> Option<String> {
+    let whole = item.text_with(|_, _| None)?;
+    let is_group = |name: &str| {
+        [&whole, expression]
+            .iter()
+            .any(|text| text.contains(&format!("(?<{name}>")) || text.contains(&format!("(?P<{name}>")))
+    };
+    if expression.is_empty() && !whole.trim_start().starts_with(REWRITE_PATH) {
+        return None;
+    }
+    item.text_with(|name, value| match value {
+        Some(value) if !is_group(name) => Some(value),
+        value => {
+            let spring = if value.is_some() { " (Spring would put the variable of the environment there)" } else { "" };
+            item.warn(format!(
+                "no document sets `${{{name}}}`: it stays as written, for the group of this name{spring}; write `$\\{{{name}}}`"
+            ));
+            None
+        }
+    })
+}
+
+/// The texts of arguments in which an expression may be.
+fn expression(args: &Item<'_>) -> String {
+    let texts = |item: &Item<'_>| item.text_with(|_, _| None).or_else(|| item.text().map(str::to_owned));
+    if !args.is_map() {
+        return String::from(" ");
+    }
+    let texts =
+        args.section().keys().into_iter().filter(|(_, item)| !item.is_map()).filter_map(|(_, item)| texts(&item));
+    texts.fold(String::from(" "), |all, text| all + &text + " ")
+}
+
+/// Arguments by name: maps open up into dotted names, lists into several values. What cannot be one is reported.
+fn flatten<'d>(name: &str, item: &Item<'d>, expression: Option<&str>, args: &mut Vec<Arg<'d>>) -> Option<()> {
     // Longer than every name there is; and each of the values below would have it.
     const LONGEST: usize = 128;
     if name.len() > LONGEST {
-        return item.error(format!("the name of an argument has at most {LONGEST} bytes"));
+        item.error(format!("the name of an argument has at most {LONGEST} bytes"));
+        return None;
     }
     if item.is_map() {
-        for (key, value) in item.section().keys() {
-            flatten(&if name.is_empty() { key } else { format!("{name}.{key}") }, &value, args);
-        }
-        return;
+        return item.section().keys().into_iter().try_for_each(|(key, value)| {
+            flatten(&if name.is_empty() { key } else { format!("{name}.{key}") }, &value, expression, args)
+        });
     }
     let generated = relaxed(name).strip_prefix("genkey").and_then(|place| place.parse().ok());
-    let mut push = |text: Option<&'d str>, at: &Item<'d>, place: usize| {
+    let mut push = |at: &Item<'d>, place: usize, is_element: bool| {
+        let written = expression.and_then(|expression| rewritten(at, expression)).map(Cow::Owned);
         // Spring takes an empty value for a missing one.
-        if let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) {
+        if let Some(text) = written.or_else(|| at.text().map(Cow::Borrowed)).filter(|text| !text.trim().is_empty()) {
             let key = match generated {
                 Some(place) => Key::Place(place),
                 None if name.is_empty() => Key::Place(place),
                 None => Key::Name(name.to_owned()),
             };
-            args.push(Arg { key, value: Value { text, at: at.clone() } });
+            args.push(Arg { key, value: Value { text, at: at.clone() }, is_element });
         }
     };
-    match item.text() {
-        Some(text) => push(Some(text), item, 0),
-        None => item.items().iter().enumerate().for_each(|(place, element)| push(element.text(), element, place)),
+    if item.is_text() {
+        push(item, 0, false);
+        return Some(());
     }
+    for (place, element) in item.items().iter().enumerate() {
+        if element.is_map() {
+            element.error("expected a text as the element of this list; write it as `name:value` or the like");
+            return None;
+        }
+        push(element, place, true);
+    }
+    Some(())
 }
 
 /// Spring's relaxed form: letter case, dashes, underscores and dots do not count.

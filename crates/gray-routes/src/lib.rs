@@ -19,7 +19,8 @@
 //! let headers = http::HeaderMap::new();
 //! let request = RequestFacts { path: "/order-api/order/N0001", ..RequestFacts::new(&headers) };
 //! let route = table.find(&request).expect("a route");
-//! assert_eq!(route.filters.rewrite(request.path), "/order/N0001");
+//! let sent = route.filters.rewrite(request.path, &Default::default()).expect("not too long");
+//! assert_eq!(sent.path, "/order/N0001");
 //! ```
 
 pub mod cors;
@@ -40,12 +41,14 @@ mod resolve;
 mod retry;
 mod route;
 pub mod scheme;
+mod segment;
 mod spelling;
 mod table;
 mod text;
 mod token;
 mod trie;
 mod uri;
+mod variables;
 mod weight;
 
 #[cfg(test)]
@@ -54,16 +57,17 @@ mod tests;
 pub use self::{
     cors::CorsTable,
     files::FileOptions,
-    filter::Filters,
+    filter::{FieldLimit, Filters, Line, Redirect, Remembered, ResponseEdits, Rewritten},
     locator::{Located, Locator},
     lookup::Lookup,
     metadata::Metadata,
     path::{Spelling, check as check_path},
     rate::{Rate, RateKey, RateLimit},
     read::{ROUTES, ROUTES_DOCUMENT},
-    resolve::Resolved,
+    resolve::{Resolved, SendError},
     retry::Retry,
     route::{Route, Target, Upstream},
     table::RouteTable,
     token::TokenCheck,
+    variables::{EditError, Variables},
 };

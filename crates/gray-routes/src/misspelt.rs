@@ -5,7 +5,8 @@ use gray_document::Section;
 
 use super::{definition::relaxed, text::suggestion};
 
-const KNOWN: [&str; 6] = ["routes", "default-filters", "httpclient", "loadbalancer", "globalcors", "discovery"];
+const KNOWN: [&str; 8] =
+    ["routes", "default-filters", "httpclient", "loadbalancer", "globalcors", "discovery", "filter", "set-status"];
 
 /// Notes an error at each of them.
 pub(super) fn refuse(sections: &[&Section<'_>]) {

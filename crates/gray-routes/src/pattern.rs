@@ -3,9 +3,13 @@
 use std::borrow::Cow;
 
 use gray_document::Budget;
-use gray_expression::{Expression, Form, escape};
+use gray_expression::Form;
 
-use super::text::{decoded, quoted};
+use super::{
+    segment::{Segment, is_name, split},
+    text::{decoded, quoted},
+    variables::Variables,
+};
 
 /// What a segment of a path or a label of a host takes, its place in the trie included.
 const SEGMENT: usize = 256;
@@ -17,6 +21,8 @@ pub(super) struct PathPattern {
     segments: Box<[Segment]>,
     /// Ends in `/**` or `/{*rest}`: anything may follow, also nothing.
     rest: bool,
+    /// The name in `/{*rest}`.
+    rest_name: Option<Box<str>>,
 }
 
 impl PathPattern {
@@ -27,7 +33,8 @@ impl PathPattern {
             return Err(format!("path pattern {shown} must begin with `/`"));
         };
         let mut parts = split(relative, '/').map_err(|reason| format!("path pattern {shown}: {reason}"))?;
-        let rest = parts.last().is_some_and(|last| *last == "**" || is_capture_rest(last));
+        let rest_name = parts.last().and_then(|last| capture_rest(last)).map(Box::from);
+        let rest = rest_name.is_some() || parts.last() == Some(&"**");
         if rest {
             parts.pop();
         }
@@ -40,7 +47,7 @@ impl PathPattern {
         };
         let segments: Result<_, _> = parts.iter().map(segment).collect();
         let segments = segments.map_err(|reason| format!("path pattern {shown}: {reason}"))?;
-        Ok(Self { text: text.into(), segments, rest })
+        Ok(Self { text: text.into(), segments, rest, rest_name })
     }
 
     /// The leading segments that are plain text: what a route can be found by.
@@ -77,6 +84,29 @@ impl PathPattern {
 }
 
 impl PathPattern {
+    /// The names of its variables.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let rest = self.rest_name.as_deref();
+        self.segments.iter().flat_map(Segment::names).map(|name| &**name).chain(rest)
+    }
+
+    /// Gets ready to tell the values of its variables.
+    pub(super) fn prepare(&mut self, budget: &Budget) -> Result<(), String> {
+        self.segments.iter_mut().try_for_each(|segment| segment.prepare(budget))
+    }
+
+    /// Tells the values that its variables have in a path that it [matches](Self::matches): decoded, as in Spring.
+    pub(super) fn capture<'n>(&'n self, path: &str, variables: &mut Variables<'n>) {
+        let mut parts = segments(path);
+        for segment in &self.segments {
+            let Some(value) = parts.next() else { return };
+            segment.capture(&value, |name, value| variables.add(name, value));
+        }
+        if let Some(name) = &self.rest_name {
+            variables.add_rest(name, parts);
+        }
+    }
+
     /// As written.
     /// Whether every path of the other pattern begins with the plain text that this one consists of before its `/**`.
     pub(super) fn covers(&self, other: &Self) -> bool {
@@ -153,8 +183,8 @@ pub(super) fn segments(path: &str) -> impl Iterator<Item = Cow<'_, str>> {
     })
 }
 
-fn is_capture_rest(part: &str) -> bool {
-    part.strip_prefix("{*").and_then(|rest| rest.strip_suffix('}')).is_some_and(is_name)
+fn capture_rest(part: &str) -> Option<&str> {
+    part.strip_prefix("{*").and_then(|rest| rest.strip_suffix('}')).filter(|name| is_name(name))
 }
 
 /// `**.example.org`, `{sub}.example.org`: matched label by label, letters of either case.
@@ -193,8 +223,39 @@ impl HostPattern {
         labels.map(Self).map_err(|reason| problem(&reason))
     }
 
+    /// The names of its variables.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let labels =
+            self.0.iter().filter_map(|label| if let Label::One(segment) = label { Some(segment) } else { None });
+        labels.flat_map(Segment::names).map(|name| &**name)
+    }
+
+    /// Gets ready to tell the values of its variables.
+    pub(super) fn prepare(&mut self, budget: &Budget) -> Result<(), String> {
+        self.0.iter_mut().try_for_each(|label| match label {
+            Label::AnyDepth => Ok(()),
+            Label::One(segment) => segment.prepare(budget),
+        })
+    }
+
+    /// Tells the values that its variables have in a host that it [matches](Self::matches).
+    pub(super) fn capture<'n>(&'n self, host: &str, variables: &mut Variables<'n>) {
+        let mut labels = vec![""; self.0.len()];
+        self.walk(host, |place, label| labels[place] = label);
+        for (label, value) in self.0.iter().zip(labels) {
+            if let Label::One(segment) = label {
+                segment.capture(value, |name, value| variables.add(name, value));
+            }
+        }
+    }
+
     /// Whether the pattern covers the whole host.
     pub(super) fn matches(&self, host: &str) -> bool {
+        self.walk(host, |_, _| {})
+    }
+
+    /// The same; `visit` is told which label each part takes, the last time it is told so.
+    fn walk<'h>(&self, host: &'h str, mut visit: impl FnMut(usize, &'h str)) -> bool {
         let mut labels = host.split('.').filter(|label| !label.is_empty());
         let mut at = 0;
         // Where the last `**` stands, and the labels it has not swallowed yet.
@@ -205,7 +266,10 @@ impl HostPattern {
                     retry = Some((at + 1, labels.clone()));
                     true
                 }
-                Some(Label::One(segment)) => labels.next().is_some_and(|label| segment.matches_fold(label)),
+                Some(Label::One(segment)) => labels.next().is_some_and(|label| {
+                    visit(at, label);
+                    segment.matches_fold(label)
+                }),
                 None if labels.next().is_none() => return true,
                 None => false,
             };
@@ -222,133 +286,4 @@ impl HostPattern {
             labels = left.clone();
         }
     }
-}
-
-/// One segment of a path, one label of a host.
-#[derive(Clone, Debug)]
-enum Segment {
-    Literal(Box<str>),
-    /// `*`
-    Any,
-    /// `{name}`: like `*`, but never empty.
-    Variable,
-    /// Anything mixed: `v?`, `*.html`, `{a}-{b}`, `{id:\d+}`.
-    Mixed {
-        regex: Expression,
-        /// A variable must have something to hold.
-        never_empty: bool,
-    },
-}
-
-impl Segment {
-    fn parse(text: &str, form: Form, budget: &Budget) -> Result<Self, String> {
-        let (mut expression, mut rest) = (String::from("(?s)"), text);
-        let (mut variables, mut special) = (0, false);
-        while let Some(next) = rest.chars().next() {
-            let after = rest.get(next.len_utf8()..).unwrap_or_default();
-            rest = after;
-            match next {
-                '?' => expression.push('.'),
-                '*' => expression.push_str(".*"),
-                '{' => {
-                    let end = closing_brace(after).ok_or("`{` is never closed")?;
-                    let inner = after.get(..end).unwrap_or_default();
-                    let (name, constraint) = inner.split_once(':').unwrap_or((inner, ".*"));
-                    if !is_name(name) {
-                        return Err(format!("{} is not the name of a variable", quoted(name)));
-                    }
-                    // Alone first: `a)|(b` must not become valid by being wrapped.
-                    budget.expression(constraint, form)?;
-                    expression.push_str(&format!("(?:{constraint})"));
-                    variables += 1;
-                    rest = after.get(end + 1..).unwrap_or_default();
-                }
-                '}' => return Err("`}` without `{`".to_owned()),
-                '%' | ';' | '#' => {
-                    return Err(format!(
-                        "`{next}` never matches: patterns see the path decoded and without parameters"
-                    ));
-                }
-                literal => {
-                    expression.push_str(&escape(literal.encode_utf8(&mut [0; 4])));
-                    continue;
-                }
-            }
-            special = true;
-        }
-        Ok(match text {
-            text if !special => Self::Literal(text.into()),
-            "*" => Self::Any,
-            text if is_plain_variable(text) => Self::Variable,
-            _ => Self::Mixed { regex: budget.expression(&expression, form)?, never_empty: variables > 0 },
-        })
-    }
-
-    fn matches(&self, value: &str) -> bool {
-        match self {
-            Self::Literal(text) => **text == *value,
-            other => other.matches_wildcard(value),
-        }
-    }
-
-    fn matches_fold(&self, value: &str) -> bool {
-        match self {
-            Self::Literal(text) => text.eq_ignore_ascii_case(value),
-            other => other.matches_wildcard(value),
-        }
-    }
-
-    fn matches_wildcard(&self, value: &str) -> bool {
-        match self {
-            Self::Literal(_) => false,
-            Self::Any => true,
-            Self::Variable => !value.is_empty(),
-            Self::Mixed { regex, never_empty } => !(*never_empty && value.is_empty()) && regex.is_match(value),
-        }
-    }
-}
-
-fn is_plain_variable(text: &str) -> bool {
-    text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).is_some_and(is_name)
-}
-
-fn is_name(text: &str) -> bool {
-    let mut chars = text.chars();
-    chars.next().is_some_and(|c| c.is_alphabetic() || c == '_')
-        && chars.all(|c| c.is_alphanumeric() || c == '_' || c == '-')
-}
-
-/// Splits at the separator, but not inside braces.
-pub(super) fn split(text: &str, separator: char) -> Result<Vec<&str>, String> {
-    let (mut parts, mut start, mut from) = (Vec::new(), 0, 0);
-    while let Some(found) = text.get(from..).and_then(|rest| rest.find([separator, '{'])) {
-        let at = from + found;
-        let after = text.get(at + 1..).unwrap_or_default();
-        if text.get(at..).is_some_and(|rest| rest.starts_with('{')) {
-            let end = closing_brace(after).ok_or("`{` is never closed (a pattern with a comma needs the list form)")?;
-            from = at + 1 + end + 1;
-        } else {
-            parts.push(text.get(start..at).unwrap_or_default());
-            start = at + 1;
-            from = start;
-        }
-    }
-    parts.push(text.get(start..).unwrap_or_default());
-    Ok(parts)
-}
-
-/// Where the brace that was opened just before the text closes; nested and escaped braces are skipped.
-fn closing_brace(text: &str) -> Option<usize> {
-    let (mut depth, mut escaped) = (0_usize, false);
-    for (at, c) in text.char_indices() {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            '{' => depth += 1,
-            '}' if depth == 0 => return Some(at),
-            '}' => depth -= 1,
-            _ => {}
-        }
-    }
-    None
 }

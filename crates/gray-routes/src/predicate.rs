@@ -1,5 +1,7 @@
 //! Predicates: what a request must look like for a route to take it.
 
+use std::{collections::HashSet, net::IpAddr};
+
 use gray_document::{Budget, Item};
 use http::{HeaderName, Method, header::COOKIE};
 use ipnet::IpNet;
@@ -9,14 +11,38 @@ use crate::{
     definition::{Definition, Parameter, Value},
     pattern::{HostPattern, PathPattern},
     text::{TextPattern, decoded, quoted, suggestion},
+    variables::Variables,
     weight::Share,
 };
 
 /// What we know.
-const KNOWN: [&str; 8] = ["Path", "Method", "Header", "Query", "Cookie", "Host", "RemoteAddr", "Weight"];
-/// What else Spring knows.
-const SPRING: [&str; 7] =
-    ["After", "Before", "Between", "ReadBody", "CloudFoundryRouteService", "XForwardedRemoteAddr", "Version"];
+const KNOWN: [&str; 12] = [
+    "Path",
+    "Method",
+    "Header",
+    "Query",
+    "Cookie",
+    "Host",
+    "RemoteAddr",
+    "XForwardedRemoteAddr",
+    "Weight",
+    "After",
+    "Before",
+    "Between",
+];
+/// What else Spring knows, and what to use instead.
+const REFUSED: [(&str, &str); 3] = [
+    ("ReadBody", "it needs Java code, and nothing is decided by bodies here; use Header, Query or Path"),
+    (
+        "CloudFoundryRouteService",
+        "write the three headers that it asks for with Header: `Header=X-CF-Forwarded-Url, .*`, ...",
+    ),
+    (
+        "Version",
+        "where a version stands is said in Java or in `spring.webflux.apiversion`, which is not read here; use Header, Query or \
+         Path for where yours stands",
+    ),
+];
 
 const STANDARD_METHODS: [Method; 9] = [
     Method::GET,
@@ -38,13 +64,32 @@ const REGEXP: Parameter = ("regexp", &[]);
 /// One condition, compiled.
 #[derive(Clone, Debug)]
 pub(super) enum Predicate {
-    Path { patterns: Box<[PathPattern]>, trailing_slash: bool },
+    Path {
+        patterns: Box<[PathPattern]>,
+        trailing_slash: bool,
+    },
     Method(Box<[Method]>),
-    Header { name: HeaderName, value: Option<TextPattern> },
-    Query { name: Box<str>, value: Option<TextPattern> },
-    Cookie { name: Box<str>, value: Option<TextPattern> },
+    Header {
+        name: HeaderName,
+        value: Option<TextPattern>,
+    },
+    Query {
+        name: Box<str>,
+        value: Option<TextPattern>,
+    },
+    Cookie {
+        name: Box<str>,
+        value: Option<TextPattern>,
+    },
     Host(Box<[HostPattern]>),
     RemoteAddr(Box<[IpNet]>),
+    /// The client's address, behind trusted hops.
+    ClientAddr(Box<[IpNet]>),
+    /// From a moment up to another, in Unix seconds; that one is not a part of it.
+    Time {
+        from: u64,
+        to: u64,
+    },
     Weight(Share),
 }
 
@@ -56,7 +101,8 @@ impl Predicate {
         }
         let budget = item.budget();
         let definition = Definition::parse(item, "predicate")?;
-        match definition.name {
+        let name = definition.name.clone();
+        match &*name {
             "Path" => {
                 let flag = ("matchTrailingSlash", &["matchOptionalTrailingSeparator"][..]);
                 let (patterns, flag) = definition.gather(("patterns", &["pattern"]), Some(flag))?;
@@ -91,21 +137,41 @@ impl Predicate {
                 let (sources, _) = definition.gather(("sources", &["source"]), None)?;
                 all(sources, network).map(Self::RemoteAddr)
             }
+            "XForwardedRemoteAddr" => {
+                let mut definition = definition;
+                if let Some(index) = definition.take("maxTrustedIndex", None).first() {
+                    index.at.warn("`trustedHops` in the gray settings says which hops are believed, not how many");
+                }
+                let (sources, _) = definition.gather(("sources", &["source"]), None)?;
+                all(sources, network).map(Self::ClientAddr)
+            }
+            "After" => {
+                let [from] = definition.bind([("datetime", &[])], 1)?;
+                Some(Self::Time { from: from?.convert(moment)?, to: u64::MAX })
+            }
+            "Before" => {
+                let [to] = definition.bind([("datetime", &[])], 1)?;
+                Some(Self::Time { from: 0, to: to?.convert(moment)? })
+            }
+            "Between" => {
+                let [from, to] = definition.bind([("datetime1", &[]), ("datetime2", &[])], 2)?;
+                let (from, to) = (from?.convert(moment)?, to?);
+                let to = to.convert(|text| match moment(text)? {
+                    end if end > from => Ok(end),
+                    _ => Err(format!("{} is not after the time before it; write the earlier one first", quoted(text))),
+                })?;
+                Some(Self::Time { from, to })
+            }
             "Weight" => {
                 let parameters = [("group", &["weight.group"][..]), ("weight", &["weight.weight"][..])];
                 let [group, weight] = definition.bind(parameters, 2)?;
                 let number = |text: &str| {
                     text.parse().map_err(|_| format!("expected a weight, 0 to {}, found {}", u32::MAX, quoted(text)))
                 };
-                Some(Self::Weight(Share::new(group?.text, weight?.convert(number)?)))
-            }
-            name if SPRING.contains(&name) => {
-                item.error(format!("predicate `{name}` is not supported; supported are {}", KNOWN.join(", ")));
-                None
+                Some(Self::Weight(Share::new(&group?.text, weight?.convert(number)?)))
             }
             name => {
-                let (known, hint) = (KNOWN.join(", "), suggestion(name, KNOWN));
-                item.error(format!("unknown predicate {}{hint} (known are {known})", quoted(name)));
+                unknown(item, name);
                 None
             }
         }
@@ -131,10 +197,9 @@ impl Predicate {
             Self::Host(patterns) => {
                 request.host().is_some_and(|host| patterns.iter().any(|pattern| pattern.matches(host)))
             }
-            Self::RemoteAddr(networks) => {
-                let peer = request.peer().map(|peer| peer.to_canonical());
-                peer.is_some_and(|peer| networks.iter().any(|network| network.contains(&peer)))
-            }
+            Self::RemoteAddr(networks) => holds(networks, request.peer()),
+            Self::ClientAddr(networks) => holds(networks, request.client_ip()),
+            Self::Time { from, to } => (*from..*to).contains(&request.now()),
             Self::Weight(share) => share.holds(request.random()),
         }
     }
@@ -147,6 +212,42 @@ impl Predicate {
         }
     }
 
+    /// The variables that stand for something in every request that it takes.
+    pub(super) fn variables(&self) -> HashSet<String> {
+        match self {
+            Self::Path { patterns, .. } => in_all(patterns.iter().map(PathPattern::names)),
+            Self::Host(patterns) => in_all(patterns.iter().map(HostPattern::names)),
+            _ => HashSet::new(),
+        }
+    }
+
+    /// Gets ready to tell the values of its variables.
+    pub(super) fn prepare(&mut self, budget: &Budget) -> Result<(), String> {
+        match self {
+            Self::Path { patterns, .. } => patterns.iter_mut().try_for_each(|pattern| pattern.prepare(budget)),
+            Self::Host(patterns) => patterns.iter_mut().try_for_each(|pattern| pattern.prepare(budget)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells the values of its variables: those of the first pattern that matches, as in Spring.
+    pub(super) fn capture<'n>(&'n self, path: &str, host: Option<&str>, variables: &mut Variables<'n>) {
+        match self {
+            Self::Path { patterns, trailing_slash } => {
+                if let Some(pattern) = patterns.iter().find(|pattern| pattern.matches(path, *trailing_slash)) {
+                    pattern.capture(path, variables);
+                }
+            }
+            Self::Host(patterns) => {
+                let host = host.unwrap_or_default();
+                if let Some(pattern) = patterns.iter().find(|pattern| pattern.matches(host)) {
+                    pattern.capture(host, variables);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// Its share, if that is what it is.
     pub(super) fn share(&mut self) -> Option<&mut Share> {
         if let Self::Weight(share) = self { Some(share) } else { None }
@@ -156,34 +257,76 @@ impl Predicate {
     pub(super) fn cost(&self) -> u8 {
         match self {
             Self::Method(_) | Self::Weight(_) => 0,
-            Self::RemoteAddr(_) => 1,
+            Self::RemoteAddr(_) | Self::Time { .. } => 1,
             Self::Path { .. } => 2,
             Self::Host(_) => 3,
-            Self::Header { .. } => 4,
+            Self::Header { .. } | Self::ClientAddr(_) => 4,
             Self::Query { .. } | Self::Cookie { .. } => 5,
         }
     }
 }
 
+/// The names that are in each of these.
+fn in_all<'n, I: Iterator<Item = &'n str>>(mut all: impl Iterator<Item = I>) -> HashSet<String> {
+    let first: HashSet<&str> = all.next().into_iter().flatten().collect();
+    let common = all.fold(first, |common, names| {
+        let names: HashSet<&str> = names.collect();
+        common.intersection(&names).copied().collect()
+    });
+    common.into_iter().map(str::to_owned).collect()
+}
+
+/// Reports a predicate that is not taken.
+fn unknown(item: &Item<'_>, name: &str) {
+    if let Some((_, instead)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
+        return item.error(format!("predicate `{name}` is not supported: {instead}"));
+    }
+    let (known, hint) = (KNOWN.join(", "), suggestion(name, KNOWN));
+    let class: String = name.chars().take(60).filter(|c| c.is_alphanumeric()).collect();
+    item.error(format!(
+        "unknown predicate {}: not one of Spring Cloud Gateway, so the system's own Java class \
+         ({class}RoutePredicateFactory), and no Java runs here{hint} (known are {known})",
+        quoted(name)
+    ));
+}
+
+/// A time as Java's `ZonedDateTime` writes it, or milliseconds since 1970; in Unix seconds.
+fn moment(text: &str) -> Result<u64, String> {
+    let millis = text.parse::<u64>().ok().map(|millis| millis / 1000);
+    millis.or_else(|| gray_rules::time::parse_time(text)).ok_or_else(|| {
+        format!(
+            "expected a time with its offset, such as 2027-01-20T17:42:47+08:00[Asia/Shanghai], found {}",
+            quoted(text)
+        )
+    })
+}
+
+fn holds(networks: &[IpNet], address: Option<IpAddr>) -> bool {
+    let address = address.map(|address| address.to_canonical());
+    address.is_some_and(|address| networks.iter().any(|network| network.contains(&address)))
+}
+
 /// Converts every value; each wrong one is reported.
-fn all<'d, T>(values: Vec<Value<'d>>, convert: impl Fn(&'d str) -> Result<T, String>) -> Option<Box<[T]>> {
+fn all<T>(values: Vec<Value<'_>>, convert: impl Fn(&str) -> Result<T, String>) -> Option<Box<[T]>> {
     let converted: Vec<_> = values.iter().map(|value| value.convert(&convert)).collect();
     converted.into_iter().collect()
 }
 
 /// An optional expression; the outer `None` is a reported error.
 fn pattern(value: Option<&Value<'_>>, budget: &Budget) -> Option<Option<TextPattern>> {
-    value.map_or(Some(None), |value| value.convert(|text| TextPattern::new(text, budget)).map(Some))
+    value.map_or(Some(None), |value| value.exactly(|text| TextPattern::new(text, budget)).map(Some))
 }
 
 fn method(value: &Value<'_>) -> Option<Method> {
-    if let Some(standard) = STANDARD_METHODS.iter().find(|method| method.as_str().eq_ignore_ascii_case(value.text)) {
+    if let Some(standard) =
+        STANDARD_METHODS.iter().find(|method| method.as_str().eq_ignore_ascii_case(value.text.trim()))
+    {
         return Some(standard.clone());
     }
-    let hint = suggestion(value.text, STANDARD_METHODS.iter().map(Method::as_str));
+    let hint = suggestion(&value.text, STANDARD_METHODS.iter().map(Method::as_str));
     let method = value
         .convert(|text| Method::from_bytes(text.as_bytes()).map_err(|_| format!("{} is not a method", quoted(text))))?;
-    value.at.warn(format!("{} is not a standard method{hint}", quoted(value.text)));
+    value.at.warn(format!("{} is not a standard method{hint}", quoted(&value.text)));
     Some(method)
 }
 

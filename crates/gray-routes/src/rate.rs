@@ -27,8 +27,8 @@ pub enum RateKey {
 pub struct Rate {
     /// Tokens that come back each second.
     pub per_second: NonZeroU32,
-    /// Tokens that there are at most.
-    pub burst: NonZeroU32,
+    /// Tokens that there are at most; with 0 no request passes.
+    pub burst: u32,
     /// Tokens that a request takes.
     pub cost: NonZeroU32,
 }
@@ -62,17 +62,24 @@ impl RateLimit {
             text.parse::<NonZeroU32>().map_err(|_| format!("expected a number of at least 1, found {}", quoted(text)))
         };
         let per_second = per_second?.convert(number)?;
-        let burst = burst.map_or(Some(per_second), |burst| burst.convert(number))?;
+        let at_most =
+            |text: &str| text.parse::<u32>().map_err(|_| format!("expected a number, found {}", quoted(text)));
+        let capacity = burst.as_ref().map_or(Some(per_second.get()), |burst| burst.convert(at_most))?;
+        if let Some(burst) = burst.filter(|_| capacity == 0) {
+            burst
+                .at
+                .warn("0 answers every request 429, as in Spring; remove the route, or write a burst of at least 1");
+        }
         let one = NonZeroU32::MIN;
         let cost = match cost {
             Some(cost) => cost.convert(|text| match number(text)? {
-                cost if cost <= burst => Ok(cost),
-                cost => Err(format!("{cost} tokens are more than there can ever be ({burst})")),
+                cost if cost.get() <= capacity || capacity == 0 => Ok(cost),
+                cost => Err(format!("{cost} tokens are more than there can ever be ({capacity})")),
             })?,
             None => one,
         };
         let key = key.map_or(Some(RateKey::Client), |key| key.convert(resolver))?;
-        Some(Self { key, rate: Rate { per_second, burst, cost }, is_common: false })
+        Some(Self { key, rate: Rate { per_second, burst: capacity, cost }, is_common: false })
     }
 }
 

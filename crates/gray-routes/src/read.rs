@@ -1,6 +1,9 @@
 //! `spring.cloud.gateway`: from documents to routes. Everything wrong is reported, nothing is dropped silently.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use gray_document::{Item, Origin, Section};
 
@@ -8,7 +11,7 @@ use super::{
     Filters, Route, Target, Upstream,
     cors::{Cors, CorsTable},
     definition::relaxed,
-    filter::{FILTER, Filter},
+    filter::{self, Common, FILTER, Filter, SecureHeaders},
     locator::Locator,
     metadata::Metadata,
     misspelt,
@@ -60,6 +63,8 @@ pub(super) struct Read {
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
     filters: Vec<Filter>,
+    /// What filters go by.
+    settings: Common,
     /// Before a route's own metadata.
     common: Metadata,
     use404: bool,
@@ -71,8 +76,17 @@ pub(super) fn read(root: &Section<'_>) -> Read {
     let gateway = Gateway { old: root.section(OLD), new: root.section(NEW), servlet: [webmvc, mvc] };
     let filters = gateway.holder("default-filters").items("default-filters");
     let http = gateway.holder("httpclient").section("httpclient");
+    let status = gateway.holder("set-status").section("set-status");
+    let settings = Common {
+        secure: SecureHeaders::read(&gateway.holder("filter").section("filter").section("secure-headers")),
+        original_status: status.string("original-status-header-name").and_then(|name| {
+            filter::written(&name).map_err(|reason| status.error("original-status-header-name", reason)).ok()
+        }),
+        has_login: root.section("spring.security.oauth2.client").exists(),
+    };
     let shared = Shared {
-        filters: filters.iter().filter_map(Filter::read).map(Filter::common).collect(),
+        filters: filters.iter().filter_map(|item| Filter::read(item, &settings)).map(Filter::common).collect(),
+        settings,
         common: Metadata {
             connect_timeout: positive(&http, "connect-timeout"),
             response_timeout: positive(&http, "response-timeout"),
@@ -106,6 +120,8 @@ pub(super) fn read(root: &Section<'_>) -> Read {
     gateway.new.section("loadbalancer");
     gateway.new.section("globalcors");
     gateway.new.section("discovery");
+    gateway.new.section("filter");
+    gateway.new.section("set-status");
     misspelt::refuse(&[&gateway.old, &gateway.new]);
     gateway.old.warn_unknown("this gateway does not know this setting; it has no effect");
     Read { drafts, is_stated: is_stated || locator.is_some(), cors, locator }
@@ -176,7 +192,7 @@ impl Shared {
             return None;
         }
         let section = item.section();
-        let id = section.string("id").inspect(|id| ids.take(id, &section)).unwrap_or_default();
+        let id = section.string("id").map(|id| ids.take(&id, &section)).unwrap_or_default();
         let target = match section.string("uri") {
             Some(uri) => uri::target(&section, "uri", &uri),
             None => {
@@ -193,7 +209,8 @@ impl Shared {
         if weights.count() > 1 {
             section.error("predicates", "a route can be in one weight group only");
         }
-        let filters: Vec<_> = section.items("filters").iter().map(Filter::read).collect();
+        let items = section.items("filters");
+        let filters: Vec<_> = items.iter().map(|item| Filter::read(item, &self.settings)).collect();
         let metadata = section.section("metadata");
         let lanes = lanes(&metadata.section("lanes"));
         let is_directory = |target: &Target| matches!(target.upstream, Upstream::Directory(_));
@@ -206,15 +223,59 @@ impl Shared {
 
         let (predicates, filters): (Option<Vec<_>>, Option<Vec<_>>) =
             (predicates.into_iter().collect(), filters.into_iter().collect());
-        let (target, predicates, own) = (target?, predicates?, filters?);
+        let (target, mut predicates, own) = (target?, predicates?, filters?);
+        self.variables(&section, &mut predicates, (&own, &items))?;
         let own_limit = own.iter().rev().find_map(Filter::max_body);
         let mut filters = Filters::default();
         filters.extend(interleaved(&self.filters, own));
         // A common limit is for those that have none of their own.
         filters.max_body = own_limit.or(filters.max_body);
+        if let Some(reason) = filters.too_many() {
+            section.error("filters", reason);
+        }
         let route =
             Route { id: id.into(), place: 0, is_located: false, target, lanes, use404: self.use404, filters, metadata };
         (enabled && !predicates.is_empty()).then_some(Draft { order, route, predicates, cors })
+    }
+}
+
+impl Shared {
+    /// Gets the predicates ready to tell what the filters ask for; a variable that none of them has is reported.
+    fn variables(
+        &self,
+        section: &Section<'_>,
+        predicates: &mut [Predicate],
+        (own, items): (&[Filter], &[Item<'_>]),
+    ) -> Option<()> {
+        let known: HashSet<String> = predicates.iter().flat_map(Predicate::variables).collect();
+        let lacks = |name: &&str| !known.contains(*name);
+        let problem = |name: &str| {
+            format!(
+                "`{{{}}}` is not a variable of all patterns of Path, or of Host, of this route: name one in each of them",
+                name.chars().take(60).collect::<String>()
+            )
+        };
+        let mut asks = false;
+        for (filter, item) in own.iter().zip(items) {
+            asks |= filter.names().next().is_some();
+            if let Some(name) = filter.names().find(lacks) {
+                item.error(problem(name));
+                return None;
+            }
+        }
+        for filter in &self.filters {
+            asks |= filter.names().next().is_some();
+            if let Some(name) = filter.names().find(lacks) {
+                section
+                    .error("predicates", format!("a filter of default-filters asks for a variable: {}", problem(name)));
+                return None;
+            }
+        }
+        if asks {
+            let ready = predicates.iter_mut().try_for_each(|predicate| predicate.prepare(section.budget()));
+            return ready.map_err(|reason| section.error("predicates", reason)).ok();
+        }
+        Some(())
     }
 }
 
@@ -263,19 +324,46 @@ fn lanes(section: &Section<'_>) -> Vec<(Box<str>, Target)> {
     lanes.collect()
 }
 
-/// Every id stands for one route.
+/// Every name stands for one route.
 #[derive(Default)]
-struct Ids(HashMap<String, Origin>);
+struct Ids(HashMap<String, Taken>);
+
+struct Taken {
+    first: Origin,
+    /// Routes of this name so far.
+    count: usize,
+}
 
 impl Ids {
-    fn take(&mut self, id: &str, section: &Section<'_>) {
-        match self.0.get(id) {
-            Some(first) => section.error("id", format!("another route is called {} already, at {first}", quoted(id))),
-            None => drop(self.0.insert(id.to_owned(), section.origin())),
-        }
+    /// The name of a route that is called so.
+    fn take(&mut self, id: &str, section: &Section<'_>) -> String {
+        let new = || Taken { first: section.origin(), count: 1 };
+        let Some(taken) = self.0.get_mut(id) else {
+            self.0.insert(id.to_owned(), new());
+            return id.to_owned();
+        };
+        let (first, mut count) = (taken.first.clone(), taken.count);
+        let name = loop {
+            count += 1;
+            let name = format!("{id}-{count}");
+            if !self.0.contains_key(&name) {
+                break name;
+            }
+        };
+        self.0.entry(id.to_owned()).and_modify(|taken| taken.count = count);
+        self.0.insert(name.clone(), new());
+        let (id, shown) = (quoted(id), quoted(&name));
+        section.warn(
+            "id",
+            format!(
+                "another route is called {id} already, at {first}: this one is {shown} in logs and metrics; give it a name of \
+                 its own"
+            ),
+        );
+        name
     }
 
-    /// `route-<n>` by position, unless someone has that name.
+    /// `route-<n>` by position, unless another route has that name.
     fn name_the_nameless(&self, drafts: &mut [Draft]) {
         let mut free = (1_usize..).map(|n| format!("route-{n}")).filter(|name| !self.0.contains_key(name));
         for draft in drafts {

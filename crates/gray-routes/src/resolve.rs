@@ -3,7 +3,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use crate::{
-    Lookup, Route, RouteTable, Spelling, check_path,
+    EditError, Lookup, Rewritten, Route, RouteTable, Spelling, Variables, check_path,
     predicate::Predicate,
     spelling::{Forms, canonical_of},
 };
@@ -18,8 +18,22 @@ const OTHER_PATH: &str = "the path is ambiguous: read in another way, the route 
 pub struct Resolved<'t> {
     /// The route that takes it.
     pub route: Option<&'t Arc<Route>>,
-    /// The canonical form of its path, where that is not the path itself.
-    canonical: Option<String>,
+    /// What the variables of its path and host stand for, if any of its filters asks.
+    pub variables: Variables<'t>,
+    /// The canonical form of its path, where that is not the path itself, and its variables.
+    canonical: Option<(String, Variables<'t>)>,
+    is_ambiguous: bool,
+}
+
+/// Why a path is not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// Servers could read it in another way: 400.
+    #[error("{0}")]
+    Ambiguous(&'static str),
+    /// The route's filters cannot be applied to it.
+    #[error(transparent)]
+    Edit(#[from] EditError),
 }
 
 impl RouteTable {
@@ -32,20 +46,34 @@ impl RouteTable {
     pub fn resolve(&self, request: &impl Lookup, spelling: Spelling) -> Result<Resolved<'_>, &'static str> {
         let route = self.find(request);
         match spelling {
-            Spelling::Plain => Ok(Resolved { route, canonical: None }),
-            Spelling::Ambiguous => self.resolve_ambiguous(request, route),
+            Spelling::Plain => Ok(self.resolved(request, route, None)),
+            Spelling::Ambiguous => {
+                let canonical = self.canonical(request, route)?;
+                Ok(Resolved { is_ambiguous: true, ..self.resolved(request, route, canonical) })
+            }
         }
     }
 
-    #[cold]
-    fn resolve_ambiguous<'t>(
+    fn resolved<'t>(
         &'t self,
         request: &impl Lookup,
         route: Option<&'t Arc<Route>>,
-    ) -> Result<Resolved<'t>, &'static str> {
+        canonical: Option<String>,
+    ) -> Resolved<'t> {
+        let variables = |path: &str| route.map(|route| self.variables(route, path, request.host())).unwrap_or_default();
+        let canonical = canonical.map(|path| {
+            let variables = variables(&path);
+            (path, variables)
+        });
+        Resolved { route, variables: variables(request.path()), canonical, is_ambiguous: false }
+    }
+
+    /// The canonical form of an ambiguous path, where that is not the path itself.
+    #[cold]
+    fn canonical(&self, request: &impl Lookup, route: Option<&Arc<Route>>) -> Result<Option<String>, &'static str> {
         let forms = Forms::of(request.path())?;
         if route.is_some_and(|route| route.metadata.encoded_slash && self.holds_slashes(route.place, request.path())) {
-            return Ok(Resolved { route, canonical: None });
+            return Ok(None);
         }
         let place = route.map(|route| route.place);
         for path in forms.others() {
@@ -54,7 +82,7 @@ impl RouteTable {
                 return Err(OTHER_ROUTE);
             }
         }
-        Ok(Resolved { route, canonical: forms.canonical() })
+        Ok(forms.canonical())
     }
 
     /// Whether `%2f` is all that is ambiguous about the path, and always within a variable of the route's.
@@ -81,31 +109,46 @@ impl Route {
 }
 
 impl Resolved<'_> {
-    /// Whether the path that is sent means to every server what it means to the routes.
+    /// The path that is sent: what the route's filters make of the one that came, without empty segments. It means to every
+    /// server what it means to the routes.
     ///
     /// What filters made of the path holds no dot segment, however often it is decoded; and of an ambiguous path they make
     /// what they make of its canonical form, as far as any server can tell.
     ///
     /// # Errors
-    /// With the reason why not.
+    /// With the reason why it is not sent.
+    pub fn send<'p>(&self, route: &Route, path: &'p str) -> Result<Rewritten<'p>, SendError> {
+        if !self.is_ambiguous && !route.filters.change_path() {
+            return Ok(Rewritten::plain(path));
+        }
+        let sent = route.filters.rewrite(path, &self.variables)?;
+        self.check_sent(route, &sent.path)?;
+        Ok(sent)
+    }
+
     #[expect(clippy::ptr_arg, reason = "what is borrowed is a part of what was checked")]
-    pub fn check_sent(&self, route: &Route, sent: &Cow<'_, str>) -> Result<(), &'static str> {
-        let canonical = match (&self.canonical, sent) {
-            _ if !route.filters.change_path() => return Ok(()),
+    fn check_sent(&self, route: &Route, sent: &Cow<'_, str>) -> Result<(), SendError> {
+        let (canonical, variables) = match (&self.canonical, sent) {
             // Whole segments of what was checked.
             (None, Cow::Borrowed(_)) => return Ok(()),
             (None, Cow::Owned(sent)) => {
-                return match check_path(sent)? {
+                return match check_path(sent).map_err(SendError::Ambiguous)? {
                     Spelling::Plain => Ok(()),
-                    Spelling::Ambiguous => canonical_of(sent).map(drop),
+                    Spelling::Ambiguous => canonical_of(sent).map(drop).map_err(SendError::Ambiguous),
                 };
             }
-            (Some(canonical), _) => canonical,
+            (Some((canonical, variables)), _) => (canonical, variables),
         };
-        check_path(sent)?;
-        if canonical_of(sent)? == canonical_of(&route.filters.rewrite(canonical))? {
+        check_path(sent).map_err(SendError::Ambiguous)?;
+        let canonically = match route.filters.rewrite(canonical, variables) {
+            Ok(rewritten) => canonical_of(&rewritten.path),
+            // A pattern of the route does not take the canonical form.
+            Err(EditError::Missing) => return Err(SendError::Ambiguous(OTHER_PATH)),
+            Err(error) => return Err(error.into()),
+        };
+        if canonical_of(sent).map_err(SendError::Ambiguous)? == canonically.map_err(SendError::Ambiguous)? {
             return Ok(());
         }
-        Err(OTHER_PATH)
+        Err(SendError::Ambiguous(OTHER_PATH))
     }
 }

@@ -1,9 +1,10 @@
 //! Spring's `Retry` filter: answers that are not the last word.
 
-use http::{Method, StatusCode};
+use http::Method;
 
 use super::{
     definition::{Definition, Value, relaxed},
+    filter,
     text::quoted,
 };
 
@@ -80,13 +81,8 @@ impl Retry {
 
 /// `502` or `BAD_GATEWAY`.
 fn status(text: &str) -> Result<u16, String> {
-    let named = |code: &u16| {
-        let reason = StatusCode::from_u16(*code).ok().and_then(|status| status.canonical_reason());
-        reason.is_some_and(|reason| relaxed(&reason.replace([' ', '\''], "")) == relaxed(text))
-    };
-    let number = text.parse().ok().filter(|code| (400..600).contains(code));
-    number
-        .or_else(|| (400..600).find(named))
+    let found = filter::status(text).ok().map(|status| status.as_u16()).filter(|code| (400..600).contains(code));
+    found
         .ok_or_else(|| format!("expected a status from 400 to 599, such as 502 or BAD_GATEWAY, found {}", quoted(text)))
 }
 

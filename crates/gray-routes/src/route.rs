@@ -72,4 +72,6 @@ pub enum Upstream {
     },
     /// `file:///srv/web/v1`: the files below this directory.
     Directory(Arc<Path>),
+    /// `no://op`: the route answers itself, with what its filters make of an empty answer.
+    Nowhere,
 }

@@ -6,10 +6,11 @@ use gray_document::{Problems, Section};
 use http::Method;
 
 use crate::{
-    CorsTable, Located, Locator, Lookup, Route, Upstream,
+    CorsTable, Located, Locator, Lookup, Route, Target, Upstream,
     predicate::Predicate,
     read::{self, Read},
     trie::Trie,
+    variables::Variables,
 };
 
 /// All routes of one configuration revision, in their order, ready to be searched.
@@ -82,6 +83,16 @@ impl RouteTable {
         self.predicates.get(position).is_some_and(|all| all.iter().all(|predicate| predicate.matches(path, request)))
     }
 
+    /// What the variables of the route's path and host stand for in a request that it takes; none where no filter asks.
+    pub(crate) fn variables(&self, route: &Route, path: &str, host: Option<&str>) -> Variables<'_> {
+        let mut variables = Variables::default();
+        if route.filters.ask_variables() {
+            let predicates = self.predicates.get(route.place).into_iter().flatten();
+            predicates.for_each(|predicate| predicate.capture(path, host, &mut variables));
+        }
+        variables
+    }
+
     /// Whether a route that matches does not take the method all the same: TRACE, unless the route asks for it by name or answers
     /// out of a directory, which judges methods itself.
     pub fn refuses(&self, route: &Route, method: &str) -> bool {
@@ -137,8 +148,10 @@ impl RouteTable {
 
     /// What a document from Spring may not expect, though nothing is wrong with it. For checks of documents.
     pub fn note(&self, response_timeout: Duration) -> Option<String> {
-        let is_served =
-            |route: &&Arc<Route>| route.targets().any(|target| !matches!(target.upstream, Upstream::Directory(_)));
+        let is_served = |route: &&Arc<Route>| {
+            let own = |target: &Target| matches!(target.upstream, Upstream::Directory(_) | Upstream::Nowhere);
+            route.filters.redirect.is_none() && !route.targets().all(own)
+        };
         let untimed: Vec<_> = { self.routes.iter() }
             .filter(|route| route.metadata.response_timeout.is_none())
             .filter(is_served)
@@ -160,7 +173,7 @@ impl RouteTable {
         let services =
             self.routes.iter().flat_map(|route| route.targets()).filter_map(|target| match &target.upstream {
                 Upstream::Service(name) => Some(name.clone()),
-                Upstream::Fixed { .. } | Upstream::Directory(_) => None,
+                Upstream::Fixed { .. } | Upstream::Directory(_) | Upstream::Nowhere => None,
             });
         services.collect()
     }

@@ -67,9 +67,12 @@ pub(super) fn suggestion<'n>(name: &str, known: impl IntoIterator<Item = &'n str
     // A name from outside may be of any length; a long one is close to nothing.
     let wanted: String = name.chars().take(40).map(|c| c.to_ascii_lowercase()).collect();
     let distance = |known: &str| strsim::osa_distance(&wanted, &known.to_ascii_lowercase());
-    let near = known.into_iter().map(|known| (distance(known), known)).min();
+    let length = wanted.chars().count();
+    // What differs more in length alone is not measured: a document may have many names.
+    let candidates = known.into_iter().filter(|known| known.len().abs_diff(length) <= 3);
+    let near = candidates.map(|known| (distance(known), known)).min();
     match near {
-        Some((distance, known)) if distance <= (wanted.chars().count() / 3).min(3) => {
+        Some((distance, known)) if distance <= (length / 3).min(3) => {
             format!("; did you mean `{known}`?")
         }
         _ => String::new(),

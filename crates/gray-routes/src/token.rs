@@ -66,7 +66,7 @@ impl TokenCheck {
                 _ => Err(not_a_place(text)),
             })
         })?;
-        let text = |value: Option<Value<'_>>| value.map(|value| Box::from(value.text));
+        let text = |value: Option<Value<'_>>| value.map(|value| Box::from(value.text.trim()));
         let claim = text(claim).unwrap_or_else(|| "sub".into());
         Some(Self {
             jwt: Jwt { token, key: Some(key), requires_expiry },

@@ -8,7 +8,7 @@ use crate::{Target, Upstream, files, scheme::Scheme, text::quoted};
 
 /// What a uri may begin with.
 pub(super) const SCHEMES: &str =
-    "lb://service, lb:https://service, http://host:port, https://host:port or file:///directory";
+    "lb://service, lb:https://service, http://host:port, https://host:port, file:///directory or no://op";
 
 /// Reads the uri under a key; one that cannot be taken is reported.
 pub(super) fn target(section: &Section<'_>, key: &str, uri: &str) -> Option<Target> {
@@ -31,20 +31,24 @@ pub(super) fn target(section: &Section<'_>, key: &str, uri: &str) -> Option<Targ
         return fail("a user or password in a uri is not supported");
     }
     let (balanced, scheme) = match scheme.to_ascii_lowercase().as_str() {
-        "lb" => (true, Scheme::Http),
-        "lb:https" => (true, Scheme::Https),
-        "http" => (false, Scheme::Http),
-        "https" => (false, Scheme::Https),
-        "ws" | "wss" | "forward" | "no" | "lb:ws" | "lb:wss" | "lb:http" => {
-            return fail(&format!("this scheme is not supported yet; use {SCHEMES}"));
-        }
+        "no" => return Some(Target { scheme: Scheme::Http, upstream: Upstream::Nowhere }),
+        // A websocket begins as a request of HTTP, and any may ask for one.
+        "lb" | "lb:http" | "lb:ws" => (true, Scheme::Http),
+        "lb:https" | "lb:wss" => (true, Scheme::Https),
+        "http" | "ws" => (false, Scheme::Http),
+        "https" | "wss" => (false, Scheme::Https),
+        "forward" => return fail(&format!("there are no controllers to forward to; use {SCHEMES}")),
         _ => return fail(&format!("unknown scheme; use {SCHEMES}")),
     };
     let upstream = if balanced {
-        if !is_host(authority) {
-            return fail("expected the name of a service after :// (letters, digits, `-`, `_`, `.`; no port)");
+        let (service, port) = authority.split_once(':').map_or((authority, None), |(name, port)| (name, Some(port)));
+        if !is_host(service) || port.is_some_and(|port| port.parse::<u16>().is_err()) {
+            return fail("expected the name of a service after :// (letters, digits, `-`, `_`, `.`)");
         }
-        Upstream::Service(authority.into())
+        if let Some(port) = port {
+            section.warn(key, format!("the port {port} counts for nothing, as in Spring: each instance has its own"));
+        }
+        Upstream::Service(service.into())
     } else {
         let Some((host, port)) = host_and_port(authority, scheme.default_port()) else {
             return fail(&format!("expected {scheme}://host or {scheme}://host:port"));

@@ -156,6 +156,7 @@ fn explained(
         Upstream::Service(service) => service.to_string(),
         Upstream::Fixed { authority, .. } => authority.to_string(),
         Upstream::Directory(root) => root.display().to_string(),
+        Upstream::Nowhere => "no://op".to_owned(),
     });
     Ok(Explained {
         route: route.map(|route| route.id.to_string()),

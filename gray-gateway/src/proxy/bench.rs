@@ -30,10 +30,15 @@ kerwin.tool.gray:
 ";
 
 /// A worker with one route, `/api/**`, to one service that has these instances.
-#[expect(clippy::panic, reason = "the settings are fixed")]
 pub(super) fn worker(instances: &[Instance]) -> Worker {
+    worker_with(SETTINGS, instances)
+}
+
+/// A worker with these settings; the service `app` has these instances.
+#[expect(clippy::panic, reason = "the settings are fixed")]
+pub(super) fn worker_with(settings: &str, instances: &[Instance]) -> Worker {
     let read = |documents: &Documents| GatewayConfig::read(documents, "kerwin.tool.gray");
-    let (config, _) = check(&[("settings.yaml", SETTINGS)], read).unwrap_or_else(|problems| panic!("{problems}"));
+    let (config, _) = check(&[("settings.yaml", settings)], read).unwrap_or_else(|problems| panic!("{problems}"));
     let set = Arc::new(InstanceSet::new(instances, None));
     let services = Services::from_iter([("app".into(), ServiceSnapshot { set, ..ServiceSnapshot::default() })]);
     let snapshot = Snapshot { rules: config.rules, routes: config.routes, services, ..Snapshot::empty() };

@@ -12,7 +12,7 @@
 
 use std::{path::Path, rc::Rc, sync::Arc};
 
-use http::{HeaderName, HeaderValue, Request as HttpRequest, Response, Version, header, request::Parts};
+use http::{Request as HttpRequest, Response, Version, header, request::Parts};
 
 use super::{
     after::After,
@@ -127,8 +127,9 @@ impl<'c, 's> Exchange<'c, 's> {
         self.after.permits = permits;
         let pause = route.metadata.pause_timeout.unwrap_or(self.worker.limits.pause_timeout);
         self.client.state.may_pause(ticks(pause));
-        if let route::Upstream::Directory(root) = &target.upstream {
-            let answer = self.files(root).await?;
+        let is_own = matches!(target.upstream, route::Upstream::Directory(_) | route::Upstream::Nowhere);
+        if is_own || route.filters.redirect.is_some() {
+            let answer = self.answer().await?;
             return Ok(self.client.reply(&self.envelope, answer, self.after).await);
         }
         self.upload.gather(&mut self.client.received).map_err(Failure::of_body)?;
@@ -140,7 +141,7 @@ impl<'c, 's> Exchange<'c, 's> {
         match &self.request.target.upstream {
             route::Upstream::Service(service) => service,
             route::Upstream::Fixed { authority, .. } => authority,
-            route::Upstream::Directory(_) => "",
+            route::Upstream::Directory(_) | route::Upstream::Nowhere => "",
         }
     }
 
@@ -152,11 +153,14 @@ impl<'c, 's> Exchange<'c, 's> {
         }
     }
 
-    /// Fields added to the answer, from an instance or our own.
-    pub(super) fn extras(&self, mut add: impl FnMut(&HeaderName, &HeaderValue)) {
-        self.request.extras(&mut add);
-        if let Some(cross_origin) = self.cross_origin {
-            cross_origin.each(add);
+    /// The answer that no instance gives: the route's own, or a file.
+    async fn answer(&self) -> Result<Response<Content>, Failure<'s>> {
+        if let Some(answer) = self.own_answer() {
+            return answer;
+        }
+        match &self.request.target.upstream {
+            route::Upstream::Directory(root) => self.files(root).await,
+            _ => Err(Failure::Internal { route: &self.request.route.id }),
         }
     }
 
@@ -173,9 +177,7 @@ impl<'c, 's> Exchange<'c, 's> {
             internal()
         })?;
         let headers = response.headers_mut();
-        self.extras(|name, value| {
-            headers.append(name, value.clone());
-        });
+        request.edit(headers, self.cross_origin.as_deref()).map_err(|_| internal())?;
         if let Some(cookie) = request.cookie(self.snapshot) {
             headers.append(header::SET_COOKIE, cookie);
         }

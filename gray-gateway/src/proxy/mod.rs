@@ -22,6 +22,7 @@
 //! | | `edge` | what becomes of a request that is only asked about (`/explain`) |
 //! | | `last_hop` | TRACE and OPTIONS that must not be passed on any further |
 //! | | `forwarded` | where it came from |
+//! | | `edited` | what the route's filters make of it, apart from its fields |
 //! | | `writing` | the head that is sent for it |
 //! | `upstream` | `call`, `callee`, `attempt`, `hedge` | instances, one after the other, or two at once |
 //! | | `choose` | which instance, and what is made of how it went |
@@ -30,6 +31,7 @@
 //! | `response` | `head` | what of the answer's head the client gets |
 //! | | `transfer` | bodies |
 //! | | `tunnel` | websockets |
+//! | | `edit` | what the route's filters make of other heads; the route's own answers |
 //! | | `error`, `refusal`, `content`, `reply` | answers of our own |
 //! | `http2` | | HTTP/2, made of and into HTTP/1 at the rim |
 //! | `files` | | answers out of a directory |

@@ -11,6 +11,7 @@ mod descriptors;
 mod edge;
 mod faults;
 mod files;
+mod filters;
 mod gray;
 mod guard;
 mod guarded_paths;

@@ -191,7 +191,7 @@ fn templates(items: &[Item<'_>], kind: &str) -> Option<Option<Vec<Template>>> {
         let definition = Definition::parse(item, kind)?;
         let mut args = Vec::new();
         for (key, value) in definition.args() {
-            args.push((key.into(), spel(&value.at, value.text)?));
+            args.push((key.into(), spel(&value.at, &value.text)?));
         }
         templates.push(Template { name: definition.name.into(), args });
     }

@@ -27,7 +27,7 @@ fn goes(table: &RouteTable, path: &str) -> String {
     let head = RequestFacts { path, ..RequestFacts::new(&headers) };
     let Some(route) = table.find(&head) else { return "-".into() };
     let Upstream::Service(service) = &route.target.upstream else { return "elsewhere".into() };
-    format!("{service} {}", route.filters.rewrite(path))
+    format!("{service} {}", route.filters.rewrite(path, &Default::default()).expect("short").path)
 }
 
 fn located(table: &RouteTable, names: &[&str]) -> RouteTable {

@@ -3,7 +3,7 @@
 use super::{document, read};
 
 /// The document must be refused (`Error`) or complained about (`Warning`) with exactly one problem like this.
-fn check(text: &str, severity: &str, line: u32, parts: &[&str]) {
+pub(super) fn check(text: &str, severity: &str, line: u32, parts: &[&str]) {
     let (_, problems) = read(text);
     let [problem] = &*problems else { panic!("expected one problem, found {problems:#?}\n{text}") };
     let start = format!("{severity} g.yaml:{line}: ");
@@ -19,8 +19,20 @@ fn predicates() {
     for (predicate, parts) in [
         ("'Paht=/a'", &["predicates[0]", "unknown predicate `Paht`", "did you mean `Path`?"][..]),
         ("'path=/a'", &["did you mean `Path`?"]),
-        ("'Foo=/a'", &["unknown predicate `Foo`", "Path, Method"]),
-        ("'After=2017-01-20T17:42:47.789-07:00'", &["predicate `After` is not supported"]),
+        ("'Foo=/a'", &["unknown predicate `Foo`", "own Java class (FooRoutePredicateFactory)", "Path, Method"]),
+        ("ReadBody", &["predicate `ReadBody` is not supported", "Java"]),
+        ("CloudFoundryRouteService", &["predicate `CloudFoundryRouteService` is not supported", "X-CF-Forwarded-Url"]),
+        ("'Version=1.1+'", &["predicate `Version` is not supported", "spring.webflux.apiversion", "use Header"]),
+        ("After", &["After needs `datetime`"]),
+        ("'After=tomorrow'", &["expected a time with its offset", "found `tomorrow`"]),
+        ("'Before=2027-01-20T17:42:47'", &["expected a time with its offset"]),
+        ("'Between=2027-01-20T17:42:47Z'", &["Between needs `datetime2`"]),
+        (
+            "'Between=2027-01-20T17:42:47Z, 2027-01-20T17:42:47Z'",
+            &["`2027-01-20T17:42:47Z` is not after the time before it"],
+        ),
+        ("'XForwardedRemoteAddr=localhost'", &["`localhost` is not an address or a network"]),
+        ("XForwardedRemoteAddr", &["needs at least one of `sources`"]),
         ("'/b/**'", &["unknown predicate `/b/**`"]),
         ("'=x'", &["has no name"]),
         ("{ Path: '/a' }", &["unknown key", "`Name=argument`"]),
@@ -71,8 +83,67 @@ fn predicates() {
 #[test]
 fn filters() {
     for (filter, parts) in [
-        ("'StripPrefx=1'", &["filters[0]", "filter `StripPrefx`", "did you mean `StripPrefix`?"][..]),
-        ("'CircuitBreaker=x'", &["unknown or unsupported filter `CircuitBreaker`", "StripPrefix, RewritePath"]),
+        (
+            "'StripPrefx=1'",
+            &["filters[0]", "`StripPrefx` is not a filter of Spring", "did you mean `StripPrefix`?"][..],
+        ),
+        (
+            "OwnFilter1",
+            &["filters[0]", "system's own Java class (OwnFilter1GatewayFilterFactory)", "no Java runs here"],
+        ),
+        ("'CircuitBreaker=x'", &["filter `CircuitBreaker` is not supported", "circuit breaker", "outlier"]),
+        ("{ name: Hystrix, args: { name: x } }", &["filter `Hystrix` is not supported", "gone since 3.0"]),
+        ("FallbackHeaders", &["filter `FallbackHeaders` is not supported", "CircuitBreaker"]),
+        ("JsonToGrpc", &["filter `JsonToGrpc` is not supported", "protocol: h2"]),
+        ("LocalResponseCache=30m", &["filter `LocalResponseCache` is not supported", "cache in front"]),
+        ("'RemoveJsonAttributesResponseBody=a,b'", &["`RemoveJsonAttributesResponseBody` is not supported", "service"]),
+        ("RequestHeaderToRequestUri=X", &["`RequestHeaderToRequestUri` is not supported", "predicate Header"]),
+        ("'SetRequestUri=http://x'", &["filter `SetRequestUri` is not supported", "`uri`"]),
+        ("ModifyRequestBody", &["filter `ModifyRequestBody` is not supported", "Java"]),
+        ("ModifyResponseBody", &["filter `ModifyResponseBody` is not supported", "Java"]),
+        ("'SetStatus=abc'", &["expected a status such as 302 or FOUND, found `abc`"]),
+        ("'SetStatus=101'", &["expected a status from 200 to 599"]),
+        ("'SetStatus=600'", &["expected a status from 200 to 599"]),
+        ("SetStatus", &["SetStatus needs `status`"]),
+        ("'SetRequestHostHeader=http://x'", &["expected host or host:port, found `http://x`"]),
+        ("'RedirectTo=200, /x'", &["expected a status of a redirection", "found `200`"]),
+        ("'RedirectTo=302'", &["RedirectTo needs `url`"]),
+        ("'RedirectTo=302, /x y'", &["`/x y` is not a URL", "` ` cannot stand in one"]),
+        ("'RedirectTo=302, https://{sub}.x'", &["`{` cannot stand in one, and nothing is filled in"]),
+        ("'RedirectTo=302, /x, maybe'", &["expected true or false, found `maybe`"]),
+        ("'SetPath=x'", &["expected a path that begins with `/`, found `x`"]),
+        ("'SetPath=/x?y'", &["`?` cannot stand in a path unencoded"]),
+        ("'PrefixPath=http://x'", &["expected a path that begins with `/`"]),
+        ("'PrefixPath=/{x}'", &["`{x}` is not a variable of all patterns of Path"]),
+        ("'AddRequestParameter=a'", &["AddRequestParameter needs `value`"]),
+        ("\"AddRequestParameter=a, x\\ny\"", &["a control character cannot stand in a query"]),
+        ("'AddRequestHeadersIfNotPresent=X'", &["expected name:value, found `X`"]),
+        ("'AddRequestHeadersIfNotPresent=gray:1'", &["header `gray`"]),
+        ("'MapRequestHeader=X'", &["MapRequestHeader needs `toHeader`"]),
+        ("'MapRequestHeader=X, gray-lane'", &["header `gray-lane` carries the gateway's own decision"]),
+        ("'SetRequestHeader=X-Forwarded-For, 1'", &["header `x-forwarded-for` says where a request came from"]),
+        ("'AddRequestHeader=Forwarded, for=1'", &["header `forwarded` says where"]),
+        ("'SetResponseHeader=baggage, a=b'", &["header `baggage` carries what travels along"]),
+        ("'SetResponseHeader=Content-Length, 1'", &["header `content-length` belongs to the connection"]),
+        ("'RemoveResponseHeader=Transfer-Encoding'", &["header `transfer-encoding` belongs to the connection"]),
+        ("'DedupeResponseHeader=X Transfer-Encoding'", &["header `transfer-encoding`"]),
+        ("'DedupeResponseHeader=X, RETAIN'", &["RETAIN_FIRST, RETAIN_LAST or RETAIN_UNIQUE, found `RETAIN`"]),
+        ("'RewriteResponseHeader=X, (, a'", &["not a regular expression"]),
+        ("'RewriteResponseHeader=X, a, $1'", &["`$` must be followed by"]),
+        ("\"RewriteResponseHeader=X, a, b\\r\\nc\"", &["`\\r` cannot stand in the value of a header"]),
+        ("'RewriteResponseHeader=X, a'", &["RewriteResponseHeader needs `replacement`"]),
+        ("'RewriteLocationResponseHeader=SOMETIMES'", &["NEVER_STRIP, AS_IN_REQUEST or ALWAYS_STRIP"]),
+        ("'RewriteLocationResponseHeader=NEVER_STRIP, Location, a b'", &["expected host or host:port, found `a b`"]),
+        (
+            "{ name: SecureHeaders, args: { disable: [X-Frame] } }",
+            &["`X-Frame` is none of the headers of SecureHeaders"],
+        ),
+        ("'RequestHeaderSize=much'", &["expected a size such as 5MB"]),
+        ("{ name: RequestHeaderSize, args: { errorHeaderName: gray } }", &["header `gray`"]),
+        (
+            "{ name: AddRequestHeadersIfNotPresent, args: { keyValues: [{ key: a, value: b }] } }",
+            &["expected a text as the element"],
+        ),
         ("'StripPrefix=one'", &["expected a number of segments, found `one`"]),
         ("'RequestSize=much'", &["expected a size such as 5MB", "found `much`"]),
         ("'RequestSize=1TB'", &["expected a size such as 5MB"]),
@@ -107,7 +178,7 @@ fn filters() {
         ("'AddRequestHeader=X Y, a'", &["`X Y` is not a header name"]),
         ("\"AddRequestHeader=X, a\\r\\nY: b\"", &["cannot be the value of a header"]),
         ("\"AddResponseHeader=X, a\\nb\"", &["cannot be the value of a header"]),
-        ("'AddRequestHeader=X, a{segment}'", &["variables of the path or host"]),
+        ("'AddRequestHeader=X, a{segment}'", &["`{segment}` is not a variable of all patterns of Path, or of Host"]),
         ("'AddRequestHeader=Gray, GRAY'", &["header `gray` carries the gateway's own decision"]),
         ("'RemoveRequestHeader=gray'", &["header `gray`"]),
         ("'AddResponseHeader=gray, PROD'", &["header `gray`"]),
@@ -116,11 +187,15 @@ fn filters() {
         ("'AddResponseHeader=Connection, close'", &["header `connection`"]),
         ("'AddRequestHeader=Keep-Alive, 5'", &["header `keep-alive`"]),
         ("'RemoveRequestHeader=Transfer-Encoding'", &["header `transfer-encoding`"]),
-        ("'PreserveHostHeader=true'", &["at most 0 argument(s)"]),
-        ("{ name: PreserveHostHeader, args: { on: true } }", &["no argument `on`"]),
-        ("{ name: AddResponseHeader, args: { name: X, value: 1, override: false } }", &["no argument `override`"]),
+        (
+            "{ name: AddResponseHeader, args: { name: X, value: 1, override: no } }",
+            &["expected true or false, found `no`"],
+        ),
     ] {
         check(&document("Path=/**", filter), "Error", 4, parts);
+        if parts[0].contains("is not a variable") {
+            continue;
+        }
         let common = format!("spring.cloud.gateway:\n\n\n  default-filters: [ {filter} ]\n");
         check(&common, "Error", 4, parts.get(1..).unwrap_or_default());
     }
@@ -139,16 +214,10 @@ fn routes() {
         ),
         ("{ id: a, uri: 'lb://s', predicates: [Path=/**], order: first }", 3, &["routes[0].order", "`first`"]),
         ("{ id: a, predicates: [Path=/**],\n    uri: 'order-app' }", 4, &["routes[0].uri", "expected lb://service"]),
-        (
-            "{ id: a, predicates: [Path=/**],\n    uri: 'wss://x' }",
-            4,
-            &["`wss://x`", "not supported yet; use lb://service, lb:https"],
-        ),
-        ("{ id: a, predicates: [Path=/**],\n    uri: 'lb:ws://x' }", 4, &["not supported yet"]),
+        ("{ id: a, predicates: [Path=/**],\n    uri: 'forward:///x' }", 4, &["no controllers to forward to"]),
         ("{ id: a, predicates: [Path=/**],\n    uri: 'ftp://x' }", 4, &["unknown scheme"]),
         ("{ id: a, predicates: [Path=/**],\n    uri: 'lb://' }", 4, &["name of a service"]),
-        ("{ id: a, predicates: [Path=/**],\n    uri: 'lb://x:80' }", 4, &["no port"]),
-        ("{ id: a, predicates: [Path=/**],\n    uri: 'lb:https://x:443' }", 4, &["no port"]),
+        ("{ id: a, predicates: [Path=/**],\n    uri: 'lb://x:y' }", 4, &["name of a service"]),
         (
             "{ id: a, predicates: [Path=/**],\n    uri: 'https://x:0' }",
             4,
@@ -214,7 +283,9 @@ fn routes() {
     let twice = "spring.cloud.gateway.routes:
 - { id: a, uri: 'lb://s', predicates: [Path=/a] }
 - { id: a, uri: 'lb://s', predicates: [Path=/b] }";
-    check(twice, "Error", 3, &["another route is called `a` already, at g.yaml:2"]);
+    check(twice, "Warning", 3, &["another route is called `a` already, at g.yaml:2", "this one is `a-2`"]);
+    let ids = |text: &str| read(text).0.routes().iter().map(|route| route.id.to_string()).collect::<Vec<_>>();
+    assert_eq!(ids(&format!("{twice}\n- {{ id: a, uri: 'lb://s', predicates: [Path=/c] }}")), ["a", "a-2", "a-3"]);
     check("spring.cloud.gateway:\n  routes: { a: b }", "Error", 2, &["expected a list"]);
     for (key, parts) in [
         ("server.webflux.rotues: []", &["rotues", "did you mean `routes`?"][..]),
@@ -239,6 +310,23 @@ fn warnings() {
         ("spring.cloud.gateway:\n  httpclient:\n    pool: { type: elastic }\n", 3, &["httpclient.pool"]),
         ("spring.cloud.gateway.server:\n  webmvc: { routes: [] }\n", 2, &["gateway.server.webmvc"]),
         ("spring.cloud.gateway:\n  routes: []\n", 2, &["there are none: every request is answered 404"]),
+        (
+            "spring.cloud.gateway.routes:\n- { id: a, predicates: [Path=/**],\n    uri: 'lb://s:80' }",
+            3,
+            &["the port 80 counts for nothing"],
+        ),
+        ("spring.cloud.gateway:\n  default-filters:\n  - SaveSession\n", 3, &["no sessions"]),
+        (
+            "spring.cloud.gateway:\n  default-filters:\n  - 'RequestRateLimiter=1, 0'\n",
+            3,
+            &["0 answers every request 429"],
+        ),
+        ("spring.cloud.gateway:\n  default-filters:\n  - TokenRelay=x\n", 3, &["no login at this gateway"]),
+        (
+            "spring.cloud.gateway:\n  default-filters:\n  - 'MapRequestHeader=X-Real-IP, X'\n",
+            3,
+            &["`x-real-ip` is what the client wrote"],
+        ),
         (
             "spring.cloud.gateway.routes:\n- { id: a, predicates: [Path=/**],\n    uri: 'http://x/y?z' }",
             3,

@@ -2,9 +2,12 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderName, HeaderValue};
-
-use super::{super::Filters, document, table};
+use super::{
+    super::{Filters, Variables},
+    document,
+    edits::sent,
+    table,
+};
 
 pub(super) fn filters(form: &str) -> Filters {
     table(&document("Path=/**", form)).routes()[0].filters.clone()
@@ -14,15 +17,16 @@ fn check_path(forms: &[&str], cases: &[(&str, &str, Option<&str>)]) {
     for form in forms {
         let filters = filters(form);
         for (path, expect, prefix) in cases {
-            assert_eq!(filters.rewrite(path), *expect, "{form} {path}");
-            assert_eq!(filters.stripped_prefix(path), *prefix, "{form} {path}");
+            let rewritten = filters.rewrite(path, &Variables::default()).expect("short");
+            assert_eq!(rewritten.path, *expect, "{form} {path}");
+            assert_eq!(rewritten.prefix(path).as_deref(), *prefix, "{form} {path}");
         }
     }
 }
 
 #[test]
 fn nothing_is_changed_without_filters() {
-    check_path(&[""], &[("/a//b", "/a//b", None), ("/", "/", None)]);
+    check_path(&[""], &[("/a//b", "/a/b", None), ("/", "/", None), ("//", "/", None), ("/a///", "/a/", None)]);
     assert!(!filters("").preserve_host);
 }
 
@@ -51,14 +55,21 @@ fn strip_prefix() {
         &[("/a/b/c", "/c", Some("/a/b")), ("/a", "/", Some("/a")), ("/a/b", "/", Some("/a/b"))],
     );
     check_path(&["StripPrefix=0"], &[("/a/b", "/a/b", None), ("/a//b", "/a/b", None)]);
-    check_path(&["StripPrefix=1, StripPrefix=1"], &[("/a/b/c", "/c", Some("/a/b")), ("/a//b/c", "/c", Some("/a//b"))]);
+    // Each filter has its part of the prefix, as in Spring.
+    check_path(
+        &["StripPrefix=1, StripPrefix=1"],
+        &[("/a/b/c", "/c", Some("/a/b,/b")), ("/a//b/c", "/c", Some("/a//b,/b")), ("/a", "/", Some("/a"))],
+    );
+    check_path(&["StripPrefix=0, StripPrefix=1"], &[("/a/b", "/b", Some("/a"))]);
 }
 
 #[test]
 fn stripping_borrows() {
     let filters = filters("StripPrefix=1");
     for path in ["/order-api/order/N0001", "/order-api", "/a/b/"] {
-        assert!(matches!(filters.rewrite(path), Cow::Borrowed(_)), "{path}");
+        let rewritten = filters.rewrite(path, &Variables::default()).expect("short");
+        assert!(matches!(rewritten.path, Cow::Borrowed(_)), "{path}");
+        assert!(matches!(rewritten.prefix(path), Some(Cow::Borrowed(_))), "{path}");
     }
 }
 
@@ -80,33 +91,24 @@ fn rewrite_path() {
     // Java: every match is replaced, `$12` is group 1 and a `2` when there is no group 12, `\` makes literal.
     check_path(&[r"'RewritePath=(a), $12\$'"], &[("/a/ba", "/a2$/ba2$", None)]);
     check_path(&["'RewritePath=/api(?:/v(\\d))?, /x$1'"], &[("/api/v2/b", "/x2/b", None), ("/api/b", "/x/b", None)]);
+    // What is beyond ASCII is encoded, as in Spring.
+    check_path(&["'RewritePath=/a, /é'"], &[("/a", "/%C3%A9", None)]);
+    // Empty segments go at the end, also those that the client sent.
+    check_path(&[r"'RewritePath=/f(?<s>/?.*), /$\{s}'"], &[("/f/a", "/a", Some("/f")), ("/f", "/", Some("/f"))]);
+    check_path(&["'RewritePath=/a, /b//'"], &[("/a/c", "/b/c", None), ("/x//y", "/x/y", None)]);
     // A path stays a path.
     check_path(&["'RewritePath=^/.*, gone'"], &[("/a", "/gone", None)]);
     check_path(&["'StripPrefix=1', 'RewritePath=^/b, /c'"], &[("/a/b/x", "/c/x", None), ("/b/b", "/c", None)]);
-    check_path(&["'RewritePath=^/b, /c/d', 'StripPrefix=1'"], &[("/b/x", "/d/x", None)]);
-}
-
-#[test]
-fn header_filters() {
-    let forms = "'AddRequestHeader=X-Add, one', { name: AddRequestHeader, args: { name: X-Add, value: 'two, three' } }, \
-                 'RemoveRequestHeader=X-Gone', { name: RemoveRequestHeader, args: { name: X-Both } }, \
-                 'AddRequestHeader=X-Both,new', 'AddResponseHeader=X-Out,1', \
-                 { name: AddResponseHeader, args: { name: X-Out, value: 2 } }";
-    let filters = filters(forms);
-    let lines = |fields: &[(HeaderName, HeaderValue)]| {
-        let line = |(name, value): &(HeaderName, HeaderValue)| format!("{name}: {}", value.to_str().expect("text"));
-        fields.iter().map(line).collect::<Vec<_>>()
-    };
-    assert_eq!(lines(filters.added()), ["x-add: one", "x-add: two, three", "x-both: new"]);
-    assert_eq!(lines(filters.added_to_response()), ["x-out: 1", "x-out: 2"]);
-    assert!(filters.removes("X-Gone") && filters.removes("x-both"));
-    assert!(!filters.removes("x-add") && !filters.removes("x-kept") && !filters.removes("x-out"));
+    check_path(&["'RewritePath=^/b, /c/d', 'StripPrefix=1'"], &[("/b/x", "/d/x", Some("/c"))]);
 }
 
 #[test]
 fn preserve_host_header() {
     assert!(filters("PreserveHostHeader").preserve_host);
     assert!(filters("{ name: PreserveHostHeader }").preserve_host);
+    // Spring ignores what is given to it.
+    assert!(filters("PreserveHostHeader=true").preserve_host);
+    assert!(filters("{ name: PreserveHostHeader, args: { on: true } }").preserve_host);
 }
 
 #[test]
@@ -159,8 +161,10 @@ fn default_filters_keep_springs_places() {
     );
     let [one, two] = table.routes() else { panic!("two routes") };
     // StripPrefix (common, first), RewritePath (own, first), AddRequestHeader (common, second), Remove (own, second).
-    assert_eq!(one.filters.rewrite("/a/b"), "/c");
-    assert_eq!(two.filters.rewrite("/a/b"), "/b");
-    assert!(one.filters.added().is_empty() && one.filters.removes("x-a"));
-    assert_eq!(two.filters.added(), [(HeaderName::from_static("x-a"), HeaderValue::from_static("common"))]);
+    let rewrite = |filters: &Filters| filters.rewrite("/a/b", &Variables::default()).expect("short").path.into_owned();
+    assert_eq!(rewrite(&one.filters), "/c");
+    assert_eq!(rewrite(&two.filters), "/b");
+    assert_eq!(sent(&one.filters, &[]), [""; 0]);
+    assert!(one.filters.removes("x-a"));
+    assert_eq!(sent(&two.filters, &[]), ["x-a: common"]);
 }

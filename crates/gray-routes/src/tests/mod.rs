@@ -1,6 +1,7 @@
 //! The route table through its front door: documents in, routes and problems out.
 
 mod bounds;
+mod edits;
 mod errors;
 mod filters;
 mod predicates;
@@ -8,6 +9,7 @@ mod retry;
 mod search;
 mod settings;
 mod spellings;
+mod written;
 
 use gray_document::Documents;
 use gray_rules::RequestFacts;
@@ -49,6 +51,7 @@ struct Request {
     headers: HeaderMap,
     remote: &'static str,
     random: u64,
+    now: u64,
 }
 
 impl Request {
@@ -60,6 +63,7 @@ impl Request {
             headers: HeaderMap::new(),
             remote: "127.0.0.1",
             random: 0,
+            now: 0,
         }
     }
 
@@ -94,6 +98,7 @@ impl Request {
             host: self.host.as_deref(),
             client_ip: Some(self.remote.parse().expect("an address")),
             random: self.random,
+            now: self.now,
             ..RequestFacts::new(&self.headers)
         }
     }

@@ -267,3 +267,51 @@ fn all_predicates_of_a_route_must_hold() {
         ],
     );
 }
+
+#[test]
+fn times() {
+    let at = |time: &str| {
+        let now = gray_rules::time::parse_time(time).expect("a time");
+        Request { now, ..Request::get("/") }
+    };
+    let (before, from, to) =
+        ("2017-01-20T16:42:46-07:00", "2017-01-20T17:42:47.789-07:00", "2017-01-21T17:42:47.789-07:00");
+    let zoned = format!("{from}[America/Denver]");
+    check(
+        &[&*format!("'After={zoned}'"), "{ name: After, args: { datetime: '1484959367789' } }"],
+        &[at("2017-01-21T00:42:47Z"), at(to)],
+        &[at(before), at("2017-01-21T00:42:46Z")],
+    );
+    check(
+        &[&*format!("'Before={zoned}'")],
+        &[at(before), at("2017-01-21T00:42:46Z")],
+        &[at("2017-01-21T00:42:47Z"), at(to)],
+    );
+    check(
+        &[
+            &*format!("'Between={zoned}, {to}[America/Denver]'"),
+            &*format!("{{ name: Between, args: {{ datetime1: '{from}', datetime2: '{to}' }} }}"),
+        ],
+        &[at("2017-01-21T00:42:47Z"), at("2017-01-22T00:42:46Z")],
+        &[at(before), at("2017-01-22T00:42:47Z")],
+    );
+}
+
+#[test]
+fn x_forwarded_remote_addr() {
+    // The client's address behind trusted hops is for the caller to find: what a stranger writes is not looked at.
+    let from = |client: &'static str| Request::get("/").remote(client).header("x-forwarded-for", "10.0.0.7");
+    check(
+        &[
+            "'XForwardedRemoteAddr=10.0.0.7, fd00::/8'",
+            "{ name: XForwardedRemoteAddr, args: { sources: [10.0.0.7, 'fd00::/8'] } }",
+        ],
+        &[from("10.0.0.7"), from("fd12::1"), from("::ffff:10.0.0.7")],
+        &[from("10.0.0.8"), from("127.0.0.1")],
+    );
+    let (_, problems) = super::read(&super::document(
+        "{ name: XForwardedRemoteAddr, args: { sources: 10.0.0.7, maxTrustedIndex: 2 } }",
+        "",
+    ));
+    assert!(problems.len() == 1 && problems[0].contains("`trustedHops`"), "{problems:#?}");
+}

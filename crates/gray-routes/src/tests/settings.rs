@@ -19,8 +19,9 @@ fn the_shipped_document_gives_its_two_routes() {
     let request = Request::get("/order-api/order/N0001");
     let route = table.find(&request.facts()).expect("a route");
     assert_eq!(route.target.upstream, Upstream::Service("order-app".into()));
-    assert_eq!(route.filters.rewrite("/order-api/order/N0001"), "/order/N0001");
-    assert_eq!(route.filters.rewrite("/order-api"), "/");
+    for (path, expect) in [("/order-api/order/N0001", "/order/N0001"), ("/order-api", "/")] {
+        assert_eq!(route.filters.rewrite(path, &Default::default()).expect("short").path, expect);
+    }
     assert_eq!(taken(&table, &Request::get("/user-api/user/U0001")), "user-app");
     assert_eq!(taken(&table, &Request::get("/order-apis/x")), "-");
     assert_eq!(taken(&table, &Request::get("/")), "-");
@@ -91,6 +92,13 @@ fn upstreams() {
         ("lb://order-app", Scheme::Http, Upstream::Service("order-app".into())),
         ("lb://Order_App.v1/", Scheme::Http, Upstream::Service("Order_App.v1".into())),
         ("lb:https://order-app", Scheme::Https, Upstream::Service("order-app".into())),
+        ("lb:http://order-app", Scheme::Http, Upstream::Service("order-app".into())),
+        ("lb:ws://order-app", Scheme::Http, Upstream::Service("order-app".into())),
+        ("lb:wss://order-app", Scheme::Https, Upstream::Service("order-app".into())),
+        ("ws://example.org", Scheme::Http, fixed("example.org", "example.org", 80)),
+        ("wss://example.org", Scheme::Https, fixed("example.org", "example.org", 443)),
+        ("no://op", Scheme::Http, Upstream::Nowhere),
+        ("NO://anything", Scheme::Http, Upstream::Nowhere),
         ("http://example.org", Scheme::Http, fixed("example.org", "example.org", 80)),
         ("https://example.org", Scheme::Https, fixed("example.org", "example.org", 443)),
         ("HTTP://127.0.0.1:8081/", Scheme::Http, fixed("127.0.0.1:8081", "127.0.0.1", 8081)),

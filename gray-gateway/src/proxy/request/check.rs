@@ -1,10 +1,10 @@
 //! What is refused, or answered here, by the head alone: before routes, rules or backends see it, a request that is too long
 //! or can be read in two ways; then what the route does not take.
 
-use std::{borrow::Cow, rc::Rc};
+use std::rc::Rc;
 
 use gray_rules::Facts;
-use http::{Method, uri::PathAndQuery};
+use http::Method;
 
 use super::{
     envelope::Envelope,
@@ -128,13 +128,23 @@ pub(super) fn cross_origin(
 ///
 /// # Errors
 /// Why the route does not take it.
-pub(super) fn taken(view: &RequestView<'_, '_>, snapshot: &Snapshot, route: &Route) -> Result<usize, Failure<'static>> {
+pub(super) fn taken<'s>(
+    view: &RequestView<'_, '_>,
+    snapshot: &Snapshot,
+    route: &'s Route,
+) -> Result<usize, Failure<'s>> {
     if snapshot.routes.refuses(route, view.method()) {
         return Err(Failure::TraceRefused);
     }
     let passed = snapshot.hops.passed(view.checked.hops, view.trusted.is_some());
     if Hops::is_over(passed) {
         return Err(Failure::Loop);
+    }
+    if let Some(limit) = &route.filters.max_field {
+        let fields = || view.request.head.fields.iter().map(|field| (field.name, field.value));
+        if let Some(said) = limit.excess(fields) {
+            return Err(Failure::FieldTooLarge { name: &limit.error_name, said });
+        }
     }
     match (route.filters.max_body, view.checked.envelope.body) {
         (Some(max), Decoder::Length(length)) if length > max => Err(Failure::BodyTooLarge),
@@ -149,30 +159,6 @@ pub(super) fn taken(view: &RequestView<'_, '_>, snapshot: &Snapshot, route: &Rou
 pub(super) fn user(view: &RequestView<'_, '_>, route: &Route) -> Result<Option<String>, Failure<'static>> {
     let Some(token) = &route.filters.token else { return Ok(None) };
     token.user(view).map(Some).ok_or(Failure::Unauthenticated)
-}
-
-/// The path that the instance gets to see.
-///
-/// # Errors
-/// The route's filters made a path that cannot be sent, or that means different things to different servers.
-pub(super) fn sent<'p, 's>(
-    view: &'p RequestView<'_, '_>,
-    resolved: &Resolved<'_>,
-    route: &'s Route,
-) -> Result<Cow<'p, str>, Failure<'s>> {
-    let sent = route.filters.rewrite(view.path());
-    // Put together anew: dots that were apart may have met.
-    resolved.check_sent(route, &sent).map_err(Failure::BadRequest)?;
-    if route.hides(&sent) {
-        return Err(Failure::NoRoute);
-    }
-    if let Cow::Owned(path) = &sent
-        && let Err(error) = PathAndQuery::try_from(&**path)
-    {
-        tracing::warn!(route = &*route.id, %error, "the route's filters made a path that cannot be sent");
-        return Err(Failure::Internal { route: &route.id });
-    }
-    Ok(sent)
 }
 
 /// Checks request line, `Host`, framing and upgrades.

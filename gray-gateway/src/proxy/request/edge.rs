@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use gray_core::{balance::outlook, lane::Lane};
 
 pub(crate) use super::view::{Given, RequestView};
-use super::{check, forwarded::Forwarded};
+use super::{check, edited::Edited, forwarded::Forwarded};
 use crate::{
     proxy::{
         Limits,
@@ -90,25 +90,37 @@ pub(crate) fn outcome<'s>(
     };
     let own = answer
         .or(cross_origin)
-        .or_else(|| passed_on(view, snapshot, (&resolved, route), lane).err().map(Refused::from));
+        .or_else(|| passed_on(view, snapshot, (&resolved, route), lane).err().map(Refused::from))
+        .or_else(|| answered(route, lane));
     Ok((Some(route), own))
+}
+
+/// The answer that a route gives itself.
+fn answered(route: &Route, lane: &Lane) -> Option<Refused> {
+    if let Some(redirect) = &route.filters.redirect {
+        return Some(Refused { status: redirect.status.as_u16(), message: "the route redirects it".into() });
+    }
+    let is_nowhere = route.target(lane.name()).upstream == Upstream::Nowhere;
+    is_nowhere.then(|| Refused { status: route.filters.status(200).0, message: "the route answers it itself".into() })
 }
 
 /// Whether a request is passed on by a route that matches, in the order of the proxy's own steps.
 fn passed_on<'s>(
     view: &RequestView<'_, '_>,
     snapshot: &'s Snapshot,
-    (resolved, route): (&Resolved<'_>, &'s Route),
+    (resolved, route): (&Resolved<'s>, &'s Route),
     lane: &Lane,
 ) -> Result<(), Failure<'s>> {
     check::taken(view, snapshot, route)?;
     check::user(view, route)?;
-    if let Upstream::Service(service) = &route.target(lane.name()).upstream {
+    if route.filters.redirect.is_none()
+        && let Upstream::Service(service) = &route.target(lane.name()).upstream
+    {
         let known = snapshot.services.get(service);
         let found = known.and_then(|known| outlook(&known.set, lane.choice(service).iter(), &snapshot.outliers));
         found.ok_or(Failure::NoInstance { service, hidden: route.use404 })?;
     }
-    check::sent(view, resolved, route).map(drop)
+    Edited::of(view, resolved, route).map(drop)
 }
 
 #[cfg(test)]

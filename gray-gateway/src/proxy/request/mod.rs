@@ -3,9 +3,13 @@
 
 mod check;
 pub(crate) mod edge;
+mod edited;
 pub(super) mod envelope;
 pub(super) mod forwarded;
 pub(super) mod last_hop;
 pub(super) mod steps;
 mod view;
 pub(super) mod writing;
+
+#[cfg(test)]
+mod tests;

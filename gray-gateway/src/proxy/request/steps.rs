@@ -5,9 +5,9 @@ use std::{net::IpAddr, ops::Range};
 
 use gray_core::balance::Chosen;
 use gray_rules::{Decision, Facts, find_cookie};
-use http::{HeaderName, HeaderValue, Method, header::COOKIE};
+use http::{HeaderValue, Method, header::COOKIE};
 
-use super::{check, envelope::Envelope, forwarded::Forwarded, view::RequestView, writing::Writing};
+use super::{check, edited::Edited, envelope::Envelope, forwarded::Forwarded, view::RequestView, writing::Writing};
 use crate::{
     dye,
     proxy::{
@@ -17,7 +17,7 @@ use crate::{
         worker::{held::Held, local::Worker},
     },
     rates::Rated,
-    route::{Resolved, Route, Target, Upstream},
+    route::{Remembered, Resolved, Route, Target, Upstream},
     snapshot::Snapshot,
 };
 
@@ -44,21 +44,11 @@ pub(in crate::proxy) struct Request<'s> {
     pub(in crate::proxy) original: Option<Box<str>>,
     /// What the client is told about its rate, if that is limited.
     pub(in crate::proxy) rated: Option<Rated>,
+    /// What the filters of the answer need to know of it.
+    pub(in crate::proxy) remembered: Remembered,
 }
 
 impl Request<'_> {
-    /// Fields added to its answer, from an instance or our own: what the route adds, and what the client is told about its rate.
-    pub(in crate::proxy) fn extras(&self, mut add: impl FnMut(&HeaderName, &HeaderValue)) {
-        for (name, value) in self.route.filters.added_to_response() {
-            add(name, value);
-        }
-        if let Some(rated) = &self.rated {
-            for (name, value) in rated.fields() {
-                add(&name, &value.into());
-            }
-        }
-    }
-
     /// The cookie that tells the browser its lane, if that is news.
     pub(in crate::proxy) fn cookie(&self, snapshot: &Snapshot) -> Option<HeaderValue> {
         dye::tell(&snapshot.rules, &self.decision, self.told.as_deref())
@@ -169,13 +159,29 @@ impl<'r, 's> Steps<'r, '_, 's> {
         }
         let target = route.target(decision.lane.name());
         let chosen = self.pick(route, target, &decision, log)?;
-        let path = check::sent(view, &resolved, route)?;
+        let edited = Edited::of(view, &resolved, route)?;
         let authority = self.authority(target, chosen);
-        let host_at = Writing { view, route, path: &path, authority, passed }.write_head(self.snapshot, &decision, out);
+        let writing = Writing { view, route, edited: &edited, authority, passed };
+        let host_at =
+            writing.write_head(self.snapshot, &decision, out).map_err(|error| Failure::of_field(error, route))?;
+        let remembered = edited.remembered;
         let original = matches!(target.upstream, Upstream::Directory(_)).then(|| Box::from(view.request.target));
         let (client, told) = (view.client_ip, self.told());
         let (upgrade, method) = (view.checked.upgrade, view.request.method.clone());
-        Ok(Request { route, target, decision, client, told, upgrade, method, host_at, chosen, original, rated })
+        Ok(Request {
+            route,
+            target,
+            decision,
+            client,
+            told,
+            upgrade,
+            method,
+            host_at,
+            chosen,
+            original,
+            rated,
+            remembered,
+        })
     }
 
     /// Finds the route, in every reading of the path.
@@ -227,6 +233,9 @@ impl<'r, 's> Steps<'r, '_, 's> {
         log: &mut Option<LogDraft<'s>>,
     ) -> Result<Option<Chosen<'s>>, Failure<'s>> {
         let Upstream::Service(service) = &target.upstream else { return Ok(None) };
+        if route.filters.redirect.is_some() {
+            return Ok(None);
+        }
         if let Some(log) = log {
             log.service = Some(service);
         }
@@ -242,7 +251,7 @@ impl<'r, 's> Steps<'r, '_, 's> {
         match &target.upstream {
             Upstream::Service(service) => chosen.map_or(service, |chosen| chosen.endpoint.authority()),
             Upstream::Fixed { authority, .. } => authority,
-            Upstream::Directory(_) => self.view.asked.host().unwrap_or_default(),
+            Upstream::Directory(_) | Upstream::Nowhere => self.view.asked.host().unwrap_or_default(),
         }
     }
 

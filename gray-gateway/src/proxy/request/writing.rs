@@ -5,12 +5,12 @@ use std::{io::Write as _, ops::Range};
 use gray_rules::{Decision, Facts};
 use gray_settings::TrustedHeaders;
 
-use super::{forwarded, last_hop::MAX_FORWARDS, view::RequestView};
+use super::{edited::Edited, forwarded, last_hop::MAX_FORWARDS, view::RequestView};
 use crate::{
-    header::write_line,
+    header::write_field,
     name::Name,
     proxy::{http1::Skipped, worker::held::Held},
-    route::Route,
+    route::{EditError, Route},
 };
 
 /// Asks for a websocket, or confirms it, on a message whose hop-by-hop fields are off.
@@ -20,8 +20,8 @@ pub(in crate::proxy) const UPGRADE: &[u8] = b"connection: Upgrade\r\nupgrade: we
 pub(super) struct Writing<'w, 'r, 'b> {
     pub(super) view: &'w RequestView<'r, 'b>,
     pub(super) route: &'w Route,
-    /// The path that is sent.
-    pub(super) path: &'w str,
+    /// What the route's filters made of it.
+    pub(super) edited: &'w Edited<'w, 'w>,
     /// Who it is sent to.
     pub(super) authority: &'w str,
     /// Gateways before this one.
@@ -29,41 +29,45 @@ pub(super) struct Writing<'w, 'r, 'b> {
 }
 
 impl Writing<'_, '_, '_> {
-    /// Writes the head that is sent; returns where the value of `Host` is, if it is ours.
+    /// Writes the head that is sent; returns where the value of `Host` is, if it is the instance's.
+    ///
+    /// # Errors
+    /// The route's filters make fields that cannot be sent.
     pub(super) fn write_head(
         &self,
         snapshot: &Held,
         decision: &Decision<'_>,
         out: &mut Vec<u8>,
-    ) -> Option<Range<usize>> {
-        let Self { view, route, path, authority, passed } = self;
+    ) -> Result<Option<Range<usize>>, EditError> {
+        let Self { view, route, edited, authority, passed } = self;
         let RequestView { request, checked, asked, forwarded, trusted, .. } = view;
-        for part in [view.method(), " ", path] {
+        for part in [view.method(), " ", &edited.path.path] {
             out.extend_from_slice(part.as_bytes());
         }
-        if let Some(query) = view.query() {
+        if let Some(query) = &edited.query {
             out.push(b'?');
             out.extend_from_slice(query.as_bytes());
         }
         out.extend_from_slice(b" HTTP/1.1\r\n");
-        let preserves = route.filters.preserve_host && checked.host.is_some();
-        let keeps_host = preserves && !checked.is_absolute;
+        let preserves = edited.host.is_some() || (route.filters.preserve_host && checked.host.is_some());
+        let keeps_host = preserves && edited.host.is_none() && !checked.is_absolute;
         let host_at = (!keeps_host).then(|| {
             out.extend_from_slice(b"host: ");
             let from = out.len();
-            out.extend_from_slice(if preserves { asked.host().unwrap_or(authority) } else { authority }.as_bytes());
+            out.extend_from_slice(match &edited.host {
+                Some(host) => host,
+                None if preserves => asked.host().unwrap_or(authority).as_bytes(),
+                None => authority.as_bytes(),
+            });
             let range = from..out.len();
             out.extend_from_slice(b"\r\n");
             range
         });
         request.head.copy_lines(self.skipped(keeps_host), out);
-        for (name, value) in route.filters.added() {
-            if Name::of(name.as_str()) != Name::Ours && !forwarded::is_set(name.as_str()) {
-                write_line(out, name, value);
-            }
-        }
-        let prefix = route.filters.stripped_prefix(view.path());
-        forwarded.write(out, asked, prefix, trusted.map(|family| (request.head.fields, family)));
+        // Which names they may write was checked when they were read.
+        route.filters.write_fields(*view, edited.variables, |name, value| write_field(out, name.as_str(), value))?;
+        let prefix = edited.path.prefix(view.checked.path);
+        forwarded.write(out, asked, prefix.as_deref(), trusted.map(|family| (request.head.fields, family)));
         if checked.trailers {
             out.extend_from_slice(b"te: trailers\r\n");
         }
@@ -79,7 +83,7 @@ impl Writing<'_, '_, '_> {
         snapshot.write_mark(decision, out);
         out.extend_from_slice(b"\r\n");
         // What the client asked for stays, whichever instance is asked.
-        host_at.filter(|_| !preserves)
+        Ok(host_at.filter(|_| !preserves))
     }
 
     /// What of the client's lines is not passed on.

@@ -2,7 +2,7 @@
 //! addresses and causes go to the log.
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
 use super::{content::Content, refusal::Refusal, transfer::Broken};
 use crate::{
@@ -29,6 +29,13 @@ pub(in crate::proxy) enum Failure<'r> {
     UriTooLong,
     /// The head has too many lines or bytes.
     HeadTooLarge,
+    /// A field is longer than the route takes (`RequestHeaderSize`).
+    FieldTooLarge {
+        /// The field of the answer that says so.
+        name: &'r HeaderName,
+        /// What it says.
+        said: String,
+    },
     /// The head did not arrive in time.
     HeadTimeout,
     /// The body is longer than the route takes.
@@ -101,7 +108,7 @@ impl Failure<'_> {
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::HeadTooLarge | Self::FieldTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::NoRoute | Self::NoFile | Self::NoInstance { hidden: true, .. } => StatusCode::NOT_FOUND,
             Self::NotAllowed | Self::TraceRefused => StatusCode::METHOD_NOT_ALLOWED,
             Self::Loop => StatusCode::LOOP_DETECTED,
@@ -131,7 +138,7 @@ impl Failure<'_> {
             Self::Loop => Some(Refusal::Loop),
             Self::CrossOrigin => Some(Refusal::CrossOrigin),
             Self::UriTooLong => Some(Refusal::UriTooLong),
-            Self::HeadTooLarge => Some(Refusal::HeadTooLarge),
+            Self::HeadTooLarge | Self::FieldTooLarge { .. } => Some(Refusal::HeadTooLarge),
             Self::BodyTooLarge => Some(Refusal::BodyTooLarge),
             Self::HeadTimeout => Some(Refusal::HeadTimeout),
             Self::UploadTimeout => Some(Refusal::BodyTimeout),
@@ -153,6 +160,7 @@ impl Failure<'_> {
             Self::Expectation => "the only Expect that is served is 100-continue".into(),
             Self::Options | Self::Trace(_) | Self::Preflight => String::new(),
             Self::CrossOrigin => "pages of this origin may not send this request".into(),
+            Self::FieldTooLarge { said, .. } => said.clone(),
             Self::HeadTooLarge => "the request head has too many lines or bytes".into(),
             Self::Unauthenticated => "a valid token is needed".into(),
             Self::TooMany(_) => "too many requests".into(),
@@ -212,6 +220,11 @@ impl Failure<'_> {
         }
         if matches!(self, Self::Unauthenticated) {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Self::FieldTooLarge { name, said } = self
+            && let Ok(said) = HeaderValue::from_str(said)
+        {
+            headers.insert(*name, said);
         }
         if matches!(self, Self::TraceRefused) {
             headers.insert(header::ALLOW, HeaderValue::from_static(last_hop::METHODS));

@@ -1,10 +1,12 @@
 //! A response on its way back: what is kept of its head, and how its body is framed for the client.
 
+use std::borrow::Cow;
+
 use gray_core::tag::PATH_HEADER;
-use http::header;
+use http::{StatusCode, header};
 
 use crate::{
-    header::write_line,
+    header::{write_field, write_line},
     name::Name,
     proxy::{
         exchange::Exchange,
@@ -12,6 +14,7 @@ use crate::{
         request::{envelope::Envelope, steps::Request, writing::UPGRADE},
         response::cross_origin::CrossOrigin,
     },
+    route::Line,
 };
 
 /// How a response goes on behind its head.
@@ -39,29 +42,41 @@ impl Exchange<'_, '_> {
     ) -> Result<Framing, &'static str> {
         let Self { worker, snapshot, envelope, request, .. } = self;
         let head = &response.head;
-        let (seen, mut skipped) = Seen::of(head, request.decision.traced, self.cross_origin.as_deref());
-        let mut framing = framing(envelope, request, response, &seen)?;
+        let (mut seen, mut skipped) = Seen::of(head, request.decision.traced, self.cross_origin.as_deref());
+        let (status, original) = request.route.filters.status(response.status);
+        // The body belongs to the status that the instance answered with, and one of the two has none.
+        let ends = status != response.status && (is_bodiless(status) || is_bodiless(response.status));
+        let mut framing = framing(envelope, request, response, (&seen, ends))?;
         framing.keep_alive &= !worker.is_leaving();
-        let announces = envelope.is_head && envelope.is_11 && !is_always_bodiless(response.status);
+        let announces = envelope.is_head && envelope.is_11 && !is_always_bodiless(response.status) && !ends;
         if seen.codings > 0 && !framing.in_chunks && !announces {
             skipped.add(seen.coding_at);
         }
-        if seen.has_length && (framing.in_chunks || is_always_bodiless(response.status)) {
+        if seen.has_length && (framing.in_chunks || is_always_bodiless(response.status) || ends) {
             skipped.add(seen.length_at);
         }
         if seen.names_fields() {
             head.skip_named(&mut skipped);
         }
 
-        status_line(out, response.status, response.reason);
-        head.copy_lines(skipped, out);
+        let reason = if status == response.status { response.reason } else { canonical_reason(status) };
+        status_line(out, status, reason);
+        seen.dated = self.write_fields(head, skipped, seen.dated, out)?;
         if !seen.dated {
             worker.write_date(out);
+        }
+        if let Some(cross_origin) = self.cross_origin {
+            cross_origin.each(|name, value| write_line(out, name, value));
+        }
+        if ends && !is_bodiless(status) && !envelope.is_head {
+            out.extend_from_slice(b"content-length: 0\r\n");
+        }
+        if let Some(name) = original.filter(|_| status != response.status) {
+            write_field(out, name.as_str(), format!("[{}]", response.status).as_bytes());
         }
         if framing.in_chunks && framing.body == Decoder::UntilClose {
             out.extend_from_slice(b"transfer-encoding: chunked\r\n");
         }
-        self.extras(|name, value| write_line(out, name, value));
         if request.decision.traced && !seen.traced {
             for part in [PATH_HEADER.as_str(), ": ", self.service(), "@", version.unwrap_or("-"), "\r\n"] {
                 out.extend_from_slice(part.as_bytes());
@@ -78,6 +93,45 @@ impl Exchange<'_, '_> {
         out.extend_from_slice(b"\r\n");
         Ok(framing)
     }
+}
+
+impl Exchange<'_, '_> {
+    /// Writes the fields of the answer that the client gets, as the route's filters leave them, and what it is told of its rate;
+    /// returns whether there is a date among them.
+    fn write_fields(
+        &self,
+        head: &Head<'_, '_>,
+        skipped: Skipped,
+        dated: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, &'static str> {
+        let Request { route, rated, remembered, .. } = &self.request;
+        let rated = rated.as_ref().map(|rated| rated.fields());
+        let rated = rated.as_ref().map(|fields| fields.as_slice()).unwrap_or_default();
+        let cross_origin = self.cross_origin.as_deref();
+        // What the settings say to pages of other origins is not said twice.
+        let stays = |name: &str| cross_origin.is_none_or(|cross_origin| !cross_origin.replaces(name));
+        if let Some(added) = route.filters.response.added() {
+            head.copy_lines(skipped, out);
+            rated.iter().for_each(|(name, value)| write_line(out, name, &(*value).into()));
+            added.filter(|(name, _)| stays(name.as_str())).for_each(|(name, value)| write_line(out, name, value));
+            return Ok(dated);
+        }
+        let came = head.fields.iter().enumerate().filter(|(place, _)| !skipped.has(*place));
+        let came = came.map(|(_, field)| Line { name: field.name, value: Cow::Borrowed(field.value) });
+        let rated = rated
+            .iter()
+            .map(|(name, value)| Line { name: name.as_str(), value: Cow::Owned(value.to_string().into_bytes()) });
+        let mut lines: Vec<_> = came.chain(rated).collect();
+        let edited = route.filters.response.apply(&mut lines, remembered);
+        edited.map_err(|_| "the route's filters make its head too long")?;
+        lines.iter().filter(|line| stays(line.name)).for_each(|line| write_field(out, line.name, &line.value));
+        Ok(lines.iter().any(|line| line.name.eq_ignore_ascii_case("date")))
+    }
+}
+
+fn canonical_reason(status: u16) -> &'static str {
+    StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default()
 }
 
 /// Says what becomes of the connection where that goes without saying no more.
@@ -168,7 +222,7 @@ fn framing(
     envelope: &Envelope,
     request: &Request<'_>,
     response: &ResponseHead<'_, '_>,
-    seen: &Seen<'_>,
+    (seen, ends): (&Seen<'_>, bool),
 ) -> Result<Framing, &'static str> {
     let head = &response.head;
     let length = if seen.has_length { head.content_length()? } else { None };
@@ -188,6 +242,10 @@ fn framing(
     // What it says of a body is not passed on; whether one comes all the same is unknown.
     reusable &= !(is_always_bodiless(response.status) && (in_coding || length.is_some_and(|length| length > 0)));
     let body = if envelope.is_head || switched || is_bodiless(response.status) {
+        Decoder::EMPTY
+    } else if ends {
+        // What comes is not passed on, so it is not awaited.
+        reusable &= length == Some(0);
         Decoder::EMPTY
     } else if in_coding {
         // Two lengths: the coding counts, and the connection is not to be trusted any further.

@@ -2,6 +2,7 @@
 
 pub(super) mod content;
 pub(super) mod cross_origin;
+mod edit;
 pub(super) mod error;
 pub(super) mod head;
 pub(super) mod read_head;

@@ -1,0 +1,221 @@
+//! Filters: what is changed between the client's request and the instance's, and on the way back.
+//!
+//! However many filters Spring has, they come to a few kinds of edits: of the path, the query, the header fields, the host,
+//! the head of the answer. They are prepared when the route is built; a route without one kind has an empty list of it.
+
+mod answer;
+mod field;
+mod location;
+mod name;
+mod path;
+mod query;
+mod read;
+mod replacement;
+mod response;
+mod secure;
+mod size;
+mod unknown;
+
+use std::{borrow::Cow, sync::Arc};
+
+use http::{HeaderName, StatusCode};
+
+pub use self::{
+    answer::Redirect,
+    path::Rewritten,
+    response::{Line, Remembered, ResponseEdits},
+    size::FieldLimit,
+};
+pub(crate) use self::{
+    answer::status,
+    name::written,
+    read::{Common, Filter},
+    secure::SecureHeaders,
+};
+use self::{
+    field::{FieldEdits, Value},
+    path::PathStep,
+    query::QueryEdit,
+};
+use crate::{
+    Lookup, RateLimit, Retry, TokenCheck,
+    variables::{EditError, Variables},
+};
+
+/// What a filter takes, and once more on every route that it is for.
+pub(super) const FILTER: usize = 256;
+/// Most edits of one kind on one route: as many lines more than that make a head that servers refuse.
+const MAX_EDITS: usize = 64;
+
+/// What one route changes, in the order of the document.
+#[derive(Clone, Debug, Default)]
+pub struct Filters {
+    /// Send the client's Host header on instead of the instance's.
+    pub preserve_host: bool,
+    /// Which answers are not the last word.
+    pub retry: Option<Retry>,
+    /// Longest body of a request, in bytes.
+    pub max_body: Option<u64>,
+    /// Longest header field of a request.
+    pub max_field: Option<FieldLimit>,
+    /// Who may pass at all.
+    pub token: Option<Arc<TokenCheck>>,
+    /// How many may pass; all of these.
+    pub rates: Vec<RateLimit>,
+    /// The answer that the route gives itself.
+    pub redirect: Option<Redirect>,
+    /// What is made of the heads of answers.
+    pub response: ResponseEdits,
+    status: Option<SetStatus>,
+    host: Option<Value>,
+    path: Vec<PathStep>,
+    query: Vec<QueryEdit>,
+    fields: FieldEdits,
+    /// Whether any of them asks for a variable of path or host.
+    asks_variables: bool,
+}
+
+/// `SetStatus`, and the field that gets the status of the instance.
+#[derive(Clone, Debug)]
+pub(crate) struct SetStatus {
+    status: StatusCode,
+    original: Option<HeaderName>,
+}
+
+impl Filters {
+    /// The path that the instance gets to see. It has no empty segments: servers differ in what they take them for.
+    ///
+    /// # Errors
+    /// When it gets too long.
+    pub fn rewrite<'p>(&self, path: &'p str, variables: &Variables<'_>) -> Result<Rewritten<'p>, EditError> {
+        path::apply(&self.path, path, variables)
+    }
+
+    /// Whether there is a filter of the path.
+    pub(crate) fn change_path(&self) -> bool {
+        !self.path.is_empty()
+    }
+
+    /// Whether any filter asks for a variable of path or host.
+    pub(crate) fn ask_variables(&self) -> bool {
+        self.asks_variables
+    }
+
+    /// The query that the instance gets to see, without `?`.
+    ///
+    /// # Errors
+    /// When it gets too long.
+    pub fn query<'q>(
+        &self,
+        query: Option<&'q str>,
+        variables: &Variables<'_>,
+    ) -> Result<Option<Cow<'q, str>>, EditError> {
+        query::apply(&self.query, query, variables)
+    }
+
+    /// The value of Host, if the route sets it: a value that is a host is for the caller to check.
+    ///
+    /// # Errors
+    /// When a variable makes what no value can be.
+    pub fn host(&self, variables: &Variables<'_>) -> Result<Option<Cow<'_, [u8]>>, EditError> {
+        self.host.as_ref().map(|host| host.expand(variables)).transpose()
+    }
+
+    /// Whether the client's fields of this name stay behind. The case does not matter, nor whether there is `_` or `.` for
+    /// `-`: some backends take these for the same name.
+    pub fn removes(&self, name: &str) -> bool {
+        self.fields.removes(name)
+    }
+
+    /// Writes the fields that the request gets besides; `client` has those that came.
+    ///
+    /// # Errors
+    /// When they get too long, or a variable makes what no value can be.
+    pub fn write_fields(
+        &self,
+        client: &impl Lookup,
+        variables: &Variables<'_>,
+        write: impl FnMut(&HeaderName, &[u8]),
+    ) -> Result<(), EditError> {
+        self.fields.write(client, variables, write)
+    }
+
+    /// What has to be remembered of a request until there is an answer; path, query and `host` are what
+    /// the client asked for.
+    ///
+    /// # Errors
+    /// When a variable makes what no value can be.
+    pub fn remember(
+        &self,
+        (path, query): (&str, Option<&str>),
+        host: Option<&str>,
+        variables: &Variables<'_>,
+    ) -> Result<Remembered, EditError> {
+        let up_to = |place: usize| {
+            let steps = self.path.get(..place).unwrap_or(&self.path);
+            Ok(path::apply(steps, path, variables)?.path.into_owned())
+        };
+        let remembered = self.response.remember(host, variables, up_to)?;
+        let to = self.redirect.as_ref().and_then(|redirect| redirect.location(query));
+        Ok(match to {
+            Some(to) => remembered.redirected(to),
+            None => remembered,
+        })
+    }
+
+    /// The status that the client gets for one of an instance; and the field that it gets the instance's in.
+    pub fn status(&self, status: u16) -> (u16, Option<&HeaderName>) {
+        match &self.status {
+            // The connection is another one by then.
+            Some(_) if status == 101 => (status, None),
+            Some(SetStatus { status: set, original }) => (set.as_u16(), original.as_ref()),
+            None => (status, None),
+        }
+    }
+
+    /// More edits of one kind than a route may have, if there are.
+    pub(crate) fn too_many(&self) -> Option<String> {
+        let counts = [
+            (self.fields.len(), "of header fields of requests"),
+            (self.response.len(), "of heads of answers"),
+            (self.path.len(), "of the path"),
+            (self.query.len(), "of the query"),
+        ];
+        let (count, what) = counts.into_iter().find(|(count, _)| *count > MAX_EDITS)?;
+        Some(format!("{count} filters {what}, common ones included: at most {MAX_EDITS} may be on one route"))
+    }
+}
+
+impl Extend<Filter> for Filters {
+    fn extend<I: IntoIterator<Item = Filter>>(&mut self, filters: I) {
+        for filter in filters {
+            // What stands behind a redirection is never come to; what keeps requests out counts wherever it stands.
+            let is_behind = self.redirect.is_some();
+            self.asks_variables |= !is_behind && filter.names().next().is_some();
+            match filter {
+                Filter::Nothing => {}
+                Filter::MaxBody(max) => self.max_body = Some(max),
+                Filter::MaxField(max) => self.max_field = Some(max),
+                Filter::Token(token) => self.token = Some(token),
+                Filter::Rate(rate) => self.rates.push(rate),
+                _ if is_behind => {}
+                Filter::PreserveHost => self.preserve_host = true,
+                Filter::Host(host) => self.host = Some(host),
+                Filter::Retry(retry) => self.retry = Some(retry),
+                Filter::Redirect(redirect) => self.redirect = Some(redirect),
+                // The first one of the document is the last to see the answer.
+                Filter::Status(status) => drop(self.status.get_or_insert(status)),
+                // Refused in the end: nothing more is made of it.
+                Filter::Path(_) if self.path.len() > MAX_EDITS => {}
+                Filter::Path(PathStep::Prefix(_))
+                    if self.path.iter().any(|step| matches!(step, PathStep::Prefix(_))) => {}
+                Filter::Path(step) => self.path.push(step),
+                Filter::Query(edit) => self.query.push(edit),
+                Filter::Fields(edits) => edits.into_iter().for_each(|edit| self.fields.push(edit)),
+                Filter::Response(edit) => self.response.push(edit.at(self.path.len())),
+            }
+        }
+        self.fields.finish();
+        self.response.finish();
+    }
+}
