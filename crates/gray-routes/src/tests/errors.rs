@@ -292,7 +292,7 @@ fn routes() {
         ("route: []", &["gateway.route", "did you mean `routes`?"]),
         ("default-filter: [gray]", &["default-filter", "did you mean `default-filters`?"]),
         ("routes[1].id: a", &["spring.cloud.gateway.routes", "the entry `[0]` is missing"]),
-        ("default-filters[0]: gray", &["default-filters[0]", "unsupported filter `gray`"]),
+        ("default-filters[0]: gray", &["default-filters[0]", "`gray` is not a filter of Spring Cloud Gateway"]),
     ] {
         check(&format!("spring.cloud.gateway:\n  {key}\n"), "Error", 2, parts);
     }
