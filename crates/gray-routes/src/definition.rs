@@ -142,6 +142,11 @@ impl<'d> Definition<'d> {
         Some(Self { name: Cow::Borrowed(name), at: item.clone(), args })
     }
 
+    /// Whether nothing is given to it.
+    pub(super) fn is_bare(&self) -> bool {
+        self.args.is_empty()
+    }
+
     /// The arguments as they are written, each with its name; one that has only a place, with a generated one.
     pub(super) fn args(&self) -> impl Iterator<Item = (String, &Value<'d>)> {
         self.args.iter().map(|Arg { key, value, .. }| match key {

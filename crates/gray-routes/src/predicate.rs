@@ -103,6 +103,10 @@ impl Predicate {
         let definition = Definition::parse(item, "predicate")?;
         let name = definition.name.clone();
         match &*name {
+            "Path" if definition.is_bare() => {
+                definition.at.warn("no pattern is given, so the route is never taken, as in Spring; write one, or remove the route");
+                Some(Self::Path { patterns: Box::default(), trailing_slash: true })
+            }
             "Path" => {
                 let flag = ("matchTrailingSlash", &["matchOptionalTrailingSeparator"][..]);
                 let (patterns, flag) = definition.gather(("patterns", &["pattern"]), Some(flag))?;

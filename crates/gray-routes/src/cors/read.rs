@@ -66,7 +66,7 @@ impl Cors {
         if wants_credentials && origins.all {
             section.warn(
                 "allow-credentials",
-                "has no effect for origins that only `*` allows: any page could act as its visitor; name the origins, or use \
+                "is not granted to origins that only `*` allows, since any page could act as its visitor; name the origins, or use \
                  allowed-origin-patterns such as https://*.example.com",
             );
         }

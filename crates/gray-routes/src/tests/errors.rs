@@ -42,7 +42,6 @@ fn predicates() {
             "{ name: Path, args: { patern: '/a' } }",
             &["predicates[0].args.patern", "no argument `patern`", "did you mean `patterns`?"],
         ),
-        ("'Path='", &["Path needs at least one of `patterns`"]),
         ("'Path=true'", &["Path needs at least one of `patterns`"]),
         (
             "{ name: Path, args: { patterns: '/a', matchTrailingSlash: maybe } }",
@@ -306,6 +305,12 @@ fn warnings() {
             "spring.cloud.gateway:\n  streaming-media-types: [text/event-stream]\n",
             2,
             &["spring.cloud.gateway.streaming-media-types", "no effect"][..],
+        ),
+        ("spring.cloud.gateway:\n  requestLog: true\n", 2, &["not a setting of Spring Cloud Gateway"]),
+        (
+            "spring.cloud.gateway.routes:\n  - { id: a, uri: 'lb://a', predicates: ['Path=,'] }\n",
+            2,
+            &["predicates[0]", "never taken"],
         ),
         ("spring.cloud.gateway:\n  httpclient:\n    pool: { type: elastic }\n", 3, &["httpclient.pool"]),
         ("spring.cloud.gateway.server:\n  webmvc: { routes: [] }\n", 2, &["gateway.server.webmvc"]),
