@@ -36,7 +36,7 @@ struct Args {
     service: ServiceArgs,
     /// Name to register
     #[arg(long, default_value = "shop")]
-    name: String,
+    registered_as: String,
     /// File that gets a line for each request
     #[arg(long)]
     ledger: PathBuf,
@@ -61,7 +61,7 @@ struct Shop {
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    service::run(&args.name, 7300, &args.service, async |gray| {
+    service::run(&args.registered_as, 7300, &args.service, async |gray| {
         let shop = Arc::new(Shop {
             version: gray.version().to_owned(),
             port: gray.port(),

@@ -67,7 +67,7 @@ pub(super) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
         if ground.sabotage() { "response-timeout: 9000" } else { "max-in-flight: 40" }
     );
     let mut site = Site::on_files(Plot { routes, ..Plot::default() }, &["V1"]).await?;
-    let mut few = site.start("V1", &[&["--name", "few"], &SLOW[..]].concat())?;
+    let mut few = site.start("V1", &[&["--registered-as", "few"], &SLOW[..]].concat())?;
     few.app.wait_ready(few.port).await?;
     site.shops.push(few);
     let url = format!("{}/few/item", site.url);
