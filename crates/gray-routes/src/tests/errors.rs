@@ -335,7 +335,7 @@ fn warnings() {
         (
             "spring.cloud.gateway.routes:\n- { id: a, predicates: [Path=/**],\n    uri: 'http://x/y?z' }",
             3,
-            &["`/y?z` has no effect"],
+            &["`/y?z` is dropped"],
         ),
         (
             "spring.cloud.gateway.routes:\n- { id: a, uri: 'lb://s', predicates: [Path=/**],\n    metadata: { owner: me } }",
