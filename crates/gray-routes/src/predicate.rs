@@ -104,7 +104,9 @@ impl Predicate {
         let name = definition.name.clone();
         match &*name {
             "Path" if definition.is_bare() => {
-                definition.at.warn("no pattern is given, so the route is never taken, as in Spring; write one, or remove the route");
+                definition.at.warn(
+                    "no pattern is given, so the route is never taken, as in Spring; write one, or remove the route",
+                );
                 Some(Self::Path { patterns: Box::default(), trailing_slash: true })
             }
             "Path" => {

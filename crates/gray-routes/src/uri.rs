@@ -57,7 +57,12 @@ pub(super) fn target(section: &Section<'_>, key: &str, uri: &str) -> Option<Targ
     };
     if !matches!(path, "" | "/") {
         let path = quoted(path);
-        section.warn(key, format!("{path} is dropped, as in Spring; a path is changed by the filters PrefixPath, SetPath and RewritePath"));
+        section.warn(
+            key,
+            format!(
+                "{path} is dropped, as in Spring; a path is changed by the filters PrefixPath, SetPath and RewritePath"
+            ),
+        );
     }
     Some(Target { scheme, upstream })
 }
