@@ -66,8 +66,6 @@ pub struct ControlLoop {
     warmth: watch::Sender<Warmth>,
     checks: Checks,
     located: LocatedRoutes,
-    /// Services that are followed for what the locator says of them.
-    also_followed: BTreeSet<Box<str>>,
     /// Those that the rate limits were made for.
     routes: Arc<RouteTable>,
 }
@@ -99,7 +97,6 @@ impl ControlLoop {
             warmth: watch::Sender::default(),
             checks: Checks::default(),
             located: LocatedRoutes::default(),
-            also_followed: BTreeSet::new(),
             routes: Arc::default(),
         }
     }
@@ -132,9 +129,9 @@ impl ControlLoop {
         loop {
             let state = self.settings.borrow_and_update().clone();
             if let Some(config) = state.current {
-                let config = self.locate(config);
+                let (config, looked_at) = self.locate(config);
                 self.begin(&config, state.revision);
-                self.follow(&config);
+                self.follow(&config, &looked_at);
                 self.check(&config);
                 let snapshot = self.build(&config, state.revision);
                 self.shared.store(Arc::new(snapshot));
@@ -166,32 +163,30 @@ impl ControlLoop {
         }
     }
 
-    /// Adds the routes of services, if there are to be any.
-    fn locate(&mut self, written: Arc<GatewayConfig>) -> Arc<GatewayConfig> {
-        self.also_followed.clear();
+    /// Adds the routes of services, if there are to be any. Returns as well which services have to be followed for that.
+    fn locate(&mut self, written: Arc<GatewayConfig>) -> (Arc<GatewayConfig>, BTreeSet<Box<str>>) {
         let Some(locator) = written.routes.locator() else {
             self.located = LocatedRoutes::default();
-            return written;
+            return (written, BTreeSet::new());
         };
         let names = self.located.names(&written, &*self.registry).unwrap_or_default();
-        let needs_metadata = locator.needs_metadata();
-        if needs_metadata {
-            self.also_followed.clone_from(&names);
-            self.follow(&written);
+        let looked_at = if locator.needs_metadata() { names.clone() } else { BTreeSet::new() };
+        if !looked_at.is_empty() {
+            self.follow(&written, &looked_at);
         }
-        let of = |service: &str| match self.followed.get(service).filter(|_| needs_metadata) {
+        let of = |service: &str| match self.followed.get(service).filter(|_| looked_at.contains(service)) {
             Some(followed) => followed.set().known().iter().map(|instance| instance.metadata.clone()).collect(),
             None => Vec::new(),
         };
         let services = names.into_iter().map(|name| (name.clone(), of(&name))).collect();
-        self.located.update(&written, services)
+        (self.located.update(&written, services), looked_at)
     }
 
     /// Follows exactly the services that routes and lanes name, and those that the locator has to look at: those behind the first hop are not ours to call, but
     /// whether a lane has instances there is worth knowing.
-    fn follow(&mut self, config: &GatewayConfig) {
+    fn follow(&mut self, config: &GatewayConfig, looked_at: &BTreeSet<Box<str>>) {
         let mut wanted = config.services();
-        wanted.extend(self.also_followed.iter().cloned());
+        wanted.extend(looked_at.iter().cloned());
         self.followed.retain(|service, _| wanted.contains(service));
         for service in wanted {
             if !self.followed.contains_key(&service) {

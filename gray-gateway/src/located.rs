@@ -53,6 +53,12 @@ impl LocatedRoutes {
                 let unfit: Vec<_> =
                     { located.iter() }.map(|one| one.name).filter(|name| !Locator::takes_name(name)).collect();
                 tracing::info!(services = services.len(), routes = count, ?unfit, "routes of services");
+                if services.len() == MAX_SERVICES {
+                    tracing::warn!(
+                        MAX_SERVICES,
+                        "no routes for further services: the registry has as many as a gateway follows"
+                    );
+                }
                 Arc::new(written.with_routes(table))
             }
             Err(problems) => {

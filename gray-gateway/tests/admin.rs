@@ -1,11 +1,12 @@
 //! The admin side of a gateway that has no token: what web pages may not do, what no client may read by it, and that it
 //! shows what the balancer sees.
 
+mod support;
+
 use std::{path::Path, time::Duration};
 
 use axum::{Router, routing::get};
-use clap::Parser;
-use gray_gateway::{app::Application, args::GatewayArgs};
+use gray_gateway::app::Application;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::{
@@ -14,6 +15,8 @@ use tokio::{
     task::JoinSet,
     time::timeout,
 };
+
+use support::args;
 
 const LIMIT: Duration = Duration::from_secs(20);
 /// Set by cargo for every test; stands for the key that no client may read.
@@ -133,10 +136,8 @@ spring.cloud:
     publish(directory.path(), "common-config.yaml", &settings);
     publish(directory.path(), "gray-rules.yaml", RULES);
     publish(directory.path(), "gateway-app.yaml", &gateway);
-    let at = directory.path().to_str().expect("UTF-8");
-    let line = ["gray-gateway", "--bind", "127.0.0.1", "--port", "0", "--admin-port", "0", "--workers", "1"];
-    let line = line.into_iter().chain(["--config-dir", at, "--admin-host", "gateway.internal"]);
-    let application = Application::build(&GatewayArgs::try_parse_from(line).expect("valid")).await.expect("starts");
+    let args = args(directory.path(), &["--admin-host", "gateway.internal"]);
+    let application = Application::build(&args).await.expect("starts");
     let http = Client::builder().no_proxy().timeout(LIMIT).build().expect("builds");
     let (admin, front) = (application.admin_address(), application.address());
     let site = Site { http, admin: format!("http://{admin}"), front: format!("http://{front}") };
@@ -372,11 +373,7 @@ async fn probes(site: &Site) {
 #[tokio::test]
 async fn beyond_loopback_it_wants_a_token_or_a_word() {
     let directory = tempfile::tempdir().expect("a directory");
-    let at = directory.path().to_str().expect("UTF-8");
-    let line = ["gray-gateway", "--bind", "127.0.0.1", "--port", "0", "--admin-port", "0", "--workers", "1"];
-    let line = line.into_iter().chain(["--config-dir", at, "--admin-bind", "0.0.0.0"]);
-    let args =
-        |more: &[&'static str]| GatewayArgs::try_parse_from(line.clone().chain(more.iter().copied())).expect("valid");
+    let args = |more: &[&str]| args(directory.path(), &[&["--admin-bind", "0.0.0.0"], more].concat());
     let error = Application::build(&args(&[])).await.expect_err("refused").to_string();
     assert!(error.contains("--admin-token") && error.contains("--admin-open"), "{error}");
     for flags in [&["--admin-open"][..], &["--admin-token", "0123456789abcdef"]] {

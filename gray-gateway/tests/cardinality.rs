@@ -1,16 +1,19 @@
 //! Whatever clients send, the number of metric series stays what it is.
 
+mod support;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use axum::{Router, routing::any};
-use clap::Parser;
-use gray_gateway::{app::Application, args::GatewayArgs};
+use gray_gateway::app::Application;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     task::JoinSet,
     time::timeout,
 };
+
+use support::args;
 
 const LIMIT: Duration = Duration::from_secs(20);
 const REQUESTS: usize = 2_000;
@@ -51,9 +54,7 @@ spring.cloud:
 "
     );
     std::fs::write(directory.path().join("gateway-app.yaml"), settings).expect("written");
-    let at = directory.path().to_str().expect("UTF-8");
-    let line = ["gray-gateway", "--bind", "127.0.0.1", "--port", "0", "--admin-port", "0", "--config-dir", at];
-    let gateway = Application::build(&GatewayArgs::try_parse_from(line).expect("valid")).await.expect("starts");
+    let gateway = Application::build(&args(directory.path(), &[])).await.expect("starts");
     let ready = timeout(LIMIT, async {
         while !exchange(gateway.admin_address(), "GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
             .await

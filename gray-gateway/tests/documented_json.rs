@@ -1,20 +1,23 @@
 //! The JSON of the admin side is what docs/explain.md says: every field that is documented occurs with its type, and
 //! every field that occurs is documented.
 
+mod support;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
     time::Duration,
 };
 
-use clap::Parser;
-use gray_gateway::{app::Application, args::GatewayArgs};
+use gray_gateway::app::Application;
 use reqwest::{Client, Method};
 use serde_json::Value;
 use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
+
+use support::args;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -155,21 +158,7 @@ spring.cloud:
 "
         ),
     );
-    let at = directory.path().to_str().expect("UTF-8");
-    let line = [
-        "gray-gateway",
-        "--bind",
-        "127.0.0.1",
-        "--port",
-        "0",
-        "--admin-port",
-        "0",
-        "--workers",
-        "1",
-        "--config-dir",
-        at,
-    ];
-    let application = Application::build(&GatewayArgs::try_parse_from(line).expect("valid")).await.expect("starts");
+    let application = Application::build(&args(directory.path(), &[])).await.expect("starts");
     let http = Client::builder().no_proxy().timeout(LIMIT).build().expect("builds");
     let (admin, front) = (application.admin_address(), application.address());
     let site = Site { http, admin: format!("http://{admin}"), front: format!("http://{front}") };

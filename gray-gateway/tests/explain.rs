@@ -1,13 +1,16 @@
 //! The admin side explains: what a request would get, what a document would change, and who may ask.
 
+mod support;
+
 use std::{path::Path, time::Duration};
 
 use axum::{Router, routing::get};
-use clap::Parser;
-use gray_gateway::{app::Application, args::GatewayArgs};
+use gray_gateway::app::Application;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet, time::timeout};
+
+use support::args;
 
 const LIMIT: Duration = Duration::from_secs(20);
 const TOKEN: &str = "a-token-for-the-tests";
@@ -97,10 +100,7 @@ async fn it_explains_itself() {
     let (one, two) = (backend(&mut tasks).await, backend(&mut tasks).await);
     let directory = tempfile::tempdir().expect("a directory");
     publish(directory.path(), one, two);
-    let at = directory.path().to_str().expect("UTF-8");
-    let line = ["gray-gateway", "--bind", "127.0.0.1", "--port", "0", "--admin-port", "0", "--workers", "1"];
-    let line = line.into_iter().chain(["--config-dir", at, "--admin-token", TOKEN]);
-    let args = GatewayArgs::try_parse_from(line).expect("valid");
+    let args = args(directory.path(), &["--admin-token", TOKEN]);
     assert!(!format!("{args:?}").contains(TOKEN));
     let gateway = Application::build(&args).await.expect("starts");
     let http = Client::builder().no_proxy().timeout(LIMIT).build().expect("builds");

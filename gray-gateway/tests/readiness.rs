@@ -1,13 +1,16 @@
 //! `/readyz` of a gateway that serves, while registry and settings are away.
 
+mod support;
+
 use std::{fs, time::Duration};
 
-use clap::Parser;
 use gray_core::Instance;
-use gray_gateway::{app::Application, args::GatewayArgs};
+use gray_gateway::app::Application;
 use gray_registry::{FileRegistry, Registry as _};
 use serde_json::Value;
 use tokio::time::timeout;
+
+use support::args;
 
 const LIMIT: Duration = Duration::from_secs(20);
 const SETTINGS: &str = "\
@@ -57,10 +60,8 @@ async fn an_outage_takes_no_serving_gateway_out_of_rotation() {
     let registry = FileRegistry::open(&registry_at).expect("opened");
     let instance = Instance::new("127.0.0.1", 9).with_version("V1");
     registry.register("user-app", &instance).await.expect("registered");
-    let (registry_dir, config_dir) = (registry_at.to_str().expect("UTF-8"), config_at.to_str().expect("UTF-8"));
-    let line = ["gray-gateway", "--bind", "127.0.0.1", "--port", "0", "--admin-port", "0"];
-    let line = [&line[..], &["--registry-dir", registry_dir, "--config-dir", config_dir]].concat();
-    let gateway = Application::build(&GatewayArgs::try_parse_from(line).expect("valid")).await.expect("starts");
+    let args = args(&config_at, &["--registry-dir", registry_at.to_str().expect("UTF-8")]);
+    let gateway = Application::build(&args).await.expect("starts");
     let http = reqwest::Client::builder().no_proxy().timeout(LIMIT).build().expect("builds");
     let asking = Asking { http, admin: gateway.admin_address().to_string() };
     let ready = timeout(LIMIT, async {

@@ -1,10 +1,13 @@
 //! What outlives a change of the configuration: clients do not get their rates back by it.
 
+mod support;
+
 use std::{path::Path, time::Duration};
 
-use clap::Parser;
-use gray_gateway::{app::Application, args::GatewayArgs};
+use gray_gateway::app::Application;
 use tokio::time::timeout;
+
+use support::args;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -31,9 +34,7 @@ async fn a_new_configuration_does_not_fill_the_buckets() {
     let (directory, site) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
     std::fs::write(site.path().join("a.txt"), "a").expect("written");
     publish(directory.path(), site.path(), 900, "one");
-    let at = directory.path().to_str().expect("UTF-8");
-    let line = ["gray-gateway", "--bind", "127.0.0.1", "--port", "0", "--admin-port", "0", "--config-dir", at];
-    let gateway = Application::build(&GatewayArgs::try_parse_from(line).expect("valid")).await.expect("starts");
+    let gateway = Application::build(&args(directory.path(), &[])).await.expect("starts");
     let http = reqwest::Client::builder().no_proxy().timeout(LIMIT).build().expect("builds");
     let status = async |path: &str| {
         let answer = http.get(format!("http://{}{path}", gateway.address())).send().await.expect("answered");

@@ -1,38 +1,20 @@
 //! Documents that say nothing change nothing, and the gateway says so everywhere.
 
+mod support;
+
 use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
-use clap::Parser;
-use gray_gateway::{
-    app::{self, Application},
-    args::GatewayArgs,
-};
+use gray_gateway::app::{self, Application};
 use serde_json::Value;
 use tokio::time::timeout;
+
+use support::args;
 
 const LIMIT: Duration = Duration::from_secs(30);
 const COMMON: &str =
     "kerwin.tool.gray: { load: true, version: { prodVersion: V1, grayVersion: V2 }, gateway: { enabled: true } }\n";
 const RULES: &str =
     "gray:\n  lanes: { v2: { select: V2 } }\n  rules: [{ name: beta, when: { header.x: 1 }, lane: v2 }]\n";
-
-fn args(directory: &Path) -> GatewayArgs {
-    let at = directory.to_str().expect("UTF-8");
-    let line = [
-        "gray-gateway",
-        "--bind",
-        "127.0.0.1",
-        "--port",
-        "0",
-        "--admin-port",
-        "0",
-        "--workers",
-        "1",
-        "--config-dir",
-        at,
-    ];
-    GatewayArgs::try_parse_from(line).expect("valid")
-}
 
 /// What is put in the place of a document.
 enum Put {
@@ -110,7 +92,7 @@ async fn a_gateway_keeps_what_it_has_when_a_document_says_nothing() {
     put(&at, "common-config.yaml", &Put::Text(COMMON));
     put(&at, "gray-rules.yaml", &Put::Text(RULES));
 
-    let gateway = Application::build(&args(&at)).await.expect("starts");
+    let gateway = Application::build(&args(&at, &[])).await.expect("starts");
     let http = Http(reqwest::Client::builder().no_proxy().timeout(LIMIT).build().expect("builds"));
     let (proxy, admin) = (gateway.address(), gateway.admin_address());
     http.until(admin, "first settings", |status| status["revision"] == 1).await;
@@ -148,7 +130,7 @@ async fn a_gateway_keeps_what_it_has_when_a_document_says_nothing() {
         assert!(metrics.contains("gray_gateway_config_refused 1"), "{says}");
         // A check beforehand reports it as well. What is well formed and in no document before is a matter of taste.
         if *name == "gateway-app.yaml" {
-            let report = app::check(&args(&at)).await.expect_err(says);
+            let report = app::check(&args(&at, &[])).await.expect_err(says);
             assert!(!format!("{report:#}").is_empty(), "{says}");
         }
         put(&at, "gateway-app.yaml", &Put::Text(""));
@@ -160,5 +142,5 @@ async fn a_gateway_keeps_what_it_has_when_a_document_says_nothing() {
     put(&at, "gateway-app.yaml", &Put::Text("spring.cloud.gateway.routes: []\n"));
     http.until(admin, "expressly none", |status| status["routes"] == serde_json::json!([])).await;
     assert_eq!(http.get(proxy, "/hello.txt").await.0, 404);
-    app::check(&args(&at)).await.expect("legal, with a warning");
+    app::check(&args(&at, &[])).await.expect("legal, with a warning");
 }

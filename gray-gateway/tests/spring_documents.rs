@@ -1,36 +1,20 @@
 //! Documents as Java gateways have them: other names, formats and profiles, files of the jar, lists of routes.
 
-use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+mod support;
 
-use clap::Parser;
+use std::{collections::BTreeSet, fs, time::Duration};
+
 use gray_gateway::{
     app,
-    args::GatewayArgs,
     config::{GatewayConfig, plan},
 };
 use gray_live::LiveSettings;
 use gray_registry::FileConfigSource;
 
+use support::args;
+
 const LIMIT: Duration = Duration::from_secs(30);
 const PREFIX: &str = "kerwin.tool.gray";
-
-fn args(directory: &Path, more: &[&str]) -> GatewayArgs {
-    let at = directory.to_str().expect("UTF-8");
-    let line = [
-        "gray-gateway",
-        "--bind",
-        "127.0.0.1",
-        "--port",
-        "0",
-        "--admin-port",
-        "0",
-        "--workers",
-        "1",
-        "--config-dir",
-        at,
-    ];
-    GatewayArgs::try_parse_from(line.iter().chain(more)).expect("valid")
-}
 
 /// A directory with these files.
 fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {

@@ -1,11 +1,14 @@
 //! A gateway without any registry: its routes lead to instances that stand in its settings.
 
+mod support;
+
 use std::{path::Path, time::Duration};
 
 use axum::{Router, routing::get};
-use clap::Parser;
-use gray_gateway::{app::Application, args::GatewayArgs};
+use gray_gateway::app::Application;
 use tokio::{net::TcpListener, task::JoinSet, time::timeout};
+
+use support::args;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -58,9 +61,7 @@ async fn static_instances_need_no_registry_and_are_live() {
     let (one, two) = (backend("V1", &mut tasks).await, backend("V2", &mut tasks).await);
     let directory = tempfile::tempdir().expect("a directory");
     publish(directory.path(), &[(one, "V1")]);
-    let at = directory.path().to_str().expect("UTF-8");
-    let line = ["gray-gateway", "--bind", "127.0.0.1", "--port", "0", "--admin-port", "0", "--config-dir", at];
-    let gateway = Application::build(&GatewayArgs::try_parse_from(line).expect("valid")).await.expect("starts");
+    let gateway = Application::build(&args(directory.path(), &[])).await.expect("starts");
 
     let ready = r#"{"degraded":[],"phase":"serving","ready":true,"reasons":[]}"#;
     until(&format!("http://{}/readyz", gateway.admin_address()), ready).await;

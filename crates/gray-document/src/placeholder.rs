@@ -242,7 +242,7 @@ mod tests {
         };
         let asked = vec!["path=Some(\"/bin\")".to_owned(), "rest=None".to_owned()];
         assert_eq!(with("a"), (Some("x/biny${rest}".to_owned()), asked));
-        // What a document sets, a default, and a key that is no plain name are what they are.
+        // What a document sets, a default, and a key that is not a plain name are what they are.
         for key in ["b", "c", "d", "f"] {
             assert_eq!(with(key).0, None, "{key}");
         }

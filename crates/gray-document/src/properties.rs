@@ -132,7 +132,7 @@ fn unescape(text: &str) -> Result<Option<String>, String> {
 fn flush(units: &mut Vec<u16>, plain: &mut String) -> Result<(), String> {
     for decoded in char::decode_utf16(units.drain(..)) {
         match decoded {
-            Ok('\0') => return Err("`\\u0000` is no character of a setting".to_owned()),
+            Ok('\0') => return Err("`\\u0000` cannot stand in a setting; remove it".to_owned()),
             Ok(c) => plain.push(c),
             Err(half) => {
                 let half = half.unpaired_surrogate();
@@ -207,7 +207,7 @@ mod tests {
             ("a=1\nb=\\uxyzw", "four hexadecimal digits"),
             ("a=1\nb=\\u+123", "four hexadecimal digits"),
             ("a=1\nb=\\ud83d", "half of a character"),
-            ("a=1\nb=\\u0000", "no character"),
+            ("a=1\nb=\\u0000", "cannot stand in a setting"),
         ] {
             let Some(Err((line, reason))) = entries(text).nth(1) else { panic!("{text:?} is read") };
             assert!(line == 2 && reason.contains(expect), "{text:?}: {line}: {reason}");

@@ -282,7 +282,7 @@ impl Documents {
     /// The same, for profiles: parts of documents that are for others are left out, with a warning.
     ///
     /// # Errors
-    /// As [`parse`](Self::parse) has them, and what is no expression of profiles.
+    /// As [`parse`](Self::parse) has them, and invalid expressions of profiles.
     pub fn parse_for(
         sources: &[(&str, &str)],
         reading: &Reading,

@@ -21,7 +21,7 @@ pub const fn room<'b>() -> Room<'b> {
     [const { MaybeUninit::uninit() }; MAX_FIELDS]
 }
 
-/// Why bytes are no head. All cases are listed for good: what is answered depends on each, so a new one is to be decided
+/// Why bytes are not a head. All cases are listed for good: what is answered depends on each, so a new one is to be decided
 /// where it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParseError {

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use async_trait::async_trait;
@@ -24,6 +24,8 @@ pub struct CombinedRegistry {
     /// Where they are found.
     parts: Vec<(String, Arc<dyn Registry>)>,
     services: Mutex<HashMap<Key, watch::Receiver<ServiceState>>>,
+    /// From when they are first asked for.
+    names: OnceLock<watch::Receiver<ServiceNames>>,
     health: watch::Receiver<Health>,
     tasks: Mutex<JoinSet<()>>,
     runtime: Handle,
@@ -61,7 +63,8 @@ impl CombinedRegistry {
         let (runtime, mut tasks) = (Handle::current(), JoinSet::new());
         let (names, healths): (Vec<_>, Vec<_>) = healths.into_iter().unzip();
         let health = fold(healths, move |healths: &[Health]| overall(&names, healths), &mut tasks, &runtime);
-        Arc::new(Self { home, parts, services: Mutex::default(), health, tasks: Mutex::new(tasks), runtime })
+        let (services, names) = (Mutex::default(), OnceLock::new());
+        Arc::new(Self { home, parts, services, names, health, tasks: Mutex::new(tasks), runtime })
     }
 
     fn combine(
@@ -165,19 +168,22 @@ impl Registry for CombinedRegistry {
     }
 
     fn services(&self) -> watch::Receiver<ServiceNames> {
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        let names = self.parts.iter().map(|(_, part)| part.services()).collect();
-        let mut last: Vec<ServiceNames> = vec![None; self.parts.len()];
-        let merged = move |names: &[ServiceNames]| {
-            for (last, names) in last.iter_mut().zip(names) {
-                if names.is_some() {
-                    last.clone_from(names);
+        let follow = || {
+            let parts = self.parts.iter().map(|(_, part)| part.services()).collect();
+            let mut last: Vec<ServiceNames> = vec![None; self.parts.len()];
+            let merged = move |names: &[ServiceNames]| {
+                for (last, names) in last.iter_mut().zip(names) {
+                    if names.is_some() {
+                        last.clone_from(names);
+                    }
                 }
-            }
-            let known: Vec<_> = last.iter().flatten().collect();
-            (!known.is_empty()).then(|| Arc::new(known.into_iter().flat_map(|names| names.iter().cloned()).collect()))
+                let known: Vec<_> = last.iter().flatten().collect();
+                let all = || Arc::new(known.iter().flat_map(|names| names.iter().cloned()).collect());
+                (!known.is_empty()).then(all)
+            };
+            fold(parts, merged, &mut self.tasks.lock().unwrap_or_else(PoisonError::into_inner), &self.runtime)
         };
-        fold(names, merged, &mut tasks, &self.runtime)
+        self.names.get_or_init(follow).clone()
     }
 
     fn health(&self) -> watch::Receiver<Health> {

@@ -101,7 +101,7 @@ enum Part {
 }
 
 impl Template {
-    /// Takes a text apart; `write` says how what is no variable is to be written, or what is wrong with it.
+    /// Takes a text apart; `write` says how the text between variables is to be written, or what is wrong with it.
     pub(crate) fn parse(text: &str, write: impl Fn(&str) -> Result<String, String>) -> Result<Self, String> {
         if text.len() > MAX_TEXT {
             return Err(format!("longer than {MAX_TEXT} bytes: {}", quoted(text)));

@@ -39,7 +39,7 @@ pub(super) struct Exchange<'c, 's> {
     pub(super) snapshot: &'s Held,
     pub(super) envelope: Envelope,
     /// What its answer says to pages of other origins.
-    pub(super) cross_origin: &'c Option<Box<CrossOrigin>>,
+    pub(super) cross_origin: &'c Option<CrossOrigin>,
     pub(super) request: Request<'s>,
     /// What is sent for it: the head, then the body as it arrives.
     pub(super) upload: Transfer<'s>,
@@ -98,7 +98,7 @@ impl Connection {
         }
         tracing::debug!(?failure, "answered by the gateway");
         self.state.busy();
-        self.reply(&envelope, answer(&failure, cross_origin.as_deref()), &mut after).await
+        self.reply(&envelope, answer(&failure, cross_origin.as_ref()), &mut after).await
     }
 }
 
@@ -107,7 +107,7 @@ impl<'c, 's> Exchange<'c, 's> {
         client: &'c mut Connection,
         worker: &'s Worker,
         snapshot: &'s Held,
-        (envelope, cross_origin): (Envelope, &'c Option<Box<CrossOrigin>>),
+        (envelope, cross_origin): (Envelope, &'c Option<CrossOrigin>),
         request: Request<'s>,
         out: Lent<'s>,
         after: &'c mut After<'s>,
@@ -177,7 +177,7 @@ impl<'c, 's> Exchange<'c, 's> {
             internal()
         })?;
         let headers = response.headers_mut();
-        request.edit(headers, self.cross_origin.as_deref()).map_err(|_| internal())?;
+        request.edit(headers, self.cross_origin.as_ref()).map_err(|_| internal())?;
         if let Some(cookie) = request.cookie(self.snapshot) {
             headers.append(header::SET_COOKIE, cookie);
         }

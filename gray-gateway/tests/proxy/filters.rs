@@ -75,7 +75,7 @@ async fn answers() {
     assert_eq!(backend.connections(), 1, "the connection is used again");
 }
 
-/// A status without a body in the place of one with, and the other way round: nobody waits for bytes that do not come, and
+/// A status without a body in the place of one with, and the other way round: the client does not wait for bytes that never come, and
 /// none are taken for the next answer.
 #[tokio::test]
 async fn another_status_keeps_the_framing() {

@@ -136,7 +136,7 @@ fn methods(section: &Section<'_>) -> Option<Methods> {
     }
     let mut methods = Vec::new();
     for (item, text) in entries {
-        // Methods are told apart by case; nobody means another one than the usual.
+        // Methods are case-sensitive; a lower-case one in a document is a slip.
         match Method::from_bytes(text.to_ascii_uppercase().as_bytes()) {
             Ok(method) => methods.push(method),
             Err(_) => item.error(format!("{} is not a method: expected GET, POST and the like", quoted(text))),

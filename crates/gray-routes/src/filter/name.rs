@@ -118,7 +118,7 @@ mod tests {
             "X-Real-IP",
             "X.Real.IP",
         ] {
-            assert!(removed(name).is_ok(), "{name}: who removes it lies to nobody");
+            assert!(removed(name).is_ok(), "{name}: removing it misleads no instance");
             assert!(written(name).is_err(), "{name}");
         }
         for name in ["X-Gray", "Authorization", "Date", "x-forwarded", "Content-Type", "Location", "Via", "stingray"] {

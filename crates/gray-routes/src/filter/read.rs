@@ -27,7 +27,7 @@ use crate::{
     variables::is_field_value,
 };
 
-/// What the counters of a rate limit take before anybody is counted.
+/// What the counters of a rate limit take before a client is counted.
 const RATE_LIMIT: usize = 8 << 10;
 
 const NAME: Parameter = ("name", &[]);

@@ -137,7 +137,7 @@ fn what_filters_make_is_read_in_one_way() {
 - { id: cut, uri: 'lb://a', predicates: ['Path=/cut/**'], filters: ['RewritePath=/cut/[^/]+/(?<rest>.*), /$\\{rest}'] }",
     );
     let sent = |path: &str| send(&table, path).map(|found| found.map(|(_, sent)| sent));
-    // Empty segments are gone, whoever made them.
+    // Empty segments are gone, whether the client or a filter made them.
     assert_eq!(sent("/double/x"), Ok(Some("/x".to_owned())));
     assert_eq!(sent("/double//x"), Ok(Some("/x".to_owned())));
     for path in ["/deep/2e%2e", "/cut/a%2fb/c"] {

@@ -106,7 +106,7 @@ pub(super) fn cross_origin(
     view: &RequestView<'_, '_>,
     snapshot: &Snapshot,
     is_routed: bool,
-) -> (Option<Box<CrossOrigin>>, Result<(), Failure<'static>>) {
+) -> (Option<CrossOrigin>, Result<(), Failure<'static>>) {
     let table = snapshot.routes.cors();
     if table.is_empty() {
         return (None, Ok(()));
@@ -120,8 +120,7 @@ pub(super) fn cross_origin(
         Verdict::Preflight(fields) => (CrossOrigin::other(fields), Err(Failure::Preflight)),
         Verdict::Refused => (CrossOrigin::other(Vec::new()), Err(Failure::CrossOrigin)),
     };
-    // In a box: it is rare, and would make room in every request.
-    (Some(Box::new(said)), judged)
+    (Some(said), judged)
 }
 
 /// How many gateways a request has passed that its route takes, as far as the head tells.

@@ -84,7 +84,7 @@ impl<'w> Reader<'w, '_> {
         bytes: &[u8],
         snapshot: &'s Held,
         out: &mut Vec<u8>,
-        (log, cross_origin): (&mut Option<LogDraft<'s>>, &mut Option<Box<CrossOrigin>>),
+        (log, cross_origin): (&mut Option<LogDraft<'s>>, &mut Option<CrossOrigin>),
     ) -> Reading<'s>
     where
         'w: 's,
@@ -138,7 +138,7 @@ impl<'r, 's> Steps<'r, '_, 's> {
         &self,
         out: &mut Vec<u8>,
         log: &mut Option<LogDraft<'s>>,
-        cross_origin: &mut Option<Box<CrossOrigin>>,
+        cross_origin: &mut Option<CrossOrigin>,
     ) -> Result<Request<'s>, Failure<'s>> {
         let routed = self.route();
         if let (Some(log), Ok((_, route))) = (&mut *log, &routed) {
@@ -191,7 +191,7 @@ impl<'r, 's> Steps<'r, '_, 's> {
 
     /// Judges a request that a page of another origin sends; notes what its answer says to that page. A preflight carries no token, so
     /// it comes before [`admit`](Self::admit).
-    fn cross_origin(&self, is_routed: bool, told: &mut Option<Box<CrossOrigin>>) -> Result<(), Failure<'s>> {
+    fn cross_origin(&self, is_routed: bool, told: &mut Option<CrossOrigin>) -> Result<(), Failure<'s>> {
         let (said, judged) = check::cross_origin(&self.view, self.snapshot, is_routed);
         *told = said;
         judged

@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue, header};
 
 use crate::route::cors::{VARY, is_cors_field};
 
-/// What is added to the answer of a request whose path has CORS settings, whoever answers.
+/// What is added to the answer of a request whose path has CORS settings, an instance's or the gateway's own.
 #[derive(Debug, Default)]
 pub(in crate::proxy) struct CrossOrigin {
     /// Whether the request came from another origin: then only the settings count, and not what an instance says.

@@ -82,7 +82,7 @@ impl<'s> Exchange<'_, 's> {
             redirect.status
         } else if request.target.upstream == Upstream::Nowhere {
             let (status, _) = route.filters.status(200);
-            if let Err(failure) = request.edit(headers, self.cross_origin.as_deref()).map_err(internal) {
+            if let Err(failure) = request.edit(headers, self.cross_origin.as_ref()).map_err(internal) {
                 return Some(Err(failure));
             }
             StatusCode::from_u16(status).unwrap_or(StatusCode::OK)

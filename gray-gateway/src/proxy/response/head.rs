@@ -42,7 +42,7 @@ impl Exchange<'_, '_> {
     ) -> Result<Framing, &'static str> {
         let Self { worker, snapshot, envelope, request, .. } = self;
         let head = &response.head;
-        let (mut seen, mut skipped) = Seen::of(head, request.decision.traced, self.cross_origin.as_deref());
+        let (mut seen, mut skipped) = Seen::of(head, request.decision.traced, self.cross_origin.as_ref());
         let (status, original) = request.route.filters.status(response.status);
         // The body belongs to the status that the instance answered with, and one of the two has none.
         let ends = status != response.status && (is_bodiless(status) || is_bodiless(response.status));
@@ -108,7 +108,7 @@ impl Exchange<'_, '_> {
         let Request { route, rated, remembered, .. } = &self.request;
         let rated = rated.as_ref().map(|rated| rated.fields());
         let rated = rated.as_ref().map(|fields| fields.as_slice()).unwrap_or_default();
-        let cross_origin = self.cross_origin.as_deref();
+        let cross_origin = self.cross_origin.as_ref();
         // What the settings say to pages of other origins is not said twice.
         let stays = |name: &str| cross_origin.is_none_or(|cross_origin| !cross_origin.replaces(name));
         if let Some(added) = route.filters.response.added() {
