@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::{ClientError, FallbackLog, GrayClient, MAX_ATTEMPTS, RequestBuilder, Response};
 use gray_context::{HttpHeaders, HttpHeadersMut, Inject as _, ReleaseContext, told_path};
 use gray_core::{
-    balance::{Change, Chosen, Draw, Outcome, choose},
+    balance::{Change, Chosen, Draw, Outcome, choose, choose_unversioned},
     instance::Endpoint,
     lane::Selector,
     tag::CALLER_HEADER,
@@ -103,7 +103,16 @@ impl GrayClient {
             now_ms: uptime_ms(),
             key: None,
         };
-        let chosen = choose(&snapshot.instances, choice(), snapshot.strategy, draw, &snapshot.outliers, tried);
+        let (set, strategy, outliers) = (&snapshot.instances, snapshot.strategy, &snapshot.outliers);
+        let chosen = choose(set, choice(), strategy, draw, outliers, tried).or_else(|| {
+            let is_named = context.lane().is_some_and(|lane| lane.names(self.service()));
+            let chosen = (!is_named).then(|| choose_unversioned(set, choice(), strategy, draw, outliers, tried))?;
+            if chosen.is_some() {
+                let service = self.service().to_owned();
+                metrics::counter!(telemetry::UNVERSIONED_TOTAL, telemetry::SERVICE => service).increment(1);
+            }
+            chosen
+        });
         match chosen {
             Some(chosen) if chosen.is_fallback => self.count_fallback(choice()),
             None if tried.is_empty() => {

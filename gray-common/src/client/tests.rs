@@ -90,6 +90,25 @@ async fn switched_off_everybody_answers() {
 }
 
 #[tokio::test]
+async fn a_service_without_versions_serves_every_lane_unless_one_names_it() {
+    let client = client(&[stub("").await], policy(true, Fallback::Prod));
+    for tag in [None, Some(GrayStatus::Prod), Some(GrayStatus::Gray)] {
+        let told = tag.map_or("-", GrayStatus::as_str);
+        assert_eq!(who(&client, tag).await, format!(" {told}"));
+    }
+    let on = |lane: &'static str| {
+        let headers = HeaderMap::from_iter([
+            (GRAY_HEADER, GrayStatus::Gray.header_value()),
+            (gray_core::tag::LANE_HEADER, http::HeaderValue::from_static(lane)),
+        ]);
+        ReleaseContext::extract(&gray_context::HttpHeaders(&headers)).scope(client.get("/who").send())
+    };
+    assert!(on("r;two;-;order-app=version:V2;*=version:V1").await.is_ok());
+    let error = on("r;two;-;user-app=version:V2;*=version:V1").await.expect_err("a lane names it");
+    assert!(error.to_string().contains("version:V2"), "{error}");
+}
+
+#[tokio::test]
 async fn without_a_gray_instance_the_fallback_decides() {
     let instances = [stub("V1").await];
     for fallback in [Fallback::Prod, Fallback::Any] {

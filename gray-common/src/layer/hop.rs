@@ -6,7 +6,7 @@ use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use foldhash::quality::RandomState;
 use gray_context::{Extract, ReleaseContext, Standing, Verifier, caller};
-use gray_core::{instance::Instance, lane::Verdict, tag::GrayStatus};
+use gray_core::{instance::Instance, lane::{Selector, Verdict, Want}, tag::GrayStatus};
 use gray_registry::unix_seconds;
 use gray_settings::{GraySettings, Invalid};
 use metrics::Counter;
@@ -24,7 +24,7 @@ pub struct Hop {
 /// Who called, each with its counters.
 #[derive(Clone, Default)]
 struct Callers {
-    counters: HashMap<Box<str>, Arc<[Counter; 5]>, RandomState>,
+    counters: HashMap<Box<str>, Arc<[Counter; Fit::ALL.len()]>, RandomState>,
     /// Who brought up a name that nothing vouched for.
     strangers: Vec<Option<IpAddr>>,
 }
@@ -49,6 +49,8 @@ pub enum Fit {
     Hit,
     /// What it allows for want of something better.
     Fallback,
+    /// What every lane gets: the service is not under gray release, as this instance says no version.
+    Unversioned,
     /// What it does not allow.
     Wrong,
     /// What it does not allow, and the request is an ordinary one.
@@ -59,13 +61,15 @@ pub enum Fit {
 
 impl Fit {
     /// All values, in the order of declaration.
-    pub const ALL: [Self; 5] = [Self::Hit, Self::Fallback, Self::Wrong, Self::Leak, Self::Untagged];
+    pub const ALL: [Self; 6] =
+        [Self::Hit, Self::Fallback, Self::Unversioned, Self::Wrong, Self::Leak, Self::Untagged];
 
     /// The value in metrics and paths.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Hit => "hit",
             Self::Fallback => "fallback",
+            Self::Unversioned => "unversioned",
             Self::Wrong => "wrong",
             Self::Leak => "leak",
             Self::Untagged => "untagged",
@@ -133,9 +137,19 @@ impl Hop {
         match (selected, context.tag) {
             (Some(0), _) => Fit::Hit,
             (Some(_), _) => Fit::Fallback,
+            (None, _) if self.is_unversioned(context, settings) => Fit::Unversioned,
             (None, Some(GrayStatus::Prod)) => Fit::Leak,
             (None, _) => Fit::Wrong,
         }
+    }
+
+    /// Whether callers choose among all instances, as far as one of them can tell.
+    fn is_unversioned(&self, context: &ReleaseContext, settings: &GraySettings) -> bool {
+        let is_named = context.lane().is_some_and(|lane| lane.names(&self.service)) || settings.is_versioned(&self.service);
+        let lacks = |selector: Selector<&str>| {
+            selector.space.is_none() && matches!(selector.want, Want::Is { key, .. } if self.instance.label(key).is_none())
+        };
+        !is_named && self.instance.version().is_none() && context.choice(&self.service, &settings.policy, None).all(lacks)
     }
 
     /// This hop in a path: `order-app@V2:hit`.

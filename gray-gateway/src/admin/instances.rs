@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use gray_core::{
     Instance,
     balance::{Load, Outlook, outlook},
-    lane::{Choice, Lane},
+    lane::{Choice, Lane, Selector},
 };
 use gray_live::clock::uptime_ms;
 use gray_registry::unix_seconds;
@@ -47,6 +47,8 @@ enum Outcome {
     Hit,
     /// A later one has.
     Fallback,
+    /// None has, and every instance serves, because the service is not under gray release.
+    Unversioned,
     /// None has.
     None,
     /// No registry lists the service, or none has answered yet.
@@ -102,7 +104,7 @@ impl Admin {
         let known = snapshot.services.keys().map(AsRef::as_ref);
         let services: BTreeSet<&str> = known.chain(lane_services(&snapshot.rules)).collect();
         let hop = |service: &str| match snapshot.services.get(service) {
-            Some(known) => self.hop(service, lane.choice(service), known, (snapshot, rules)),
+            Some(known) => self.hop(service, lane, known, (snapshot, rules)),
             None => Hop::new(service, lane.choice(service), Outcome::Unknown),
         };
         services.into_iter().map(hop).collect()
@@ -111,20 +113,22 @@ impl Admin {
     fn hop(
         &self,
         service: &str,
-        choice: &Choice,
+        lane: &Lane,
         known: &ServiceSnapshot,
         (snapshot, rules): (&Snapshot, Option<&AdmissionRules>),
     ) -> Hop {
-        let set = &known.set;
+        let (set, choice) = (&known.set, lane.choice(service));
         let found = outlook(set, choice.iter(), &snapshot.outliers);
-        let outcome = match &found {
-            Some(Outlook { place: 0, .. }) => Outcome::Hit,
-            Some(_) => Outcome::Fallback,
-            None if set.known().is_empty() => Outcome::Unknown,
-            None => Outcome::None,
+        let place = found.as_ref().map(|found| found.place);
+        let found = found.or_else(|| known.unversioned(choice, &snapshot.outliers));
+        let outcome = match (place, &found) {
+            (Some(0), _) => Outcome::Hit,
+            (Some(_), _) => Outcome::Fallback,
+            (None, Some(_)) => Outcome::Unversioned,
+            (None, None) if set.known().is_empty() => Outcome::Unknown,
+            (None, None) => Outcome::None,
         };
         let loads: HashMap<&str, &Load> = set.loads().map(|(address, load)| (address, &**load)).collect();
-        let place = found.as_ref().map(|found| found.place);
         let endpoints = found.map(|found| found.endpoints).unwrap_or_default();
         let asked: BTreeSet<&str> = endpoints.iter().map(|endpoint| endpoint.authority()).collect();
         let selectors = &choice.selectors()[..place.map_or(choice.selectors().len(), |place| place + 1)];
@@ -143,7 +147,10 @@ impl Admin {
             ejected: endpoint.load().ejection().map(|reason| reason.as_str()),
         });
         Hop {
-            selector: place.map(|place| choice.selectors()[place].to_string()),
+            selector: match outcome {
+                Outcome::Unversioned => Some(Selector::ANY.to_string()),
+                _ => place.map(|place| choice.selectors()[place].to_string()),
+            },
             place,
             instances: instances.collect(),
             left_out: left_out.collect(),
@@ -173,7 +180,8 @@ impl Admin {
             })
         });
         let instances: Vec<_> = instances.collect();
-        json!({ "strategy": known.strategy.as_str(), "instances": instances })
+        let is_unversioned = !known.is_named && known.set.is_unversioned([], uptime_ms());
+        json!({ "strategy": known.strategy.as_str(), "unversioned": is_unversioned, "instances": instances })
     }
 }
 

@@ -12,6 +12,7 @@ pub struct Endpoint {
     place: usize,
     authority: Box<str>,
     address: Option<SocketAddr>,
+    is_secure: bool,
     load: Arc<Load>,
     /// When slow start is over; 0 when there was none or it is over already.
     warm_until_ms: u64,
@@ -23,7 +24,8 @@ impl Endpoint {
         let (authority, address) = known[place].addressed();
         let (load, warm_until_ms) = load(&authority);
         let authority = authority.into_boxed_str();
-        Self { known: Arc::clone(known), place, authority, address, load, warm_until_ms }
+        let is_secure = known[place].is_secure();
+        Self { known: Arc::clone(known), place, authority, address, is_secure, load, warm_until_ms }
     }
 
     /// The registry's view of it.
@@ -39,6 +41,11 @@ impl Endpoint {
     /// The socket address, unless the host is a DNS name.
     pub fn address(&self) -> Option<SocketAddr> {
         self.address
+    }
+
+    /// Whether it is to be called over TLS ([`Instance::is_secure`]).
+    pub fn is_secure(&self) -> bool {
+        self.is_secure
     }
 
     /// The announced version.

@@ -68,6 +68,11 @@ impl Lane {
         found.ok().and_then(|place| self.services.get(place)).map_or(&self.others, |(_, choice)| choice)
     }
 
+    /// Whether the service has a choice of its own.
+    pub fn names(&self, service: &str) -> bool {
+        self.services.binary_search_by(|(name, _)| (**name).cmp(service)).is_ok()
+    }
+
     /// The services that have a choice of their own.
     pub fn services(&self) -> impl Iterator<Item = (&str, &Choice)> {
         self.services.iter().map(|(service, choice)| (&**service, choice))

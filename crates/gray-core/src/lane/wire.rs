@@ -94,16 +94,27 @@ impl LaneTag {
         self.traced
     }
 
+    /// Whether the service has a choice of its own.
+    pub fn names(&self, service: &str) -> bool {
+        service != "*" && is_of(self.found(service), service)
+    }
+
+    fn found(&self, service: &str) -> &str {
+        let mut parts = self.text().get(self.choices..).unwrap_or_default().split(';');
+        parts.find(|part| is_of(part, service) || is_of(part, "*")).unwrap_or_default()
+    }
+
     /// The selectors for one service, best first.
     pub fn choice(&self, service: &str) -> impl Iterator<Item = Selector<&str>> + Clone {
-        let of = |part: &'_ str, name: &str| -> bool {
-            part.len() > name.len() && part.starts_with(name) && part.as_bytes()[name.len()] == b'='
-        };
-        let mut parts = self.text().get(self.choices..).unwrap_or_default().split(';');
-        let found = parts.find(|part| of(part, service) || of(part, "*")).unwrap_or_default();
+        let found = self.found(service);
         let choice = found.split_once('=').map_or("", |(_, choice)| choice);
         choice.split('|').filter_map(Selector::parse)
     }
+}
+
+/// Whether `name=choice` is that of this name.
+fn is_of(part: &str, name: &str) -> bool {
+    part.len() > name.len() && part.starts_with(name) && part.as_bytes()[name.len()] == b'='
 }
 
 impl fmt::Debug for LaneTag {

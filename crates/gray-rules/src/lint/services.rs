@@ -47,8 +47,15 @@ impl Lint<'_> {
         let default = set.default_lane().lane();
         for (service, instances) in fleet.services() {
             let choice = default.choice(service);
-            let named = set.lanes.iter().any(|entry| entry.lane().services().any(|(name, _)| name == service));
-            if found(choice, instances).is_none() && !(named && instances.known().is_empty()) {
+            let is_named = set.lanes.iter().any(|entry| entry.lane().services().any(|(name, _)| name == service));
+            let is_missing = found(choice, instances).is_none();
+            if is_missing && !is_named && instances.is_unversioned(choice.iter(), fleet.now_ms) {
+                let message = format!(
+                    "{service} takes no part in gray release: no instance says what `{choice}` asks for, so every instance \
+                     serves every lane; give its instances a version, or name it on a lane, to change that"
+                );
+                self.lane(Note, "unversioned-service", default.name(), message);
+            } else if is_missing && !(is_named && instances.known().is_empty()) {
                 let message = format!(
                     "no live instance of {service} is `{choice}`: ordinary requests to it get 503; start one, or select \
                      another"
@@ -101,7 +108,11 @@ impl Lint<'_> {
         }
         let of_others: Vec<_> = fleet
             .services()
-            .filter(|(service, set)| wanted(lane.choice(service)) == wanted(others) && !set.known().is_empty())
+            .filter(|(service, set)| {
+                wanted(lane.choice(service)) == wanted(others)
+                    && !set.known().is_empty()
+                    && !set.is_unversioned(others.iter(), fleet.now_ms)
+            })
             .collect();
         let is_there = |set: &InstanceSet| found(others, set) == Some(0);
         if !of_others.is_empty() && !of_others.iter().any(|(_, set)| is_there(set)) {

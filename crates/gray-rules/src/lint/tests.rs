@@ -32,7 +32,11 @@ fn fleet(text: &str) -> Fleet {
 }
 
 fn found(text: &str, services: &str) -> Vec<String> {
-    let findings = rules(text).lint(&fleet(services), NOW);
+    found_in(text, &fleet(services))
+}
+
+fn found_in(text: &str, fleet: &Fleet) -> Vec<String> {
+    let findings = rules(text).lint(fleet, NOW);
     findings.iter().map(|finding| format!("{} {}", finding.code, finding.name)).collect()
 }
 
@@ -207,6 +211,25 @@ fn lanes_have_their_findings_and_no_others() {
     for (text, services, expect) in cases {
         assert_eq!(found(&format!("gray: {{ {text}, {rule} }}"), services), *expect, "{text} / {services}");
     }
+}
+
+#[test]
+fn a_service_without_versions_is_a_note() {
+    let plain = |names: &[&str]| -> Fleet {
+        let set = || Arc::new(InstanceSet::new(&[Instance::new("10.0.0.1", 1)], None));
+        names.iter().map(|name| (Box::from(*name), set())).collect()
+    };
+    let lane = "lanes: { two: { select: V2 } }, rules: [{ name: r, when: { header.x: 1 }, lane: two }]";
+    let findings = rules(&format!("gray: {{ {lane} }}")).lint(&plain(&["pay"]), NOW);
+    let shown: Vec<_> = findings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        shown,
+        ["note[unversioned-service] lane `baseline`: pay takes no part in gray release: no instance says what `version:V1` \
+          asks for, so every instance serves every lane; give its instances a version, or name it on a lane, to change that"]
+    );
+    let named = "lanes: { two: { services: { pay: V2 } } }, rules: [{ name: r, when: { header.x: 1 }, lane: two }]";
+    let codes = found_in(&format!("gray: {{ {named} }}"), &plain(&["pay"]));
+    assert_eq!(codes, ["lane-without-instance two", "baseline-without-instance baseline"]);
 }
 
 #[test]

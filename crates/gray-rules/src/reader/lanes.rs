@@ -296,6 +296,13 @@ fn valued(item: &Item<'_>, key: &str, text: &str, space: Option<Box<str>>) -> Op
     if let Some(fact) = text.strip_prefix('$') {
         return Some((Selector { space, ..Selector::open(key) }, Some(fact.to_owned())));
     }
+    // A word for everything would select nothing.
+    if key == VERSION_KEY && ["any", "all", "none"].iter().any(|word| text.eq_ignore_ascii_case(word)) {
+        item.error(format!(
+            "`{text}` is not a version: write '*' for every instance, {{ version: ~ }} for those without a version"
+        ));
+        return None;
+    }
     if !is_token(text) {
         item.error(format!("`{text}` cannot be selected: letters, digits and . _ - +, at most 64"));
         return None;

@@ -100,19 +100,22 @@ pub enum Pick {
     Hit,
     /// One that the lane allows for want of that.
     Fallback,
+    /// Any, because the service is not under gray release: none of its instances says a version.
+    Unversioned,
     /// None.
     None,
 }
 
 impl Pick {
     /// All values, in the order of declaration.
-    pub const ALL: [Self; 3] = [Self::Hit, Self::Fallback, Self::None];
+    pub const ALL: [Self; 4] = [Self::Hit, Self::Fallback, Self::Unversioned, Self::None];
 
     /// The value in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Hit => "hit",
             Self::Fallback => "fallback",
+            Self::Unversioned => "unversioned",
             Self::None => "none",
         }
     }
