@@ -147,7 +147,7 @@ impl ServiceFollower {
         self.known
     }
 
-    /// Whether every place in which instances may live has answered, so that nobody is missing only because it is early.
+    /// Whether every place in which instances may live has answered, so that no instance is missing only because it is early.
     pub fn is_settled(&self) -> bool {
         self.known && self.spaces.values().all(|place| place.listed.is_some())
     }

@@ -77,7 +77,7 @@ impl GraySettings {
     }
 
     /// The candidates of a service: what the registry lists, and the static instances of these settings. `None`: the
-    /// registry has not answered yet, and the settings name nobody.
+    /// registry has not answered yet, and the settings name none.
     pub fn candidates(&self, service: &str, listed: Option<&[Instance]>) -> Option<Vec<Instance>> {
         let fixed = self.static_instances.get(service).map(Vec::as_slice);
         merge([listed, fixed].into_iter().flatten())

@@ -48,7 +48,7 @@ impl GraySettings {
         settings
     }
 
-    /// Warns of every key that nobody reads. To be called last, after everybody has read.
+    /// Warns of every key that is not read. To be called last, after all readers.
     ///
     /// Routes and rules belong to the gateway; a service that happens to see them says nothing about them.
     pub fn warn_unread(root: &Section<'_>) {

@@ -86,7 +86,7 @@ enum Attempt {
 }
 
 impl GrayClient {
-    /// Whom to ask next; `None` when everybody was tried.
+    /// The instance to ask next; `None` when all were tried.
     fn choose<'s>(
         &self,
         snapshot: &'s super::ViewSnapshot,

@@ -50,7 +50,7 @@ async fn stub(version: &'static str) -> Instance {
     Instance::new("127.0.0.1", port).with_version(version)
 }
 
-/// A port nobody listens on.
+/// A port without a listener.
 async fn closed(version: &str) -> Instance {
     let address: SocketAddr = TcpListener::bind("127.0.0.1:0").await.expect("binds").local_addr().expect("bound");
     Instance::new("127.0.0.1", address.port()).with_version(version)

@@ -82,7 +82,7 @@ impl Fit {
 pub struct Refused(pub Verdict);
 
 impl Hop {
-    /// Callers counted one by one; later ones count as `other`, so that nobody can fill the memory with names.
+    /// Callers counted one by one; later ones count as `other`, so that a caller cannot fill the memory with names.
     const MAX_CALLERS: usize = 64;
     /// As many again for callers whose name is vouched for, so that others cannot take their places.
     const MAX_VOUCHED: usize = 128;

@@ -100,7 +100,7 @@ async fn the_path_is_put_together_hop_by_hop() {
     let wrong = LANE.replace("order-app=version:V2", "order-app=version:V1");
     let wrong = [("gray", "GRAY"), ("gray-lane", wrong.as_str())];
     assert_eq!(told(&pair, &wrong).await, expect("order-app@V2:wrong > user-app@V1:fallback"));
-    // Nobody may answer: as far as it got.
+    // No instance may answer: as far as it got.
     let none = LANE.replace("user-app=version:V2|version:V1", "user-app=version:V9");
     assert_eq!(pair.ask(&[("gray-lane", &none)]).await, (503, expect("order-app@V2:hit")));
     for untraced in [&[("gray", "GRAY"), ("gray-lane", &LANE.replace(";t;", ";-;"))][..], &[("gray", "GRAY")], &[]] {

@@ -59,7 +59,7 @@ pub struct Instance {
     pub enabled: bool,
     /// Metadata, `version` among it.
     pub metadata: Metadata,
-    /// The namespace or group it was found in, when that is not the one that everybody shares.
+    /// The namespace or group it was found in, when that is not the shared one.
     pub space: Option<Box<str>>,
 }
 

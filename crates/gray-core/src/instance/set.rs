@@ -15,7 +15,7 @@ use crate::{
 /// Every request looks up in these, twice; its hash is seeded, but made for speed.
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
-/// What keeps instances out of a snapshot, or brings them in slowly. The default lets everybody in at once.
+/// What keeps instances out of a snapshot, or brings them in slowly. The default admits all at once.
 #[derive(Clone, Copy, Default)]
 pub struct Admission<'a> {
     /// Instances that get no requests, besides those that the registry rules out: drained, or forbidden to this caller.
@@ -104,7 +104,7 @@ impl Candidates {
         match want {
             Want::Any => Some(&self.all),
             Want::Is { key, value } => self.index(key)?.values.get(value),
-            // A key that nobody has, everybody lacks.
+            // A key that no instance has is lacking in all.
             Want::Lacks { key } => Some(self.index(key).map_or(&self.all, |index| &index.lacking)),
         }
         .filter(|subset| !subset.is_empty())
@@ -128,7 +128,7 @@ impl InstanceSet {
         let before = previous.into_iter().flat_map(|set| set.spaces.values().chain([&set.shared]));
         let mut loads: Map<&str, &Arc<Load>> =
             before.flat_map(|space| space.all.endpoints()).map(|e| (e.authority(), e.load())).collect();
-        // Nobody is new among the first: they all are.
+        // None of the first instances is new: they all are.
         let since_ms = if loads.is_empty() { 0 } else { admission.now_ms };
         let load_of = |authority: &str| {
             let load = loads.get(authority).map(|load| Arc::clone(load));

@@ -1,7 +1,7 @@
 //! Lanes: which instances of each service a request may use.
 //!
 //! A decision names a lane. A lane gives every service a [`Choice`]: selectors over instance metadata, in order of
-//! preference; the first with a live instance is taken, and when none has one nobody may answer. Every fallback is
+//! preference; the first with a live instance is taken, and when none has one the answer is 503. Every fallback is
 //! therefore written down, and every kind of gray (gray and prod, exact versions, A/B, tagged instances, blue-green) is
 //! a lane.
 //!

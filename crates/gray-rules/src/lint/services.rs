@@ -163,7 +163,7 @@ fn wanted(choice: &Choice) -> Option<&Selector> {
     choice.selectors().first()
 }
 
-/// The place of the first selector that selects somebody.
+/// The place of the first selector that selects an instance.
 fn found(choice: &Choice, instances: &InstanceSet) -> Option<usize> {
     choice.iter().position(|selector| instances.select(selector).is_some())
 }

@@ -172,7 +172,7 @@ fn signatures_and_what_becomes_of_bad_ones() {
             Some(_) => assert_eq!(untagged, (ReleaseContext::default(), Fit::Untagged), "{sent:?}"),
         }
         assert_eq!(take_in(", invalid: refuse").err(), bad.map(Refused), "{sent:?}");
-        // Whoever is trusted needs no signature, and nobody else is.
+        // A trusted caller needs no signature; no other caller is trusted.
         let trusting = take_in(", invalid: refuse, trustedCallers: [10.0.0.0/24]").expect("trusted");
         assert_eq!(
             trusting.1,
