@@ -30,7 +30,7 @@ pub struct Decision<'s> {
 }
 
 impl Decision<'_> {
-    /// What the header `gray` is to say.
+    /// What the header `gray` is to say to a service that the lane does not name ([`Lane::told`] for one that it does).
     pub fn tag(&self) -> GrayStatus {
         self.lane.tag()
     }

@@ -23,6 +23,8 @@ use gray_core::{
     tag::CALLER_HEADER,
 };
 use gray_live::clock::{uptime_ms, uptime_us};
+use gray_registry::unix_seconds;
+use gray_settings::Signing;
 
 use crate::telemetry;
 
@@ -32,10 +34,13 @@ pub(super) async fn send(request: RequestBuilder) -> Result<Response, ClientErro
         return Err(client.unsendable(reason));
     }
     check_path(&request.path).map_err(|reason| client.unsendable(reason))?;
-    let context = ReleaseContext::current();
+    let current = ReleaseContext::current();
     let deadline = Instant::now() + request.timeout;
     // A guard must not be held across an await: it would pin the old snapshot for as long as the call takes.
     let snapshot = Arc::clone(&client.inner.view.load());
+    let expiry = |signing: &Signing| unix_seconds().saturating_add(signing.ttl.as_secs());
+    let signer = snapshot.signing.as_ref().map(|signing| (signing.keys.signer(), expiry(signing)));
+    let context = current.told(client.service(), &snapshot.policy, signer);
     client.inner.calls.fetch_add(1, Relaxed);
     let mut tried: Vec<Arc<Endpoint>> = Vec::new();
     let (mut last, mut repeated) = (None, None);

@@ -13,6 +13,7 @@ pub struct Endpoint {
     authority: Box<str>,
     address: Option<SocketAddr>,
     is_secure: bool,
+    is_foreign: bool,
     load: Arc<Load>,
     /// When slow start is over; 0 when there was none or it is over already.
     warm_until_ms: u64,
@@ -24,8 +25,8 @@ impl Endpoint {
         let (authority, address) = known[place].addressed();
         let (load, warm_until_ms) = load(&authority);
         let authority = authority.into_boxed_str();
-        let is_secure = known[place].is_secure();
-        Self { known: Arc::clone(known), place, authority, address, is_secure, load, warm_until_ms }
+        let (is_secure, is_foreign) = (known[place].is_secure(), known[place].is_foreign());
+        Self { known: Arc::clone(known), place, authority, address, is_secure, is_foreign, load, warm_until_ms }
     }
 
     /// The registry's view of it.
@@ -46,6 +47,11 @@ impl Endpoint {
     /// Whether it is to be called over TLS ([`Instance::is_secure`]).
     pub fn is_secure(&self) -> bool {
         self.is_secure
+    }
+
+    /// Whether it may know the header `gray` alone ([`Instance::is_foreign`]).
+    pub fn is_foreign(&self) -> bool {
+        self.is_foreign
     }
 
     /// The announced version.

@@ -36,7 +36,7 @@ use std::{
 
 use crate::{
     lane::{Selector, Want},
-    tag::VERSION_KEY,
+    tag::{SOURCE, SOURCE_KEY, VERSION_KEY},
 };
 
 /// The metadata key that says whether an instance is to be called over TLS.
@@ -99,6 +99,11 @@ impl Instance {
     /// `NacosServiceInstance` reads it.
     pub fn is_secure(&self) -> bool {
         self.label(SECURE_KEY).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
+    /// Whether a program of another kind registered it, such as a Spring Cloud one: it may know the header `gray` alone.
+    pub fn is_foreign(&self) -> bool {
+        self.label(SOURCE_KEY).is_some_and(|source| source != SOURCE)
     }
 
     /// A metadata value; an empty one counts as none.

@@ -11,22 +11,25 @@
 mod selector;
 #[cfg(feature = "signing")]
 mod signature;
+mod tagging;
 mod wire;
 
 pub use selector::{Choice, MAX_TOKEN_BYTES, ParseChoiceError, Selector, Want, is_token};
 #[cfg(feature = "signing")]
 pub use signature::{MAX_SIGNATURE_BYTES, Purpose, SigningKey, SigningKeys, Verdict};
+pub use tagging::Told;
 pub use wire::{LaneTag, MAX_LANE_BYTES};
 
 use http::HeaderValue;
 
+use self::tagging::Tagging;
 use crate::tag::GrayStatus;
 
 /// Which instances of each service a request may use, and what it is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lane {
     name: Box<str>,
-    tag: GrayStatus,
+    tagging: Tagging,
     /// By name, so that a service is found by binary search.
     services: Box<[(Box<str>, Choice)]>,
     others: Choice,
@@ -34,7 +37,7 @@ pub struct Lane {
 
 impl Lane {
     /// A lane: choices for some services, and one for all others. `tag` is what services that know only the header
-    /// `gray` are told.
+    /// `gray` are told, all of them ([`Lane::tagged_by_others`]).
     pub fn new(
         name: impl Into<Box<str>>,
         tag: GrayStatus,
@@ -44,7 +47,7 @@ impl Lane {
         let mut services: Vec<_> = services.into_iter().collect();
         services.sort_by(|(one, _), (other, _)| one.cmp(other));
         services.dedup_by(|(one, _), (other, _)| one == other);
-        Self { name: name.into(), tag, services: services.into(), others }
+        Self { name: name.into(), tagging: Tagging::fixed(tag), services: services.into(), others }
     }
 
     /// Every instance of every service.
@@ -57,9 +60,9 @@ impl Lane {
         &self.name
     }
 
-    /// What the header `gray` says on this lane.
+    /// What the header `gray` says on this lane to a service that it does not name.
     pub fn tag(&self) -> GrayStatus {
-        self.tag
+        self.told("").tag
     }
 
     /// The choice for one service.
@@ -91,12 +94,10 @@ impl Lane {
     /// The lane with the open values filled in.
     #[must_use]
     pub fn filled(&self, value: &str) -> Self {
-        Self {
-            name: self.name.clone(),
-            tag: self.tag,
-            services: self.services.iter().map(|(service, choice)| (service.clone(), choice.filled(value))).collect(),
-            others: self.others.filled(value),
-        }
+        let services: Box<[_]> =
+            self.services.iter().map(|(service, choice)| (service.clone(), choice.filled(value))).collect();
+        let others = self.others.filled(value);
+        Self { name: self.name.clone(), tagging: self.refilled(&services, &others), services, others }
     }
 
     /// All choices.

@@ -75,6 +75,7 @@ impl Finding {
             "instances-ejected",
             "unknown-service",
             "unversioned-service",
+            "lane-beyond-tag",
         ];
         codes.contains(&self.code)
     }

@@ -2,7 +2,7 @@
 
 use gray_core::{
     balance::is_reachable,
-    instance::{InstanceSet, Subset},
+    instance::{Instance, InstanceSet, Subset},
     lane::{Choice, Lane, Selector},
     tag::GrayStatus,
 };
@@ -65,6 +65,7 @@ impl Lint<'_> {
                 self.ejected(default, choice, service, instances);
             }
         }
+        self.beyond_tag(fleet);
         for (place, entry) in set.lanes.iter().enumerate() {
             if place != set.default && self.is_used(place) {
                 self.lane_instances(entry.lane(), default, fleet);
@@ -91,6 +92,27 @@ impl Lint<'_> {
                     self.lane(Warning, "unknown-service", lane.name(), message);
                 }
             }
+        }
+    }
+
+    /// Lanes that end at services which know the header `gray` alone.
+    fn beyond_tag(&mut self, fleet: &Fleet) {
+        let set = self.set;
+        let is_foreign = |instances: &InstanceSet| instances.known().iter().any(Instance::is_foreign);
+        let foreign: Vec<_> =
+            fleet.services().filter(|(_, set)| is_foreign(set)).map(|(service, _)| service).collect();
+        for (place, entry) in set.lanes.iter().enumerate().filter(|(place, _)| self.is_used(*place)) {
+            let lane = entry.lane();
+            let cut: Vec<_> = foreign.iter().copied().filter(|service| !lane.told(service).is_whole).collect();
+            let Some((first, others)) = cut.split_first().filter(|_| place != set.default) else { continue };
+            let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+            let message = format!(
+                "instances of {first}{more} were not registered by gray-chain and may know the header `gray` alone, which cannot \
+                 say what this lane wants of the services behind them: they are told {}; let them pass the header `gray-lane` \
+                 on, or set the lane's `tag`",
+                lane.told(first).tag
+            );
+            self.lane(Warning, "lane-beyond-tag", lane.name(), message);
         }
     }
 

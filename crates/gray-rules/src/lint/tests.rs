@@ -233,6 +233,31 @@ fn a_service_without_versions_is_a_note() {
 }
 
 #[test]
+fn a_lane_that_ends_at_a_service_of_another_kind_is_said() {
+    let fleet = |source: &str| -> Fleet {
+        let instance = |port, version| {
+            Instance::new("10.0.0.1", port).with_version(version).with_metadata("preserved.register.source", source)
+        };
+        let set = || Arc::new(InstanceSet::new(&[instance(1, "V1"), instance(2, "V2"), instance(3, "V3")], None));
+        ["order", "user"].into_iter().map(|name| (Box::from(name), set())).collect()
+    };
+    let rule = "rules: [{ name: r, when: { header.x: 1 }, lane: two }]";
+    for (lane, source, expect) in [
+        ("services: { order: V2 }", "SPRING_CLOUD", &["lane-beyond-tag two"][..]),
+        ("services: { order: V3, user: V3 }", "SPRING_CLOUD", &["lane-beyond-tag two"]),
+        ("services: { order: V3, user: V3 }", "GRAY_CHAIN", &[]),
+        ("services: { order: V3, user: V3 }, tag: PROD", "SPRING_CLOUD", &[]),
+        ("select: V2", "SPRING_CLOUD", &[]),
+    ] {
+        let text = format!("gray: {{ lanes: {{ two: {{ {lane} }} }}, {rule} }}");
+        assert_eq!(found_in(&text, &fleet(source)), *expect, "{lane}, {source}");
+    }
+    let text = format!("gray: {{ lanes: {{ two: {{ services: {{ order: V3, user: V3 }} }} }}, {rule} }}");
+    let message = rules(&text).lint(&fleet("SPRING_CLOUD"), NOW)[0].to_string();
+    assert!(message.contains("instances of order and 1 more") && message.contains("they are told PROD"), "{message}");
+}
+
+#[test]
 fn severities_and_messages_say_what_happens() {
     let lint = |text: &str, services: &str| rules(text).lint(&fleet(services), NOW)[0].to_string();
     let lane = |fallback: &str| {
