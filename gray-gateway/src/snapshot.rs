@@ -104,7 +104,7 @@ pub struct ServiceSnapshot {
     pub set: Arc<InstanceSet>,
     /// How one of them is picked.
     pub strategy: Strategy,
-    /// How picking went; `None` when nobody counts.
+    /// How picking went; `None` when it is not counted.
     pub tally: Option<ServiceTally>,
     /// Whether every registry that may know it has answered: none is missing only because it is early
     /// (`listing`).

@@ -137,7 +137,7 @@ async fn a_trusted_hop_is_believed() {
     assert_eq!(v2.last().one("x-forwarded-for"), "1.1.1.1, 9.9.9.9, 127.0.0.1");
     assert_eq!(gateway.get("X-Forwarded-For: 9.9.9.9, 1.1.1.1\r\n").await.body, "v1");
 
-    // The same words from a neighbour that nobody named.
+    // The same words from a neighbour that is not trusted.
     let mut stranger = Client::connect_from("127.0.0.2".parse().expect("ip"), gateway.address).await;
     stranger.send("GET /api/x HTTP/1.1\r\nHost: shop\r\nX-Real-IP: 9.9.9.9\r\n\r\n").await;
     assert_eq!(stranger.response().await.body, "v1");

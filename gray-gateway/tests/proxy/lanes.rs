@@ -1,4 +1,4 @@
-//! Lanes on the wire: what a decision looks like to a backend, and that nobody else can write it.
+//! Lanes on the wire: what a decision looks like to a backend, and that no client can write it.
 
 use gray_core::{
     GrayStatus, Instance,

@@ -255,7 +255,7 @@ async fn an_instance_that_says_so_is_called_over_tls() {
         assert_eq!(gateway.ask(GET).await.status, 200, "{secure}");
         assert_eq!(handshakes.load(SeqCst), expect, "{secure}");
     }
-    // Whoever it claims to be is checked.
+    // Its certificate is checked.
     let said = backend.instance("V1").with_metadata("secure", "true");
     assert_eq!(Setup::new(&[said]).start().ask(GET).await.status, 502);
 }

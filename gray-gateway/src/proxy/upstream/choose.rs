@@ -25,7 +25,7 @@ impl Worker {
         tried: &[Arc<Endpoint>],
     ) -> Option<Chosen<'s>> {
         let known = snapshot.services.get(service)?;
-        // Whoever is asked instead of another does not take anybody's turn.
+        // An instance asked instead of another takes no turn.
         let turn = if tried.is_empty() { self.next_turn() } else { self.turn() };
         let draw = self.draw(known.strategy, turn, client);
         let choice = decision.lane.choice(service).iter();

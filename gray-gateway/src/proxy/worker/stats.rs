@@ -1,4 +1,4 @@
-//! Counters, one padded slot per worker; added up when somebody asks.
+//! Counters, one padded slot per worker; added up when they are read.
 
 use std::{io, sync::Arc};
 
