@@ -37,7 +37,7 @@ pub(super) struct Hop {
     instances: Vec<Candidate>,
     /// Who would, too, and why not.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    left_out: Vec<LeftOut>,
+    excluded: Vec<Excluded>,
 }
 
 #[derive(Debug, Serialize)]
@@ -65,7 +65,7 @@ struct Candidate {
 }
 
 #[derive(Debug, Serialize)]
-struct LeftOut {
+struct Excluded {
     address: String,
     version: Option<String>,
     why: String,
@@ -133,13 +133,13 @@ impl Admin {
         let asked: BTreeSet<&str> = endpoints.iter().map(|endpoint| endpoint.authority()).collect();
         let selectors = &choice.selectors()[..place.map_or(choice.selectors().len(), |place| place + 1)];
         let meant = set.known().iter().filter(|one| selectors.iter().any(|s| one.is_selected_by(s.as_ref())));
-        let left_out = meant.filter_map(|instance| {
+        let excluded = meant.filter_map(|instance| {
             let address = instance.authority();
             if asked.contains(address.as_str()) {
                 return None;
             }
             let why = self.why(rules, service, instance, loads.get(address.as_str()).copied())?;
-            Some(LeftOut { address, version: instance.version().map(str::to_owned), why })
+            Some(Excluded { address, version: instance.version().map(str::to_owned), why })
         });
         let instances = endpoints.iter().map(|endpoint| Candidate {
             address: endpoint.authority().to_owned(),
@@ -153,7 +153,7 @@ impl Admin {
             },
             place,
             instances: instances.collect(),
-            left_out: left_out.collect(),
+            excluded: excluded.collect(),
             ..Hop::new(service, choice, outcome)
         }
     }
@@ -188,7 +188,7 @@ impl Admin {
 impl Hop {
     fn new(service: &str, choice: &Choice, outcome: Outcome) -> Self {
         let (service, choice) = (service.to_owned(), choice.to_string());
-        Self { service, choice, outcome, selector: None, place: None, instances: Vec::new(), left_out: Vec::new() }
+        Self { service, choice, outcome, selector: None, place: None, instances: Vec::new(), excluded: Vec::new() }
     }
 }
 
