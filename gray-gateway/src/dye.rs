@@ -61,14 +61,8 @@ pub fn is_ours(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
-    use gray_core::{
-        GrayStatus,
-        lane::{Choice, Lane},
-    };
     use gray_document::{Documents, check};
-    use gray_rules::{Reason, RequestFacts};
+    use gray_rules::RequestFacts;
     use gray_settings::GraySettings;
     use http::HeaderMap;
 

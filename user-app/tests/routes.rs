@@ -15,7 +15,8 @@ async fn call(method: Method, path: &str) -> (StatusCode, Option<String>, Vec<u8
 
 async fn call_of(java_answers: bool, method: Method, path: &str) -> (StatusCode, Option<String>, Vec<u8>) {
     let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("valid");
-    let response = app(Identity { port: 7201, version: "V1".into(), java_answers }).oneshot(request).await.expect("infallible");
+    let response =
+        app(Identity { port: 7201, version: "V1".into(), java_answers }).oneshot(request).await.expect("infallible");
     let allow = response.headers().get("allow").map(|value| value.to_str().expect("ASCII").to_owned());
     let status = response.status();
     (status, allow, response.into_body().collect().await.expect("collects").to_bytes().to_vec())

@@ -143,7 +143,7 @@ impl ReleaseContext {
     }
 
     /// The context as it goes to `service`: its tag is worked out anew from the lane ([`LaneTag::told`]), for services that know
-    /// the tag alone. A context that is signed keeps its tag unless it can be signed anew, by this key and until then (Unix
+    /// the tag alone. Without a tag it gets none; a context that is signed keeps its tag unless it can be signed anew, by this key and until then (Unix
     /// seconds).
     pub fn told<'c>(
         &'c self,
@@ -151,7 +151,7 @@ impl ReleaseContext {
         policy: &VersionPolicy,
         signer: Option<(&SigningKey, u64)>,
     ) -> Cow<'c, Self> {
-        let lane = self.lane.as_ref().filter(|_| policy.load);
+        let lane = self.lane.as_ref().filter(|_| policy.load && self.tag.is_some());
         let tag = lane.and_then(|lane| lane.told(service, &policy.prod, &policy.gray));
         if tag.is_none() || tag == self.tag || (self.signature.is_some() && signer.is_none()) {
             return Cow::Borrowed(self);

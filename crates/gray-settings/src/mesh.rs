@@ -18,11 +18,8 @@ const MAX_KEYS: usize = 8;
 
 /// What every service passes on without being told: W3C Trace Context and W3C Baggage. Passing `traceparent` on unchanged is
 /// what the recommendation asks of a service that takes no part in the trace.
-const ALWAYS: [HeaderName; 3] = [
-    HeaderName::from_static("traceparent"),
-    HeaderName::from_static("tracestate"),
-    HeaderName::from_static("baggage"),
-];
+const ALWAYS: [HeaderName; 3] =
+    [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate"), HeaderName::from_static("baggage")];
 
 /// `propagate`, `namespaces`, `drain`, `slowStart`, `edges`, `outlier` and `signing`.
 #[derive(Clone, Debug)]

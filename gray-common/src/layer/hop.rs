@@ -6,7 +6,11 @@ use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use foldhash::quality::RandomState;
 use gray_context::{Extract, ReleaseContext, Standing, Verifier, caller};
-use gray_core::{instance::Instance, lane::{Selector, Verdict, Want}, tag::GrayStatus};
+use gray_core::{
+    instance::Instance,
+    lane::{Selector, Verdict, Want},
+    tag::GrayStatus,
+};
 use gray_registry::unix_seconds;
 use gray_settings::{GraySettings, Invalid};
 use metrics::Counter;
@@ -61,8 +65,7 @@ pub enum Fit {
 
 impl Fit {
     /// All values, in the order of declaration.
-    pub const ALL: [Self; 6] =
-        [Self::Hit, Self::Fallback, Self::Unversioned, Self::Wrong, Self::Leak, Self::Untagged];
+    pub const ALL: [Self; 6] = [Self::Hit, Self::Fallback, Self::Unversioned, Self::Wrong, Self::Leak, Self::Untagged];
 
     /// The value in metrics and paths.
     pub const fn as_str(self) -> &'static str {
@@ -145,11 +148,15 @@ impl Hop {
 
     /// Whether callers choose among all instances, as far as one of them can tell.
     fn is_unversioned(&self, context: &ReleaseContext, settings: &GraySettings) -> bool {
-        let is_named = context.lane().is_some_and(|lane| lane.names(&self.service)) || settings.is_versioned(&self.service);
+        let is_named =
+            context.lane().is_some_and(|lane| lane.names(&self.service)) || settings.is_versioned(&self.service);
         let lacks = |selector: Selector<&str>| {
-            selector.space.is_none() && matches!(selector.want, Want::Is { key, .. } if self.instance.label(key).is_none())
+            selector.space.is_none()
+                && matches!(selector.want, Want::Is { key, .. } if self.instance.label(key).is_none())
         };
-        !is_named && self.instance.version().is_none() && context.choice(&self.service, &settings.policy, None).all(lacks)
+        !is_named
+            && self.instance.version().is_none()
+            && context.choice(&self.service, &settings.policy, None).all(lacks)
     }
 
     /// This hop in a path: `order-app@V2:hit`.

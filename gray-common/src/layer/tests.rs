@@ -138,10 +138,14 @@ async fn the_trace_and_its_baggage_travel_without_being_listed() {
     const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     for listed in ["", ", propagate: [traceparent]"] {
         let pair = Pair::new(listed, "V1", true).await;
-        let sent = [("traceparent", TRACE), ("tracestate", "a=1"), ("tracestate", "b=2"), ("baggage", "k=v"), ("x-b3", "1")];
+        let sent =
+            [("traceparent", TRACE), ("tracestate", "a=1"), ("tracestate", "b=2"), ("baggage", "k=v"), ("x-b3", "1")];
         assert_eq!(pair.ask(&sent).await.0, 200);
         assert_eq!(pair.last("traceparent"), [TRACE], "as it came, and once");
-        assert_eq!((pair.last("tracestate"), pair.last("baggage")), (vec!["a=1".into(), "b=2".into()], vec!["k=v".into()]));
+        assert_eq!(
+            (pair.last("tracestate"), pair.last("baggage")),
+            (vec!["a=1".into(), "b=2".into()], vec!["k=v".into()])
+        );
         assert!(pair.last("x-b3").is_empty(), "not listed");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use gray_core::{
     Instance,
-    balance::{Load, Outlook, outlook},
+    balance::{Load, outlook},
     lane::{Choice, Lane, Selector},
 };
 use gray_live::clock::uptime_ms;

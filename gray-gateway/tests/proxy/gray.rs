@@ -96,7 +96,10 @@ async fn a_service_without_versions_is_not_under_gray_release() {
         assert_eq!(seen.one("gray"), tag);
         bodies.push(response.body);
     }
-    assert!(bodies.contains(&"v1".to_owned()) && bodies.contains(&"v2".to_owned()), "every instance serves: {bodies:?}");
+    assert!(
+        bodies.contains(&"v1".to_owned()) && bodies.contains(&"v2".to_owned()),
+        "every instance serves: {bodies:?}"
+    );
     assert_eq!(gateway.stats.snapshot().fallbacks, 0);
 
     // One that says a version, although it takes no requests, puts the service under gray release.

@@ -273,9 +273,10 @@ fn hop(hop: &Hop) -> Vec<String> {
             let wanted = hop.choice.split('|').next().unwrap_or_default();
             (hop.selector.clone().unwrap_or_default(), format!("{instances} (no instance is {wanted})"))
         }
-        "unversioned" => {
-            (hop.selector.clone().unwrap_or_default(), format!("{instances} (none says a version, so every one serves)"))
-        }
+        "unversioned" => (
+            hop.selector.clone().unwrap_or_default(),
+            format!("{instances} (none says a version, so every one serves)"),
+        ),
         "fallback" => (hop.selector.clone().unwrap_or_default(), instances),
         "unknown" => (hop.choice.clone(), "no registry lists this service, or none has answered yet".into()),
         _ => (hop.choice.clone(), "no instance that may be asked".into()),

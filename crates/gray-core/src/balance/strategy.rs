@@ -194,7 +194,7 @@ mod tests {
         use crate::instance::Admission;
         let instances = [Instance::new("h", 1), Instance::new("h", 2)];
         let old = InstanceSet::new(&instances[..1], None);
-        let admission = Admission { slow_start_ms: 1000, now_ms: 1000, excluded: None };
+        let admission = Admission { slow_start_ms: 1000, now_ms: 1000, excluded: None, ..Admission::default() };
         let set = InstanceSet::admit(&instances, Some(&old), admission);
         for strategy in Strategy::ALL {
             let share = |now_ms| {

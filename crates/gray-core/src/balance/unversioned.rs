@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{Chosen, Draw, Outlook, OutlierPolicy, Strategy, choose, outlook};
+use super::{Chosen, Draw, OutlierPolicy, Outlook, Strategy, choose, outlook};
 use crate::{
     instance::{Endpoint, InstanceSet},
     lane::Selector,

@@ -20,6 +20,8 @@ pub use signature::{MAX_SIGNATURE_BYTES, Purpose, SigningKey, SigningKeys, Verdi
 pub use tagging::Told;
 pub use wire::{LaneTag, MAX_LANE_BYTES};
 
+use std::sync::Arc;
+
 use http::HeaderValue;
 
 use self::tagging::Tagging;
@@ -29,7 +31,8 @@ use crate::tag::GrayStatus;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lane {
     name: Box<str>,
-    tagging: Tagging,
+    /// Shared: a decision may hold a lane of its own, and should stay small.
+    tagging: Arc<Tagging>,
     /// By name, so that a service is found by binary search.
     services: Box<[(Box<str>, Choice)]>,
     others: Choice,
@@ -47,7 +50,7 @@ impl Lane {
         let mut services: Vec<_> = services.into_iter().collect();
         services.sort_by(|(one, _), (other, _)| one.cmp(other));
         services.dedup_by(|(one, _), (other, _)| one == other);
-        Self { name: name.into(), tagging: Tagging::fixed(tag), services: services.into(), others }
+        Self { name: name.into(), tagging: Tagging::fixed(tag).into(), services: services.into(), others }
     }
 
     /// Every instance of every service.

@@ -3,6 +3,8 @@
 //! Such a service picks instances for all that it calls by one word, so the word depends on who reads it: it has to be right for
 //! the *other* services of the lane. The services that pass `gray-lane` on are not concerned.
 
+use std::sync::Arc;
+
 use super::{Choice, Lane, LaneTag, Selector, Want};
 use crate::tag::{GrayStatus, VERSION_KEY};
 
@@ -77,9 +79,7 @@ impl Others {
         match (is_gray, is_other) {
             (false, false) => Told { tag: GrayStatus::Prod, is_whole: true },
             // What is not named is pulled along.
-            (true, false) => {
-                Told { tag: GrayStatus::Gray, is_whole: rest == Wish::Gray && self.named_baseline == 0 }
-            }
+            (true, false) => Told { tag: GrayStatus::Gray, is_whole: rest == Wish::Gray && self.named_baseline == 0 },
             (_, true) => Told { tag: GrayStatus::Prod, is_whole: false },
         }
     }
@@ -106,14 +106,14 @@ impl Lane {
         let services = self.services().map(|(service, choice)| wish_of(choice, baseline.choice(service))).collect();
         let others = wish_of(&self.others, &baseline.others);
         let versions = Some([prod.into(), gray.into()]);
-        self.tagging = Tagging { kind: Kind::ByOthers { services, others }, versions };
+        self.tagging = Tagging { kind: Kind::ByOthers { services, others }, versions }.into();
         self
     }
 
     /// The lane, with the same tag for every service, whatever it wants of them.
     #[must_use]
     pub fn tagged(mut self, tag: GrayStatus, prod: &str, gray: &str) -> Self {
-        self.tagging = Tagging { kind: Kind::Fixed(tag), versions: Some([prod.into(), gray.into()]) };
+        self.tagging = Tagging { kind: Kind::Fixed(tag), versions: Some([prod.into(), gray.into()]) }.into();
         self
     }
 
@@ -132,11 +132,11 @@ impl Lane {
     }
 
     /// How the tag comes about when the open values are filled in.
-    pub(super) fn refilled(&self, services: &[(Box<str>, Choice)], others: &Choice) -> Tagging {
+    pub(super) fn refilled(&self, services: &[(Box<str>, Choice)], others: &Choice) -> Arc<Tagging> {
         let (Kind::ByOthers { services: wishes, others: rest }, Some([_, gray])) =
             (&self.tagging.kind, &self.tagging.versions)
         else {
-            return self.tagging.clone();
+            return Arc::clone(&self.tagging);
         };
         // What the baseline wants has no open values.
         let again = |before: Wish, choice: &Choice| match before {
@@ -145,7 +145,7 @@ impl Lane {
         };
         let wishes = wishes.iter().zip(services).map(|(before, (_, choice))| again(*before, choice));
         let kind = Kind::ByOthers { services: wishes.collect(), others: again(*rest, others) };
-        Tagging { kind, versions: self.tagging.versions.clone() }
+        Tagging { kind, versions: self.tagging.versions.clone() }.into()
     }
 
     /// Whether services that work the tag out from the header `gray-lane` come to another one somewhere.

@@ -99,12 +99,14 @@ impl Lint<'_> {
     fn beyond_tag(&mut self, fleet: &Fleet) {
         let set = self.set;
         let is_foreign = |instances: &InstanceSet| instances.known().iter().any(Instance::is_foreign);
-        let foreign: Vec<_> =
-            fleet.services().filter(|(_, set)| is_foreign(set)).map(|(service, _)| service).collect();
-        for (place, entry) in set.lanes.iter().enumerate().filter(|(place, _)| self.is_used(*place)) {
+        let foreign: Vec<_> = fleet.services().filter(|(_, set)| is_foreign(set)).map(|(service, _)| service).collect();
+        for (place, entry) in set.lanes.iter().enumerate() {
             let lane = entry.lane();
             let cut: Vec<_> = foreign.iter().copied().filter(|service| !lane.told(service).is_whole).collect();
-            let Some((first, others)) = cut.split_first().filter(|_| place != set.default) else { continue };
+            let Some((first, others)) = cut.split_first().filter(|_| place != set.default && self.is_used(place))
+            else {
+                continue;
+            };
             let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
             let message = format!(
                 "instances of {first}{more} were not registered by gray-chain and may know the header `gray` alone, which cannot \

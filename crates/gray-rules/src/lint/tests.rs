@@ -224,12 +224,14 @@ fn a_service_without_versions_is_a_note() {
     let shown: Vec<_> = findings.iter().map(ToString::to_string).collect();
     assert_eq!(
         shown,
-        ["note[unversioned-service] lane `baseline`: pay takes no part in gray release: no instance says what `version:V1` \
-          asks for, so every instance serves every lane; give its instances a version, or name it on a lane, to change that"]
+        [
+            "note[unversioned-service] lane `baseline`: pay takes no part in gray release: no instance says what `version:V1` \
+          asks for, so every instance serves every lane; give its instances a version, or name it on a lane, to change that"
+        ]
     );
     let named = "lanes: { two: { services: { pay: V2 } } }, rules: [{ name: r, when: { header.x: 1 }, lane: two }]";
     let codes = found_in(&format!("gray: {{ {named} }}"), &plain(&["pay"]));
-    assert_eq!(codes, ["lane-without-instance two", "baseline-without-instance baseline"]);
+    assert_eq!(codes, ["baseline-without-instance baseline", "lane-without-instance two"]);
 }
 
 #[test]

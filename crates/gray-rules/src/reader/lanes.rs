@@ -121,9 +121,7 @@ impl Reader<'_> {
             if !item.spend("lanes", LANE + CHOICE * choices) {
                 break;
             }
-            let Some((lane, open)) =
-                self.read_lane(&name, &item.section(), baseline, known, name == default)
-            else {
+            let Some((lane, open)) = self.read_lane(&name, &item.section(), baseline, known, name == default) else {
                 continue;
             };
             let value = match open {

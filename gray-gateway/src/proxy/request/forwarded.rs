@@ -72,11 +72,6 @@ impl Forwarded {
         self.peer.ip()
     }
 
-    /// How it was asked.
-    pub(super) fn scheme(&self) -> Scheme {
-        self.scheme
-    }
-
     /// Reads the `Host` header, of which there is one at most.
     ///
     /// # Errors
@@ -116,11 +111,7 @@ impl Forwarded {
     }
 
     /// What the client itself has asked, as a trusted peer says it in its family of fields, else as it reached us.
-    pub(super) fn said<'f>(
-        &self,
-        asked: &'f Asked,
-        trusted: Option<(Fields<'_, 'f>, TrustedHeaders)>,
-    ) -> Said<'f> {
+    pub(super) fn said<'f>(&self, asked: &'f Asked, trusted: Option<(Fields<'_, 'f>, TrustedHeaders)>) -> Said<'f> {
         let own = Said { scheme: self.scheme, host: asked.host(), port: None };
         let Some((fields, family)) = trusted else { return own };
         let value = |name: &str, parameter: &str| match family {
@@ -258,13 +249,23 @@ mod tests {
     use crate::proxy::http1::{read_request, room};
 
     /// What a request with these lines is sent on with.
-    fn sent(forwarded: &Forwarded, lines: &str, prefix: Option<&str>, trusted: Option<(TrustedHeaders, &str)>) -> String {
+    fn sent(
+        forwarded: &Forwarded,
+        lines: &str,
+        prefix: Option<&str>,
+        trusted: Option<(TrustedHeaders, &str)>,
+    ) -> String {
         let text = format!("GET / HTTP/1.1\r\n{lines}\r\n");
         let mut room = room();
         let fields = read_request(text.as_bytes(), &mut room, 100).expect("a request").head.fields;
         let asked = forwarded.asked(fields.all("host").next()).expect("host");
         let mut out = Vec::new();
-        forwarded.write(&mut out, &asked, prefix, trusted.map(|(family, client)| (fields, family, client.parse().expect("ip"))));
+        forwarded.write(
+            &mut out,
+            &asked,
+            prefix,
+            trusted.map(|(family, client)| (fields, family, client.parse().expect("ip"))),
+        );
         String::from_utf8(out).expect("text")
     }
 

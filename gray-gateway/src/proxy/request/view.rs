@@ -14,7 +14,7 @@ use super::{
 use crate::{
     client_address::client_address,
     geo::{self, CityData},
-    proxy::http1::{RequestHead, read_host},
+    proxy::http1::RequestHead,
     route::Lookup,
     snapshot::Snapshot,
 };

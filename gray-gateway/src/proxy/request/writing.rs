@@ -70,7 +70,12 @@ impl Writing<'_, '_, '_> {
         // Which names they may write was checked when they were read.
         route.filters.write_fields(*view, edited.variables, |name, value| write_field(out, name.as_str(), value))?;
         let prefix = edited.path.prefix(view.checked.path);
-        forwarded.write(out, asked, prefix.as_deref(), trusted.map(|family| (request.head.fields, family, view.client_ip)));
+        forwarded.write(
+            out,
+            asked,
+            prefix.as_deref(),
+            trusted.map(|family| (request.head.fields, family, view.client_ip)),
+        );
         if checked.trailers {
             out.extend_from_slice(b"te: trailers\r\n");
         }
