@@ -326,7 +326,7 @@ fn follow(control_plane: &ControlPlane, plan: &DocumentPlan, prefix: &str) -> Li
 /// Returns when it is so.
 async fn until<T>(mut state: watch::Receiver<T>, is_so: impl FnMut(&T) -> bool) {
     if state.wait_for(is_so).await.is_err() {
-        // Nobody can tell any more.
+        // There is no sender any more.
         std::future::pending::<()>().await;
     }
 }

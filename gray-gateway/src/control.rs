@@ -10,7 +10,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use gray_core::{GrayStatus, InstanceSet};
-use gray_live::{ServiceFollower, SettingsState};
+use gray_live::{ServiceFollower, SettingsState, clock::uptime_ms};
 use gray_registry::Registry;
 use gray_rules::{FactPlan, Fleet};
 use gray_settings::Caller;
@@ -19,7 +19,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::{
     checks::Checks,
-    config::{GatewayConfig, SERVICE},
+    config::{GatewayConfig, SERVICE, lane_services},
     findings::Findings,
     geo::CitySource,
     hops::Hops,
@@ -216,7 +216,10 @@ impl ControlLoop {
             Some((service, check, scheme, self.followed.get(service.as_str())?.set()))
         });
         self.checks.update(wanted.flat_map(|(service, check, scheme, set)| {
-            set.endpoints().map(move |endpoint| (service.as_str(), check, scheme, endpoint))
+            set.endpoints().map(move |endpoint| {
+                let scheme = if endpoint.is_secure() { Scheme::Https } else { scheme };
+                (service.as_str(), check, scheme, endpoint)
+            })
         }));
     }
 
@@ -246,7 +249,7 @@ impl ControlLoop {
     fn lint(&mut self, config: &GatewayConfig) {
         let heard = self.followed.iter().filter(|(_, followed)| self.listing.is_complete(followed));
         let fleet: Fleet = heard.map(|(service, followed)| (service.clone(), Arc::clone(followed.set()))).collect();
-        if self.findings.update(config.lint(&fleet)) {
+        if self.findings.update(config.lint(&fleet.at(uptime_ms()))) {
             let published = Snapshot::clone(&self.shared.load());
             self.shared.store(Arc::new(Snapshot { findings: self.findings.current(), ..published }));
         }
@@ -256,10 +259,12 @@ impl ControlLoop {
     fn build(&mut self, config: &GatewayConfig, revision: u64) -> Snapshot {
         let tallies = &mut self.tallies;
         tallies.retain_services(|service| self.followed.contains_key(service));
+        let named: BTreeSet<_> = lane_services(&config.rules).collect();
         let services = self.followed.iter().map(|(service, followed)| {
             let (set, strategy) = (Arc::clone(followed.set()), config.gray.strategy(service));
             set.prepare(strategy);
             let snapshot = ServiceSnapshot {
+                is_named: named.contains(&**service),
                 set,
                 strategy,
                 is_listed: self.listing.is_complete(followed),

@@ -4,8 +4,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use gray_core::{
     InstanceSet, IpSet,
-    balance::{OutlierPolicy, Strategy},
+    balance::{OutlierPolicy, Outlook, Strategy, outlook, outlook_unversioned},
+    lane::{Choice, Lane},
 };
+use gray_live::clock::uptime_ms;
 use gray_rules::{FactPlan, Finding, RuleSet};
 use gray_settings::{Signing, TrustedHeaders};
 
@@ -102,9 +104,25 @@ pub struct ServiceSnapshot {
     pub set: Arc<InstanceSet>,
     /// How one of them is picked.
     pub strategy: Strategy,
-    /// How picking went; `None` when nobody counts.
+    /// How picking went; `None` when it is not counted.
     pub tally: Option<ServiceTally>,
     /// Whether every registry that may know it has answered: none is missing only because it is early
     /// (`listing`).
     pub is_listed: bool,
+    /// Whether a lane names it: it is under gray release, whatever its instances say.
+    pub is_named: bool,
+}
+
+impl ServiceSnapshot {
+    /// Whether a request on the lane finds an instance.
+    pub(crate) fn has_instance(&self, service: &str, lane: &Lane, outliers: &OutlierPolicy) -> bool {
+        let found = outlook(&self.set, lane.choice(service).iter(), outliers);
+        found.or_else(|| self.unversioned(lane.choice(service), outliers)).is_some()
+    }
+
+    /// What a request gets whose choice finds no instance, when the service is not under gray release.
+    pub(crate) fn unversioned(&self, choice: &Choice, outliers: &OutlierPolicy) -> Option<Outlook<'_>> {
+        let choice = (!self.is_named).then(|| choice.iter())?;
+        outlook_unversioned(&self.set, choice, outliers, uptime_ms())
+    }
 }

@@ -202,7 +202,11 @@ fn examples_have_what_they_are_about() {
         allow: allow(&["V2", "V3"]),
     };
     assert_eq!((&gray.edges[0], gray.drain.len(), gray.slow_start.as_secs()), (&edge, 2, 30));
-    assert_eq!(example("02-exact-version").gray.mesh.propagate.len(), 3);
+    assert_eq!(
+        example("02-exact-version").gray.mesh.propagate.len(),
+        6,
+        "three of its own, and those that always go on"
+    );
     assert_eq!(example("12-static-instances").gray.static_instances["user-app"].len(), 2);
     assert_eq!(example("13-front-end").rules.cookie(), Some("release"));
     assert_eq!(example("14-namespaces").gray.mesh.namespaces.len(), 2);

@@ -110,7 +110,7 @@ impl Nacos {
         let form = [("customNamespaceId", namespace), ("namespaceName", namespace), ("namespaceDesc", "gray-chain")];
         let answer = self.send(self.request(Method::POST, "console/namespaces").form(&form)).await?;
         let text = self.text(answer, "creating the namespace")?;
-        // Somebody else may have been quicker; what counts is that it is there.
+        // Another client may have been quicker; what counts is that it is there.
         ensure!(
             text == "true" || self.has_namespace(namespace).await?,
             "Nacos at {} did not create the namespace {namespace}: {text}",

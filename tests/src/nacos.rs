@@ -271,7 +271,7 @@ impl Namespace {
             .collect())
     }
 
-    /// Registers an instance that nobody keeps alive; Nacos drops it after half a minute.
+    /// Registers an instance that is not kept alive; Nacos drops it after half a minute.
     pub async fn register(&self, service: &str, port: u16, version: &str) -> Result<()> {
         let port = port.to_string();
         let metadata = format!("{{\"version\":\"{version}\"}}");

@@ -214,7 +214,7 @@ impl<'d> Section<'d> {
         entries.map(|(key, node)| (key.to_string(), Item::new(self.documents, node, self.path.key(key)))).collect()
     }
 
-    /// Every key that somebody asked for, by the name it was first asked by.
+    /// Every key that was asked for, by the name it was first asked by.
     #[cfg(feature = "test-util")]
     pub fn asked(&self) -> std::collections::BTreeSet<String> {
         self.map.into_iter().flat_map(Map::asked).collect()
@@ -232,12 +232,12 @@ impl<'d> Section<'d> {
         self.documents.report(Severity::Warning, found.origin, &found.path, &message.into());
     }
 
-    /// Every key that nobody asked for, here and in the maps below that somebody looked into, is an error.
+    /// Every key that was not asked for, here and in the maps below that were looked into, is an error.
     pub fn reject_unknown(&self) {
         self.unknown(Severity::Error, "unknown key");
     }
 
-    /// Every key that nobody asked for, here and in the maps below that somebody looked into, gets a warning.
+    /// Every key that was not asked for, here and in the maps below that were looked into, gets a warning.
     pub fn warn_unknown(&self, why: &str) {
         self.unknown(Severity::Warning, why);
     }

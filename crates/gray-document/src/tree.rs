@@ -117,7 +117,7 @@ pub(super) fn relaxed(key: &str) -> String {
 pub(super) struct Map {
     entries: Vec<(Arc<str>, Node)>,
     index: HashMap<Arc<str>, usize>,
-    /// Relaxed name and name of every key that somebody asked for.
+    /// Relaxed name and name of every key that was asked for.
     asked: RefCell<BTreeMap<String, String>>,
     /// Relaxed names of keys that placeholders stand for. They are known, and not suggested for a misspelt key.
     referred: RefCell<HashSet<String>>,
@@ -182,7 +182,7 @@ impl Map {
         !self.asked.borrow().is_empty() || !self.referred.borrow().is_empty()
     }
 
-    /// Keys nobody asked for, each reported once, with the most similar of those that were asked for.
+    /// Keys that were not asked for, each reported once, with the most similar of those that were asked for.
     pub(super) fn take_unknown(&self) -> Vec<(&Arc<str>, &Node, Option<String>)> {
         let asked = self.asked.borrow();
         let (referred, mut reported) = (self.referred.borrow(), self.reported.borrow_mut());

@@ -104,7 +104,7 @@ async fn follow_on(
             changed = clients.changed() => return changed,
             // The listener is ours: its sender lives as long as this loop.
             Ok(()) = pushed.changed() => due = Instant::now(),
-            // After an outage there may be news that nobody pushed.
+            // After an outage there may be news that was not pushed.
             Ok(()) = health.changed() => if *health.borrow_and_update() == Health::Up {
                 // Up for the first time: that is how it begins.
                 if std::mem::replace(&mut list.has_been_up, true) {

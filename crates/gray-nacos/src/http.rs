@@ -19,7 +19,7 @@ const MAX_ANSWER: usize = 16 << 20;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HttpError {
-    /// Nobody there, or nobody who answers in time; why.
+    /// No server there, or none that answers in time; why.
     #[error("{0}")]
     Unreachable(String),
     /// Something that is not HTTP.

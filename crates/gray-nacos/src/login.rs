@@ -1,4 +1,4 @@
-//! Being somebody to Nacos: one token for all clients of a program, and a look at how well the server guards itself.
+//! Logging in to Nacos: one token for all clients of a program, and a look at how well the server guards itself.
 //!
 //! The SDK has a plugin of its own, which puts the password into a query string and into its log, asks one server at random,
 //! and keeps quiet about being refused. This one sends it in a body, asks every server, and says what is wrong.
@@ -37,7 +37,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// A token that has been good for something since then is not why another call is refused: the user has no right to that.
 /// Longer than [`PROBE_INTERVAL`](super::connection::PROBE_INTERVAL).
 const GOOD_LATELY: Duration = Duration::from_secs(8);
-/// Keys that stand in manuals and in old releases: whoever knows them can make himself a token.
+/// Keys that stand in manuals and in old releases: a client that knows them can make itself a token.
 const KNOWN_KEYS: [&str; 2] = [
     "SecretKey012345678901234567890123456789012345678901234567890123456789",
     "VGhpc0lzTXlDdXN0b21TZWNyZXRLZXkwMTIzNDU2Nzg=",
@@ -256,7 +256,7 @@ async fn is_open(options: &NacosOptions) -> bool {
     false
 }
 
-/// Whether a token (JWT) was signed with a key that everybody knows. Nothing is sent for that.
+/// Whether a token (JWT) was signed with a well-known key. Nothing is sent for that.
 fn has_known_key(token: &str) -> bool {
     let Some((signed, signature)) = token.rsplit_once('.') else { return false };
     let (Some(head), Ok(signature)) = (signed.split('.').next(), URL_SAFE_NO_PAD.decode(signature)) else {
@@ -298,7 +298,7 @@ mod tests {
 
     use super::*;
 
-    /// A Nacos of which only the door is there. Two servers: nobody at the first.
+    /// A Nacos of which only the door is there. Two servers, the first of which is down.
     async fn door(open: bool) -> NacosOptions {
         let login = async |given: String| {
             if given == "username=gray&password=s3cret" {

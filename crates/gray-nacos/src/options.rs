@@ -32,9 +32,9 @@ pub struct NacosOptions {
     pub password: Option<String>,
     /// Name of this program, as the Nacos console shows it for a subscriber.
     pub program: String,
-    /// How long the last instances of a version stay listed after they went missing. Default 10 s; zero: nobody is kept.
+    /// How long the last instances of a version stay listed after they went missing. Default 10 s; zero: none is kept.
     pub hold: Duration,
-    /// How long everybody who is missing stays listed while the registry recovers. Default 180 s; zero: as `hold` says.
+    /// How long all missing instances stay listed while the registry recovers. Default 180 s; zero: as `hold` says.
     pub recovery: Duration,
     /// Limit for opening a connection. Default 5 s.
     pub connect_timeout: Duration,

@@ -184,7 +184,7 @@ fn documents_of(name: &str) -> ProgramDocuments<'_> {
     ProgramDocuments { name, first: &[SHARED_DOCUMENT], last: &[], lists: &[] }
 }
 
-/// The gray settings, with a warning for every key that nobody reads.
+/// The gray settings, with a warning for every key that is not read.
 fn read_settings(documents: &Documents, prefix: &str) -> GraySettings {
     let root = documents.root();
     let settings = GraySettings::read(&root, prefix);

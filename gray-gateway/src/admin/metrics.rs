@@ -18,6 +18,11 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new().install_recorder()?;
     describe_counter!("gray_gateway_requests_total", Unit::Count, "Requests answered, by status class");
     describe_counter!("gray_gateway_decisions_total", Unit::Count, "Requests decided, by tag");
+    describe_counter!(
+        "gray_gateway_tag_only_total",
+        Unit::Count,
+        "Requests on lanes that the header gray cannot say, to instances that may know nothing else"
+    );
     describe_counter!("gray_gateway_fallbacks_total", Unit::Count, "Gray requests served by the fallback");
     describe_counter!("gray_gateway_no_instance_total", Unit::Count, "Requests that no instance could serve");
     describe_counter!("gray_gateway_no_route_total", Unit::Count, "Requests that no route matched");
@@ -97,6 +102,7 @@ fn record(admin: &Admin) {
     counter!("gray_gateway_hedges_total").absolute(stats.hedges);
     counter!("gray_gateway_shed_total").absolute(stats.shed);
     counter!("gray_gateway_fallbacks_total").absolute(stats.fallbacks);
+    counter!("gray_gateway_tag_only_total").absolute(stats.tag_only);
     counter!("gray_gateway_no_instance_total").absolute(stats.no_instance);
     counter!("gray_gateway_no_route_total").absolute(stats.no_route);
     for (why, count) in Refusal::ALL.into_iter().zip(stats.refused) {

@@ -8,7 +8,7 @@ use ring::{
 use super::*;
 use crate::RequestFacts;
 
-/// Made for this test; nobody has the private key any more.
+/// Made for this test; the private key was not kept.
 const RSA: &str = "-----BEGIN PUBLIC KEY-----\n\
 MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEArc7sj3xaZdw8DpvUseRi\n\
 xanVOloF2ikiypJenK//XUWDX61B82ERrXnJiG7Ruz/KiolS5+buVCQi/asvyzdC\n\

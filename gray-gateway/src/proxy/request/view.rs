@@ -14,7 +14,7 @@ use super::{
 use crate::{
     client_address::client_address,
     geo::{self, CityData},
-    proxy::http1::{RequestHead, read_host},
+    proxy::http1::RequestHead,
     route::Lookup,
     snapshot::Snapshot,
 };
@@ -83,22 +83,9 @@ impl<'r, 'b> RequestView<'r, 'b> {
 
     /// What the client itself has asked: the scheme and the authority, which only a trusted peer may say otherwise.
     pub(super) fn origin(&self) -> (&str, Cow<'_, str>) {
-        let own = (self.forwarded.scheme().as_str(), self.asked.host().unwrap_or_default().into());
-        if self.trusted != Some(TrustedHeaders::XForwarded) {
-            return own;
-        }
-        let first = |name: &str| {
-            let value = std::str::from_utf8(self.request.head.fields.all(name).next()?).ok()?;
-            value.split(',').next().map(str::trim).filter(|value| !value.is_empty())
-        };
-        let host = match (first("x-forwarded-host"), first("x-forwarded-port")) {
-            (Some(host), Some(port)) if read_host(host).is_some_and(|(_, own)| own.is_none()) => {
-                format!("{host}:{port}").into()
-            }
-            (Some(host), _) => host.into(),
-            (None, _) => own.1,
-        };
-        (first("x-forwarded-proto").unwrap_or(own.0), host)
+        let trusted = self.trusted.map(|family| (self.request.head.fields, family));
+        let said = self.forwarded.said(self.asked, trusted);
+        (said.scheme.as_str(), said.authority().unwrap_or_default())
     }
 
     /// The same with what a question says of it, in place of what would be found out.

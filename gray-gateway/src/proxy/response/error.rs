@@ -54,7 +54,7 @@ pub(in crate::proxy) enum Failure<'r> {
     Loop,
     /// A directory answers GET and HEAD only.
     NotAllowed,
-    /// No configuration has arrived yet, so nobody knows whether a route would match.
+    /// No configuration has arrived yet, so it is not known whether a route would match.
     NotReady,
     /// Too many requests are in flight.
     Overloaded {
@@ -70,7 +70,7 @@ pub(in crate::proxy) enum Failure<'r> {
         /// The route.
         route: &'r str,
     },
-    /// Nobody may answer.
+    /// No instance may answer.
     NoInstance {
         /// Of which service.
         service: &'r str,
@@ -121,7 +121,7 @@ impl Failure<'_> {
         }
     }
 
-    /// Whether nobody knows where the next request would begin, or whether it would come.
+    /// Whether it is unknown where the next request would begin, or whether it would come.
     fn ends_connection(&self) -> bool {
         matches!(
             self,
@@ -210,7 +210,7 @@ impl Failure<'_> {
             self,
             Self::Overloaded { .. } | Self::OutOfDescriptors | Self::NoInstance { hidden: false, .. } | Self::NotReady
         ) {
-            // Whoever comes again at once finds the same.
+            // A retry at once finds the same.
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if let Self::TooMany(rated) = self {

@@ -40,6 +40,8 @@ fn messages_tell_fault_expectation_and_remedy() {
         ("gray.lanes: { v2: { select: V2, fallback: prod } }", "expected baseline, any or fail"),
         ("gray.lanes: { baseline: { select: V2 } }", "cannot be the name of a lane"),
         ("gray.lanes: { v2: { select: 'V 2' } }", "cannot be selected"),
+        ("gray.lanes: { v2: { select: any } }", "`any` is not a version: write '*' for every instance"),
+        ("gray.lanes: { v2: { services: { a: { version: None } } } }", "`None` is not a version"),
         ("gray.lanes: { v2: { services: { 'a;b': V2 } } }", "cannot be a service here"),
         ("gray.baseline: { services: { 'a=b': V2 } }", "cannot be a service here"),
         ("gray.lanes: { v2: { select: $nobody } }", "`nobody` is not a fact"),
