@@ -6,12 +6,13 @@ use gray_document::Budget;
 use gray_expression::Form;
 
 use super::{
+    index::Key,
     segment::{Segment, is_name, split},
     text::{decoded, quoted},
     variables::Variables,
 };
 
-/// What a segment of a path or a label of a host takes, its place in the trie included.
+/// What a segment of a path or a label of a host takes, its place in the index included.
 const SEGMENT: usize = 256;
 
 /// `/order-api/{id}/**`: matched segment by segment against the decoded path.
@@ -50,12 +51,14 @@ impl PathPattern {
         Ok(Self { text: text.into(), segments, rest, rest_name })
     }
 
-    /// The leading segments that are plain text: what a route can be found by.
+    /// Its segments, up to `/**`: what a route can be found by.
+    pub(super) fn keys(&self) -> impl Iterator<Item = Key<'_>> {
+        self.segments.iter().map(|segment| segment.literal().map_or(Key::Any, |text| Key::Literal(text.into())))
+    }
+
+    /// The leading segments that are plain text.
     pub(super) fn literals(&self) -> impl Iterator<Item = &str> {
-        self.segments.iter().map_while(|segment| match segment {
-            Segment::Literal(text) => Some(&**text),
-            _ => None,
-        })
+        self.segments.iter().map_while(Segment::literal)
     }
 
     /// Whether the pattern covers the whole path; one slash more at the end may be allowed.
@@ -107,7 +110,6 @@ impl PathPattern {
         }
     }
 
-    /// As written.
     /// Whether every path of the other pattern begins with the plain text that this one consists of before its `/**`.
     pub(super) fn covers(&self, other: &Self) -> bool {
         self.rest && self.literals().count() == self.segments.len() && {
@@ -116,6 +118,7 @@ impl PathPattern {
         }
     }
 
+    /// As written.
     pub(super) fn text(&self) -> &str {
         &self.text
     }
@@ -171,7 +174,7 @@ impl PathPattern {
 
 /// The segments of a path as patterns see them: decoded, without `;parameters`. A path that does not begin with a
 /// slash has none.
-pub(super) fn segments(path: &str) -> impl Iterator<Item = Cow<'_, str>> {
+pub(super) fn segments(path: &str) -> impl Iterator<Item = Cow<'_, str>> + Clone {
     let relative = path.strip_prefix('/');
     relative.into_iter().flat_map(|relative| relative.split('/')).map(|raw| {
         // One look at most segments.
@@ -180,6 +183,15 @@ pub(super) fn segments(path: &str) -> impl Iterator<Item = Cow<'_, str>> {
         }
         let plain = raw.find(';').and_then(|end| raw.get(..end)).unwrap_or(raw);
         decoded(plain, false)
+    })
+}
+
+/// The labels of a host from the right, in lower case.
+pub(super) fn labels(host: &str) -> impl Iterator<Item = Cow<'_, str>> + Clone {
+    let labels = host.rsplit('.').filter(|label| !label.is_empty());
+    labels.map(|label| match label.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        true => Cow::Owned(label.to_ascii_lowercase()),
+        false => Cow::Borrowed(label),
     })
 }
 
@@ -221,6 +233,16 @@ impl HostPattern {
         };
         let labels: Result<_, _> = parts.iter().filter(|part| !part.is_empty()).map(label).collect();
         labels.map(Self).map_err(|reason| problem(&reason))
+    }
+
+    /// Its labels from the right, up to `**`: what a route can be found by.
+    pub(super) fn keys(&self) -> impl Iterator<Item = Key<'_>> {
+        self.0.iter().rev().map_while(|label| match label {
+            Label::AnyDepth => None,
+            Label::One(segment) => {
+                Some(segment.literal().map_or(Key::Any, |text| Key::Literal(text.to_ascii_lowercase().into())))
+            }
+        })
     }
 
     /// The names of its variables.

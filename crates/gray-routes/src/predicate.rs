@@ -218,6 +218,11 @@ impl Predicate {
         }
     }
 
+    /// The host patterns, if that is what it is.
+    pub(super) fn hosts(&self) -> Option<&[HostPattern]> {
+        if let Self::Host(patterns) = self { Some(patterns) } else { None }
+    }
+
     /// The variables that stand for something in every request that it takes.
     pub(super) fn variables(&self) -> HashSet<String> {
         match self {

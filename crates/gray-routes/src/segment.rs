@@ -78,6 +78,11 @@ impl Segment {
         })
     }
 
+    /// The text, if it is nothing else.
+    pub(super) fn literal(&self) -> Option<&str> {
+        if let Self::Literal(text) = self { Some(text) } else { None }
+    }
+
     pub(super) fn matches(&self, value: &str) -> bool {
         match self {
             Self::Literal(text) => **text == *value,

@@ -7,9 +7,9 @@ use http::Method;
 
 use crate::{
     CorsTable, Located, Locator, Lookup, Route, Target, Upstream,
+    index::{Index, Key},
     predicate::Predicate,
     read::{self, Read},
-    trie::Trie,
     variables::Variables,
 };
 
@@ -19,7 +19,7 @@ pub struct RouteTable {
     pub(crate) routes: Vec<Arc<Route>>,
     /// The predicates of the route at the same place.
     pub(crate) predicates: Vec<Box<[Predicate]>>,
-    pub(crate) trie: Trie,
+    pub(crate) index: Index,
     is_stated: bool,
     token_queries: BTreeSet<Box<str>>,
     cors: Arc<CorsTable>,
@@ -48,10 +48,10 @@ impl RouteTable {
         for (position, mut draft) in drafts.into_iter().enumerate() {
             // Predicates are pure, so their order is ours to choose: cheap ones first.
             draft.predicates.sort_by_key(Predicate::cost);
-            match draft.predicates.iter().find_map(Predicate::paths) {
-                Some(patterns) => patterns.iter().for_each(|pattern| table.trie.insert(pattern.literals(), position)),
-                None => table.trie.insert([], position),
-            }
+            // All of them have to hold, so any of them may say where it is found.
+            let paths = most_telling(draft.predicates.iter().filter_map(Predicate::paths), |pattern| pattern.keys());
+            let hosts = most_telling(draft.predicates.iter().filter_map(Predicate::hosts), |pattern| pattern.keys());
+            table.index.insert(paths, hosts, position);
             draft.route.place = position;
             table
                 .token_queries
@@ -71,8 +71,8 @@ impl RouteTable {
     /// The same of a request whose path is read in this form.
     pub(crate) fn find_by(&self, path: &str, request: &impl Lookup) -> Option<&Arc<Route>> {
         let mut best = usize::MAX;
-        self.trie.walk(path, |candidates| {
-            // Candidates are in order, so each place of the trie ends at its own first match or at a better one.
+        self.index.walk(path, request.host(), |candidates| {
+            // Candidates are in order, so each place of the index ends at its own first match or at a better one.
             let better = candidates.iter().copied().take_while(|&position| position < best);
             best = better.into_iter().find(|&position| self.holds(position, path, request)).unwrap_or(best);
         });
@@ -177,6 +177,18 @@ impl RouteTable {
             });
         services.collect()
     }
+}
+
+/// Those of several lists of patterns that a route is found best by: the first of which every pattern has a literal.
+fn most_telling<'p, P, K>(
+    mut lists: impl Iterator<Item = &'p [P]> + Clone,
+    keys: impl Fn(&'p P) -> K,
+) -> Option<&'p [P]>
+where
+    K: Iterator<Item = Key<'p>>,
+{
+    let tells = |list: &&'p [P]| list.iter().all(|pattern| keys(pattern).any(|key| key.is_literal()));
+    lists.clone().find(tells).or_else(|| lists.next())
 }
 
 impl fmt::Debug for RouteTable {

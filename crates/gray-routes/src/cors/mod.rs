@@ -15,7 +15,7 @@ use gray_rules::Facts;
 use http::{HeaderName, HeaderValue, Method, header};
 
 use self::origin::{Allowed, Origins, is_same};
-use crate::pattern::PathPattern;
+use crate::{index::Tree, pattern::{PathPattern, segments}};
 
 /// What every answer depends on where there are settings, allowed or not, so that no cache mixes them up.
 pub const VARY: HeaderValue =
@@ -35,6 +35,8 @@ pub fn is_cors_field(name: &[u8]) -> bool {
 pub struct CorsTable {
     /// In the order in which they are tried.
     by_path: Vec<(PathPattern, Arc<Cors>)>,
+    /// Where in it a path finds what can be meant.
+    index: Tree<Vec<usize>>,
     /// Whether preflights that no route takes are answered as well: `add-to-simple-url-handler-mapping`.
     unrouted: bool,
 }
@@ -42,8 +44,13 @@ pub struct CorsTable {
 impl CorsTable {
     /// The settings of a path, if it has any.
     pub fn find(&self, path: &str) -> Option<&Arc<Cors>> {
-        // `/a/` is not `/a`, as in Spring.
-        self.by_path.iter().find(|(pattern, _)| pattern.matches(path, false)).map(|(_, cors)| cors)
+        let mut best = usize::MAX;
+        self.index.walk(segments(path), &mut |places: &Vec<usize>| {
+            // `/a/` is not `/a`, as in Spring.
+            let takes = |&place: &usize| self.by_path.get(place).is_some_and(|(pattern, _)| pattern.matches(path, false));
+            best = places.iter().copied().take_while(|&place| place < best).find(takes).unwrap_or(best);
+        });
+        self.by_path.get(best).map(|(_, cors)| cors)
     }
 
     /// The same for a request that no route takes.
@@ -114,6 +121,11 @@ pub enum Verdict {
 }
 
 impl Cors {
+    #[cfg(test)]
+    pub(crate) fn max_age(&self) -> Option<String> {
+        self.max_age.as_ref().and_then(|value| value.to_str().ok()).map(str::to_owned)
+    }
+
     /// Judges a request; `scheme` and `authority` are those that the client has asked for. If a header is sent twice, the
     /// first value counts.
     pub fn judge(&self, request: &impl Facts, scheme: &str, authority: &str) -> Verdict {
