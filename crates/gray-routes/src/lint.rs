@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use gray_expression::Steps;
 use gray_rules::{About, Finding, Severity};
 
 use super::{Route, RouteTable, Upstream, pattern::PathPattern, predicate::Predicate, text::quoted};
@@ -58,7 +59,7 @@ impl RouteTable {
             let routes = candidates.iter().filter_map(|&place| self.routes.get(place));
             for other in routes.filter(|other| other.place != route.place && !missing(route, other).is_empty()) {
                 let patterns = self.patterns(other.place);
-                let takes = patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(path, true));
+                let takes = patterns.is_empty() || takes_any(patterns, path);
                 if takes && best.is_none_or(|best| other.place < best.place) {
                     best = Some(other);
                 }
@@ -72,14 +73,14 @@ impl RouteTable {
     fn let_through(&self, route: &Route) -> Option<(String, &Route)> {
         let patterns = self.patterns(route.place);
         patterns.iter().flat_map(PathPattern::with_encoded_slashes).find_map(|path| {
-            let is_own = patterns.iter().any(|pattern| pattern.matches(&path, true));
+            let is_own = takes_any(patterns, &path);
             let mut best: Option<&Route> = None;
             self.index.walk_path(&path, |candidates| {
                 let routes = candidates.iter().filter_map(|&place| self.routes.get(place));
                 for other in routes.filter(|other| other.metadata.encoded_slash && !missing(route, other).is_empty()) {
                     let comes_first = !is_own || other.place < route.place;
                     let is_better = best.is_none_or(|best| other.place < best.place);
-                    if comes_first && is_better && self.holds_slashes(other.place, &path) {
+                    if comes_first && is_better && self.holds_slashes(other.place, &path, &Steps::default()).unwrap_or(true) {
                         best = Some(other);
                     }
                 }
@@ -168,6 +169,11 @@ impl RouteTable {
         let predicates = self.predicates.get(place).map(|all| &**all).unwrap_or_default();
         predicates.iter().find_map(Predicate::paths).unwrap_or_default()
     }
+}
+
+/// Whether any of them takes this path; those count as well of which it is not known.
+fn takes_any(patterns: &[PathPattern], path: &str) -> bool {
+    patterns.iter().any(|pattern| pattern.matches(path, true, &Steps::default()).unwrap_or(true))
 }
 
 /// The filters that keep requests out.

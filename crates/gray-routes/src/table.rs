@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use gray_document::{Problems, Section};
+use gray_expression::{StepLimit, Steps};
 use http::Method;
 
 use crate::{
@@ -64,33 +65,66 @@ impl RouteTable {
     }
 
     /// The first route, in their order, whose predicates all hold.
-    pub fn find(&self, request: &impl Lookup) -> Option<&Arc<Route>> {
-        self.find_by(request.path(), request)
+    ///
+    /// # Errors
+    /// It is not known, because the expressions of the predicates would take more steps than they may.
+    pub fn find(&self, request: &impl Lookup) -> Result<Option<&Arc<Route>>, StepLimit> {
+        self.find_by(request.path(), request, &Steps::default())
     }
 
     /// The same of a request whose path is read in this form.
-    pub(crate) fn find_by(&self, path: &str, request: &impl Lookup) -> Option<&Arc<Route>> {
-        let mut best = usize::MAX;
+    pub(crate) fn find_by(
+        &self,
+        path: &str,
+        request: &impl Lookup,
+        steps: &Steps,
+    ) -> Result<Option<&Arc<Route>>, StepLimit> {
+        // A route of which it is not known whether it takes the request may be the one: those behind it do not count.
+        let (mut best, mut is_known) = (usize::MAX, true);
         self.index.walk(path, request.host(), |candidates| {
             // Candidates are in order, so each place of the index ends at its own first match or at a better one.
-            let better = candidates.iter().copied().take_while(|&position| position < best);
-            best = better.into_iter().find(|&position| self.holds(position, path, request)).unwrap_or(best);
+            for &position in candidates.iter().take_while(|&&position| position < best) {
+                let holds = self.holds(position, path, request, steps);
+                if holds != Ok(false) {
+                    (best, is_known) = (position, holds.is_ok());
+                    break;
+                }
+            }
         });
-        self.routes.get(best)
+        if is_known { Ok(self.routes.get(best)) } else { Err(StepLimit) }
     }
 
-    pub(crate) fn holds(&self, position: usize, path: &str, request: &impl Lookup) -> bool {
-        self.predicates.get(position).is_some_and(|all| all.iter().all(|predicate| predicate.matches(path, request)))
+    pub(crate) fn holds(
+        &self,
+        position: usize,
+        path: &str,
+        request: &impl Lookup,
+        steps: &Steps,
+    ) -> Result<bool, StepLimit> {
+        let Some(predicates) = self.predicates.get(position) else { return Ok(false) };
+        for predicate in predicates {
+            if !predicate.matches(path, request, steps)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// What the variables of the route's path and host stand for in a request that it takes; none where no filter asks.
-    pub(crate) fn variables(&self, route: &Route, path: &str, host: Option<&str>) -> Variables<'_> {
+    pub(crate) fn variables(
+        &self,
+        route: &Route,
+        path: &str,
+        host: Option<&str>,
+        steps: &Steps,
+    ) -> Result<Variables<'_>, StepLimit> {
         let mut variables = Variables::default();
         if route.filters.ask_variables() {
-            let predicates = self.predicates.get(route.place).into_iter().flatten();
-            predicates.for_each(|predicate| predicate.capture(path, host, &mut variables));
+            for predicate in self.predicates.get(route.place).into_iter().flatten() {
+                predicate.capture(path, host, &mut variables, steps)?;
+            }
         }
-        variables
+        Ok(variables)
     }
 
     /// Whether a route that matches does not take the method all the same: TRACE, unless the route asks for it by name or answers

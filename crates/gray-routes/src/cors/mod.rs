@@ -11,6 +11,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use gray_expression::{StepLimit, Steps};
 use gray_rules::Facts;
 use http::{HeaderName, HeaderValue, Method, header};
 
@@ -43,19 +44,30 @@ pub struct CorsTable {
 
 impl CorsTable {
     /// The settings of a path, if it has any.
-    pub fn find(&self, path: &str) -> Option<&Arc<Cors>> {
-        let mut best = usize::MAX;
+    ///
+    /// # Errors
+    /// It is not known, because the expressions of the patterns would take more steps than they may.
+    pub fn find(&self, path: &str) -> Result<Option<&Arc<Cors>>, StepLimit> {
+        let (steps, mut best, mut is_known) = (Steps::default(), usize::MAX, true);
         self.index.walk(segments(path), &mut |places: &Vec<usize>| {
-            // `/a/` is not `/a`, as in Spring.
-            let takes = |&place: &usize| self.by_path.get(place).is_some_and(|(pattern, _)| pattern.matches(path, false));
-            best = places.iter().copied().take_while(|&place| place < best).find(takes).unwrap_or(best);
+            for &place in places.iter().take_while(|&&place| place < best) {
+                // `/a/` is not `/a`, as in Spring.
+                let takes = self.by_path.get(place).map_or(Ok(false), |(pattern, _)| pattern.matches(path, false, &steps));
+                if takes != Ok(false) {
+                    (best, is_known) = (place, takes.is_ok());
+                    break;
+                }
+            }
         });
-        self.by_path.get(best).map(|(_, cors)| cors)
+        if is_known { Ok(self.by_path.get(best).map(|(_, cors)| cors)) } else { Err(StepLimit) }
     }
 
     /// The same for a request that no route takes.
-    pub fn find_unrouted(&self, path: &str) -> Option<&Arc<Cors>> {
-        self.unrouted.then(|| self.find(path)).flatten()
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn find_unrouted(&self, path: &str) -> Result<Option<&Arc<Cors>>, StepLimit> {
+        if self.unrouted { self.find(path) } else { Ok(None) }
     }
 
     /// Whether there are none at all.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use proptest::prelude::*;
 
 use gray_document::Budget;
+use gray_expression::Steps;
 
 use super::{
     super::{RouteTable, pattern::PathPattern},
@@ -14,7 +15,7 @@ use super::{
 /// The definition that the index must agree with.
 fn linear<'t>(table: &'t RouteTable, request: &Request) -> &'t str {
     let facts = request.facts();
-    let found = (0..table.routes.len()).find(|&position| table.holds(position, facts.path, &facts));
+    let found = (0..table.routes.len()).find(|&position| table.holds(position, facts.path, &facts, &Steps::default()) == Ok(true));
     found.map_or("-", |position| &table.routes[position].id)
 }
 
@@ -105,8 +106,8 @@ proptest! {
             .map(|pattern| PathPattern::parse(pattern, &Budget::default()).expect("a pattern"))
             .collect();
         for path in paths {
-            let first = compiled.iter().position(|pattern| pattern.matches(&path, false));
-            let found = table.cors().find(&path).map(|cors| cors.max_age().expect("set"));
+            let first = compiled.iter().position(|pattern| pattern.matches(&path, false, &Steps::default()) == Ok(true));
+            let found = table.cors().find(&path).expect("known").map(|cors| cors.max_age().expect("set"));
             prop_assert_eq!(found, first.map(|first| first.to_string()), "{}", path);
         }
     }
@@ -123,9 +124,9 @@ proptest! {
         let (table, problems) = super::read(&text);
         prop_assert!(table.routes().len() == 1 || !problems.is_empty());
         let request = Request::get(&target).header("cookie", "a=b");
-        if let Some(route) = table.find(&request.facts()) {
+        if let Ok(Some(route)) = table.find(&request.facts()) {
             let path = request.facts().path;
-            if let Ok(sent) = route.filters.rewrite(path, &table.variables(route, path, None)) {
+            if let Ok(sent) = route.filters.rewrite(path, &table.variables(route, path, None, &Steps::default()).unwrap_or_default()) {
                 prop_assert!(sent.path.starts_with('/'));
                 let _prefix = sent.prefix(path);
             }
