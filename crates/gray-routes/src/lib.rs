@@ -18,7 +18,7 @@
 //!
 //! let headers = http::HeaderMap::new();
 //! let request = RequestFacts { path: "/order-api/order/N0001", ..RequestFacts::new(&headers) };
-//! let route = table.find(&request).expect("a route");
+//! let route = table.find(&request).expect("few steps").expect("a route");
 //! let sent = route.filters.rewrite(request.path, &Default::default()).expect("not too long");
 //! assert_eq!(sent.path, "/order/N0001");
 //! ```
@@ -27,6 +27,7 @@ pub mod cors;
 mod definition;
 mod files;
 mod filter;
+mod index;
 mod lint;
 mod locator;
 mod lookup;
@@ -46,13 +47,14 @@ mod spelling;
 mod table;
 mod text;
 mod token;
-mod trie;
 mod uri;
 mod variables;
 mod weight;
 
 #[cfg(test)]
 mod tests;
+
+pub use gray_expression::StepLimit;
 
 pub use self::{
     cors::CorsTable,
@@ -64,7 +66,7 @@ pub use self::{
     path::{Spelling, check as check_path},
     rate::{Rate, RateKey, RateLimit},
     read::{ROUTES, ROUTES_DOCUMENT},
-    resolve::{Resolved, SendError},
+    resolve::{ResolveError, Resolved, SendError},
     retry::Retry,
     route::{Route, Target, Upstream},
     table::RouteTable,

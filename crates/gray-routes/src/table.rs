@@ -3,13 +3,14 @@
 use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use gray_document::{Problems, Section};
+use gray_expression::{StepLimit, Steps};
 use http::Method;
 
 use crate::{
     CorsTable, Located, Locator, Lookup, Route, Target, Upstream,
+    index::{Index, Key},
     predicate::Predicate,
     read::{self, Read},
-    trie::Trie,
     variables::Variables,
 };
 
@@ -19,7 +20,7 @@ pub struct RouteTable {
     pub(crate) routes: Vec<Arc<Route>>,
     /// The predicates of the route at the same place.
     pub(crate) predicates: Vec<Box<[Predicate]>>,
-    pub(crate) trie: Trie,
+    pub(crate) index: Index,
     is_stated: bool,
     token_queries: BTreeSet<Box<str>>,
     cors: Arc<CorsTable>,
@@ -48,10 +49,10 @@ impl RouteTable {
         for (position, mut draft) in drafts.into_iter().enumerate() {
             // Predicates are pure, so their order is ours to choose: cheap ones first.
             draft.predicates.sort_by_key(Predicate::cost);
-            match draft.predicates.iter().find_map(Predicate::paths) {
-                Some(patterns) => patterns.iter().for_each(|pattern| table.trie.insert(pattern.literals(), position)),
-                None => table.trie.insert([], position),
-            }
+            // All of them have to hold, so any of them may say where it is found.
+            let paths = most_telling(draft.predicates.iter().filter_map(Predicate::paths), |pattern| pattern.keys());
+            let hosts = most_telling(draft.predicates.iter().filter_map(Predicate::hosts), |pattern| pattern.keys());
+            table.index.insert(paths, hosts, position);
             draft.route.place = position;
             table
                 .token_queries
@@ -64,33 +65,66 @@ impl RouteTable {
     }
 
     /// The first route, in their order, whose predicates all hold.
-    pub fn find(&self, request: &impl Lookup) -> Option<&Arc<Route>> {
-        self.find_by(request.path(), request)
+    ///
+    /// # Errors
+    /// It is not known, because the expressions of the predicates would take more steps than they may.
+    pub fn find(&self, request: &impl Lookup) -> Result<Option<&Arc<Route>>, StepLimit> {
+        self.find_by(request.path(), request, &Steps::default())
     }
 
     /// The same of a request whose path is read in this form.
-    pub(crate) fn find_by(&self, path: &str, request: &impl Lookup) -> Option<&Arc<Route>> {
-        let mut best = usize::MAX;
-        self.trie.walk(path, |candidates| {
-            // Candidates are in order, so each place of the trie ends at its own first match or at a better one.
-            let better = candidates.iter().copied().take_while(|&position| position < best);
-            best = better.into_iter().find(|&position| self.holds(position, path, request)).unwrap_or(best);
+    pub(crate) fn find_by(
+        &self,
+        path: &str,
+        request: &impl Lookup,
+        steps: &Steps,
+    ) -> Result<Option<&Arc<Route>>, StepLimit> {
+        // A route of which it is not known whether it takes the request may be the one: those behind it do not count.
+        let (mut best, mut is_known) = (usize::MAX, true);
+        self.index.walk(path, request.host(), |candidates| {
+            // Candidates are in order, so each place of the index ends at its own first match or at a better one.
+            for &position in candidates.iter().take_while(|&&position| position < best) {
+                let holds = self.holds(position, path, request, steps);
+                if holds != Ok(false) {
+                    (best, is_known) = (position, holds.is_ok());
+                    break;
+                }
+            }
         });
-        self.routes.get(best)
+        if is_known { Ok(self.routes.get(best)) } else { Err(StepLimit) }
     }
 
-    pub(crate) fn holds(&self, position: usize, path: &str, request: &impl Lookup) -> bool {
-        self.predicates.get(position).is_some_and(|all| all.iter().all(|predicate| predicate.matches(path, request)))
+    pub(crate) fn holds(
+        &self,
+        position: usize,
+        path: &str,
+        request: &impl Lookup,
+        steps: &Steps,
+    ) -> Result<bool, StepLimit> {
+        let Some(predicates) = self.predicates.get(position) else { return Ok(false) };
+        for predicate in predicates {
+            if !predicate.matches(path, request, steps)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// What the variables of the route's path and host stand for in a request that it takes; none where no filter asks.
-    pub(crate) fn variables(&self, route: &Route, path: &str, host: Option<&str>) -> Variables<'_> {
+    pub(crate) fn variables(
+        &self,
+        route: &Route,
+        path: &str,
+        host: Option<&str>,
+        steps: &Steps,
+    ) -> Result<Variables<'_>, StepLimit> {
         let mut variables = Variables::default();
         if route.filters.ask_variables() {
-            let predicates = self.predicates.get(route.place).into_iter().flatten();
-            predicates.for_each(|predicate| predicate.capture(path, host, &mut variables));
+            for predicate in self.predicates.get(route.place).into_iter().flatten() {
+                predicate.capture(path, host, &mut variables, steps)?;
+            }
         }
-        variables
+        Ok(variables)
     }
 
     /// Whether a route that matches does not take the method all the same: TRACE, unless the route asks for it by name or answers
@@ -177,6 +211,18 @@ impl RouteTable {
             });
         services.collect()
     }
+}
+
+/// Those of several lists of patterns that a route is found best by: the first of which every pattern has a literal.
+fn most_telling<'p, P, K>(
+    mut lists: impl Iterator<Item = &'p [P]> + Clone,
+    keys: impl Fn(&'p P) -> K,
+) -> Option<&'p [P]>
+where
+    K: Iterator<Item = Key<'p>>,
+{
+    let tells = |list: &&'p [P]| list.iter().all(|pattern| keys(pattern).any(|key| key.is_literal()));
+    lists.clone().find(tells).or_else(|| lists.next())
 }
 
 impl fmt::Debug for RouteTable {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gray_document::Item;
-use gray_expression::Form;
+use gray_expression::JavaForm;
 use http::HeaderName;
 
 use super::{
@@ -180,7 +180,7 @@ fn read_path(definition: &Definition<'_>, item: &Item<'_>) -> Option<PathStep> {
         }
         _ => {
             let [regexp, replacement] = definition.bind([REGEXP, REPLACEMENT], 2)?;
-            let regex = regexp?.exactly(|text| item.budget().expression(text, Form::Within))?;
+            let regex = regexp?.exactly(|text| item.budget().expression(text, JavaForm::Within))?;
             let place = "a path unencoded";
             let replacement = replacement?.exactly(|text| Replacement::new(regex, text, path::write, place))?;
             Some(PathStep::Rewrite(replacement))
@@ -276,7 +276,7 @@ fn read_response(definition: &Definition<'_>, item: &Item<'_>) -> Option<Respons
         "RewriteResponseHeader" => {
             let [name, regexp, replacement] = definition.bind([NAME, REGEXP, REPLACEMENT], 3)?;
             let name = name?.convert(name::written)?;
-            let regex = regexp?.exactly(|text| item.budget().expression(text, Form::Within))?;
+            let regex = regexp?.exactly(|text| item.budget().expression(text, JavaForm::Within))?;
             let write = |literal: char, out: &mut String| {
                 is_field_value(literal.encode_utf8(&mut [0; 4])).then(|| out.push(literal))
             };

@@ -85,7 +85,7 @@ pub(crate) fn outcome<'s>(
     let (resolved, route) = match routed {
         Ok(routed) => routed,
         Err(Failure::NoRoute) if cross_origin.is_some() => return Ok((None, answer.or(cross_origin))),
-        Err(failure @ Failure::BadRequest(_)) if answer.is_none() => return Err(failure.into()),
+        Err(failure @ (Failure::BadRequest(_) | Failure::StepLimit)) if answer.is_none() => return Err(failure.into()),
         Err(failure) => return Ok((None, Some(answer.unwrap_or_else(|| failure.into())))),
     };
     let own = answer

@@ -8,6 +8,7 @@ use super::{content::Content, refusal::Refusal, transfer::Broken};
 use crate::{
     proxy::{request::last_hop, upstream::fault::Fault},
     rates::Rated,
+    route::StepLimit,
 };
 
 /// Why a request is answered by us and not by an instance.
@@ -15,6 +16,8 @@ use crate::{
 pub(in crate::proxy) enum Failure<'r> {
     /// The request is ambiguous or unsafe; the text says in which way.
     BadRequest(&'static str),
+    /// What a regular expression of the routes makes of it would take too long to find out.
+    StepLimit,
     /// It expects what is not served.
     Expectation,
     /// Nothing is wrong: an OPTIONS that must not be passed on any further.
@@ -100,7 +103,7 @@ impl Failure<'_> {
 
     pub(in crate::proxy) fn status(&self) -> StatusCode {
         match self {
-            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::BadRequest(_) | Self::StepLimit => StatusCode::BAD_REQUEST,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
             Self::Options | Self::Trace(_) | Self::Preflight => StatusCode::OK,
             Self::CrossOrigin => StatusCode::FORBIDDEN,
@@ -133,6 +136,7 @@ impl Failure<'_> {
     pub(in crate::proxy) fn refusal(&self) -> Option<Refusal> {
         match self {
             Self::BadRequest(_) | Self::Expectation => Some(Refusal::BadRequest),
+            Self::StepLimit => Some(Refusal::ExpressionLimit),
             Self::Unauthenticated => Some(Refusal::Unauthenticated),
             Self::TooMany(_) => Some(Refusal::RateLimit),
             Self::Loop => Some(Refusal::Loop),
@@ -157,6 +161,7 @@ impl Failure<'_> {
     pub(in crate::proxy) fn message(&self) -> String {
         match self {
             Self::BadRequest(reason) => format!("bad request: {reason}"),
+            Self::StepLimit => format!("bad request: {StepLimit}"),
             Self::Expectation => "the only Expect that is served is 100-continue".into(),
             Self::Options | Self::Trace(_) | Self::Preflight => String::new(),
             Self::CrossOrigin => "pages of this origin may not send this request".into(),
@@ -266,6 +271,7 @@ mod tests {
         let instance = |fault| Failure::Instance { service: "s", fault, reason: "" };
         vec![
             ("`BadRequest`", Failure::BadRequest("x")),
+            ("`StepLimit`", Failure::StepLimit),
             ("`Expectation`", Failure::Expectation),
             ("`Options`", Failure::Options),
             ("`Trace`", Failure::Trace(Bytes::new())),
