@@ -116,7 +116,8 @@ impl GatewayConfig {
     fn check_key_servers(&self, routes: &Section<'_>) {
         let (found, most) = (self.key_servers().len(), keys::MAX_SERVERS);
         if found > most {
-            let message = format!("routes and rules name {found} servers of keys (jwks-uri, issuer-uri): at most {most}");
+            let message =
+                format!("routes and rules name {found} servers of keys (jwks-uri, issuer-uri): at most {most}");
             routes.error("routes", message);
         }
     }

@@ -166,7 +166,11 @@ impl ControlLoop {
         let is_known = |service: &str| self.followed.get(service).is_some_and(ServiceFollower::is_known);
         let is_located = config.routes.locator().is_none() || self.located.is_known();
         // Keys that cannot be fetched keep requests out, not the gateway.
-        if !config.routes.is_stated() || !is_located || !self.keys.is_tried() || !named.iter().all(|service| is_known(service)) {
+        if !config.routes.is_stated()
+            || !is_located
+            || !self.keys.is_tried()
+            || !named.iter().all(|service| is_known(service))
+        {
             Warmth::Cold
         } else if self.followed.values().all(ServiceFollower::is_settled) {
             Warmth::Settled

@@ -152,12 +152,16 @@ impl<'d> Stated<'d> {
                 let key = key.convert(|text| JwtKey::new(text, &algorithms).map_err(|error| error.to_string()))?;
                 return Some(TokenKey::Known(key));
             }
-            (None, Some(at), _) => (at, at.convert(|text| KeyServer::key_set_at(text).map_err(|error| error.to_string()))?),
+            (None, Some(at), _) => {
+                (at, at.convert(|text| KeyServer::key_set_at(text).map_err(|error| error.to_string()))?)
+            }
             (None, None, Some(at)) => {
                 (at, at.convert(|text| KeyServer::issuer_of(text).map_err(|error| error.to_string()))?)
             }
             (Some(_), _, _) => {
-                definition.at.error("a token is verified by `key` or by fetched keys (`jwks-uri`, `issuer-uri`): set one");
+                definition
+                    .at
+                    .error("a token is verified by `key` or by fetched keys (`jwks-uri`, `issuer-uri`): set one");
                 return None;
             }
             (None, None, None) => return None,

@@ -49,7 +49,11 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_gauge!("gray_gateway_buffer_bytes", Unit::Bytes, "Buffers that requests hold while they wait");
     describe_gauge!("gray_gateway_config_revision", Unit::Count, "Configurations applied since the start");
     describe_gauge!("gray_gateway_certificate_refused", Unit::Count, "1 while a newer certificate file is refused");
-    describe_counter!("gray_gateway_key_fetches_total", Unit::Count, "Times that keys of tokens were fetched, by outcome");
+    describe_counter!(
+        "gray_gateway_key_fetches_total",
+        Unit::Count,
+        "Times that keys of tokens were fetched, by outcome"
+    );
     describe_gauge!("gray_gateway_keys_missing", Unit::Count, "Servers whose keys of tokens are not known");
     describe_gauge!("gray_gateway_keys_age_seconds", Unit::Seconds, "Since the oldest keys of tokens were fetched");
     describe_gauge!("gray_gateway_config_refused", Unit::Count, "1 while the newest configuration is refused");

@@ -147,7 +147,9 @@ mod tests {
         ] {
             assert_eq!(is(listed, url), expect, "{listed} {url}");
         }
-        for text in ["", "http://keycloak", "keycloak/realms", "keycloak:", "keycloak:0", "a b", "*", "user@keycloak", "[::1"] {
+        for text in
+            ["", "http://keycloak", "keycloak/realms", "keycloak:", "keycloak:0", "a b", "*", "user@keycloak", "[::1"]
+        {
             assert!(text.parse::<ListedServer>().is_err(), "{text}");
         }
     }

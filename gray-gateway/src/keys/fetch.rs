@@ -100,7 +100,9 @@ pub enum FetchError {
     #[error("the issuer's description of itself is not JSON with `issuer` and `jwks_uri`")]
     Description,
     /// The description is of another issuer.
-    #[error("the description is of the issuer `{0}`: write `issuer-uri` exactly like that, if it is the one that is meant")]
+    #[error(
+        "the description is of the issuer `{0}`: write `issuer-uri` exactly like that, if it is the one that is meant"
+    )]
     Issuer(String),
     /// The issuer names no URL of keys that can be used.
     #[error("the jwks_uri of the issuer cannot be used: {0}")]

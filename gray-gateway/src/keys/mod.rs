@@ -12,12 +12,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use foldhash::fast::RandomState;
 use gray_rules::{KeyServer, KeySet};
 
+use self::follow::Following;
 pub use self::{
     address::ListedServer,
     fetch::{FetchError, Fetcher},
     follow::{KeyFollower, Pace, Report},
 };
-use self::follow::Following;
 
 /// Most servers that documents may name: each is asked again and again.
 pub(crate) const MAX_SERVERS: usize = 32;

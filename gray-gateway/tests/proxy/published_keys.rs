@@ -35,11 +35,11 @@ async fn a_token_passes_by_a_published_key_and_none_passes_before_keys_are_known
     let server = Backend::serving(move |_| (ok(&set), true)).await;
     let backend = Backend::named("v1").await;
     let url = format!("http://{}/keys", server.address);
-    let documents = format!(
-        "spring.security.oauth2.resourceserver.jwt: {{ jwk-set-uri: '{url}', audiences: [shop, other] }}\n\
-         spring.cloud.gateway.routes: [{{ id: app, uri: 'lb://app', predicates: ['Path=/api/**'], filters: [JsonWebToken] }}]\n"
+    let routes = format!(
+        "[{{ id: app, uri: 'lb://app', predicates: ['Path=/api/**'], filters: [JsonWebToken] }}]\n\
+         spring.security.oauth2.resourceserver.jwt: {{ jwk-set-uri: '{url}', audiences: [shop, other] }}"
     );
-    let gateway = Setup::with_documents(&documents, &[backend.instance("V1")]).start();
+    let gateway = Setup::with_routes(&routes, &[backend.instance("V1")]).start();
     let good = authorized(&key, "k1", r#"{"sub":"U1","aud":"shop"}"#);
     let early = gateway.get(&good).await;
     assert_eq!((early.status, early.header("retry-after")), (503, Some("1")), "it cannot be judged");

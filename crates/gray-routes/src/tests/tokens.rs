@@ -65,7 +65,11 @@ fn what_is_not_a_source_of_keys_is_an_error() {
         (long("issuer-uri: 'https://a/?b'"), String::new(), "an issuer has no query"),
         (long("issuer-uri: 'https://a', issuer: 'https://b'"), String::new(), "a token has one issuer"),
         (long("issuer-uri: 'https://a', key: x"), String::new(), "set one"),
-        (long("jwks-uri: 'https://a', algorithm: HS256"), String::new(), "`algorithm` names HS256, which takes a secret"),
+        (
+            long("jwks-uri: 'https://a', algorithm: HS256"),
+            String::new(),
+            "`algorithm` names HS256, which takes a secret",
+        ),
         (long("jwks-uri: 'https://a', algorithm: none"), String::new(), "is not an algorithm"),
         (long("jwks-ur: 'https://a'"), String::new(), "did you mean `jwks-uri`?"),
         ("JsonWebToken=https://a/keys".into(), String::new(), "by `jwks-uri` and `issuer-uri`"),

@@ -169,11 +169,7 @@ impl PublishedKey {
     }
 
     /// How it verifies signatures of this algorithm, if it is for that.
-    fn verifier(
-        &self,
-        algorithm: Algorithm,
-        is_named: bool,
-    ) -> Option<&'static dyn signature::VerificationAlgorithm> {
+    fn verifier(&self, algorithm: Algorithm, is_named: bool) -> Option<&'static dyn signature::VerificationAlgorithm> {
         let is_for = match self.algorithm {
             Some(own) => own == algorithm,
             None => is_named || algorithm == self.kind.usual(),

@@ -137,7 +137,7 @@ fn a_public_key_is_never_a_secret() {
         (standard.encode([&[0x30, 0x82, 0x01, 0x25, 0x02, 0x01, 0x00], &der[4..]].concat()), Err("another kind")),
         (format!(r#"{{"kty":"RSA","n":"{body}","e":"AQAB"}}"#), Err("JWK")),
         (r#" {"keys":[{"kty":"RSA"}]}"#.into(), Err("JWK")),
-        ("https://login.example/.well-known/jwks.json".into(), Err("not fetched")),
+        ("https://login.example/.well-known/jwks.json".into(), Err("by `jwks-uri` and `issuer-uri`")),
         ("classpath:keys/public.der".into(), Err(UNREAD)),
         ("/etc/keys/public.pem".into(), Err(UNREAD)),
         (format!("ssh-rsa AAAAB3NzaC1yc2E{body} me@here"), Err("ssh-keygen")),

@@ -35,8 +35,7 @@ impl Signer {
     fn new() -> Self {
         let random = SystemRandom::new();
         let p256 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).expect("generated");
-        let p256 =
-            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, p256.as_ref(), &random).expect("read");
+        let p256 = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, p256.as_ref(), &random).expect("read");
         let ed25519 = Ed25519KeyPair::generate_pkcs8(&random).expect("generated");
         let ed25519 = Ed25519KeyPair::from_pkcs8(ed25519.as_ref()).expect("read");
         Self { random, p256, ed25519 }
@@ -52,7 +51,8 @@ impl Signer {
     }
 
     fn token(&self, head: &Json, claims: &Json) -> String {
-        let message = format!("{}.{}", base64url(head.to_string().as_bytes()), base64url(claims.to_string().as_bytes()));
+        let message =
+            format!("{}.{}", base64url(head.to_string().as_bytes()), base64url(claims.to_string().as_bytes()));
         let signature = if head["alg"] == "EdDSA" {
             self.ed25519.sign(message.as_bytes()).as_ref().to_vec()
         } else {
