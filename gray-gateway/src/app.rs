@@ -32,6 +32,7 @@ use crate::{
     control::{ControlLoop, Warmth},
     geo::CitySource,
     handover::{Listening, Predecessor},
+    keys::{KeyFollower, Pace},
     life::{Life, OnSignal},
     proxy::{self, AccessLogError, Limits, ListenError, ProxyOptions, Stats, TlsListener, Workers, is_at},
     record::{self, RecordCollector},
@@ -259,6 +260,7 @@ fn control_loop(
     let (registry, shared) = (Arc::clone(&control_plane.registry), Arc::clone(&local.shared));
     ControlLoop::new(settings, registry, shared, CitySource::new(args.city_data.clone()), &args.service.service_version)
         .checking(Arc::clone(&local.certificates.1))
+        .fetching(KeyFollower::new(args.fetcher(&local.certificates.1), Pace::default()))
         .counting(local.stats.workers())
 }
 
@@ -300,12 +302,14 @@ async fn endless(task: impl Future<Output = ()>) -> io::Result<()> {
 /// Every problem in them, by name and line; a certificate that cannot be used.
 pub async fn check(args: &GatewayArgs) -> anyhow::Result<()> {
     args.admin_gate().map_err(UsageError)?;
-    args.tls.load()?;
+    let (_, tls) = args.tls.load()?;
+    let fetcher = args.fetcher(&tls);
     let control = &args.service.control;
-    let note = Cell::new(None);
+    let (note, objections) = (Cell::new(None), Cell::new(Vec::new()));
     let read = |documents: &_| {
         let config = GatewayConfig::read(documents, &control.prefix);
         note.set(config.routes.note(proxy::Limits::default().response_timeout));
+        objections.set(config.key_servers().iter().filter_map(|server| fetcher.objection(server)).collect());
         config
     };
     let plan = config::plan(control, args.routes_document.as_deref())?;
@@ -313,6 +317,9 @@ pub async fn check(args: &GatewayArgs) -> anyhow::Result<()> {
     eprintln!("{report}");
     if let Some(note) = note.take() {
         eprintln!("{note}");
+    }
+    for objection in objections.take() {
+        eprintln!("note: keys of tokens will not be fetched: {objection}");
     }
     Ok(())
 }

@@ -12,10 +12,13 @@ use gray_common::{
 };
 use gray_document::{Documents, Lasting, Section, Setting};
 use gray_registry::unix_seconds;
-use gray_rules::{Finding, Fleet, RuleSet};
+use gray_rules::{Finding, Fleet, KeyServer, RuleSet};
 use gray_settings::GraySettings;
 
-use crate::route::{ROUTES, ROUTES_DOCUMENT, RouteTable};
+use crate::{
+    keys,
+    route::{ROUTES, ROUTES_DOCUMENT, RouteTable},
+};
 
 /// Name under which the gateway registers, and of its documents unless told otherwise.
 pub const SERVICE: &str = "gateway-app";
@@ -73,6 +76,7 @@ impl GatewayConfig {
         let config = Self { gray, rules, route_findings: routes.lint(), routes: Arc::new(routes), listed };
         config.check_services(&root.section("spring.cloud.gateway"));
         config.check_lanes(&root.section("spring.cloud.gateway"));
+        config.check_key_servers(&root.section("spring.cloud.gateway"));
         GraySettings::warn_unread(&root);
         config
     }
@@ -101,6 +105,21 @@ impl GatewayConfig {
         let mut services = self.routes.services();
         services.extend(lane_services(&self.rules).map(Box::from));
         services
+    }
+
+    /// The servers whose keys verify the tokens that routes and rules ask for.
+    pub fn key_servers(&self) -> BTreeSet<KeyServer> {
+        self.routes.key_servers().chain(self.rules.key_servers()).cloned().collect()
+    }
+
+    /// Each of them is asked again and again.
+    fn check_key_servers(&self, routes: &Section<'_>) {
+        let (found, most) = (self.key_servers().len(), keys::MAX_SERVERS);
+        if found > most {
+            let message =
+                format!("routes and rules name {found} servers of keys (jwks-uri, issuer-uri): at most {most}");
+            routes.error("routes", message);
+        }
     }
 
     /// Each of them is followed, with a watch in the registry.

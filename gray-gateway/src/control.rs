@@ -23,6 +23,7 @@ use crate::{
     findings::Findings,
     geo::CitySource,
     hops::Hops,
+    keys::KeyFollower,
     listing::Listing,
     located::LocatedRoutes,
     rates::RateStates,
@@ -66,6 +67,7 @@ pub struct ControlLoop {
     warmth: watch::Sender<Warmth>,
     checks: Checks,
     located: LocatedRoutes,
+    keys: KeyFollower,
     /// Those that the rate limits were made for.
     routes: Arc<RouteTable>,
 }
@@ -97,6 +99,7 @@ impl ControlLoop {
             warmth: watch::Sender::default(),
             checks: Checks::default(),
             located: LocatedRoutes::default(),
+            keys: KeyFollower::default(),
             routes: Arc::default(),
         }
     }
@@ -118,6 +121,12 @@ impl ControlLoop {
         Self { checks: Checks::new(tls), ..self }
     }
 
+    /// With keys of tokens that are fetched by this.
+    #[must_use]
+    pub fn fetching(self, keys: KeyFollower) -> Self {
+        Self { keys, ..self }
+    }
+
     /// Reading the city data again whenever this changes.
     #[must_use]
     pub fn reloading(self, reload: watch::Receiver<u64>) -> Self {
@@ -133,6 +142,7 @@ impl ControlLoop {
                 self.begin(&config, state.revision);
                 self.follow(&config, &looked_at);
                 self.check(&config);
+                self.keys.update(config.key_servers());
                 let snapshot = self.build(&config, state.revision);
                 self.shared.store(Arc::new(snapshot));
                 let warmth = self.judge(&config);
@@ -146,6 +156,7 @@ impl ControlLoop {
                 Ok(()) = self.reload.changed() => self.city.reload().await,
                 () = self.listing.changed() => {}
                 () = self.located.changed() => {}
+                () = self.keys.changed() => {}
             }
         }
     }
@@ -154,7 +165,12 @@ impl ControlLoop {
         let named = config.routes.services();
         let is_known = |service: &str| self.followed.get(service).is_some_and(ServiceFollower::is_known);
         let is_located = config.routes.locator().is_none() || self.located.is_known();
-        if !config.routes.is_stated() || !is_located || !named.iter().all(|service| is_known(service)) {
+        // Keys that cannot be fetched keep requests out, not the gateway.
+        if !config.routes.is_stated()
+            || !is_located
+            || !self.keys.is_tried()
+            || !named.iter().all(|service| is_known(service))
+        {
             Warmth::Cold
         } else if self.followed.values().all(ServiceFollower::is_settled) {
             Warmth::Settled
@@ -288,6 +304,7 @@ impl ControlLoop {
             limits,
             routes: Arc::clone(&config.routes),
             rates: Arc::clone(self.rates.current()),
+            keys: self.keys.current(),
             services,
             city: self.city.data(),
             plan: Arc::clone(&self.plan),

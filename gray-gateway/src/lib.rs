@@ -14,6 +14,7 @@ pub mod geo;
 pub mod handover;
 pub mod header;
 pub mod hops;
+pub mod keys;
 mod life;
 pub mod limit;
 pub(crate) mod listing;

@@ -17,6 +17,7 @@ use crate::{
     config::SERVICE,
     geo::CityData,
     hops::Hops,
+    keys::KeySets,
     limit::InFlightLimits,
     rates::RateCounters,
     route::RouteTable,
@@ -50,6 +51,8 @@ pub struct Snapshot {
     pub routes: Arc<RouteTable>,
     /// What clients have left of the rates of these routes.
     pub rates: Arc<RateCounters>,
+    /// The keys that tokens are verified by, as far as servers publish them.
+    pub keys: Arc<KeySets>,
     /// The instances of every service that a route or a lane names.
     pub services: Services,
     /// City data, if some was loaded.
@@ -76,6 +79,7 @@ impl Snapshot {
             limits: InFlightLimits::default(),
             routes: Arc::new(RouteTable::default()),
             rates: Arc::default(),
+            keys: Arc::default(),
             services: Services::default(),
             city: None,
             plan: Arc::default(),

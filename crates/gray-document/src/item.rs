@@ -126,6 +126,11 @@ impl<'d> Item<'d> {
         }
     }
 
+    /// The root of the documents that it is a part of.
+    pub fn root(&self) -> Section<'d> {
+        self.documents.root()
+    }
+
     /// The account of what is made of the documents.
     pub fn budget(&self) -> &'d Budget {
         self.documents.budget()

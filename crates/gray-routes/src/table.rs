@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use gray_document::{Problems, Section};
 use gray_expression::{StepLimit, Steps};
+use gray_rules::KeyServer;
 use http::Method;
 
 use crate::{
@@ -142,6 +143,11 @@ impl RouteTable {
     /// Parameters of a query in which routes look for tokens.
     pub fn token_queries(&self) -> impl Iterator<Item = &str> + Clone {
         self.token_queries.iter().map(|name| &**name)
+    }
+
+    /// The servers whose keys verify tokens, each once or more.
+    pub fn key_servers(&self) -> impl Iterator<Item = &KeyServer> {
+        self.routes.iter().filter_map(|route| route.filters.token.as_ref()?.key_server())
     }
 
     /// What makes a route of every service, if the documents switch it on.

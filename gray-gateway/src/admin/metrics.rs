@@ -3,12 +3,16 @@
 use axum::{extract::State, http::header, response::IntoResponse};
 use gray_common::{descriptors, telemetry};
 use gray_core::{GrayStatus, balance::Reason};
+use gray_live::clock::uptime_ms;
 use gray_rules::Severity;
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
 use super::{Admin, answer::REFUSED_TOTAL, lint::findings, series};
-use crate::proxy::{Fault, Refusal};
+use crate::{
+    proxy::{Fault, Refusal},
+    snapshot::Snapshot,
+};
 
 /// Installs the process-wide recorder.
 ///
@@ -50,6 +54,13 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_gauge!("gray_gateway_buffer_bytes", Unit::Bytes, "Buffers that requests hold while they wait");
     describe_gauge!("gray_gateway_config_revision", Unit::Count, "Configurations applied since the start");
     describe_gauge!("gray_gateway_certificate_refused", Unit::Count, "1 while a newer certificate file is refused");
+    describe_counter!(
+        "gray_gateway_key_fetches_total",
+        Unit::Count,
+        "Times that keys of tokens were fetched, by outcome"
+    );
+    describe_gauge!("gray_gateway_keys_missing", Unit::Count, "Servers whose keys of tokens are not known");
+    describe_gauge!("gray_gateway_keys_age_seconds", Unit::Seconds, "Since the oldest keys of tokens were fetched");
     describe_gauge!("gray_gateway_config_refused", Unit::Count, "1 while the newest configuration is refused");
     describe_gauge!("gray_gateway_lint_findings", Unit::Count, "Likely mistakes in the rules, by severity");
     describe_gauge!("gray_gateway_replay_records", Unit::Count, "Requests of which facts are kept for replays");
@@ -134,6 +145,7 @@ fn record(admin: &Admin) {
     for (reason, count) in [("queue_full", stats.log_dropped), ("write_failed", stats.log_failed)] {
         counter!("gray_gateway_access_log_dropped_total", "reason" => reason).absolute(count);
     }
+    record_keys(&admin.snapshot.load());
     let findings = findings(&admin.snapshot.load());
     for severity in Severity::ALL {
         let count = findings.iter().filter(|finding| finding.severity == severity).count();
@@ -142,4 +154,13 @@ fn record(admin: &Admin) {
     let settings = admin.settings.borrow();
     gauge!("gray_gateway_config_revision").set(settings.revision as f64);
     gauge!("gray_gateway_config_refused").set(if settings.refused.is_some() { 1.0 } else { 0.0 });
+}
+
+fn record_keys(snapshot: &Snapshot) {
+    let reports = snapshot.keys.reports();
+    let missing = reports.values().filter(|report| report.set.is_none()).count();
+    let oldest = reports.values().filter_map(|report| report.fetched_ms).min();
+    let age = oldest.map_or(0, |fetched| uptime_ms().saturating_sub(fetched) / 1_000);
+    gauge!("gray_gateway_keys_missing").set(missing as f64);
+    gauge!("gray_gateway_keys_age_seconds").set(age as f64);
 }

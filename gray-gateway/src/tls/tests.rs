@@ -14,7 +14,7 @@ use super::{ServerTls, UpstreamTls, follow::Complaint};
 use crate::scheme::Protocol;
 
 #[path = "../../tests/proxy/certificates.rs"]
-mod certificates;
+pub(crate) mod certificates;
 
 fn load(ca: &Ca, certificate: &str, key: &str) -> Result<ServerTls, TlsError> {
     ServerTls::load(&ca.write("cert.pem", certificate), &ca.write("key.pem", key))

@@ -9,6 +9,7 @@ mod retry;
 mod search;
 mod settings;
 mod spellings;
+mod tokens;
 mod written;
 
 use gray_document::Documents;

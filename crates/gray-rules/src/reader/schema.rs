@@ -122,6 +122,10 @@ pub struct Jwt {
     /// A public key in PEM (RSA, P-256, P-384, Ed25519), or, if `algorithm` names HS256, HS384 or HS512, a secret of at least
     /// 16 bytes. Without a key nothing is verified.
     pub key: Option<Text>,
+    /// Where the keys are published, in place of `key`: the URL of a key set (JWKS).
+    pub jwks_uri: Option<Text>,
+    /// Who publishes the keys, in place of `key`: the URL of an issuer (OpenID Connect), whose tokens alone count.
+    pub issuer_uri: Option<Text>,
     /// How tokens may be signed: HS256, RS256, PS256, ES256, EdDSA ...; the usual one of the public key when missing.
     pub algorithm: Option<Names>,
     /// Whether a token without `exp` counts for nothing.

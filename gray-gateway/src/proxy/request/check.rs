@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use gray_rules::Facts;
+use gray_rules::{Facts, TokenError};
 use http::Method;
 
 use super::{
@@ -161,10 +161,13 @@ pub(super) fn taken<'s>(
 /// Whose request it is by its token, if the route wants one.
 ///
 /// # Errors
-/// It has no good one.
+/// It has no good one, or that cannot be known yet.
 pub(super) fn user(view: &RequestView<'_, '_>, route: &Route) -> Result<Option<String>, Failure<'static>> {
     let Some(token) = &route.filters.token else { return Ok(None) };
-    token.user(view).map(Some).ok_or(Failure::Unauthenticated)
+    token.user(view).map(Some).map_err(|error| match error {
+        TokenError::Invalid => Failure::Unauthenticated,
+        TokenError::KeysMissing => Failure::KeysMissing,
+    })
 }
 
 /// Checks request line, `Host`, framing and upgrades.

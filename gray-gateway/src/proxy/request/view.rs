@@ -3,7 +3,7 @@
 use std::{borrow::Cow, cell::OnceCell, net::IpAddr};
 
 use gray_registry::unix_seconds;
-use gray_rules::Facts;
+use gray_rules::{Facts, KeyServer, KeySet};
 use gray_settings::TrustedHeaders;
 use http::HeaderName;
 
@@ -14,6 +14,7 @@ use super::{
 use crate::{
     client_address::client_address,
     geo::{self, CityData},
+    keys::KeySets,
     proxy::http1::RequestHead,
     route::Lookup,
     snapshot::Snapshot,
@@ -49,6 +50,8 @@ pub(crate) struct RequestView<'r, 'b> {
     pub(super) client_ip: IpAddr,
     /// A random number: for the weights of routes and the shares of rules.
     random: u64,
+    /// The keys that its token may be verified by.
+    keys: &'r KeySets,
     /// Where the city is looked up.
     cities: Option<&'r CityData>,
     /// The city, once it was looked up.
@@ -75,6 +78,7 @@ impl<'r, 'b> RequestView<'r, 'b> {
             trusted: hops.contains(peer).then_some(family),
             client_ip: client_address(peer, request.head.fields, hops, family),
             random,
+            keys: &snapshot.keys,
             cities: snapshot.city.as_deref(),
             city: OnceCell::new(),
             now: OnceCell::new(),
@@ -135,6 +139,10 @@ impl Facts for RequestView<'_, '_> {
 
     fn random(&self) -> u64 {
         self.random
+    }
+
+    fn keys(&self, server: &KeyServer, id: Option<&str>) -> Option<&KeySet> {
+        self.keys.find(server, id)
     }
 }
 

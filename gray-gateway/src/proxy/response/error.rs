@@ -45,6 +45,8 @@ pub(in crate::proxy) enum Failure<'r> {
     BodyTooLarge,
     /// No token, or none that is good.
     Unauthenticated,
+    /// The keys have not been fetched yet that would tell whether the token is good.
+    KeysMissing,
     /// More requests than the route takes from this client.
     TooMany(Rated),
     /// No route matches.
@@ -115,7 +117,7 @@ impl Failure<'_> {
             Self::NoRoute | Self::NoFile | Self::NoInstance { hidden: true, .. } => StatusCode::NOT_FOUND,
             Self::NotAllowed | Self::TraceRefused => StatusCode::METHOD_NOT_ALLOWED,
             Self::Loop => StatusCode::LOOP_DETECTED,
-            Self::NotReady | Self::OutOfDescriptors => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotReady | Self::KeysMissing | Self::OutOfDescriptors => StatusCode::SERVICE_UNAVAILABLE,
             Self::HeadTimeout | Self::UploadTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NoInstance { .. } | Self::Overloaded { .. } => StatusCode::SERVICE_UNAVAILABLE,
@@ -168,6 +170,7 @@ impl Failure<'_> {
             Self::FieldTooLarge { said, .. } => said.clone(),
             Self::HeadTooLarge => "the request head has too many lines or bytes".into(),
             Self::Unauthenticated => "a valid token is needed".into(),
+            Self::KeysMissing => "the keys that tokens are verified by are not known yet".into(),
             Self::TooMany(_) => "too many requests".into(),
             Self::UriTooLong => "the request target is too long".into(),
             Self::HeadTimeout => "the request head did not arrive in time".into(),
@@ -213,7 +216,11 @@ impl Failure<'_> {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if matches!(
             self,
-            Self::Overloaded { .. } | Self::OutOfDescriptors | Self::NoInstance { hidden: false, .. } | Self::NotReady
+            Self::Overloaded { .. }
+                | Self::OutOfDescriptors
+                | Self::NoInstance { hidden: false, .. }
+                | Self::NotReady
+                | Self::KeysMissing
         ) {
             // A retry at once finds the same.
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -283,6 +290,7 @@ mod tests {
             ("`UploadTimeout`", Failure::UploadTimeout),
             ("`BodyTooLarge`", Failure::BodyTooLarge),
             ("`Unauthenticated`", Failure::Unauthenticated),
+            ("`KeysMissing`", Failure::KeysMissing),
             ("`TooMany`", Failure::TooMany(Rated::SPENT)),
             ("`Loop`", Failure::Loop),
             ("`NoRoute`", Failure::NoRoute),
