@@ -1,5 +1,7 @@
 //! A real Nacos in a container, and its HTTP API as an operator's console uses it.
 
+pub mod facade;
+
 use std::{
     sync::{
         Arc, PoisonError,

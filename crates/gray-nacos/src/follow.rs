@@ -149,7 +149,7 @@ async fn read(
         list.registry_was_away();
     }
     let missing = hold::newly_held(&list.entries, &instances, Instant::now(), list.terms);
-    let mut hidden = console::registered(connection.dialer(), service, missing).await;
+    let mut hidden = console::registered(connection.dialer(), options, service, missing).await;
     hidden.iter_mut().for_each(|instance| instance.enabled = false);
     if !hidden.is_empty() {
         // It may have come back between the list and the question: only what is still missing now is hidden.
