@@ -1,6 +1,6 @@
 # The menu. Each entry is one line into scripts/ or cargo.
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-unit bench bench-cases bench-guard bench-jvm profile scorecard fuzz lint fmt docs
+.PHONY: help demo up down test test-unit bench bench-cases bench-guard bench-jvm compat profile scorecard fuzz lint fmt docs
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -37,6 +37,9 @@ fuzz: ## looks for inputs that break parsers, FUZZ_SECONDS (60) for each target
 
 bench-jvm: ## the gateway beside Spring Cloud Gateway; needs a JDK and Maven
 	@bench/run --jvm --workloads small,post,download
+
+compat: ## answers of Spring Cloud Gateway 3.1 to 5.0 beside ours; needs a JDK and Maven
+	@scripts/compat.sh
 
 bench-guard: ## instructions per benchmark against bench/instructions.txt; needs valgrind
 	@scripts/bench-guard.sh
