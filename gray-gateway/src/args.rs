@@ -93,6 +93,9 @@ pub struct GatewayArgs {
     /// that is not public; others only by https:// at public addresses. Repeated, or separated by commas
     #[arg(long, help_heading = "Gateway", env = "GRAY_KEY_SERVER", value_name = "SERVER", value_delimiter = ',')]
     pub key_server: Vec<ListedServer>,
+    /// With --check-config: warnings count as errors do (exit code 1)
+    #[arg(long, help_heading = "Gateway", env = "GRAY_STRICT")]
+    pub strict: bool,
 
     /// Log of all requests.
     #[command(flatten)]
@@ -118,8 +121,8 @@ Examples:
   Without a server, instances and settings in directories:
     --registry-dir run/registry --config-dir deploy/nacos
 
-  A check of the settings (exit code 0 or 1), before they are published:
-    --check-config --config-dir deploy/nacos
+  A check of the settings (exit code 0 or 1), before they are published; warnings count as well:
+    --check-config --strict --config-dir deploy/nacos
 
   On this machine only, with the admin side on another port:
     --bind 127.0.0.1 --admin-port 17001 --nacos 127.0.0.1:8848

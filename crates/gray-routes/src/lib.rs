@@ -23,14 +23,19 @@
 //! assert_eq!(sent.path, "/order/N0001");
 //! ```
 
+mod configuration;
 pub mod cors;
 mod definition;
 mod files;
 mod filter;
 mod index;
+mod group;
+mod ids;
+mod judge;
 mod lint;
 mod locator;
 mod lookup;
+mod mapping;
 mod metadata;
 mod misspelt;
 mod path;
@@ -49,6 +54,7 @@ mod text;
 mod token;
 mod uri;
 mod variables;
+mod verdicts;
 mod weight;
 
 #[cfg(test)]
@@ -57,9 +63,11 @@ mod tests;
 pub use gray_expression::StepLimit;
 
 pub use self::{
+    configuration::{Configuration, MAX_SERVICES, lane_services},
     cors::CorsTable,
     files::FileOptions,
     filter::{FieldLimit, Filters, Line, Redirect, Remembered, ResponseEdits, Rewritten},
+    judge::{Counts, Question, RESPONSE_TIMEOUT, Verdict, judge},
     locator::{Located, Locator},
     lookup::Lookup,
     metadata::Metadata,

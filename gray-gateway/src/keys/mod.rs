@@ -20,7 +20,6 @@ pub use self::{
 };
 
 /// Most servers that documents may name: each is asked again and again.
-pub(crate) const MAX_SERVERS: usize = 32;
 
 /// The keys of all servers that routes and rules name, as requests read them.
 #[derive(Debug, Default)]
