@@ -25,10 +25,10 @@ fn an_application_is_told_as_it_is() {
     let Outcome { code, out, err } = run(PROGRAM, &["convert", SHOP, NACOS], &[]);
     assert_eq!(code, 1, "{out}{err}");
     for words in [
-        "shop-gateway, profile prod: ",
+        "shop-gateway, profile prod: 2 routes, 3 things to do",
         "bootstrap.yml",
         "filters     RequestRateLimiter 1, StripPrefix 2",
-        "nacos/shop-gateway-prod.yaml:14",
+        "nacos/shop-gateway-prod.yaml:13",
         "GlobalFilter: runs on every request",
         "com.example.shop.RequestIdFilter",
         "RequestIdFilter.java:12",

@@ -50,8 +50,8 @@ pub(super) struct Inputs {
     pub(super) builds: Vec<(String, String)>,
     /// What was passed over, and why.
     pub(super) notes: Vec<String>,
-    files: usize,
-    bytes: u64,
+    pub(super) files: usize,
+    pub(super) bytes: u64,
 }
 
 /// What a file is to us.

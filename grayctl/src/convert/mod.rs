@@ -109,7 +109,6 @@ pub(crate) fn run(args: &ConvertArgs) -> Result<ExitCode> {
 /// What the gateway makes of the documents.
 #[derive(Default)]
 struct Judged {
-    routes: usize,
     has_locator: bool,
     findings: Vec<Finding>,
     needs: Needs,
@@ -140,11 +139,11 @@ fn judge(plan: Plan, classes: &[Class], prefix: &str, directory: &str) -> Report
     });
     let check = ["gray-gateway --check-config".to_owned(), format!("--config-dir {}", plan::quoted(directory))];
     let check = check.into_iter().chain(plan.flags(directory)).collect::<Vec<_>>().join(" ");
-    let Judged { routes, has_locator, findings, needs } = judged;
+    let Judged { has_locator, findings, needs } = judged;
     let java = java(classes, &needs);
     let commands = vec![check, start];
     let (notes, written) = Default::default();
-    Report { plan, routes, has_locator, needs, problems, findings, java, notes, commands, written }
+    Report { plan, has_locator, needs, problems, findings, java, notes, commands, written }
 }
 
 impl Judged {
@@ -157,7 +156,6 @@ impl Judged {
         GraySettings::warn_unread(&root);
         let is_worse = |finding: &Finding| finding.severity != Severity::Note;
         Self {
-            routes: table.routes().len(),
             has_locator: table.locator().is_some(),
             findings: table.lint().into_iter().filter(is_worse).collect(),
             needs: Needs::default(),

@@ -72,6 +72,8 @@ pub(super) type Named = BTreeMap<String, Vec<Place>>;
 /// What is asked for, and what is used.
 #[derive(Debug, Default)]
 pub(super) struct Needs {
+    /// How many routes are written, whether or not they can be taken as they are.
+    pub(super) routes: usize,
     /// Filters of the system's own.
     pub(super) filters: Named,
     /// Beans that say what rate limits count by.
@@ -118,6 +120,7 @@ impl Needs {
     }
 
     fn route(&mut self, route: &Section<'_>) {
+        self.routes += 1;
         for filter in &route.items("filters") {
             self.filter(filter);
         }

@@ -22,7 +22,6 @@ const LISTED: usize = 8;
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) plan: Plan,
-    pub(super) routes: usize,
     pub(super) has_locator: bool,
     pub(super) needs: Needs,
     /// What the reader says, but for what `needs` has.
@@ -79,7 +78,7 @@ impl Report {
             0 => "everything is taken".to_owned(),
             open => format!("{} to do", counted(open, "thing")),
         };
-        format!("{}{profiles}: {}, {open}", shown(&self.plan.name), counted(self.routes, "route"))
+        format!("{}{profiles}: {}, {open}", shown(&self.plan.name), counted(self.needs.routes, "route"))
     }
 
     fn documents(&self) -> String {
@@ -230,7 +229,7 @@ impl Report {
             "missing": self.plan.missing,
             "notRead": self.plan.unread,
             "otherProfiles": self.plan.other_profiles,
-            "routes": self.routes,
+            "routes": self.needs.routes,
             "locator": self.has_locator,
             "predicates": used("predicates"),
             "filters": used("filters"),

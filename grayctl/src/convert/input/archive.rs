@@ -39,7 +39,7 @@ pub(super) fn read(path: &Path, inputs: &mut Inputs) -> Result<()> {
                 continue;
             }
         };
-        let full = entry.name().to_owned();
+        let Ok(full) = entry.name().map(std::borrow::Cow::into_owned) else { continue };
         if !entry.is_file() || full.len() > MAX_NAME {
             continue;
         }

@@ -141,12 +141,12 @@ impl<'t> Reading<'t> {
                 _ if angles > 0 || parens > 0 => {}
                 Token::Word("extends" | "implements") | Token::Sign(':') => counts = true,
                 Token::Word("permits" | "where") => counts = false,
-                Token::Word(word) if counts => match class.supertypes.last_mut() {
-                    // The last part of a name with its package.
-                    Some(last) if self.is(at - 1, '.') => word.clone_into(last),
-                    _ if class.supertypes.len() < 64 => class.supertypes.push(word.to_owned()),
-                    _ => {}
-                },
+                // The last part of a name with its package.
+                Token::Word(word) if counts && self.is(at - 1, '.') => {
+                    class.supertypes.pop();
+                    class.supertypes.push(word.to_owned());
+                }
+                Token::Word(word) if counts && class.supertypes.len() < 64 => class.supertypes.push(word.to_owned()),
                 _ => {}
             }
             at += 1;
