@@ -1,7 +1,6 @@
 //! The composition root: the whole wiring, top to bottom.
 
 use std::{
-    cell::Cell,
     collections::BTreeMap,
     io,
     net::{self, SocketAddr},
@@ -16,7 +15,7 @@ use gray_common::{
     control::ControlPlane,
     descriptors,
     documents::DocumentPlan,
-    service::{Phase, Readiness, Registration, ServiceError, StopSignals, UsageError, check_config},
+    service::{Phase, Readiness, Registration, ServiceError, StopSignals, UsageError},
 };
 use gray_core::Instance;
 use gray_document::Reading;
@@ -35,6 +34,7 @@ use crate::{
     life::{Life, OnSignal},
     proxy::{self, AccessLogError, Limits, ListenError, ProxyOptions, Stats, TlsListener, Workers, is_at},
     record::{self, RecordCollector},
+    route::Configuration,
     snapshot::Snapshot,
     tls::{self, ServerTls, UpstreamTls},
 };
@@ -60,7 +60,7 @@ impl Application {
         let control_plane = service.control.connect(SERVICE)?;
         let plan = config::plan(&service.control, args.routes_document.as_deref())?;
         if let Some(directory) = &service.control.config_dir
-            && let Some(hint) = plan.hint(directory, &GatewayConfig::needed())
+            && let Some(hint) = plan.hint(directory, &Configuration::needed())
         {
             tracing::warn!("there is no {}; {hint}", plan.usual());
         }
@@ -291,29 +291,6 @@ async fn serve_admin(
 /// A task that has nothing to say at its end.
 async fn endless(task: impl Future<Output = ()>) -> io::Result<()> {
     task.await;
-    Ok(())
-}
-
-/// Reads the documents once, judges them as the running gateway would, and prints the report to standard error.
-///
-/// # Errors
-/// Every problem in them, by name and line; a certificate that cannot be used.
-pub async fn check(args: &GatewayArgs) -> anyhow::Result<()> {
-    args.admin_gate().map_err(UsageError)?;
-    args.tls.load()?;
-    let control = &args.service.control;
-    let note = Cell::new(None);
-    let read = |documents: &_| {
-        let config = GatewayConfig::read(documents, &control.prefix);
-        note.set(config.routes.note(proxy::Limits::default().response_timeout));
-        config
-    };
-    let plan = config::plan(control, args.routes_document.as_deref())?;
-    let report = check_config(control, SERVICE, &plan, None, &GatewayConfig::needed(), read).await?;
-    eprintln!("{report}");
-    if let Some(note) = note.take() {
-        eprintln!("{note}");
-    }
     Ok(())
 }
 

@@ -88,6 +88,10 @@ pub struct GatewayArgs {
     #[arg(long, help_heading = "Gateway", env = "GRAY_ROUTES_DOCUMENT", value_name = "DATAID", value_parser = document_name)]
     pub routes_document: Option<String>,
 
+    /// With --check-config: warnings count as errors do (exit code 1)
+    #[arg(long, help_heading = "Gateway", env = "GRAY_STRICT")]
+    pub strict: bool,
+
     /// Log of all requests.
     #[command(flatten)]
     pub access_log: AccessLogArgs,
@@ -112,8 +116,8 @@ Examples:
   Without a server, instances and settings in directories:
     --registry-dir run/registry --config-dir deploy/nacos
 
-  A check of the settings (exit code 0 or 1), before they are published:
-    --check-config --config-dir deploy/nacos
+  A check of the settings (exit code 0 or 1), before they are published; warnings count as well:
+    --check-config --strict --config-dir deploy/nacos
 
   On this machine only, with the admin side on another port:
     --bind 127.0.0.1 --admin-port 17001 --nacos 127.0.0.1:8848

@@ -1,5 +1,6 @@
 //! grayctl: the operator's command line of gray-chain.
 
+mod config;
 mod convert;
 mod demo;
 mod diff;
@@ -49,6 +50,7 @@ enum Command {
     Demo(demo::DemoArgs),
     Schema(schema::SchemaArgs),
     Rules(rules::RulesArgs),
+    Config(config::ConfigArgs),
     #[command(hide = true)]
     Tied(demo::TiedArgs),
 }
@@ -62,6 +64,7 @@ async fn main() -> ExitCode {
         Command::Publish(args) => publish::run(&args).await,
         Command::Demo(args) => demo::run(&args).await.map(|()| ExitCode::SUCCESS),
         Command::Rules(args) => rules::run(&args).await,
+        Command::Config(args) => config::run(&args).await,
         Command::Schema(args) => schema::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Tied(args) => demo::become_program(&args).map(|()| ExitCode::SUCCESS),
     };

@@ -60,6 +60,11 @@ fn the_documents_for_the_new_gateway_are_written_once() {
     for words in ["release: 4", "Auth: refuse", "callerKeyResolver: header.X-Caller", "AuthGatewayFilterFactory"] {
         assert!(rules.contains(words), "{words}\n{rules}");
     }
+    // The gateway takes them as they are.
+    let local = ["bootstrap.yml", "application.yml"].map(|name| format!("{directory}/local/{name}")).join(",");
+    let check = ["config", "check", "--config-dir", directory, "--name", "shop-gateway", "--profile", "prod"];
+    let Outcome { code, out: said, err } = run(PROGRAM, &[&check[..], &["--bootstrap", &local]].concat(), &[]);
+    assert_eq!(code, 0, "{said}{err}");
     // Again is no change; edited, it stays.
     assert_eq!(run(PROGRAM, &line, &[]).code, 1);
     let edited = rules.replace("Auth: refuse", "Auth: { drop: \"public\" }");

@@ -37,10 +37,10 @@ impl<'d> Item<'d> {
             Kind::Piece(text, _) => Some(text),
             Kind::Node(Node { value: Value::Scalar(scalar), .. }) => match plain(scalar) {
                 Ok(text) => Some(text),
-                Err(reason) => {
+                Err(reason) => self.documents.unknown(scalar, &self.origin(), &self.path).or_else(|| {
                     self.error(reason);
                     None
-                }
+                }),
             },
             Kind::Node(_) => None,
         }
@@ -157,6 +157,11 @@ impl<'d> Item<'d> {
     /// Notes a warning here.
     pub fn warn(&self, message: impl Into<String>) {
         self.documents.report(Severity::Warning, &self.origin(), &self.path, &message.into());
+    }
+
+    /// Notes here what a check of documents tells, though nothing is wrong.
+    pub fn note(&self, message: impl Into<String>) {
+        self.documents.report(Severity::Note, &self.origin(), &self.path, &message.into());
     }
 }
 

@@ -23,13 +23,18 @@
 //! assert_eq!(sent.path, "/order/N0001");
 //! ```
 
+mod configuration;
 pub mod cors;
 mod definition;
 mod files;
 mod filter;
+mod group;
+mod ids;
+mod judge;
 mod lint;
 mod locator;
 mod lookup;
+mod mapping;
 mod metadata;
 mod misspelt;
 mod path;
@@ -49,15 +54,18 @@ mod token;
 mod trie;
 mod uri;
 mod variables;
+mod verdicts;
 mod weight;
 
 #[cfg(test)]
 mod tests;
 
 pub use self::{
+    configuration::{Configuration, MAX_SERVICES, lane_services},
     cors::CorsTable,
     files::FileOptions,
     filter::{FieldLimit, Filters, Line, Redirect, Remembered, ResponseEdits, Rewritten},
+    judge::{Counts, Question, RESPONSE_TIMEOUT, Verdict, judge},
     locator::{Located, Locator},
     lookup::Lookup,
     metadata::Metadata,

@@ -160,7 +160,7 @@ impl RouteTable {
         let (first, others) = untimed.split_first()?;
         let others = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
         Some(format!(
-            "note: no response timeout is set for route `{first}`{others}: an answer that has not begun after {} s is a 504, \
+            "no response timeout is set for route `{first}`{others}: an answer that has not begun after {} s is a 504, \
              where Spring waits without a limit. Set {}.httpclient.response-timeout, or a route's metadata.response-timeout \
              (-1: no limit)",
             response_timeout.as_secs(),

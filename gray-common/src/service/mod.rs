@@ -32,7 +32,7 @@ mod signals;
 mod version_flag;
 
 pub use args::{Advertise, GrayTag, MetadataEntry, SHORTEST_TIMEOUT, ServiceArgs, ServiceCli, ServiceCommand};
-pub use check::{CheckError, check_config};
+pub use check::{CheckError, Gathered, check_config, gather};
 pub use error::ServiceError;
 pub use exit::{UsageError, WRONG_USAGE, exit_code};
 pub use healthcheck::healthcheck;

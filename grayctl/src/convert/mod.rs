@@ -15,20 +15,19 @@ use std::{
 
 use anyhow::Result;
 use clap::Args;
-use gray_document::{Documents, Problem};
-use gray_routes::RouteTable;
-use gray_rules::{Finding, RuleSet, Severity};
-use gray_settings::GraySettings;
+use gray_document::{Documents, Problem, Purpose, Reading};
+use gray_routes::{Question, Verdict};
+use gray_rules::Severity;
 
 use self::{
     input::Inputs,
     java::{Class, Found, Role},
-    needs::{Needs, Place},
+    needs::Needs,
     plan::{Plan, RULES},
     report::Report,
     written::Out,
 };
-use crate::print::say;
+use crate::{config::now, print::say};
 
 /// Read a Spring Cloud Gateway application, and say what of it is taken, what has to be chosen and what is left out.
 ///
@@ -80,22 +79,12 @@ Examples:
 pub(crate) fn run(args: &ConvertArgs) -> Result<ExitCode> {
     let inputs = Inputs::read(&args.paths)?;
     let plan = Plan::new(&inputs.documents, args.name.as_deref(), &args.profile)?;
-    let release = skeleton::release(&inputs);
     let directory = args.out.as_deref().unwrap_or_else(|| Path::new("DIR")).display().to_string();
-    let mut report = judge(plan, &inputs.classes, &args.prefix, &directory);
-    report.notes = inputs.notes;
+    let Converted { mut report, choices } = Converted::of(plan, &inputs, &args.prefix, &directory);
     if let Some(out) = &args.out {
-        let skeleton = skeleton::render(&report.plan.name, &report.needs, &report.java, release.as_ref());
-        let has_rules = report.plan.documents.iter().any(|one| one.file == RULES);
         let mut documents: Vec<_> =
             { report.plan.documents.iter() }.map(|one| Out { path: one.path(), text: &one.input.text }).collect();
-        match &skeleton {
-            Some(_) if has_rules => {
-                report.notes.push(format!("{RULES} is there: choices that it lacks are not written into it"))
-            }
-            Some(text) => documents.push(Out { path: RULES.to_owned(), text }),
-            None => {}
-        }
+        documents.extend(choices.as_deref().map(|text| Out { path: RULES.to_owned(), text }));
         report.written = written::write(out, &documents, args.force)?;
     }
     if args.json {
@@ -106,85 +95,65 @@ pub(crate) fn run(args: &ConvertArgs) -> Result<ExitCode> {
     Ok(if report.open() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What the gateway makes of the documents.
-#[derive(Default)]
-struct Judged {
-    has_locator: bool,
-    findings: Vec<Finding>,
-    needs: Needs,
+/// What becomes of an application.
+struct Converted {
+    report: Report,
+    /// The document with the choices, where there are any and it is not there yet.
+    choices: Option<String>,
 }
 
-fn judge(plan: Plan, classes: &[Class], prefix: &str, directory: &str) -> Report {
-    let mut problems = plan.problems.clone();
-    let mut judged = Judged::default();
-    let read = Documents::parse_for(&plan.sources(), &plan.reading, &plan::environment);
-    let mut start = plan.start(None, directory);
-    match &read {
-        Ok(documents) => {
-            judged = Judged::of(documents, prefix);
-            problems.extend(documents.take_problems());
-            judged.sort_out(documents, &mut problems);
-            start = plan.start(Some(documents), directory);
+impl Converted {
+    fn of(plan: Plan, inputs: &Inputs, prefix: &str, directory: &str) -> Self {
+        let sources = plan.sources();
+        let first = verdict(&plan, &sources, prefix);
+        let reading = Reading { purpose: Purpose::Check, ..plan.reading.clone() };
+        let documents = Documents::parse_for(&sources, &reading, &plan::environment).ok();
+        let mut needs = documents.as_ref().map(Needs::of).unwrap_or_default();
+        needs.take_access(&first.problems);
+        if let Some(documents) = &documents {
+            needs.without(documents, |place| {
+                let is_slip = |problem: &Problem| problem.message.contains("did you mean");
+                first.problems.iter().any(|problem| place.is_of(problem) && is_slip(problem))
+            });
         }
-        Err(unreadable) => problems.extend(unreadable.iter().cloned()),
+        let java = java(&inputs.classes, &needs);
+        let mut notes = inputs.notes.clone();
+        let release = skeleton::release(inputs);
+        let mut choices = skeleton::render(&plan.name, &needs, &java, release.as_ref());
+        let has_rules = plan.documents.iter().any(|one| one.file == RULES);
+        if has_rules && choices.take().is_some() {
+            notes.push(format!("{RULES} is there, and what it lacks is not written into it"));
+        }
+        // The reader has the last word: on the documents with the choices.
+        let last = match &choices {
+            Some(text) => verdict(&plan, &[&sources[..], &[(RULES, text)]].concat(), prefix),
+            None => first,
+        };
+        let mut problems = plan.problems.clone();
+        for problem in last.problems {
+            if !problems.contains(&problem) && !needs.has_access(&problem) {
+                problems.push(problem);
+            }
+        }
+        let findings = last.findings.into_iter().filter(|finding| finding.severity != Severity::Note).collect();
+        let check = ["gray-gateway --check-config".to_owned(), format!("--config-dir {}", plan::quoted(directory))];
+        let check = check.into_iter().chain(plan.flags(directory)).collect::<Vec<_>>().join(" ");
+        let commands = vec![check, plan.start(documents.as_ref(), directory)];
+        let written = Vec::new();
+        Self { report: Report { plan, needs, problems, findings, java, notes, commands, written }, choices }
     }
-    // Where a file of the program is read twice, it is told once.
-    let mut seen = Vec::new();
-    problems.retain(|problem| {
-        let is_new = !seen.contains(problem);
-        if is_new {
-            seen.push(problem.clone());
-        }
-        is_new
-    });
-    let check = ["gray-gateway --check-config".to_owned(), format!("--config-dir {}", plan::quoted(directory))];
-    let check = check.into_iter().chain(plan.flags(directory)).collect::<Vec<_>>().join(" ");
-    let Judged { has_locator, findings, needs } = judged;
-    let java = java(classes, &needs);
-    let commands = vec![check, start];
-    let (notes, written) = Default::default();
-    Report { plan, has_locator, needs, problems, findings, java, notes, commands, written }
 }
 
-impl Judged {
-    /// Reads everything that the gateway reads, in its order.
-    fn of(documents: &Documents, prefix: &str) -> Self {
-        let root = documents.root();
-        let settings = GraySettings::read(&root, prefix);
-        drop(RuleSet::read(documents, &settings));
-        let table = RouteTable::read(&root);
-        GraySettings::warn_unread(&root);
-        let is_worse = |finding: &Finding| finding.severity != Severity::Note;
-        Self {
-            has_locator: table.locator().is_some(),
-            findings: table.lint().into_iter().filter(is_worse).collect(),
-            needs: Needs::default(),
-        }
-    }
-
-    /// Takes from the problems what is to be chosen, so that it is told once.
-    fn sort_out(&mut self, documents: &Documents, problems: &mut Vec<Problem>) {
-        let mut needs = Needs::of(documents);
-        // What the second look finds wrong has been said.
-        drop(documents.take_problems());
-        let is_at = |place: &Place, problem: &Problem| {
-            let below = problem.path.strip_prefix(&*place.path);
-            problem.origin.document == place.origin.document
-                && below.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-        };
-        needs.without(documents, |place| {
-            problems.iter().any(|problem| is_at(place, problem) && problem.message.contains("did you mean"))
-        });
-        // Something else may be wrong with the same filter.
-        let is_chosen = |problem: &Problem| {
-            let mut all = needs.all();
-            all.any(|(_, name, places)| {
-                problem.message.contains(&**name) && places.iter().any(|place| is_at(place, problem))
-            })
-        };
-        problems.retain(|problem| !is_chosen(problem));
-        self.needs = needs;
-    }
+fn verdict(plan: &Plan, sources: &[(&str, &str)], prefix: &str) -> Verdict {
+    let own = plan.documents.iter().rfind(|one| one.file != RULES).map(|one| &*one.input.place);
+    gray_routes::judge(&Question {
+        sources,
+        reading: &plan.reading,
+        prefix,
+        environment: &plan::environment,
+        now: now(),
+        routes_in: own,
+    })
 }
 
 /// What is of interest in the classes, with the controllers that a `forward:` names.

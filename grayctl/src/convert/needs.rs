@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use gray_document::{Documents, Item, Origin, Section, is_same_name};
+use gray_document::{Documents, Item, Origin, Problem, Section, Severity, is_same_name};
 use gray_routes::{ROUTES, ROUTES_DOCUMENT, RouteTable};
 use gray_rules::RequestFacts;
 use serde_json::json;
@@ -66,6 +66,19 @@ pub(super) struct Place {
     pub(super) path: String,
 }
 
+impl Place {
+    /// Whether a problem is with this, or with something in it.
+    pub(super) fn is_of(&self, problem: &Problem) -> bool {
+        let below = problem.path.strip_prefix(&*self.path);
+        problem.origin.document == self.origin.document
+            && below.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    }
+}
+
+fn is_to_be_acknowledged(problem: &Problem) -> bool {
+    problem.severity == Severity::Error && problem.message.contains("`acknowledge: {")
+}
+
 /// Names and where they stand.
 pub(super) type Named = BTreeMap<String, Vec<Place>>;
 
@@ -82,8 +95,10 @@ pub(super) struct Needs {
     pub(super) schemes: Named,
     /// Paths that `forward:` names and no route takes.
     pub(super) forwards: Named,
-    /// Parts of Spring that decide who may do what.
+    /// Settings of Spring, such as who may do what, that nothing here stands for.
     pub(super) access: Named,
+    /// Every service has a route.
+    pub(super) has_locator: bool,
     /// What the predicates `Path` of the routes say.
     paths: Vec<String>,
     /// How often which filter and predicate is used.
@@ -110,12 +125,9 @@ impl Needs {
             }
         }
         needs.leave_out_routed();
-        for key in ["spring.security", "spring.cloud.sentinel"] {
-            let section = root.section(key);
-            if section.exists() {
-                add(&mut needs.access, key, Place { origin: section.origin(), path: key.to_owned() });
-            }
-        }
+        let locators =
+            ["spring.cloud.gateway.discovery.locator", "spring.cloud.gateway.server.webflux.discovery.locator"];
+        needs.has_locator = locators.iter().any(|key| root.section(key).bool("enabled") == Some(true));
         needs
     }
 
@@ -192,6 +204,19 @@ impl Needs {
         self.forwards.retain(|path, _| table.find(&RequestFacts { path, ..RequestFacts::new(&headers) }).is_none());
     }
 
+    /// Takes what the reader wants to be acknowledged.
+    pub(super) fn take_access(&mut self, problems: &[Problem]) {
+        for problem in problems.iter().filter(|problem| is_to_be_acknowledged(problem)) {
+            let place = Place { origin: problem.origin.clone(), path: problem.path.clone() };
+            add(&mut self.access, &problem.path, place);
+        }
+    }
+
+    /// Whether a problem is one of these.
+    pub(super) fn has_access(&self, problem: &Problem) -> bool {
+        is_to_be_acknowledged(problem) && self.access.contains_key(&problem.path)
+    }
+
     /// Everything that has to be chosen, with its kind.
     pub(super) fn all(&self) -> impl Iterator<Item = (&'static str, &String, &Vec<Place>)> {
         let kinds = [
@@ -211,7 +236,6 @@ impl Needs {
             ("key-resolvers", &mut self.resolvers),
             ("schemes", &mut self.schemes),
             ("fallbacks", &mut self.forwards),
-            ("acknowledge", &mut self.access),
         ] {
             let chosen: Vec<_> = spring.section(key).peek_keys().into_iter().map(|(name, _)| name).collect();
             named.retain(|name, places| {
@@ -261,8 +285,7 @@ mod tests {
     #[test]
     fn what_routes_ask_of_java_is_found() {
         let needs = needs(
-            "spring.security.oauth2.client.x: 1
-spring.cloud.gateway:
+            "spring.cloud.gateway:
   default-filters: [ Log ]
   routes:
     - id: a
@@ -288,9 +311,8 @@ spring.cloud.gateway:
             ]
         );
         let auth = &needs.filters["Auth"][0];
-        assert_eq!((auth.origin.line, &*auth.path), (9, "spring.cloud.gateway.routes[0].filters[0]"));
+        assert_eq!((auth.origin.line, &*auth.path), (8, "spring.cloud.gateway.routes[0].filters[0]"));
         assert_eq!(needs.used[&("predicates", "Path".to_owned())], 2);
-        assert!(needs.access.contains_key("spring.security"));
     }
 
     #[test]

@@ -22,9 +22,8 @@ const LISTED: usize = 8;
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) plan: Plan,
-    pub(super) has_locator: bool,
     pub(super) needs: Needs,
-    /// What the reader says, but for what `needs` has.
+    /// What the reader says of the documents with the choices, but for what is to be acknowledged.
     pub(super) problems: Vec<Problem>,
     /// Likely mistakes.
     pub(super) findings: Vec<Finding>,
@@ -122,7 +121,7 @@ impl Report {
                 lines.push(format!("  {kind:<10}  {}", used.join(", ")));
             }
         }
-        if self.has_locator {
+        if self.needs.has_locator {
             lines.push("  locator     a route for every service".to_owned());
         }
         if lines.len() == 1 { String::new() } else { lines.join("\n") }
@@ -230,7 +229,7 @@ impl Report {
             "notRead": self.plan.unread,
             "otherProfiles": self.plan.other_profiles,
             "routes": self.needs.routes,
-            "locator": self.has_locator,
+            "locator": self.needs.has_locator,
             "predicates": used("predicates"),
             "filters": used("filters"),
             "choices": self.needs.all().chain(access).map(choice).collect::<Vec<_>>(),

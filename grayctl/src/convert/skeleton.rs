@@ -180,13 +180,13 @@ mod tests {
 
     #[test]
     fn every_choice_is_the_safe_one() {
-        let text = "spring.security.x: 1
-spring.cloud.gateway.routes:
+        let text = "spring.cloud.gateway.routes:
   - { id: a, uri: 'grayLb://a', predicates: [ Path=/a ], filters: [ Auth, Auth ] }
   - { id: b, uri: 'forward:/fallback', predicates: [ Path=/b ],
       filters: [ { name: RequestRateLimiter, args: { key-resolver: '#{@userKeyResolver}' } } ] }";
         let documents = Documents::parse(&[("g.yaml", text)], &|_| None).expect("well formed");
-        let needs = Needs::of(&documents);
+        let mut needs = Needs::of(&documents);
+        needs.access.insert("spring.security.x".into(), Vec::new());
         let skeleton = render("shop", &needs, &[], Some(&("4", "x.jar".into()))).expect("choices");
         let read = Documents::parse(&[("gray-rules.yaml", &skeleton)], &|_| None).expect("well formed");
         let spring = read.root().section("gray.spring");
@@ -202,7 +202,7 @@ spring.cloud.gateway.routes:
         let (path, answer) = &fallback[0];
         assert_eq!((&**path, answer.section().string("body").as_deref()), ("/fallback", Some(BODY)), "{skeleton}");
         assert!(
-            skeleton.contains("g.yaml:3 and 1 more") && skeleton.contains("#   \"spring.security\": \"why\""),
+            skeleton.contains("g.yaml:2 and 1 more") && skeleton.contains("#   \"spring.security.x\": \"why\""),
             "{skeleton}"
         );
         assert_eq!(render("shop", &Needs::default(), &[], None), None);

@@ -74,13 +74,20 @@ impl Finding {
     }
 }
 
+impl About {
+    /// The name in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rule => "rule",
+            Self::Lane => "lane",
+            Self::Route => "route",
+        }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let about = match self.about {
-            About::Rule => "rule",
-            About::Lane => "lane",
-            About::Route => "route",
-        };
+        let about = self.about.as_str();
         write!(f, "{}[{}] {about} `{}`: {}", self.severity.as_str(), self.code, self.name, self.message)
     }
 }

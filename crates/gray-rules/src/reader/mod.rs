@@ -39,6 +39,8 @@ impl RuleSet {
     /// with an error among them the result must not be used.
     pub fn read(documents: &Documents, settings: &GraySettings) -> Self {
         let section = documents.root().section(KEY);
+        // Read with the routes, to which it belongs.
+        section.has("spring");
         let reader = Reader::new(documents, &section);
         let set = reader.read(settings);
         section.reject_unknown();

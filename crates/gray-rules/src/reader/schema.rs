@@ -3,6 +3,7 @@
 //!
 //! A field that is an `Option` may be missing or empty. Nothing is read into these types.
 
+mod spring;
 mod values;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::Value;
 
+pub use self::spring::{OwnFilter, Spring};
 pub use self::values::{
     AddressTest, Fallback, Flag, Names, Number, OneOrMore, Percent, Plain, Selector, ServiceOnLane, Slot, Tag, Text,
     Time, ValueTest, Values, When,
@@ -73,6 +75,8 @@ pub struct Rules {
     pub jwt: Option<Jwt>,
     /// The rules, in order: the first that matches gives the request its lane.
     pub rules: Option<Vec<Rule>>,
+    /// What only the Java system knows, for routes of Spring Cloud Gateway that stay as they are.
+    pub spring: Option<Spring>,
 }
 
 /// Which instances ordinary requests use. Must not depend on the request.
