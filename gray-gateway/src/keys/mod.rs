@@ -19,7 +19,6 @@ pub use self::{
     follow::{KeyFollower, Pace, Report},
 };
 
-/// Most servers that documents may name: each is asked again and again.
 
 /// The keys of all servers that routes and rules name, as requests read them.
 #[derive(Debug, Default)]
