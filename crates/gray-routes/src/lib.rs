@@ -33,11 +33,13 @@ mod locator;
 mod lookup;
 mod metadata;
 mod misspelt;
+mod network;
 mod path;
 mod pattern;
 mod predicate;
 mod rate;
 mod read;
+mod release;
 mod resolve;
 mod retry;
 mod route;
@@ -47,6 +49,7 @@ mod spelling;
 mod table;
 mod text;
 mod token;
+mod trusted;
 mod uri;
 mod variables;
 mod weight;
@@ -71,5 +74,6 @@ pub use self::{
     route::{Route, Target, Upstream},
     table::RouteTable,
     token::TokenCheck,
+    trusted::TrustedProxies,
     variables::{EditError, Variables},
 };
