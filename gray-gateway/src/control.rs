@@ -32,6 +32,7 @@ use crate::{
     snapshot::{ServiceSnapshot, Services, Snapshot},
     tally::Tallies,
     tls::UpstreamTls,
+    trusted_hops::TrustedHops,
 };
 
 /// How much the published snapshot knows. Only grows.
@@ -297,7 +298,10 @@ impl ControlLoop {
             signing: config.gray.mesh.signing.clone(),
             caller: HeaderValue::try_from(self.caller.to_string())
                 .unwrap_or_else(|_| HeaderValue::from_static(SERVICE)),
-            trusted_hops: config.gray.gateway.trusted_hops.clone(),
+            trusted_hops: TrustedHops::new(
+                config.gray.gateway.trusted_hops.clone(),
+                config.routes.trusted_proxies().cloned(),
+            ),
             trusted_headers: config.gray.gateway.trusted_headers,
             outliers: config.gray.mesh.outliers,
             hops: Hops::new(&shared_secret(config)),

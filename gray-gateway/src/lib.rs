@@ -27,5 +27,6 @@ pub mod record;
 pub mod snapshot;
 pub mod tally;
 pub mod tls;
+pub mod trusted_hops;
 
 pub use gray_routes::{self as route, scheme};

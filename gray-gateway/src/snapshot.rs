@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use gray_core::{
-    InstanceSet, IpSet,
+    InstanceSet,
     balance::{OutlierPolicy, Outlook, Strategy, outlook, outlook_unversioned},
     lane::{Choice, Lane},
 };
@@ -22,6 +22,7 @@ use crate::{
     rates::RateCounters,
     route::RouteTable,
     tally::{RuleTally, ServiceTally},
+    trusted_hops::TrustedHops,
 };
 
 /// Everything a request depends on besides itself. A request finishes with the snapshot it began with.
@@ -38,7 +39,7 @@ pub struct Snapshot {
     /// What `gray-caller` says of this gateway: `gateway-app@V1`.
     pub caller: HeaderValue,
     /// Peers whose `X-Forwarded-For` and `X-Real-IP` count.
-    pub trusted_hops: IpSet,
+    pub trusted_hops: TrustedHops,
     /// In which header fields.
     pub trusted_headers: TrustedHeaders,
     /// Which instances are left out for a while.
@@ -72,7 +73,7 @@ impl Snapshot {
             rule_tallies: Arc::default(),
             signing: None,
             caller: HeaderValue::from_static(SERVICE),
-            trusted_hops: IpSet::default(),
+            trusted_hops: TrustedHops::default(),
             trusted_headers: TrustedHeaders::default(),
             outliers: OutlierPolicy::default(),
             hops: Hops::new(""),

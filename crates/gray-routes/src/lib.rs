@@ -38,11 +38,13 @@ mod lookup;
 mod mapping;
 mod metadata;
 mod misspelt;
+mod network;
 mod path;
 mod pattern;
 mod predicate;
 mod rate;
 mod read;
+mod release;
 mod resolve;
 mod retry;
 mod route;
@@ -52,6 +54,7 @@ mod spelling;
 mod table;
 mod text;
 mod token;
+mod trusted;
 mod uri;
 mod variables;
 mod verdicts;
@@ -79,5 +82,6 @@ pub use self::{
     route::{Route, Target, Upstream},
     table::RouteTable,
     token::TokenCheck,
+    trusted::TrustedProxies,
     variables::{EditError, Variables},
 };

@@ -28,6 +28,7 @@ mod sizes;
 mod slow;
 mod smuggling;
 mod spread;
+mod spring_routes;
 mod strangers;
 mod support;
 mod time_limits;

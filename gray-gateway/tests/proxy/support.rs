@@ -20,6 +20,7 @@ use gray_gateway::{
     snapshot::{ServiceSnapshot, Services, Snapshot},
     tally::Tallies,
     tls::{ServerTls, UpstreamTls},
+    trusted_hops::TrustedHops,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -49,7 +50,7 @@ pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
 // ---- gateway
 
 /// Gray release on for `gray: gray-996`.
-const HEAD: &str = "kerwin.tool.gray: { load: true, version: { prodVersion: V1, grayVersion: V2 }, \
+pub(crate) const HEAD: &str = "kerwin.tool.gray: { load: true, version: { prodVersion: V1, grayVersion: V2 }, \
                     gateway: { enabled: true, grayHeadKey: gray, grayHeadValue: gray-996 } }\n";
 
 /// A snapshot in the making.
@@ -89,6 +90,8 @@ impl Setup {
             rules: config.rules,
             signing: config.gray.mesh.signing.clone(),
             outliers: config.gray.mesh.outliers,
+            trusted_hops: TrustedHops::new(config.gray.gateway.trusted_hops, config.routes.trusted_proxies().cloned()),
+            trusted_headers: config.gray.gateway.trusted_headers,
             limits: Tallies::new(1).limits(config.gray.gateway.max_in_flight, &config.routes),
             routes: config.routes,
             rates: Arc::clone(rates.current()),
@@ -115,7 +118,7 @@ impl Setup {
     }
 
     pub(crate) fn trusting(mut self, network: &str) -> Self {
-        self.snapshot.trusted_hops = ips(network);
+        self.snapshot.trusted_hops = ips(network).into();
         self
     }
 

@@ -91,12 +91,7 @@ pub(super) fn apply<'p>(
 }
 
 impl PathStep {
-    fn apply<'p>(
-        &self,
-        path: &'p str,
-        variables: &Variables<'_>,
-        left: &Steps,
-    ) -> Result<Cow<'p, str>, EditError> {
+    fn apply<'p>(&self, path: &'p str, variables: &Variables<'_>, left: &Steps) -> Result<Cow<'p, str>, EditError> {
         Ok(match self {
             Self::Strip(parts) => strip(path, *parts),
             Self::Rewrite(replacement) => match replacement.apply(path, left)? {

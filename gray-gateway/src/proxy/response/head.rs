@@ -125,7 +125,9 @@ impl Exchange<'_, '_> {
         let mut lines: Vec<_> = came.chain(rated).collect();
         let edited = route.filters.response.apply(&mut lines, remembered);
         edited.map_err(|error| match error {
-            EditError::StepLimit(_) => "a regular expression of the route's filters would take too many steps for its head",
+            EditError::StepLimit(_) => {
+                "a regular expression of the route's filters would take too many steps for its head"
+            }
             _ => "the route's filters make its head too long",
         })?;
         lines.iter().filter(|line| stays(line.name)).for_each(|line| write_field(out, line.name, &line.value));
