@@ -19,7 +19,7 @@ use gray_common::{
     service::{Phase, Readiness, Registration, ServiceError, StopSignals, UsageError, check_config},
 };
 use gray_core::Instance;
-use gray_document::Reading;
+use gray_document::{Documents, Reading};
 use gray_live::{LiveSettings, SettingsState};
 use gray_settings::Caller;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -237,6 +237,7 @@ fn proxy_options(args: &GatewayArgs, (server, upstream): &Certificates) -> (Prox
     let tls_bind = SocketAddr::new(service.bind, args.tls.tls_port.unwrap_or(DEFAULT_TLS_PORT));
     options.tls = server.clone().map(|tls| TlsListener { bind: tls_bind, tls });
     options.upstream_tls = Arc::clone(upstream);
+    options.shared_rates = args.redis.shared(upstream);
     let (records, collector) = record::channel(args.replay_buffer as usize).unzip();
     options.records = records;
     options.access_log = args.access_log.options();
@@ -305,11 +306,24 @@ pub async fn check(args: &GatewayArgs) -> anyhow::Result<()> {
     let (_, tls) = args.tls.load()?;
     let fetcher = args.fetcher(&tls);
     let control = &args.service.control;
-    let (note, objections) = (Cell::new(None), Cell::new(Vec::new()));
-    let read = |documents: &_| {
+    let (note, more) = (Cell::new(None), Cell::new(Vec::<String>::new()));
+    let read = |documents: &Documents| {
         let config = GatewayConfig::read(documents, &control.prefix);
         note.set(config.routes.note(proxy::Limits::default().response_timeout));
-        objections.set(config.key_servers().iter().filter_map(|server| fetcher.objection(server)).collect());
+        let objecting = config
+            .key_servers()
+            .iter()
+            .filter_map(|server| fetcher.objection(server))
+            .map(|objection| format!("note: keys of tokens will not be fetched: {objection}"))
+            .collect::<Vec<_>>();
+        let is_limited = config.routes.routes().iter().any(|route| !route.filters.rates.is_empty());
+        let root = documents.root();
+        let has_redis = ["spring.data.redis", "spring.redis"].into_iter().any(|key| root.section(key).exists());
+        let alone = (is_limited && has_redis && args.redis.redis.is_none()).then(|| {
+            "note: rates are counted per gateway process; --redis has them counted in a Redis, with those of Spring Cloud Gateway"
+                .to_owned()
+        });
+        more.set(objecting.into_iter().chain(alone).collect());
         config
     };
     let plan = config::plan(control, args.routes_document.as_deref())?;
@@ -318,8 +332,8 @@ pub async fn check(args: &GatewayArgs) -> anyhow::Result<()> {
     if let Some(note) = note.take() {
         eprintln!("{note}");
     }
-    for objection in objections.take() {
-        eprintln!("note: keys of tokens will not be fetched: {objection}");
+    for note in more.take() {
+        eprintln!("{note}");
     }
     Ok(())
 }
