@@ -30,10 +30,7 @@ use super::{
     upstream::dial::Dial,
     worker::{buffer::Lent, clock::ticks, held::Held, local::Worker},
 };
-use crate::{
-    rates::Left,
-    route,
-};
+use crate::{rates::Left, route};
 
 /// One request that is sent on, to the end of its response: what its steps have in common.
 pub(super) struct Exchange<'c, 's> {
