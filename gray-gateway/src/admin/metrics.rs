@@ -11,6 +11,7 @@ use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandl
 use super::{Admin, answer::REFUSED_TOTAL, lint::findings, series};
 use crate::{
     proxy::{Fault, Refusal},
+    rates::Missed,
     snapshot::Snapshot,
 };
 
@@ -43,6 +44,12 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_counter!("gray_gateway_shed_total", Unit::Count, "Requests turned away: too many in flight");
     describe_counter!("gray_gateway_ejections_total", Unit::Count, "Ejections of instances, by reason");
     describe_counter!("gray_gateway_refused_total", Unit::Count, "Requests and connections turned away, by reason");
+    describe_counter!(
+        "gray_gateway_shared_rates_missed_total",
+        Unit::Count,
+        "Requests that Redis has not counted, by reason"
+    );
+    describe_gauge!("gray_gateway_redis_connections", Unit::Count, "Workers that are connected to the Redis of rates");
     describe_gauge!("gray_gateway_in_flight", Unit::Count, "Requests in flight");
     describe_gauge!("gray_gateway_connections", Unit::Count, "Client connections open");
     describe_gauge!(
@@ -119,6 +126,10 @@ fn record(admin: &Admin) {
     for (why, count) in Refusal::ALL.into_iter().zip(stats.refused) {
         counter!("gray_gateway_refused_total", "reason" => why.as_str()).absolute(count);
     }
+    for (why, count) in Missed::ALL.into_iter().zip(stats.rates_missed) {
+        counter!("gray_gateway_shared_rates_missed_total", "reason" => why.as_str()).absolute(count);
+    }
+    gauge!("gray_gateway_redis_connections").set(stats.redis_connections as f64);
     counter!("gray_gateway_connect_failures_total").absolute(stats.connect_failures());
     for (fault, count) in Fault::ALL.into_iter().zip(stats.faults) {
         counter!("gray_gateway_upstream_failures_total", "reason" => fault.as_str()).absolute(count);

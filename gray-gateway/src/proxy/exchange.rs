@@ -30,7 +30,7 @@ use super::{
     upstream::dial::Dial,
     worker::{buffer::Lent, clock::ticks, held::Held, local::Worker},
 };
-use crate::route;
+use crate::{rates::Left, route};
 
 /// One request that is sent on, to the end of its response: what its steps have in common.
 pub(super) struct Exchange<'c, 's> {
@@ -121,6 +121,10 @@ impl<'c, 's> Exchange<'c, 's> {
 
     async fn run(&mut self) -> Result<End, Failure<'s>> {
         let (route, target) = (self.request.route, self.request.target);
+        if matches!(self.request.left.as_deref(), Some(Left::Asked(_))) {
+            // In a box: rare, and each connection would have room for it.
+            self.request.left = Box::pin(self.rate()).await?;
+        }
         let Some(permits) = self.snapshot.limits.acquire(route.place) else {
             return Err(Failure::Overloaded { route: &route.id });
         };
@@ -134,6 +138,17 @@ impl<'c, 's> Exchange<'c, 's> {
         }
         self.upload.gather(&mut self.client.received).map_err(Failure::of_body)?;
         self.call().await
+    }
+
+    /// Has Redis count the request. For as long as that takes it holds no place among those in flight.
+    async fn rate(&self) -> Result<Option<Box<Left>>, Failure<'s>> {
+        let (worker, rates) = (self.worker, &self.snapshot.rates);
+        let (Some(counting), Some(Left::Asked(asks))) = (&worker.shared_rates, self.request.left.as_deref()) else {
+            return Ok(None);
+        };
+        let missed = |why| worker.stats().rates_missed[why as usize].add();
+        let rated = counting.count(self.request.route, asks, rates, missed).await.map_err(Failure::TooMany)?;
+        Ok(rated.map(|rated| Box::new(Left::Known(rated))))
     }
 
     /// Who is called: the service, or the authority of the route.

@@ -75,6 +75,7 @@ pub use worker::stats::{Pick, Stats, StatsSnapshot};
 pub use worker::workers::{Workers, start, start_on};
 
 use crate::{
+    rates::SharedRates,
     record::RecordSender,
     tls::{ServerTls, UpstreamTls},
 };
@@ -92,6 +93,8 @@ pub struct ProxyOptions {
     pub tls: Option<TlsListener>,
     /// Whose certificates count when an instance is called over TLS.
     pub upstream_tls: Arc<UpstreamTls>,
+    /// Where rates are counted for all gateways together; `None`: each counts by itself.
+    pub shared_rates: Option<Arc<SharedRates>>,
     /// Where facts of requests are put for replays; `None`: nowhere.
     pub records: Option<RecordSender>,
     /// Where to log requests; `None`: nowhere.
@@ -107,7 +110,17 @@ impl ProxyOptions {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let upstream_tls = Arc::default();
         let limits = Limits::default();
-        Self { bind, workers, share_port: false, tls: None, upstream_tls, records: None, access_log: None, limits }
+        Self {
+            bind,
+            workers,
+            share_port: false,
+            tls: None,
+            upstream_tls,
+            shared_rates: None,
+            records: None,
+            access_log: None,
+            limits,
+        }
     }
 }
 

@@ -24,6 +24,7 @@ mod life;
 mod limits;
 mod pauses;
 mod published_keys;
+mod shared_rates;
 mod sizes;
 mod slow;
 mod smuggling;

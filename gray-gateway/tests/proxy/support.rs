@@ -16,7 +16,7 @@ use gray_document::{Documents, check};
 use gray_gateway::{
     config::GatewayConfig,
     proxy::{AccessLogOptions, Limits, ProxyOptions, Stats, TlsListener, Workers, start},
-    rates::RateStates,
+    rates::{RateStates, SharedRates},
     snapshot::{ServiceSnapshot, Services, Snapshot},
     tally::Tallies,
     tls::{ServerTls, UpstreamTls},
@@ -60,6 +60,7 @@ pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) tls: Option<Arc<ServerTls>>,
     pub(crate) upstream_tls: Arc<UpstreamTls>,
+    pub(crate) shared_rates: Option<Arc<SharedRates>>,
     pub(crate) workers: usize,
     pub(crate) access_log: Option<AccessLogOptions>,
 }
@@ -103,6 +104,7 @@ impl Setup {
             limits: Limits::default(),
             tls: None,
             upstream_tls: Arc::default(),
+            shared_rates: None,
             workers: 2,
             access_log: None,
         }
@@ -141,6 +143,7 @@ impl Setup {
             limits: self.limits,
             tls,
             upstream_tls: self.upstream_tls,
+            shared_rates: self.shared_rates,
             access_log: self.access_log,
             ..ProxyOptions::new(bind)
         };

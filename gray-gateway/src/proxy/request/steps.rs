@@ -16,7 +16,7 @@ use crate::{
         response::{cross_origin::CrossOrigin, error::Failure},
         worker::{held::Held, local::Worker},
     },
-    rates::Rated,
+    rates::{Left, Rated},
     route::{Remembered, Resolved, Route, Target, Upstream},
     snapshot::Snapshot,
 };
@@ -42,13 +42,21 @@ pub(in crate::proxy) struct Request<'s> {
     pub(in crate::proxy) chosen: Option<Chosen<'s>>,
     /// The target as the client wrote it: for answers out of a directory.
     pub(in crate::proxy) original: Option<Box<str>>,
-    /// What the client is told about its rate, if that is limited.
-    pub(in crate::proxy) rated: Option<Rated>,
+    /// What the client has left of its rate, if that is limited, or what is to be asked about that. In a box: most requests have none.
+    pub(in crate::proxy) left: Option<Box<Left>>,
     /// What the filters of the answer need to know of it.
     pub(in crate::proxy) remembered: Remembered,
 }
 
 impl Request<'_> {
+    /// What the client is told about its rate, if that is limited.
+    pub(in crate::proxy) fn rated(&self) -> Option<&Rated> {
+        match self.left.as_deref() {
+            Some(Left::Known(rated)) => Some(rated),
+            Some(Left::Asked(_)) | None => None,
+        }
+    }
+
     /// The cookie that tells the browser its lane, if that is news.
     pub(in crate::proxy) fn cookie(&self, snapshot: &Snapshot) -> Option<HeaderValue> {
         dye::tell(&snapshot.rules, &self.decision, self.told.as_deref())
@@ -151,7 +159,7 @@ impl<'r, 's> Steps<'r, '_, 's> {
             routed => routed?,
         };
         judged?;
-        let (passed, rated) = self.admit(route)?;
+        let (passed, left) = self.admit(route)?;
         let (decision, told) = self.decide(route);
         let view = &self.view;
         if let Some(log) = log {
@@ -182,7 +190,7 @@ impl<'r, 's> Steps<'r, '_, 's> {
             host_at,
             chosen,
             original,
-            rated,
+            left,
             remembered,
         })
     }
@@ -201,8 +209,8 @@ impl<'r, 's> Steps<'r, '_, 's> {
     }
 
     /// Refuses what the route does not take: TRACE, too many hops, too long a body, no token, too high a rate. Returns the
-    /// gateways that the request has passed, and what the client has left of its rate.
-    fn admit(&self, route: &'s Route) -> Result<(usize, Option<Rated>), Failure<'s>> {
+    /// gateways that the request has passed, and what the client has left of its rate, or what is to be asked about that.
+    fn admit(&self, route: &'s Route) -> Result<(usize, Option<Box<Left>>), Failure<'s>> {
         let passed = check::taken(&self.view, self.snapshot, route).inspect_err(|failure| {
             if matches!(failure, Failure::Loop) && self.worker.may_warn(&route.id) {
                 tracing::warn!(
@@ -212,8 +220,14 @@ impl<'r, 's> Steps<'r, '_, 's> {
             }
         })?;
         let user = check::user(&self.view, route)?;
-        let rated = self.snapshot.rates.count(route, &self.view, user.as_deref()).map_err(Failure::TooMany)?;
-        Ok((passed, rated))
+        let (rates, user) = (&self.snapshot.rates, user.as_deref());
+        let left = match &self.worker.shared_rates {
+            Some(counting) if !route.filters.rates.is_empty() => {
+                Some(Left::Asked(rates.asks(counting.shared(), route, &self.view, user)))
+            }
+            _ => rates.count(route, &self.view, user).map_err(Failure::TooMany)?.map(Left::Known),
+        };
+        Ok((passed, left.map(Box::new)))
     }
 
     /// Decides the lane, and what the called service is told of it.

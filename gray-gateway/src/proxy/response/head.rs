@@ -105,8 +105,8 @@ impl Exchange<'_, '_> {
         dated: bool,
         out: &mut Vec<u8>,
     ) -> Result<bool, &'static str> {
-        let Request { route, rated, remembered, .. } = &self.request;
-        let rated = rated.as_ref().map(|rated| rated.fields());
+        let Request { route, remembered, .. } = &self.request;
+        let rated = self.request.rated().map(|rated| rated.fields());
         let rated = rated.as_ref().map(|fields| fields.as_slice()).unwrap_or_default();
         let cross_origin = self.cross_origin.as_ref();
         // What the settings say to pages of other origins is not said twice.

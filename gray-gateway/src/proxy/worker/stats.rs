@@ -7,6 +7,7 @@ use http::StatusCode;
 
 use crate::{
     proxy::{response::refusal::Refusal, upstream::fault::Fault},
+    rates::Missed,
     tally::Counter,
 };
 
@@ -49,6 +50,10 @@ pub(in crate::proxy) struct WorkerStats {
     pub(super) unrecorded: Counter,
     pub(in crate::proxy) log_dropped: Counter,
     pub(in crate::proxy) log_failed: Counter,
+    /// Requests that Redis has not counted.
+    pub(in crate::proxy) rates_missed: [Counter; Missed::ALL.len()],
+    /// 1 while there is a connection to Redis.
+    pub(super) redis_connected: Counter,
 }
 
 impl WorkerStats {
@@ -165,6 +170,10 @@ pub struct StatsSnapshot {
     pub log_dropped: u64,
     /// Lines of the access log that could not be written.
     pub log_failed: u64,
+    /// Requests that Redis has not counted, in the order of [`Missed::ALL`].
+    pub rates_missed: [u64; Missed::ALL.len()],
+    /// Workers that are connected to Redis.
+    pub redis_connections: u64,
     /// Requests and connections turned away, in the order of [`Refusal::ALL`].
     pub refused: [u64; Refusal::ALL.len()],
     /// Attempts at instances that failed, in the order of [`Fault::ALL`].
@@ -247,6 +256,8 @@ impl Stats {
             unrecorded: sum(&|w| &w.unrecorded),
             log_dropped: sum(&|w| &w.log_dropped),
             log_failed: sum(&|w| &w.log_failed),
+            rates_missed: std::array::from_fn(|why| sum(&|w| &w.rates_missed[why])),
+            redis_connections: sum(&|w| &w.redis_connected),
             refused: std::array::from_fn(|why| sum(&|w| &w.refused[why])),
             faults: std::array::from_fn(|fault| sum(&|w| &w.faults[fault])),
             // `ended` first: a request that ends in between must not make the difference negative.
