@@ -23,8 +23,10 @@
 //! assert_eq!(sent.path, "/order/N0001");
 //! ```
 
+mod breaker;
 pub mod cors;
 mod definition;
+mod fallback;
 mod files;
 mod filter;
 mod lint;
@@ -55,7 +57,9 @@ mod weight;
 mod tests;
 
 pub use self::{
+    breaker::{CircuitBreaker, FallbackHeaders, FallbackUri},
     cors::CorsTable,
+    fallback::{FallbackAnswer, FallbackAnswers},
     files::FileOptions,
     filter::{FieldLimit, Filters, Line, Redirect, Remembered, ResponseEdits, Rewritten},
     locator::{Located, Locator},
@@ -65,7 +69,7 @@ pub use self::{
     rate::{Rate, RateKey, RateLimit},
     read::{ROUTES, ROUTES_DOCUMENT},
     resolve::{Resolved, SendError},
-    retry::Retry,
+    retry::{Backoff, Retry},
     route::{Route, Target, Upstream},
     table::RouteTable,
     token::TokenCheck,

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -9,6 +10,7 @@ use gray_document::{Item, Origin, Section};
 
 use super::{
     Filters, Route, Target, Upstream,
+    breaker::BreakerSettings,
     cors::{Cors, CorsTable},
     definition::relaxed,
     filter::{self, Common, FILTER, Filter, SecureHeaders},
@@ -82,6 +84,7 @@ pub(super) fn read(root: &Section<'_>) -> Read {
         original_status: status.string("original-status-header-name").and_then(|name| {
             filter::written(&name).map_err(|reason| status.error("original-status-header-name", reason)).ok()
         }),
+        breakers: Arc::new(BreakerSettings::read(root)),
         has_login: root.section("spring.security.oauth2.client").exists(),
     };
     let shared = Shared {
@@ -225,11 +228,24 @@ impl Shared {
             (predicates.into_iter().collect(), filters.into_iter().collect());
         let (target, mut predicates, own) = (target?, predicates?, filters?);
         self.variables(&section, &mut predicates, (&own, &items))?;
+        let breakers = self.filters.iter().chain(&own).filter(|filter| matches!(filter, Filter::Breaker(_)));
+        if breakers.count() > 1 {
+            section.warn(
+                "filters",
+                "more than one circuit breaker, common ones included: they count as one, with the name of the last, the \
+                 shortest time limit, the status codes of all, and the fallback of the last that has one",
+            );
+        }
         let own_limit = own.iter().rev().find_map(Filter::max_body);
         let mut filters = Filters::default();
         filters.extend(interleaved(&self.filters, own));
         // A common limit is for those that have none of their own.
         filters.max_body = own_limit.or(filters.max_body);
+        match filters.name_breaker(&id, &self.settings.breakers) {
+            Ok(bytes) if !item.spend("circuit breakers", bytes) => return None,
+            Ok(_) => {}
+            Err(reason) => section.error("filters", reason),
+        }
         if let Some(reason) = filters.too_many() {
             section.error("filters", reason);
         }

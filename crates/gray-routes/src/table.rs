@@ -6,7 +6,7 @@ use gray_document::{Problems, Section};
 use http::Method;
 
 use crate::{
-    CorsTable, Located, Locator, Lookup, Route, Target, Upstream,
+    CorsTable, FallbackAnswer, FallbackAnswers, Located, Locator, Lookup, Route, Target, Upstream,
     predicate::Predicate,
     read::{self, Read},
     trie::Trie,
@@ -24,6 +24,7 @@ pub struct RouteTable {
     token_queries: BTreeSet<Box<str>>,
     cors: Arc<CorsTable>,
     locator: Option<Arc<Locator>>,
+    pub(crate) fallbacks: Arc<FallbackAnswers>,
     /// The `order` of the route at the same place.
     orders: Vec<i32>,
 }
@@ -33,7 +34,11 @@ impl RouteTable {
     /// among them the table is incomplete and must not be used.
     pub fn read(root: &Section<'_>) -> Self {
         let Read { drafts, is_stated, cors, locator } = read::read(root);
-        Self { is_stated, cors: Arc::new(cors), locator: locator.map(Arc::new), ..Self::new(drafts) }
+        let fallbacks = FallbackAnswers::read(&root.section("gray").section("spring").section("fallbacks"));
+        let (cors, locator, fallbacks) = (Arc::new(cors), locator.map(Arc::new), Arc::new(fallbacks));
+        let table = Self { is_stated, cors, locator, fallbacks, ..Self::new(drafts) };
+        table.check_fallbacks(root);
+        table
     }
 
     /// Whether a document says what routes there are, be it none.
@@ -132,13 +137,18 @@ impl RouteTable {
             predicates: predicates.to_vec(),
             cors: None,
         }));
-        let (cors, locator) = (Arc::clone(&self.cors), self.locator.clone());
-        Ok(Self { is_stated: self.is_stated, cors, locator, ..Self::new(drafts) })
+        let (cors, locator, fallbacks) = (Arc::clone(&self.cors), self.locator.clone(), Arc::clone(&self.fallbacks));
+        Ok(Self { is_stated: self.is_stated, cors, locator, fallbacks, ..Self::new(drafts) })
     }
 
     /// What cross-origin requests may do.
     pub fn cors(&self) -> &CorsTable {
         &self.cors
+    }
+
+    /// What is answered where a fallback leads to this path, if a document says so.
+    pub fn fallback(&self, path: &str) -> Option<&FallbackAnswer> {
+        self.fallbacks.find(path)
     }
 
     /// Every route, in the order in which they are tried.

@@ -41,6 +41,10 @@ impl RuleSet {
         let section = documents.root().section(KEY);
         let reader = Reader::new(documents, &section);
         let set = reader.read(settings);
+        // What documents of Spring stand for is read with the routes.
+        if section.peek_keys().iter().any(|(key, _)| key == "spring") {
+            section.has("spring");
+        }
         section.reject_unknown();
         set
     }
