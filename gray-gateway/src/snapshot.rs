@@ -12,6 +12,7 @@ use gray_settings::{Signing, TrustedHeaders};
 use http::HeaderValue;
 
 use crate::{
+    breakers::Breakers,
     config::SERVICE,
     geo::CityData,
     hops::Hops,
@@ -48,6 +49,8 @@ pub struct Snapshot {
     pub routes: Arc<RouteTable>,
     /// What clients have left of the rates of these routes.
     pub rates: Arc<RateCounters>,
+    /// Which of these routes are called at all.
+    pub breakers: Arc<Breakers>,
     /// The instances of every service that a route or a lane names.
     pub services: Services,
     /// City data, if some was loaded.
@@ -74,6 +77,7 @@ impl Snapshot {
             limits: InFlightLimits::default(),
             routes: Arc::new(RouteTable::default()),
             rates: Arc::default(),
+            breakers: Arc::default(),
             services: Services::default(),
             city: None,
             plan: Arc::default(),

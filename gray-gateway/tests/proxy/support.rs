@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use gray_core::{Instance, InstanceSet, IpSet};
 use gray_document::{Documents, check};
 use gray_gateway::{
+    breakers::BreakerStates,
     config::GatewayConfig,
     proxy::{AccessLogOptions, Limits, ProxyOptions, Stats, TlsListener, Workers, start},
     rates::RateStates,
@@ -52,6 +53,9 @@ pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
 const HEAD: &str = "kerwin.tool.gray: { load: true, version: { prodVersion: V1, grayVersion: V2 }, \
                     gateway: { enabled: true, grayHeadKey: gray, grayHeadValue: gray-996 } }\n";
 
+/// In a document of which warnings are expected.
+pub(crate) const WITH_WARNINGS: &str = "# with warnings\n";
+
 /// A snapshot in the making.
 #[derive(Clone)]
 pub(crate) struct Setup {
@@ -80,11 +84,12 @@ impl Setup {
     pub(crate) fn with_documents(text: &str, instances: &[Instance]) -> Self {
         let read = |documents: &Documents| GatewayConfig::read(documents, "kerwin.tool.gray");
         let (config, problems) = check(&[("test.yaml", text)], read).unwrap_or_else(|problems| panic!("{problems}"));
-        assert!(problems.is_empty(), "{problems}");
+        assert!(problems.is_empty() || text.contains(WITH_WARNINGS), "{problems}");
         let mut services = Services::default();
         services.insert("app".into(), service(instances));
-        let mut rates = RateStates::default();
+        let (mut rates, mut breakers) = (RateStates::default(), BreakerStates::default());
         rates.hand_over(config.routes.routes());
+        breakers.hand_over(config.routes.routes());
         let snapshot = Snapshot {
             rules: config.rules,
             signing: config.gray.mesh.signing.clone(),
@@ -92,6 +97,7 @@ impl Setup {
             limits: Tallies::new(1).limits(config.gray.gateway.max_in_flight, &config.routes),
             routes: config.routes,
             rates: Arc::clone(rates.current()),
+            breakers: Arc::clone(breakers.current()),
             services,
             ..Snapshot::empty()
         };

@@ -7,7 +7,15 @@ use gray_core::balance::Chosen;
 use gray_rules::{Decision, Facts, find_cookie};
 use http::{HeaderValue, Method, header::COOKIE};
 
-use super::{check, edited::Edited, envelope::Envelope, forwarded::Forwarded, view::RequestView, writing::Writing};
+use super::{
+    check,
+    edited::Edited,
+    envelope::Envelope,
+    forward::{Again, Kept},
+    forwarded::Forwarded,
+    view::RequestView,
+    writing::Writing,
+};
 use crate::{
     dye,
     proxy::{
@@ -46,6 +54,8 @@ pub(in crate::proxy) struct Request<'s> {
     pub(in crate::proxy) rated: Option<Rated>,
     /// What the filters of the answer need to know of it.
     pub(in crate::proxy) remembered: Remembered,
+    /// What is kept for the fallback of the route's circuit breaker, if it has one.
+    pub(in crate::proxy) fallback: Option<Box<Kept>>,
 }
 
 impl Request<'_> {
@@ -122,19 +132,24 @@ impl<'w> Reader<'w, '_> {
             return Reading::Request(envelope, Err(answer));
         }
         let view = RequestView::new(&request, (&checked, &*asked), self.forwarded, snapshot, fastrand::u64(..));
-        Reading::Request(envelope, Steps { worker: self.worker, snapshot, view }.take(out, log, cross_origin))
+        Reading::Request(
+            envelope,
+            Steps { worker: self.worker, snapshot, view, again: None }.take(out, log, cross_origin),
+        )
     }
 }
 
 /// The steps of a request, in the order in which they are taken, and what they are taken with.
-struct Steps<'r, 'b, 's> {
-    worker: &'r Worker,
-    snapshot: &'s Held,
-    view: RequestView<'r, 'b>,
+pub(super) struct Steps<'r, 'b, 's> {
+    pub(super) worker: &'r Worker,
+    pub(super) snapshot: &'s Held,
+    pub(super) view: RequestView<'r, 'b>,
+    /// It has been sent before, and comes to a fallback now.
+    pub(super) again: Option<Again<'r, 's>>,
 }
 
 impl<'r, 's> Steps<'r, '_, 's> {
-    fn take(
+    pub(super) fn take(
         &self,
         out: &mut Vec<u8>,
         log: &mut Option<LogDraft<'s>>,
@@ -144,7 +159,11 @@ impl<'r, 's> Steps<'r, '_, 's> {
         if let (Some(log), Ok((_, route))) = (&mut *log, &routed) {
             log.route = Some(&route.id);
         }
-        let judged = self.cross_origin(routed.is_ok(), cross_origin);
+        let judged = match self.again {
+            // By the path that the client has asked for.
+            Some(_) => Ok(()),
+            None => self.cross_origin(routed.is_ok(), cross_origin),
+        };
         let (resolved, route) = match routed {
             // A preflight is answered where no route takes it, if the settings say so.
             Err(Failure::NoRoute) => return Err(judged.err().unwrap_or(Failure::NoRoute)),
@@ -152,18 +171,29 @@ impl<'r, 's> Steps<'r, '_, 's> {
         };
         judged?;
         let (passed, rated) = self.admit(route)?;
-        let decision = self.decide(route);
         let view = &self.view;
-        if let Some(log) = log {
-            log.decided(view.client_ip, &decision);
-        }
+        let decision = match self.again {
+            // Once for each request.
+            Some(again) => again.decision.clone(),
+            None => {
+                let decision = self.decide(route);
+                if let Some(log) = log {
+                    log.decided(view.client_ip, &decision);
+                }
+                decision
+            }
+        };
         let target = route.target(decision.lane.name());
         let chosen = self.pick(route, target, &decision, log)?;
         let edited = Edited::of(view, &resolved, route)?;
         let authority = self.authority(target, chosen);
-        let writing = Writing { view, route, edited: &edited, authority, passed };
+        let told = self.again.map(|again| again.told);
+        let writing = Writing { view, route, edited: &edited, authority, passed, told };
         let host_at =
             writing.write_head(self.snapshot, &decision, out).map_err(|error| Failure::of_field(error, route))?;
+        let fallback = route.filters.breaker.as_ref().and_then(|breaker| breaker.fallback.as_ref());
+        let fallback = fallback.map(|fallback| Kept::of(view, fallback, &resolved.variables)).transpose();
+        let fallback = fallback.map_err(|error| Failure::of_field(error, route))?;
         let remembered = edited.remembered;
         let original = matches!(target.upstream, Upstream::Directory(_)).then(|| Box::from(view.request.target));
         let (client, told) = (view.client_ip, self.told());
@@ -181,6 +211,7 @@ impl<'r, 's> Steps<'r, '_, 's> {
             original,
             rated,
             remembered,
+            fallback,
         })
     }
 
@@ -240,6 +271,10 @@ impl<'r, 's> Steps<'r, '_, 's> {
             log.service = Some(service);
         }
         let first = self.worker.choose(self.snapshot, service, decision, self.view.client_ip, &[]);
+        if first.is_none() && route.filters.breaker.is_some() {
+            // A failure like any other: the fallback may answer.
+            return Ok(None);
+        }
         first.map(Some).ok_or(Failure::NoInstance { service, hidden: route.use404 })
     }
 

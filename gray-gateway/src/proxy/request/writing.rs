@@ -9,7 +9,7 @@ use super::{edited::Edited, forwarded, last_hop::MAX_FORWARDS, view::RequestView
 use crate::{
     header::write_field,
     name::Name,
-    proxy::{http1::Skipped, worker::held::Held},
+    proxy::{http1::Skipped, upstream::cause::Told, worker::held::Held},
     route::{EditError, Route},
 };
 
@@ -26,6 +26,8 @@ pub(super) struct Writing<'w, 'r, 'b> {
     pub(super) authority: &'w str,
     /// Gateways before this one.
     pub(super) passed: usize,
+    /// What has failed, when it comes to a fallback.
+    pub(super) told: Option<&'w Told>,
 }
 
 impl Writing<'_, '_, '_> {
@@ -39,7 +41,7 @@ impl Writing<'_, '_, '_> {
         decision: &Decision<'_>,
         out: &mut Vec<u8>,
     ) -> Result<Option<Range<usize>>, EditError> {
-        let Self { view, route, edited, authority, passed } = self;
+        let Self { view, route, edited, authority, passed, told } = self;
         let RequestView { request, checked, asked, forwarded, trusted, .. } = view;
         for part in [view.method(), " ", &edited.path.path] {
             out.extend_from_slice(part.as_bytes());
@@ -66,6 +68,9 @@ impl Writing<'_, '_, '_> {
         request.head.copy_lines(self.skipped(keeps_host), out);
         // Which names they may write was checked when they were read.
         route.filters.write_fields(*view, edited.variables, |name, value| write_field(out, name.as_str(), value))?;
+        if let (Some(told), Some(headers)) = (told, &route.filters.fallback_headers) {
+            told.write(headers, out);
+        }
         let prefix = edited.path.prefix(view.checked.path);
         forwarded.write(out, asked, prefix.as_deref(), trusted.map(|family| (request.head.fields, family)));
         if checked.trailers {
