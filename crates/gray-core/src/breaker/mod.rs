@@ -128,10 +128,11 @@ impl Breaker {
         &self.policy
     }
 
-    /// The state, and the calls that it will be judged by.
+    /// The state, and the calls that it will be judged by; of an open one, those that it opened for.
     pub fn look(&self) -> (Phase, Counts) {
         let state = self.state();
-        (state.phase, self.window.counts(state.generation))
+        let back = u32::from(state.phase == Phase::Open);
+        (state.phase, self.window.counts(state.generation.wrapping_sub(back) & GENERATIONS))
     }
 
     fn state(&self) -> State {

@@ -29,7 +29,7 @@ fn it_opens_tries_and_closes() {
         let pass = pass(&breaker, 1);
         assert_eq!(breaker.record(pass, has_failed, 0, 1).map(|change| change.to), to, "{has_failed}");
     }
-    assert_eq!(breaker.look(), (Phase::Open, Counts::default()));
+    assert_eq!(breaker.look(), (Phase::Open, Counts { calls: 4, failed: 2, slow: 0 }), "what it opened for");
     assert_eq!(breaker.admit(100), Admitted { pass: None, change: None });
     let first = breaker.admit(101);
     assert_eq!(first.change.map(|change| change.to), Some(Phase::HalfOpen));
