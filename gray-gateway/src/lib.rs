@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod app;
 pub mod args;
+pub mod breakers;
 pub mod check;
 pub mod checks;
 pub mod client_address;

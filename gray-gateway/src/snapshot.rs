@@ -14,6 +14,7 @@ use gray_settings::{Signing, TrustedHeaders};
 use http::HeaderValue;
 
 use crate::{
+    breakers::Breakers,
     config::SERVICE,
     geo::CityData,
     hops::Hops,
@@ -54,6 +55,8 @@ pub struct Snapshot {
     pub rates: Arc<RateCounters>,
     /// The keys that tokens are verified by, as far as servers publish them.
     pub keys: Arc<KeySets>,
+    /// Which of these routes are called at all.
+    pub breakers: Arc<Breakers>,
     /// The instances of every service that a route or a lane names.
     pub services: Services,
     /// City data, if some was loaded.
@@ -81,6 +84,7 @@ impl Snapshot {
             routes: Arc::new(RouteTable::default()),
             rates: Arc::default(),
             keys: Arc::default(),
+            breakers: Arc::default(),
             services: Services::default(),
             city: None,
             plan: Arc::default(),

@@ -23,9 +23,11 @@
 //! assert_eq!(sent.path, "/order/N0001");
 //! ```
 
+mod breaker;
 mod configuration;
 pub mod cors;
 mod definition;
+mod fallback;
 mod files;
 mod filter;
 mod index;
@@ -66,8 +68,10 @@ mod tests;
 pub use gray_expression::StepLimit;
 
 pub use self::{
+    breaker::{CircuitBreaker, FallbackHeaders, FallbackUri},
     configuration::{Configuration, MAX_SERVICES, lane_services},
     cors::CorsTable,
+    fallback::{FallbackAnswer, FallbackAnswers},
     files::FileOptions,
     filter::{FieldLimit, Filters, Line, Redirect, Remembered, ResponseEdits, Rewritten},
     judge::{Counts, Question, RESPONSE_TIMEOUT, Verdict, judge},
@@ -78,7 +82,7 @@ pub use self::{
     rate::{Rate, RateKey, RateLimit},
     read::{ROUTES, ROUTES_DOCUMENT},
     resolve::{ResolveError, Resolved, SendError},
-    retry::Retry,
+    retry::{Backoff, Retry},
     route::{Route, Target, Upstream},
     table::RouteTable,
     token::TokenCheck,

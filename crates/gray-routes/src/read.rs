@@ -1,11 +1,16 @@
 //! `spring.cloud.gateway`: from documents to routes. Everything wrong is reported, nothing is dropped silently.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use gray_document::{Item, Section};
 
 use super::{
     Filters, Route, Target, Upstream,
+    breaker::BreakerSettings,
     cors::{Cors, CorsTable},
     definition::relaxed,
     filter::{self, Common, FILTER, Filter, SecureHeaders},
@@ -93,6 +98,7 @@ pub(super) fn read(root: &Section<'_>) -> Read {
         original_status: status.string("original-status-header-name").and_then(|name| {
             filter::written(&name).map_err(|reason| status.error("original-status-header-name", reason)).ok()
         }),
+        breakers: Arc::new(BreakerSettings::read(root)),
         has_login: root.peek(LOGIN).is_some() && acknowledged.reason(LOGIN).is_none(),
         mapping: Arc::new(Mapping::read(&spring)),
         own: Arc::default(),
@@ -257,11 +263,24 @@ impl Shared {
             (predicates.into_iter().collect(), filters.into_iter().collect());
         let (target, mut predicates, own) = (target?, predicates?, filters?);
         self.variables(&section, &mut predicates, (&own, &items))?;
+        let breakers = self.filters.iter().chain(&own).filter(|filter| matches!(filter, Filter::Breaker(_)));
+        if breakers.count() > 1 {
+            section.warn(
+                "filters",
+                "more than one circuit breaker, common ones included: they count as one, with the name of the last, the \
+                 shortest time limit, the status codes of all, and the fallback of the last that has one",
+            );
+        }
         let own_limit = own.iter().rev().find_map(Filter::max_body);
         let mut filters = Filters::default();
         filters.extend(interleaved(&self.filters, own));
         // A common limit is for those that have none of their own.
         filters.max_body = own_limit.or(filters.max_body);
+        match filters.name_breaker(&id, &self.settings.breakers) {
+            Ok(bytes) if !item.spend("circuit breakers", bytes) => return None,
+            Ok(_) => {}
+            Err(reason) => section.error("filters", reason),
+        }
         if let Some(reason) = filters.too_many() {
             section.error("filters", reason);
         }

@@ -8,7 +8,7 @@ use gray_rules::KeyServer;
 use http::Method;
 
 use crate::{
-    CorsTable, Located, Locator, Lookup, Route, Target, TrustedProxies, Upstream,
+    CorsTable, FallbackAnswer, FallbackAnswers, Located, Locator, Lookup, Route, Target, TrustedProxies, Upstream,
     index::{Index, Key},
     predicate::Predicate,
     read::{self, Read},
@@ -26,6 +26,7 @@ pub struct RouteTable {
     token_queries: BTreeSet<Box<str>>,
     cors: Arc<CorsTable>,
     locator: Option<Arc<Locator>>,
+    pub(crate) fallbacks: Arc<FallbackAnswers>,
     /// The `order` of the route at the same place.
     orders: Vec<i32>,
     /// Whether hosts are compared with their ports.
@@ -38,8 +39,12 @@ impl RouteTable {
     /// among them the table is incomplete and must not be used.
     pub fn read(root: &Section<'_>) -> Self {
         let Read { drafts, is_stated, cors, locator, with_port, trusted } = read::read(root);
+        let fallbacks = FallbackAnswers::read(&root.section("gray").section("spring").section("fallbacks"));
         let (cors, locator, trusted) = (Arc::new(cors), locator.map(Arc::new), trusted.map(Arc::new));
-        Self { is_stated, cors, locator, with_port, trusted, ..Self::new(drafts) }
+        let fallbacks = Arc::new(fallbacks);
+        let table = Self { is_stated, cors, locator, with_port, trusted, fallbacks, ..Self::new(drafts) };
+        table.check_fallbacks(root);
+        table
     }
 
     /// Whether a document says what routes there are, be it none.
@@ -183,7 +188,8 @@ impl RouteTable {
         }));
         let Self { is_stated, with_port, .. } = *self;
         let (cors, locator, trusted) = (Arc::clone(&self.cors), self.locator.clone(), self.trusted.clone());
-        Ok(Self { is_stated, cors, locator, with_port, trusted, ..Self::new(drafts) })
+        let fallbacks = Arc::clone(&self.fallbacks);
+        Ok(Self { is_stated, cors, locator, with_port, trusted, fallbacks, ..Self::new(drafts) })
     }
 
     /// Peers that may say where requests came from, besides those of other settings.
@@ -194,6 +200,11 @@ impl RouteTable {
     /// What cross-origin requests may do.
     pub fn cors(&self) -> &CorsTable {
         &self.cors
+    }
+
+    /// What is answered where a fallback leads to this path, if a document says so.
+    pub fn fallback(&self, path: &str) -> Option<&FallbackAnswer> {
+        self.fallbacks.find(path)
     }
 
     /// Every route, in the order in which they are tried.

@@ -22,9 +22,11 @@
 //! | | `edge` | what becomes of a request that is only asked about (`/explain`) |
 //! | | `last_hop` | TRACE and OPTIONS that must not be passed on any further |
 //! | | `forwarded` | where it came from |
+//! | | `forward` | the same request once more, for a fallback |
 //! | | `edited` | what the route's filters make of it, apart from its fields |
 //! | | `writing` | the head that is sent for it |
 //! | `upstream` | `call`, `callee`, `attempt`, `hedge` | instances, one after the other, or two at once |
+//! | | `guarded`, `cause` | behind a circuit breaker; fallbacks and what they are told |
 //! | | `choose` | which instance, and what is made of how it went |
 //! | | `dial`, `pool` | connections to instances |
 //! | | `send_error`, `fault` | why an instance has not answered |
@@ -71,7 +73,7 @@ pub use listener::listen::{ListenError, Sockets};
 pub(crate) use request::edge;
 pub use response::refusal::Refusal;
 pub use upstream::fault::Fault;
-pub use worker::stats::{Pick, Stats, StatsSnapshot};
+pub use worker::stats::{FallbackKind, Pick, Stats, StatsSnapshot};
 pub use worker::workers::{Workers, start, start_on};
 
 use crate::{

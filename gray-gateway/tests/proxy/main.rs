@@ -3,6 +3,8 @@
 mod access_log;
 mod bodies;
 mod boundaries;
+mod breaker;
+mod breaker_forward;
 mod care;
 mod certificates;
 mod conform;

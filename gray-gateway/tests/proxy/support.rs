@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use gray_core::{Instance, InstanceSet, IpSet};
 use gray_document::{Documents, check};
 use gray_gateway::{
+    breakers::BreakerStates,
     config::GatewayConfig,
     proxy::{AccessLogOptions, Limits, ProxyOptions, Stats, TlsListener, Workers, start},
     rates::{RateStates, SharedRates},
@@ -53,6 +54,9 @@ pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
 pub(crate) const HEAD: &str = "kerwin.tool.gray: { load: true, version: { prodVersion: V1, grayVersion: V2 }, \
                     gateway: { enabled: true, grayHeadKey: gray, grayHeadValue: gray-996 } }\n";
 
+/// In a document of which warnings are expected.
+pub(crate) const WITH_WARNINGS: &str = "# with warnings\n";
+
 /// A snapshot in the making.
 #[derive(Clone)]
 pub(crate) struct Setup {
@@ -82,11 +86,12 @@ impl Setup {
     pub(crate) fn with_documents(text: &str, instances: &[Instance]) -> Self {
         let read = |documents: &Documents| GatewayConfig::read(documents, "kerwin.tool.gray");
         let (config, problems) = check(&[("test.yaml", text)], read).unwrap_or_else(|problems| panic!("{problems}"));
-        assert!(problems.warnings().next().is_none(), "{problems}");
+        assert!(problems.warnings().next().is_none() || text.contains(WITH_WARNINGS), "{problems}");
         let mut services = Services::default();
         services.insert("app".into(), service(instances));
-        let mut rates = RateStates::default();
+        let (mut rates, mut breakers) = (RateStates::default(), BreakerStates::default());
         rates.hand_over(config.routes.routes());
+        breakers.hand_over(config.routes.routes());
         let snapshot = Snapshot {
             rules: config.rules,
             signing: config.gray.mesh.signing.clone(),
@@ -96,6 +101,7 @@ impl Setup {
             limits: Tallies::new(1).limits(config.gray.gateway.max_in_flight, &config.routes),
             routes: config.routes,
             rates: Arc::clone(rates.current()),
+            breakers: Arc::clone(breakers.current()),
             services,
             ..Snapshot::empty()
         };

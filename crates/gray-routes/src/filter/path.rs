@@ -138,7 +138,7 @@ fn merged(path: &str) -> String {
 }
 
 /// Reads what `PrefixPath` and `SetPath` write: a path, with variables or without.
-pub(super) fn template(text: &str) -> Result<Template, String> {
+pub(crate) fn template(text: &str) -> Result<Template, String> {
     if !text.starts_with('/') {
         return Err(format!("expected a path that begins with `/`, found {}", crate::text::quoted(text)));
     }

@@ -99,9 +99,6 @@ fn filters() {
         ),
         ("CheckAuthority", &["own Java class (CheckAuthorityGatewayFilterFactory)", "nearest to it is JsonWebToken"]),
         ("ipRateLimiter", &["own Java class", "nearest to it is RequestRateLimiter"]),
-        ("'CircuitBreaker=x'", &["filter `CircuitBreaker` is not supported", "circuit breaker", "outlier"]),
-        ("{ name: Hystrix, args: { name: x } }", &["filter `Hystrix` is not supported", "gone since 3.0"]),
-        ("FallbackHeaders", &["filter `FallbackHeaders` is not supported", "CircuitBreaker"]),
         ("JsonToGrpc", &["filter `JsonToGrpc` is not supported", "protocol: h2"]),
         (
             "LocalResponseCache=30m",
