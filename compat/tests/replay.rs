@@ -24,7 +24,7 @@ async fn replay(release: Release) -> (BTreeSet<&'static str>, Vec<String>) {
             };
             for (difference, row) in judge(release, case, spring, &ours) {
                 match row {
-                    Some(row) => drop(needed.insert(row.name)),
+                    Some((name, _)) => drop(needed.insert(name)),
                     None => {
                         unknown.push(format!("{}: {}\n{}\n{difference:?}", document.name, case.request, case.yaml()))
                     }
