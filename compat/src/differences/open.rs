@@ -28,8 +28,8 @@ pub const OPEN: &[Known] = &[
     },
     Known { name: "x-forwarded.* settings", explains: |found| found.case.document.name == "forwarded-settings" },
     Known {
-        name: "`SecureHeaders` on redirects",
-        explains: |found| found.has("SecureHeaders") && found.has("RedirectTo") && found.answer().is_some(),
+        name: "`SecureHeaders` on the gateway's own answers",
+        explains: |found| found.has("SecureHeaders") && found.answer().is_some(),
     },
     Known {
         name: "a variable twice in a pattern",

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{FORWARDED, Found, Known};
-use crate::release::Release::V43;
+use crate::release::Release::{V31, V43};
 
 /// In the order of the page.
 pub const KNOWN: &[Known] = &[
@@ -52,9 +52,17 @@ pub const KNOWN: &[Known] = &[
     Known {
         name: "Fields in two spellings",
         explains: |found| {
-            let fields = &found.case.request.fields;
-            let spelled = |name: &str| fields.iter().any(|(known, _)| known == name);
-            found.sent() == Some("x-p") && spelled("x-p") && spelled("X-P")
+            found.sent() == Some("x-p") && found.case.request.fields.iter().any(|(name, _)| name == "x-p")
+        },
+    },
+    Known {
+        name: "Added fields come behind the instance's",
+        explains: |found| found.release == V31 && found.answer().is_some_and(|name| name.starts_with("x-")),
+    },
+    Known {
+        name: "Escapes are kept",
+        explains: |found| {
+            found.release == V31 && found.aspect() == "target" && found.has("RequestParameter") && found.path().contains('%')
         },
     },
     Known { name: "`Vary` and `Access-Control-Expose-Headers`", explains: is_same_list },
@@ -66,7 +74,9 @@ pub const KNOWN: &[Known] = &[
     Known { name: "Instances that cannot be reached", explains: |found| found.is_status("500 gateway", "502 gateway") },
     Known {
         name: "Bodies are not read",
-        explains: |found| found.has("CacheRequestBody") && found.is_status("415 gateway", ""),
+        explains: |found| {
+            found.has("CacheRequestBody") && (found.is_status("415 gateway", "") || found.is_status("500 gateway", ""))
+        },
     },
     Known {
         name: "`RequestSize` in the short form",
@@ -99,7 +109,7 @@ pub const KNOWN: &[Known] = &[
         name: "Preflights without settings",
         explains: |found| {
             found.case.request.has("access-control-request-method")
-                && found.is_status("403 gateway", "")
+                && found.aspect() == "status"
                 && !found.target().starts_with("/public")
         },
     },
@@ -113,7 +123,7 @@ pub const KNOWN: &[Known] = &[
     },
     Known {
         name: "Methods in one text",
-        explains: |found| found.has("methods: 'GET,POST'") && found.is_status("404 gateway", ""),
+        explains: |found| found.has("methods: 'GET,POST'") && found.aspect() == "status",
     },
     Known {
         name: "Documents with mistakes",
