@@ -53,7 +53,12 @@ fn replay(release: Release, documents: &[Document]) -> Replayed {
     };
     let mut all = Replayed::default();
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS).map(|number| { let of_one = &of_one; scope.spawn(move || of_one(number)) }).collect();
+        let threads: Vec<_> = (0..THREADS)
+            .map(|number| {
+                let of_one = &of_one;
+                scope.spawn(move || of_one(number))
+            })
+            .collect();
         for thread in threads {
             let Replayed { needed, unknown } = thread.join().expect("no panic");
             all.needed.extend(needed);

@@ -28,10 +28,6 @@ pub const OPEN: &[Known] = &[
     },
     Known { name: "x-forwarded.* settings", explains: |found| found.case.document.name == "forwarded-settings" },
     Known {
-        name: "`SecureHeaders` on the gateway's own answers",
-        explains: |found| found.has("SecureHeaders") && found.answer().is_some(),
-    },
-    Known {
         name: "a variable twice in a pattern",
         explains: |found| found.spring().contains("Not allowed to capture"),
     },

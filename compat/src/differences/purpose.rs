@@ -57,12 +57,15 @@ pub const KNOWN: &[Known] = &[
     },
     Known {
         name: "Added fields come behind the instance's",
-        explains: |found| found.release == V31 && found.answer().is_some_and(|name| name.starts_with("x-")),
+        explains: |found| found.release == V31 && found.answer().is_some_and(is_added),
     },
     Known {
         name: "Escapes are kept",
         explains: |found| {
-            found.release == V31 && found.aspect() == "target" && found.has("RequestParameter") && found.path().contains('%')
+            found.release == V31
+                && found.aspect() == "target"
+                && found.has("RequestParameter")
+                && found.path().contains('%')
         },
     },
     Known { name: "`Vary` and `Access-Control-Expose-Headers`", explains: is_same_list },
@@ -184,4 +187,9 @@ fn is_same_list(found: &Found<'_>) -> bool {
         Some("access-control-expose-headers") => ours == spring,
         _ => false,
     }
+}
+
+/// Fields that filters of the answers here add.
+fn is_added(name: &str) -> bool {
+    name.starts_with("x-") || matches!(name, "content-security-policy" | "referrer-policy" | "strict-transport-security")
 }
