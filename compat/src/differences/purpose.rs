@@ -57,15 +57,16 @@ pub const KNOWN: &[Known] = &[
     },
     Known {
         name: "Added fields come behind the instance's",
-        explains: |found| found.release == V31 && found.answer().is_some_and(is_added),
+        explains: |found| {
+            let is_early = found.release == V31 || found.release < V43 && found.has("SecureHeaders");
+            is_early && found.answer().is_some_and(is_added)
+        },
     },
     Known {
         name: "Escapes are kept",
         explains: |found| {
-            found.release == V31
-                && found.aspect() == "target"
-                && found.has("RequestParameter")
-                && found.path().contains('%')
+            let is_twice = found.release < V43 && found.has("RequestParameter");
+            is_twice && found.aspect() == "target" && found.path().contains('%')
         },
     },
     Known { name: "`Vary` and `Access-Control-Expose-Headers`", explains: is_same_list },
