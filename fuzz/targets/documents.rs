@@ -44,7 +44,7 @@ fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(text) else { return };
     let profiles = if first & 4 == 0 { Profiles::default() } else { "dev,eu".parse().expect("profiles") };
     drop(profiles.accept(text));
-    let reading = Reading { profiles, lists: vec![("a.json".to_owned(), "list".to_owned())] };
+    let reading = Reading { profiles, lists: vec![("a.json".to_owned(), "list".to_owned())], ..Reading::default() };
     let name = NAMES[usize::from(first & 3)];
     let seen = read(name, text, &reading);
     assert_eq!(seen, read(name, text, &reading));

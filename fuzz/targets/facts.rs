@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use gray_core::lane::is_token;
-use gray_rules::{Algorithm, Jwt, JwtKey, RequestFacts, Source, find_cookie, parse_source};
+use gray_rules::{Algorithm, Jwt, JwtKey, KeySet, KeyUrl, RequestFacts, Source, TokenKey, find_cookie, parse_source};
 use http::{HeaderMap, HeaderValue, header};
 use libfuzzer_sys::fuzz_target;
 
@@ -29,13 +29,14 @@ fuzz_target!(|data: &[u8]| {
         let jwt = Jwt { token: Source::Header(header::AUTHORIZATION), key, requires_expiry: false };
         Source::Claim { jwt: Arc::new(jwt), path: path.clone() }
     };
-    let signed = claim(JwtKey::new("0123456789abcdef", &[Algorithm::Hs256]).ok());
+    let key = JwtKey::new("0123456789abcdef", &[Algorithm::Hs256]);
+    let signed = claim(key.map_or(TokenKey::Unverified, TokenKey::Known));
     let sources = [
         parse_source(name).unwrap_or(Source::Path),
         Source::Query(name.into()),
         Source::Cookie(name.into()),
         Source::CookieJson { cookie: "session".into(), path: path.clone() },
-        claim(None),
+        claim(TokenKey::Unverified),
         Source::Host,
     ];
     for source in &sources {
@@ -45,12 +46,14 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     if let Some(value) = signed.get(&facts) {
-        assert_eq!(Some(value), claim(None).get(&facts), "a good signature adds nothing to the claims");
+        assert_eq!(Some(value), claim(TokenKey::Unverified).get(&facts), "a good signature adds nothing to the claims");
     }
     let all = Source::FirstOf(sources.into());
     drop(all.get(&facts));
     let _ = find_cookie(data.split(|byte| *byte == b'\n'), name);
     drop(JwtKey::new(name, &[]));
+    drop(KeySet::read(data));
+    drop(name.parse::<KeyUrl>());
     if let Ok(text) = std::str::from_utf8(data) {
         drop(JwtKey::new(text, &[]));
         drop(JwtKey::new(text, &[Algorithm::Hs256]));

@@ -1,4 +1,4 @@
-//! Bytes of a request: whatever they are, either nothing is sent on, or one head that everybody reads in the same way.
+//! Bytes of a request: whatever they are, either nothing is sent on, or one head that all servers read in the same way.
 #![no_main]
 
 use std::cell::RefCell;

@@ -4,7 +4,7 @@
 
 use gray_core::Space;
 use gray_document::encrypted;
-use gray_nacos::{NacosConfigSource, NacosOptions, NacosRegistry, NacosTls};
+use gray_nacos::{NacosConfigSource, NacosOptions, NacosRegistry, NacosTls, context_path};
 use gray_registry::{
     CombinedRegistry, ConfigSource, FileConfigSource, FileRegistry, NoRegistry, Registry,
     disk::{DiskStore, KeptConfigSource, KeptRegistry},
@@ -39,6 +39,11 @@ pub struct ControlArgs {
     /// gRPC port of Nacos, when it is not the HTTP port + 1000 (a mapped port, say)
     #[arg(long, env = "GRAY_NACOS_GRPC_PORT", value_name = "PORT", value_parser = whole::<u16>(1..=65_535))]
     pub nacos_grpc_port: Option<u16>,
+
+    /// Path below which the HTTP API of Nacos is (nacos.server.contextPath); empty or / for none
+    #[arg(long, env = "GRAY_NACOS_CONTEXT", value_name = "PATH", default_value = gray_nacos::DEFAULT_CONTEXT,
+          value_parser = context_path)]
+    pub nacos_context: String,
 
     /// Speak TLS to Nacos, at both ports. Its certificate must be for the host in --nacos
     #[arg(long, env = "GRAY_NACOS_TLS")]
@@ -111,6 +116,7 @@ impl fmt::Debug for ControlArgs {
         f.debug_struct("ControlArgs")
             .field("nacos", &self.nacos)
             .field("nacos_grpc_port", &self.nacos_grpc_port)
+            .field("nacos_context", &self.nacos_context)
             .field("nacos_tls", &self.nacos_tls)
             .field("nacos_ca", &self.nacos_ca)
             .field("namespace", &self.namespace)
@@ -271,6 +277,7 @@ impl ControlArgs {
         let tls = self.nacos_tls || self.nacos_ca.is_some();
         let mut options = NacosOptions::new(server.trim());
         options.grpc_port = self.nacos_grpc_port;
+        options.context.clone_from(&self.nacos_context);
         options.tls = tls.then(|| NacosTls::new(self.nacos_ca.as_deref())).transpose()?;
         options.namespace = self.namespace.trim().to_owned();
         options.group = self.group.trim().to_owned();

@@ -107,7 +107,7 @@ impl DocumentArgs {
         Ok(DocumentPlan {
             own,
             names: local.iter().map(|(name, _)| Arc::clone(name)).chain(documents).collect(),
-            reading: Reading { profiles, lists },
+            reading: Reading { profiles, lists, ..Reading::default() },
             name,
             local,
         })

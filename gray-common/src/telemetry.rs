@@ -8,6 +8,9 @@ pub use log::{TelemetryError, init};
 
 use crate::release;
 
+/// Counter, label [`SERVICE`]: calls of a service that is not under gray release: none of its instances says a version, so
+/// every instance serves.
+pub const UNVERSIONED_TOTAL: &str = "gray_unversioned_total";
 /// Counter, label [`SERVICE`]: requests that were answered by the configured fallback, because no instance of the
 /// wanted version was alive.
 pub const FALLBACK_TOTAL: &str = "gray_fallback_total";
@@ -58,6 +61,11 @@ pub fn describe_metrics() {
         FALLBACK_TOTAL,
         Count,
         "Calls served by the fallback: no instance of the wanted version was alive"
+    );
+    describe_counter!(
+        UNVERSIONED_TOTAL,
+        Count,
+        "Calls of services of which no instance says a version: every instance serves"
     );
     describe_counter!(EDGE_REQUESTS_TOTAL, Count, "Requests by caller, and whether this instance was meant for them");
     describe_counter!(BAD_SIGNATURE_TOTAL, Count, "Requests whose tag was not signed as it has to be");

@@ -1,7 +1,6 @@
 //! The composition root: the whole wiring, top to bottom.
 
 use std::{
-    cell::Cell,
     collections::BTreeMap,
     io,
     net::{self, SocketAddr},
@@ -16,7 +15,7 @@ use gray_common::{
     control::ControlPlane,
     descriptors,
     documents::DocumentPlan,
-    service::{Phase, Readiness, Registration, ServiceError, StopSignals, UsageError, check_config},
+    service::{Phase, Readiness, Registration, ServiceError, StopSignals, UsageError},
 };
 use gray_core::Instance;
 use gray_document::Reading;
@@ -32,9 +31,11 @@ use crate::{
     control::{ControlLoop, Warmth},
     geo::CitySource,
     handover::{Listening, Predecessor},
+    keys::{KeyFollower, Pace},
     life::{Life, OnSignal},
     proxy::{self, AccessLogError, Limits, ListenError, ProxyOptions, Stats, TlsListener, Workers, is_at},
     record::{self, RecordCollector},
+    route::Configuration,
     snapshot::Snapshot,
     tls::{self, ServerTls, UpstreamTls},
 };
@@ -60,7 +61,7 @@ impl Application {
         let control_plane = service.control.connect(SERVICE)?;
         let plan = config::plan(&service.control, args.routes_document.as_deref())?;
         if let Some(directory) = &service.control.config_dir
-            && let Some(hint) = plan.hint(directory, &GatewayConfig::needed())
+            && let Some(hint) = plan.hint(directory, &Configuration::needed())
         {
             tracing::warn!("there is no {}; {hint}", plan.usual());
         }
@@ -259,6 +260,7 @@ fn control_loop(
     let (registry, shared) = (Arc::clone(&control_plane.registry), Arc::clone(&local.shared));
     ControlLoop::new(settings, registry, shared, CitySource::new(args.city_data.clone()), &args.service.service_version)
         .checking(Arc::clone(&local.certificates.1))
+        .fetching(KeyFollower::new(args.fetcher(&local.certificates.1), Pace::default()))
         .counting(local.stats.workers())
 }
 
@@ -294,29 +296,6 @@ async fn endless(task: impl Future<Output = ()>) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads the documents once, judges them as the running gateway would, and prints the report to standard error.
-///
-/// # Errors
-/// Every problem in them, by name and line; a certificate that cannot be used.
-pub async fn check(args: &GatewayArgs) -> anyhow::Result<()> {
-    args.admin_gate().map_err(UsageError)?;
-    args.tls.load()?;
-    let control = &args.service.control;
-    let note = Cell::new(None);
-    let read = |documents: &_| {
-        let config = GatewayConfig::read(documents, &control.prefix);
-        note.set(config.routes.note(proxy::Limits::default().response_timeout));
-        config
-    };
-    let plan = config::plan(control, args.routes_document.as_deref())?;
-    let report = check_config(control, SERVICE, &plan, None, &GatewayConfig::needed(), read).await?;
-    eprintln!("{report}");
-    if let Some(note) = note.take() {
-        eprintln!("{note}");
-    }
-    Ok(())
-}
-
 fn follow(control_plane: &ControlPlane, plan: &DocumentPlan, prefix: &str) -> LiveSettings<GatewayConfig> {
     let (source, prefix) = (plan.source(Arc::clone(&control_plane.config)), prefix.to_owned());
     let followed = plan.followed(GatewayConfig::lasting(&prefix));
@@ -326,7 +305,7 @@ fn follow(control_plane: &ControlPlane, plan: &DocumentPlan, prefix: &str) -> Li
 /// Returns when it is so.
 async fn until<T>(mut state: watch::Receiver<T>, is_so: impl FnMut(&T) -> bool) {
     if state.wait_for(is_so).await.is_err() {
-        // Nobody can tell any more.
+        // There is no sender any more.
         std::future::pending::<()>().await;
     }
 }

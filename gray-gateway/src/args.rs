@@ -10,6 +10,7 @@ use gray_tls::TlsError;
 
 use crate::{
     admin::{Access, AdminToken, Gate, HostName},
+    keys::{Fetcher, ListedServer},
     proxy::{AccessLogFormat, AccessLogOptions},
     tls::{ServerTls, UpstreamTls},
 };
@@ -88,6 +89,14 @@ pub struct GatewayArgs {
     #[arg(long, help_heading = "Gateway", env = "GRAY_ROUTES_DOCUMENT", value_name = "DATAID", value_parser = document_name)]
     pub routes_document: Option<String>,
 
+    /// Server, HOST or HOST:PORT, that may be asked for the keys of tokens (jwks-uri, issuer-uri) by http:// and at an address
+    /// that is not public; others only by https:// at public addresses. Repeated, or separated by commas
+    #[arg(long, help_heading = "Gateway", env = "GRAY_KEY_SERVER", value_name = "SERVER", value_delimiter = ',')]
+    pub key_server: Vec<ListedServer>,
+    /// With --check-config: warnings count as errors do (exit code 1)
+    #[arg(long, help_heading = "Gateway", env = "GRAY_STRICT")]
+    pub strict: bool,
+
     /// Log of all requests.
     #[command(flatten)]
     pub access_log: AccessLogArgs,
@@ -112,8 +121,8 @@ Examples:
   Without a server, instances and settings in directories:
     --registry-dir run/registry --config-dir deploy/nacos
 
-  A check of the settings (exit code 0 or 1), before they are published:
-    --check-config --config-dir deploy/nacos
+  A check of the settings (exit code 0 or 1), before they are published; warnings count as well:
+    --check-config --strict --config-dir deploy/nacos
 
   On this machine only, with the admin side on another port:
     --bind 127.0.0.1 --admin-port 17001 --nacos 127.0.0.1:8848
@@ -138,6 +147,13 @@ impl GatewayArgs {
     pub fn admin_gate(&self) -> Result<Gate, String> {
         let access = Access::new(self.admin_token.clone(), self.admin_open, self.admin_bind)?;
         Ok(Gate::new(access, &self.admin_host))
+    }
+}
+
+impl GatewayArgs {
+    /// What keys of tokens are fetched by.
+    pub fn fetcher(&self, tls: &Arc<UpstreamTls>) -> Fetcher {
+        Fetcher::new(Arc::clone(tls), &self.key_server)
     }
 }
 

@@ -217,7 +217,7 @@ mod tests {
         assert!(!endpoint.load().is_in());
         says.store(204, SeqCst);
         becomes(endpoint.load(), None).await;
-        // A connection is enough for this one; nobody listens any more.
+        // A connection is enough for this one; there is no listener any more.
         checks.update([("app", &CHECK, Scheme::Http, endpoint)]);
         server.abort();
         becomes(endpoint.load(), Some(Reason::Check)).await;

@@ -44,17 +44,22 @@ fn by_forwarded(peer: IpAddr, fields: Fields<'_, '_>, trusted: &IpSet) -> IpAddr
 
 /// The value of `for` in one element of `Forwarded`, without its quotes.
 fn forwarded_for(element: &str) -> Option<&str> {
+    parameter(element, "for")
+}
+
+/// The value of a parameter of one element of `Forwarded`, without its quotes; `None` also when it is there twice.
+pub(crate) fn parameter<'e>(element: &'e str, parameter: &str) -> Option<&'e str> {
     let pairs = unquoted_parts(element, ';')?;
     let mut values = pairs.into_iter().filter_map(|pair| {
         let (name, value) = pair.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("for").then_some(value.trim())
+        name.trim().eq_ignore_ascii_case(parameter).then_some(value.trim())
     });
     let (value, None) = (values.next()?, values.next()) else { return None };
     Some(value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value))
 }
 
 /// Splits where the separator is not within quotes; `None` for open quotes and for escapes.
-fn unquoted_parts(text: &str, separator: char) -> Option<Vec<&str>> {
+pub(crate) fn unquoted_parts(text: &str, separator: char) -> Option<Vec<&str>> {
     let mut quoted = false;
     let parts = text.split(|c: char| {
         quoted ^= c == '"';

@@ -1,29 +1,24 @@
 //! What the gateway reads: which documents, and what is made of them.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use gray_common::{
     control::{ControlArgs, ControlError},
     documents::{DocumentPlan, ProgramDocuments},
     service::SHARED_DOCUMENT,
 };
-use gray_document::{Documents, Lasting, Section, Setting};
+use gray_document::{Documents, Lasting, Setting};
 use gray_registry::unix_seconds;
-use gray_rules::{Finding, Fleet, RuleSet};
+use gray_rules::{Finding, Fleet, KeyServer, RuleSet};
 use gray_settings::GraySettings;
 
-use crate::route::{ROUTES, ROUTES_DOCUMENT, RouteTable};
+use crate::route::{Configuration, ROUTES, ROUTES_DOCUMENT, RouteTable};
+pub(crate) use crate::route::{MAX_SERVICES, lane_services};
 
 /// Name under which the gateway registers, and of its documents unless told otherwise.
 pub const SERVICE: &str = "gateway-app";
 /// Who gets which lane; optional, the settings stand for rules of their own.
 pub(crate) const RULES_DOCUMENT: &str = "gray-rules.yaml";
-
-/// Most services that routes and lanes may name.
-pub(crate) const MAX_SERVICES: usize = 2_000;
 
 /// What the gateway reads from its documents, in one piece: gray settings and routes are applied together.
 #[derive(Debug)]
@@ -57,24 +52,21 @@ impl GatewayConfig {
         own.into_iter().chain(GraySettings::lasting(prefix)).collect()
     }
 
-    /// What has to be in some document: routes, wherever they may stand, or what makes them of services.
-    pub fn needed() -> Vec<Lasting> {
-        const LOCATOR: [&str; 2] =
-            ["spring.cloud.gateway.discovery.locator", "spring.cloud.gateway.server.webflux.discovery.locator"];
-        vec![Lasting::list(&[&ROUTES[..], &[ROUTES_DOCUMENT], &LOCATOR].concat())]
-    }
-
     /// Reads both halves; problems are left in the documents.
     pub fn read(documents: &Documents, prefix: &str) -> Self {
-        let root = documents.root();
-        let gray = GraySettings::read(&root, prefix);
-        let rules = Arc::new(RuleSet::read(documents, &gray));
-        let (routes, listed) = (RouteTable::read(&root), documents.listed().into());
-        let config = Self { gray, rules, route_findings: routes.lint(), routes: Arc::new(routes), listed };
-        config.check_services(&root.section("spring.cloud.gateway"));
-        config.check_lanes(&root.section("spring.cloud.gateway"));
-        GraySettings::warn_unread(&root);
-        config
+        let Configuration { gray, rules, routes, findings, listed } = Configuration::read(documents, prefix);
+        let named: Vec<_> = documents.profiles_named().collect();
+        if !routes.is_stated() && !named.is_empty() {
+            let named = named.join(", ");
+            documents.root().section("spring.cloud.gateway").warn(
+                "routes",
+                format!(
+                    "no routes for the profiles that are active; parts of the documents are for {named}: give --profile"
+                ),
+            );
+        }
+        let (rules, routes, listed) = (Arc::new(rules), Arc::new(routes), listed.into());
+        Self { gray, rules, routes, route_findings: findings, listed }
     }
 
     /// The same with other routes.
@@ -103,30 +95,8 @@ impl GatewayConfig {
         services
     }
 
-    /// Each of them is followed, with a watch in the registry.
-    fn check_services(&self, routes: &Section<'_>) {
-        let found = self.services().len();
-        if found > MAX_SERVICES {
-            routes.error("routes", format!("routes and lanes name {found} services; a gateway follows {MAX_SERVICES}"));
-        }
+    /// The servers whose keys verify the tokens that routes and rules ask for.
+    pub fn key_servers(&self) -> BTreeSet<KeyServer> {
+        self.routes.key_servers().chain(self.rules.key_servers()).cloned().collect()
     }
-
-    /// A route's own target for a lane is of no use when there is no such lane.
-    fn check_lanes(&self, routes: &Section<'_>) {
-        let known: HashSet<_> = self.rules.lanes().iter().map(|known| known.lane().name()).collect();
-        let is_known = |lane: &str| known.contains(lane);
-        for route in self.routes.routes() {
-            for (lane, _) in route.lanes.iter().filter(|(lane, _)| !is_known(lane)) {
-                let id = &route.id;
-                routes
-                    .error("routes", format!("route {id}: metadata.lanes: there is no lane `{lane}` under gray.lanes"));
-            }
-        }
-    }
-}
-
-/// The services that lanes name, each once.
-pub(crate) fn lane_services(rules: &RuleSet) -> impl Iterator<Item = &str> {
-    let named = rules.lanes().iter().flat_map(|entry| entry.lane().services());
-    named.map(|(service, _)| service).collect::<BTreeSet<_>>().into_iter()
 }

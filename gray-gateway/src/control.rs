@@ -10,7 +10,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use gray_core::{GrayStatus, InstanceSet};
-use gray_live::{ServiceFollower, SettingsState};
+use gray_live::{ServiceFollower, SettingsState, clock::uptime_ms};
 use gray_registry::Registry;
 use gray_rules::{FactPlan, Fleet};
 use gray_settings::Caller;
@@ -19,10 +19,11 @@ use tokio::sync::{Notify, watch};
 
 use crate::{
     checks::Checks,
-    config::{GatewayConfig, SERVICE},
+    config::{GatewayConfig, SERVICE, lane_services},
     findings::Findings,
     geo::CitySource,
     hops::Hops,
+    keys::KeyFollower,
     listing::Listing,
     located::LocatedRoutes,
     rates::RateStates,
@@ -66,6 +67,7 @@ pub struct ControlLoop {
     warmth: watch::Sender<Warmth>,
     checks: Checks,
     located: LocatedRoutes,
+    keys: KeyFollower,
     /// Those that the rate limits were made for.
     routes: Arc<RouteTable>,
 }
@@ -97,6 +99,7 @@ impl ControlLoop {
             warmth: watch::Sender::default(),
             checks: Checks::default(),
             located: LocatedRoutes::default(),
+            keys: KeyFollower::default(),
             routes: Arc::default(),
         }
     }
@@ -118,6 +121,12 @@ impl ControlLoop {
         Self { checks: Checks::new(tls), ..self }
     }
 
+    /// With keys of tokens that are fetched by this.
+    #[must_use]
+    pub fn fetching(self, keys: KeyFollower) -> Self {
+        Self { keys, ..self }
+    }
+
     /// Reading the city data again whenever this changes.
     #[must_use]
     pub fn reloading(self, reload: watch::Receiver<u64>) -> Self {
@@ -133,6 +142,7 @@ impl ControlLoop {
                 self.begin(&config, state.revision);
                 self.follow(&config, &looked_at);
                 self.check(&config);
+                self.keys.update(config.key_servers());
                 let snapshot = self.build(&config, state.revision);
                 self.shared.store(Arc::new(snapshot));
                 let warmth = self.judge(&config);
@@ -146,6 +156,7 @@ impl ControlLoop {
                 Ok(()) = self.reload.changed() => self.city.reload().await,
                 () = self.listing.changed() => {}
                 () = self.located.changed() => {}
+                () = self.keys.changed() => {}
             }
         }
     }
@@ -154,7 +165,12 @@ impl ControlLoop {
         let named = config.routes.services();
         let is_known = |service: &str| self.followed.get(service).is_some_and(ServiceFollower::is_known);
         let is_located = config.routes.locator().is_none() || self.located.is_known();
-        if !config.routes.is_stated() || !is_located || !named.iter().all(|service| is_known(service)) {
+        // Keys that cannot be fetched keep requests out, not the gateway.
+        if !config.routes.is_stated()
+            || !is_located
+            || !self.keys.is_tried()
+            || !named.iter().all(|service| is_known(service))
+        {
             Warmth::Cold
         } else if self.followed.values().all(ServiceFollower::is_settled) {
             Warmth::Settled
@@ -216,7 +232,10 @@ impl ControlLoop {
             Some((service, check, scheme, self.followed.get(service.as_str())?.set()))
         });
         self.checks.update(wanted.flat_map(|(service, check, scheme, set)| {
-            set.endpoints().map(move |endpoint| (service.as_str(), check, scheme, endpoint))
+            set.endpoints().map(move |endpoint| {
+                let scheme = if endpoint.is_secure() { Scheme::Https } else { scheme };
+                (service.as_str(), check, scheme, endpoint)
+            })
         }));
     }
 
@@ -246,7 +265,7 @@ impl ControlLoop {
     fn lint(&mut self, config: &GatewayConfig) {
         let heard = self.followed.iter().filter(|(_, followed)| self.listing.is_complete(followed));
         let fleet: Fleet = heard.map(|(service, followed)| (service.clone(), Arc::clone(followed.set()))).collect();
-        if self.findings.update(config.lint(&fleet)) {
+        if self.findings.update(config.lint(&fleet.at(uptime_ms()))) {
             let published = Snapshot::clone(&self.shared.load());
             self.shared.store(Arc::new(Snapshot { findings: self.findings.current(), ..published }));
         }
@@ -256,10 +275,12 @@ impl ControlLoop {
     fn build(&mut self, config: &GatewayConfig, revision: u64) -> Snapshot {
         let tallies = &mut self.tallies;
         tallies.retain_services(|service| self.followed.contains_key(service));
+        let named: BTreeSet<_> = lane_services(&config.rules).collect();
         let services = self.followed.iter().map(|(service, followed)| {
             let (set, strategy) = (Arc::clone(followed.set()), config.gray.strategy(service));
             set.prepare(strategy);
             let snapshot = ServiceSnapshot {
+                is_named: named.contains(&**service),
                 set,
                 strategy,
                 is_listed: self.listing.is_complete(followed),
@@ -283,6 +304,7 @@ impl ControlLoop {
             limits,
             routes: Arc::clone(&config.routes),
             rates: Arc::clone(self.rates.current()),
+            keys: self.keys.current(),
             services,
             city: self.city.data(),
             plan: Arc::clone(&self.plan),

@@ -1,7 +1,7 @@
 //! The decision, written onto the request, and told to the browser.
 
 use gray_core::{
-    GRAY_HEADER,
+    GRAY_HEADER, GrayStatus,
     tag::{CALLER_HEADER, LANE_HEADER, SIGNATURE_HEADER},
 };
 use gray_rules::{Decision, RuleSet};
@@ -20,10 +20,10 @@ pub struct Mark {
     pub caller: HeaderValue,
 }
 
-/// Writes a decision as header lines. The request must have no others under these names.
-pub fn dye(out: &mut Vec<u8>, decision: &Decision<'_>, mark: &Mark) {
+/// Writes a decision as header lines, the tag among them. The request must have no others under these names.
+pub fn dye(out: &mut Vec<u8>, tag: GrayStatus, mark: &Mark) {
     let mut line = |name: &HeaderName, value: &HeaderValue| write_line(out, name, value);
-    line(&GRAY_HEADER, &decision.tag().header_value());
+    line(&GRAY_HEADER, &tag.header_value());
     if let Some(lane) = &mark.lane {
         line(&LANE_HEADER, lane);
     }
@@ -61,14 +61,8 @@ pub fn is_ours(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
-    use gray_core::{
-        GrayStatus,
-        lane::{Choice, Lane},
-    };
     use gray_document::{Documents, check};
-    use gray_rules::{Reason, RequestFacts};
+    use gray_rules::RequestFacts;
     use gray_settings::GraySettings;
     use http::HeaderMap;
 
@@ -115,20 +109,10 @@ mod tests {
 
     #[test]
     fn the_mark_is_written_as_lines() {
-        let lane = Lane::new("v2", GrayStatus::Gray, [], Choice::any());
-        let decision = Decision {
-            lane: Cow::Owned(lane),
-            place: None,
-            rule: "r",
-            rule_place: None,
-            reason: Reason::Default,
-            traced: false,
-            revision: "1",
-        };
         let value = |text| Some(HeaderValue::from_static(text));
         let caller = HeaderValue::from_static("gateway-app@V1");
         let mut out = Vec::new();
-        dye(&mut out, &decision, &Mark { lane: value("lane"), signature: value("signature"), caller });
+        dye(&mut out, GrayStatus::Gray, &Mark { lane: value("lane"), signature: value("signature"), caller });
         assert_eq!(
             String::from_utf8(out).expect("text"),
             "gray: GRAY\r\ngray-lane: lane\r\ngray-signature: signature\r\ngray-caller: gateway-app@V1\r\n"

@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod app;
 pub mod args;
+pub mod check;
 pub mod checks;
 pub mod client_address;
 pub mod config;
@@ -14,6 +15,7 @@ pub mod geo;
 pub mod handover;
 pub mod header;
 pub mod hops;
+pub mod keys;
 mod life;
 pub mod limit;
 pub(crate) mod listing;

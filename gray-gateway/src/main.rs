@@ -8,10 +8,7 @@ use gray_common::{
     service::{ServiceCommand, StopSignals, UsageError, exit_code, healthcheck},
     telemetry,
 };
-use gray_gateway::{
-    app::{self, Application},
-    args::GatewayArgs,
-};
+use gray_gateway::{app::Application, args::GatewayArgs, check};
 
 // The control plane needs one thread; requests are served by threads of their own.
 #[tokio::main(worker_threads = 1)]
@@ -21,7 +18,7 @@ async fn main() -> ExitCode {
     let asks_another_port = matches.value_source("port") == Some(ValueSource::CommandLine);
     let args = GatewayArgs::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match run(args, asks_another_port).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("gray-gateway: {error:#}");
             exit_code(error.as_ref())
@@ -29,16 +26,17 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(args: GatewayArgs, asks_another_port: bool) -> anyhow::Result<()> {
+async fn run(args: GatewayArgs, asks_another_port: bool) -> anyhow::Result<ExitCode> {
     match args.service.command {
         Some(ServiceCommand::Healthcheck) if asks_another_port => {
             let what = "healthcheck asks the admin side: give --admin-port PORT instead of --port";
             return Err(UsageError(what.to_owned()).into());
         }
         Some(ServiceCommand::Healthcheck) => {
-            return healthcheck(args.admin_bind, args.admin_port).map_err(anyhow::Error::msg);
+            let asked = healthcheck(args.admin_bind, args.admin_port).map_err(anyhow::Error::msg);
+            return asked.map(|()| ExitCode::SUCCESS);
         }
-        None if args.service.check_config => return app::check(&args).await,
+        None if args.service.check_config => return check::check(&args).await,
         None => {}
     }
     // First thing: a signal must not end a program that is only starting.
@@ -49,9 +47,9 @@ async fn run(args: GatewayArgs, asks_another_port: bool) -> anyhow::Result<()> {
         built = Application::build(&args) => built?,
         signal = signals.next() => {
             tracing::info!(signal, "stopping before having started");
-            return Ok(());
+            return Ok(ExitCode::SUCCESS);
         }
     };
     application.run_until_stopped(signals).await;
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

@@ -4,8 +4,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use gray_core::{
     InstanceSet, IpSet,
-    balance::{OutlierPolicy, Strategy},
+    balance::{OutlierPolicy, Outlook, Strategy, outlook, outlook_unversioned},
+    lane::{Choice, Lane},
 };
+use gray_live::clock::uptime_ms;
 use gray_rules::{FactPlan, Finding, RuleSet};
 use gray_settings::{Signing, TrustedHeaders};
 
@@ -15,6 +17,7 @@ use crate::{
     config::SERVICE,
     geo::CityData,
     hops::Hops,
+    keys::KeySets,
     limit::InFlightLimits,
     rates::RateCounters,
     route::RouteTable,
@@ -48,6 +51,8 @@ pub struct Snapshot {
     pub routes: Arc<RouteTable>,
     /// What clients have left of the rates of these routes.
     pub rates: Arc<RateCounters>,
+    /// The keys that tokens are verified by, as far as servers publish them.
+    pub keys: Arc<KeySets>,
     /// The instances of every service that a route or a lane names.
     pub services: Services,
     /// City data, if some was loaded.
@@ -74,6 +79,7 @@ impl Snapshot {
             limits: InFlightLimits::default(),
             routes: Arc::new(RouteTable::default()),
             rates: Arc::default(),
+            keys: Arc::default(),
             services: Services::default(),
             city: None,
             plan: Arc::default(),
@@ -102,9 +108,25 @@ pub struct ServiceSnapshot {
     pub set: Arc<InstanceSet>,
     /// How one of them is picked.
     pub strategy: Strategy,
-    /// How picking went; `None` when nobody counts.
+    /// How picking went; `None` when it is not counted.
     pub tally: Option<ServiceTally>,
     /// Whether every registry that may know it has answered: none is missing only because it is early
     /// (`listing`).
     pub is_listed: bool,
+    /// Whether a lane names it: it is under gray release, whatever its instances say.
+    pub is_named: bool,
+}
+
+impl ServiceSnapshot {
+    /// Whether a request on the lane finds an instance.
+    pub(crate) fn has_instance(&self, service: &str, lane: &Lane, outliers: &OutlierPolicy) -> bool {
+        let found = outlook(&self.set, lane.choice(service).iter(), outliers);
+        found.or_else(|| self.unversioned(lane.choice(service), outliers)).is_some()
+    }
+
+    /// What a request gets whose choice finds no instance, when the service is not under gray release.
+    pub(crate) fn unversioned(&self, choice: &Choice, outliers: &OutlierPolicy) -> Option<Outlook<'_>> {
+        let choice = (!self.is_named).then(|| choice.iter())?;
+        outlook_unversioned(&self.set, choice, outliers, uptime_ms())
+    }
 }

@@ -80,7 +80,7 @@ impl<const N: usize> Tally<N> {
 /// Requests by rule: one counter each.
 pub type RuleTally = Arc<Tally<1>>;
 /// Picks by service: hit, fallback, none.
-pub type ServiceTally = Arc<Tally<3>>;
+pub type ServiceTally = Arc<Tally<4>>;
 
 /// All of them. A name keeps its counter from one snapshot to the next, for as long as it is there.
 #[derive(Debug)]

@@ -244,7 +244,7 @@ async fn balancing(site: &Site, [one, dead, drained]: [u16; 3]) {
     assert_eq!((&order["outcome"], &order["selector"]), (&json!("fallback"), &json!("version:V1")), "{order}");
     assert_eq!(order["instances"], json!([{ "address": format!("127.0.0.1:{one}"), "version": "V1" }]));
     assert_eq!(
-        order["leftOut"],
+        order["excluded"],
         json!([
             { "address": format!("127.0.0.1:{dead}"), "version": "V2", "why": "ejected (unreachable)" },
             { "address": format!("127.0.0.1:{drained}"), "version": "V1", "why": "drained" },

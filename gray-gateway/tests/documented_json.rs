@@ -69,7 +69,7 @@ impl Site {
     }
 }
 
-/// `a.b`, `a[].b`: the types seen at each path. The names below `services`, `refusedFiles` and `inUse` are free: `*`.
+/// `a.b`, `a[].b`: the types seen at each path. The names below `services`, `refusedFiles`, `keyServers` and `inUse` are free: `*`.
 fn paths(path: &str, value: &Value, found: &mut BTreeMap<String, BTreeSet<&'static str>>) {
     let kind = match value {
         Value::Null => "null",
@@ -86,7 +86,7 @@ fn paths(path: &str, value: &Value, found: &mut BTreeMap<String, BTreeSet<&'stat
         Value::Array(items) => items.iter().for_each(|item| paths(&format!("{path}[]"), item, found)),
         Value::Object(map) => {
             for (key, below) in map {
-                let is_free = ["services", "refusedFiles", "snapshot.inUse"].contains(&path);
+                let is_free = ["services", "refusedFiles", "snapshot.inUse", "keyServers"].contains(&path);
                 let key = if is_free { "*" } else { key };
                 let dot = if path.is_empty() { "" } else { "." };
                 paths(&format!("{path}{dot}{key}"), below, found);
@@ -150,7 +150,9 @@ async fn the_json_of_the_admin_side_is_documented() {
         &format!(
             "\
 spring.cloud:
-  gateway.routes: [{{ id: orders, uri: 'lb://order-app', predicates: ['Path=/order-api/**'] }}]
+  gateway.routes:
+  - {{ id: orders, uri: 'lb://order-app', predicates: ['Path=/order-api/**'] }}
+  - {{ id: guarded, uri: 'lb://order-app', predicates: ['Path=/guarded/**'], filters: [{{ name: JsonWebToken, args: {{ jwks-uri: 'http://127.0.0.1:{dead}/keys' }} }}] }}
   discovery.client.simple.instances.order-app:
   - {{ uri: 'http://127.0.0.1:{one}', metadata: {{ version: V1 }} }}
   - {{ uri: 'http://127.0.0.1:{dead}', metadata: {{ version: V2 }} }}

@@ -6,7 +6,7 @@ use std::{
 };
 
 use gray_document::{Problems, check};
-use gray_gateway::{app, args::GatewayArgs, config::GatewayConfig};
+use gray_gateway::{args::GatewayArgs, check::verdict, config::GatewayConfig};
 use gray_rules::{Fleet, RequestFacts, Severity};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -202,7 +202,11 @@ fn examples_have_what_they_are_about() {
         allow: allow(&["V2", "V3"]),
     };
     assert_eq!((&gray.edges[0], gray.drain.len(), gray.slow_start.as_secs()), (&edge, 2, 30));
-    assert_eq!(example("02-exact-version").gray.mesh.propagate.len(), 3);
+    assert_eq!(
+        example("02-exact-version").gray.mesh.propagate.len(),
+        6,
+        "three of its own, and those that always go on"
+    );
     assert_eq!(example("12-static-instances").gray.static_instances["user-app"].len(), 2);
     assert_eq!(example("13-front-end").rules.cookie(), Some("release"));
     assert_eq!(example("14-namespaces").gray.mesh.namespaces.len(), 2);
@@ -242,12 +246,14 @@ async fn check_config_judges_the_rules_as_well_and_later_documents_win() {
     }
     let at = directory.path().to_str().expect("UTF-8");
     let args = GatewayArgs::try_parse_from(["gray-gateway", "--config-dir", at]).expect("valid");
-    app::check(&args).await.expect("in order");
+    let is_good = async || verdict(&args).await.expect("documents").0.is_good(false);
+    assert!(is_good().await);
     write("gray-rules.yaml", "gray.rules: [{ name: a, when: { header.x: 1 }, lane: nowhere }]");
-    let error = app::check(&args).await.expect_err("no such lane").to_string();
-    assert!(error.contains("gray-rules.yaml:1") && error.contains("nowhere"), "{error}");
+    let (refused, _) = verdict(&args).await.expect("documents");
+    let lines = refused.lines().join("\n");
+    assert!(!refused.is_good(false) && lines.contains("gray-rules.yaml:1") && lines.contains("nowhere"), "{lines}");
     write("gray-rules.yaml", "gray: {}");
     // The gateway's own document comes later than the shared one, and so wins.
     write("common-config.yaml", "kerwin.tool.gray: { load: false, gateway.enabled: perhaps }");
-    app::check(&args).await.expect("the mistake is not in effect");
+    assert!(is_good().await, "the mistake is not in effect");
 }

@@ -4,7 +4,7 @@ mod support;
 
 use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
-use gray_gateway::app::{self, Application};
+use gray_gateway::{app::Application, check};
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -130,8 +130,8 @@ async fn a_gateway_keeps_what_it_has_when_a_document_says_nothing() {
         assert!(metrics.contains("gray_gateway_config_refused 1"), "{says}");
         // A check beforehand reports it as well. What is well formed and in no document before is a matter of taste.
         if *name == "gateway-app.yaml" {
-            let report = app::check(&args(&at, &[])).await.expect_err(says);
-            assert!(!format!("{report:#}").is_empty(), "{says}");
+            let (verdict, _) = check::verdict(&args(&at, &[])).await.expect("documents");
+            assert!(!verdict.is_good(false), "{says}");
         }
         put(&at, "gateway-app.yaml", &Put::Text(""));
         put(&at, "common-config.yaml", &Put::Text(COMMON));
@@ -142,5 +142,6 @@ async fn a_gateway_keeps_what_it_has_when_a_document_says_nothing() {
     put(&at, "gateway-app.yaml", &Put::Text("spring.cloud.gateway.routes: []\n"));
     http.until(admin, "expressly none", |status| status["routes"] == serde_json::json!([])).await;
     assert_eq!(http.get(proxy, "/hello.txt").await.0, 404);
-    app::check(&args(&at, &[])).await.expect("legal, with a warning");
+    let (verdict, _) = check::verdict(&args(&at, &[])).await.expect("documents");
+    assert!(verdict.is_good(false) && !verdict.is_good(true), "legal, with a warning");
 }

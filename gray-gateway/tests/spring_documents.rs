@@ -5,7 +5,7 @@ mod support;
 use std::{collections::BTreeSet, fs, time::Duration};
 
 use gray_gateway::{
-    app,
+    check,
     config::{GatewayConfig, plan},
 };
 use gray_live::LiveSettings;
@@ -29,7 +29,8 @@ async fn checked(files: &[(&str, &str)], more: &[&str]) -> Result<(), String> {
     let directory = directory(files);
     let more: Vec<_> = more.iter().map(|more| more.replace("DIR", directory.path().to_str().expect("UTF-8"))).collect();
     let more: Vec<_> = more.iter().map(String::as_str).collect();
-    app::check(&args(directory.path(), &more)).await.map_err(|error| format!("{error:#}"))
+    let (verdict, _) = check::verdict(&args(directory.path(), &more)).await.map_err(|error| format!("{error:#}"))?;
+    if verdict.is_good(false) { Ok(()) } else { Err(verdict.lines().join("\n")) }
 }
 
 /// The ids of the routes that a gateway has by these files.

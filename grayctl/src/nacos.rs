@@ -1,4 +1,4 @@
-//! The few calls of Nacos' HTTP API (v1) that publishing takes.
+//! The few questions to Nacos' HTTP API that publishing takes, in whichever version the server has.
 
 use std::{
     fmt,
@@ -7,9 +7,14 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use gray_common::service::UsageError;
-use gray_nacos::{NacosOptions, http as nacos_http};
-use reqwest::{Client, Method, RequestBuilder, StatusCode};
-use serde::Deserialize;
+use gray_nacos::{
+    NacosOptions,
+    dialect::{
+        self, Answer, Ask, CreateNamespace, DocumentPlace, LoginReading, Namespaces, Probed, ReadDocument, Reading,
+        Ready, WriteDocument,
+    },
+    http::{self, Server},
+};
 
 /// Time limit of one call.
 const CALL: Duration = Duration::from_secs(10);
@@ -17,52 +22,29 @@ const CALL: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(300);
 
 /// A document's place in Nacos.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place<'a> {
-    /// Empty for the public namespace.
-    pub(crate) namespace: &'a str,
-    pub(crate) group: &'a str,
-    pub(crate) name: &'a str,
-}
-
-impl<'a> Place<'a> {
-    fn query(&self) -> [(&'static str, &'a str); 3] {
-        [("tenant", self.namespace), ("group", self.group), ("dataId", self.name)]
-    }
-}
+pub(crate) type Place<'a> = DocumentPlace<'a>;
 
 /// One Nacos server.
 #[derive(Debug)]
 pub(crate) struct Nacos {
-    requests: Client,
     options: NacosOptions,
-    server: (String, u16),
-    address: String,
+    server: Server,
     token: Option<String>,
 }
 
 impl fmt::Display for Nacos {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Nacos at {}", self.address)
+        let (host, port) = &self.server;
+        write!(f, "Nacos at {host}:{port}")
     }
 }
 
-type Answer = (StatusCode, String);
-
-#[derive(Deserialize)]
-struct Namespaces {
-    data: Vec<Namespace>,
-}
-
-#[derive(Deserialize)]
-struct Namespace {
-    namespace: String,
-}
-
-#[derive(Deserialize)]
-struct Login {
-    #[serde(rename = "accessToken")]
-    access_token: String,
+/// Whether a namespace is there.
+pub(crate) enum Ensured {
+    Present,
+    Created,
+    /// The user is not told; how that is said.
+    Unknown(String),
 }
 
 impl Nacos {
@@ -71,118 +53,158 @@ impl Nacos {
         let servers =
             options.servers().map_err(|reason| UsageError(format!("--nacos {}: {reason}", options.server)))?;
         let server = servers.into_iter().next().context("there is a server")?;
-        let address = format!("{}:{}", server.0, server.1);
-        Ok(Self { requests: nacos_http::requests()?, options, server, address, token: None })
+        Ok(Self { options, server, token: None })
     }
 
     /// Waits until the server says that it is ready.
     pub(crate) async fn wait_ready(&self, limit: Duration) -> Result<()> {
         let start = Instant::now();
         loop {
-            let last = match self.send(self.request(Method::GET, "console/health/readiness")).await {
-                Ok((status, _)) if status.is_success() => return Ok(()),
-                Ok((status, _)) => format!("it answers {status}"),
+            let last = match self.is_ready().await {
+                Ok(None) => return Ok(()),
+                Ok(Some(trouble)) => format!("it answers {trouble}"),
                 Err(error) => error.root_cause().to_string(),
             };
             if start.elapsed() >= limit {
-                bail!("Nacos at {} was not ready within {limit:?}: {last}", self.address);
+                bail!("{self} was not ready within {limit:?}: {last}");
             }
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// Why it is not, if it is not. Nacos 3 answers 200 either way.
+    async fn is_ready(&self) -> Result<Option<String>> {
+        let probe = http::put(&self.options, &self.server, &dialect::probe(), None, CALL).await?;
+        let (status, body) = match dialect::probed(Answer::new(probe.0, &probe.1)) {
+            Probed::V3(trouble) => return Ok(trouble),
+            _ => {
+                let question = Ready.question(dialect::Dialect::V1);
+                http::put(&self.options, &self.server, &question, None, CALL).await?
+            }
+        };
+        Ok(match Ready.read(dialect::Dialect::V1, Answer::new(status, &body)) {
+            Reading::Is(()) => None,
+            Reading::NoPath(said) => Some(format!(
+                "{said}; is the context path another one (--nacos-context, now `{}`)?",
+                self.options.context
+            )),
+            _ => Some(Answer::new(status, &body).said()),
+        })
     }
 
     /// Logs in; the calls that follow carry the token.
     pub(crate) async fn log_in(&mut self, user: &str, password: &str) -> Result<()> {
-        let form = [("username", user), ("password", password)];
-        let (status, answer) = self.send(self.request(Method::POST, "auth/login").form(&form)).await?;
-        ensure!(status.is_success(), "Nacos at {} refused the login of user {user}: {status}", self.address);
-        let login: Login =
-            serde_json::from_str(&answer).context("Nacos answered the login with something else than a token")?;
-        self.token = Some(login.access_token);
-        Ok(())
-    }
-
-    /// Creates a namespace whose id and name are `namespace`; `false` when it was there.
-    pub(crate) async fn ensure_namespace(&self, namespace: &str) -> Result<bool> {
-        if self.has_namespace(namespace).await? {
-            return Ok(false);
+        let dialect = http::dialect(&self.options, &self.server, CALL).await.with_context(|| self.no_answer())?;
+        let mut failure = String::new();
+        for path in dialect.login_paths() {
+            let question = dialect::login(path, user, password);
+            let answer = http::put(&self.options, &self.server, &question, None, CALL).await;
+            let (status, body) = answer.with_context(|| self.no_answer())?;
+            let check = "check --username and --password (GRAY_NACOS_USERNAME, GRAY_NACOS_PASSWORD)";
+            match dialect::read_login(dialect, Answer::new(status, &body)) {
+                LoginReading::In(token) => {
+                    self.token = Some(token.text);
+                    return Ok(());
+                }
+                LoginReading::Refused(how) => bail!("{self} refused the login of user {user} ({how}): {check}"),
+                LoginReading::Doubtful(how) => bail!(
+                    "{self} refused the login of user {user}, or failed: it answers {how} to either; {check}, then its log"
+                ),
+                LoginReading::NoPath(how) | LoginReading::Failed(how) => failure = how,
+                _ => {}
+            }
         }
-        let form = [("customNamespaceId", namespace), ("namespaceName", namespace), ("namespaceDesc", "gray-chain")];
-        let answer = self.send(self.request(Method::POST, "console/namespaces").form(&form)).await?;
-        let text = self.text(answer, "creating the namespace")?;
-        // Somebody else may have been quicker; what counts is that it is there.
-        ensure!(
-            text == "true" || self.has_namespace(namespace).await?,
-            "Nacos at {} did not create the namespace {namespace}: {text}",
-            self.address
-        );
-        Ok(true)
+        bail!("{self} did not answer the login of user {user} with a token: {failure}")
     }
 
-    async fn has_namespace(&self, namespace: &str) -> Result<bool> {
-        let answer = self.send(self.request(Method::GET, "console/namespaces")).await?;
-        let text = self.text(answer, "listing the namespaces")?;
-        let list: Namespaces = serde_json::from_str(&text).context("cannot read Nacos' list of namespaces")?;
-        Ok(list.data.iter().any(|entry| entry.namespace == namespace))
+    /// Creates a namespace whose id and name are `namespace`, unless it is there.
+    pub(crate) async fn ensure_namespace(&self, namespace: &str) -> Result<Ensured> {
+        match self.has_namespace(namespace).await? {
+            Reading::Is(true) => return Ok(Ensured::Present),
+            Reading::Denied(said) if self.token.is_some() => return Ok(Ensured::Unknown(said)),
+            Reading::Is(false) => {}
+            other => drop(self.said(other, "listing the namespaces")?),
+        }
+        let created = self.ask(&CreateNamespace(namespace)).await?;
+        // Another client may have been quicker; what counts is that it is there.
+        if created == Reading::Is(true) || self.has_namespace(namespace).await? == Reading::Is(true) {
+            return Ok(Ensured::Created);
+        }
+        if let Reading::Denied(said) = &created
+            && self.token.is_some()
+        {
+            return Ok(Ensured::Unknown(said.clone()));
+        }
+        ensure!(
+            self.said(created, "creating the namespace")? == Some(true),
+            "{self} did not create the namespace {namespace}"
+        );
+        Ok(Ensured::Created)
+    }
+
+    async fn has_namespace(&self, namespace: &str) -> Result<Reading<bool>> {
+        Ok(match self.ask(&Namespaces).await? {
+            Reading::Is(list) => Reading::Is(list.iter().any(|id| id == namespace)),
+            Reading::Denied(said) => Reading::Denied(said),
+            Reading::NoPath(said) | Reading::Fault(said) | Reading::Failed(said) => Reading::Failed(said),
+            _ => Reading::Is(false),
+        })
     }
 
     /// The text of a document; `None` when there is none.
     pub(crate) async fn document(&self, place: Place<'_>) -> Result<Option<String>> {
-        let answer = self.send(self.request(Method::GET, "cs/configs").query(&place.query())).await?;
-        if answer.0 == StatusCode::NOT_FOUND {
-            return Ok(None);
-        }
-        self.text(answer, "reading a document").map(Some)
+        let reading = self.ask(&ReadDocument(place)).await?;
+        self.said(reading, "reading a document")
     }
 
     /// Writes a document, and waits until the server hands it out.
     pub(crate) async fn publish(&self, place: Place<'_>, text: &str) -> Result<()> {
-        let form = [("content", text), ("type", "yaml")];
-        let fields = [&place.query()[..], &form[..]].concat();
         let start = Instant::now();
         // The embedded database of a single Nacos refuses one of two writes at the same time, with 500.
         let said = loop {
-            let answer = self.send(self.request(Method::POST, "cs/configs").form(&fields)).await?;
-            if !answer.0.is_server_error() || start.elapsed() >= CALL {
-                break self.text(answer, "publishing a document")?;
+            match self.ask(&WriteDocument(place, text)).await? {
+                Reading::Fault(_) if start.elapsed() < CALL => tokio::time::sleep(PAUSE).await,
+                reading => break self.said(reading, "publishing a document")?,
             }
-            tokio::time::sleep(PAUSE).await;
         };
-        ensure!(said == "true", "Nacos at {} did not accept {}: {said}", self.address, place.name);
+        ensure!(said == Some(true), "{self} did not accept {}", place.name);
         // Nacos serves reads from a cache that it fills a moment after the write.
         let start = Instant::now();
         while self.document(place).await?.as_deref() != Some(text) {
             if start.elapsed() >= CALL {
-                bail!("Nacos at {} accepted {} but does not hand it out as written", self.address, place.name);
+                bail!("{self} accepted {} but does not hand it out as written", place.name);
             }
             tokio::time::sleep(PAUSE / 3).await;
         }
         Ok(())
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.requests.request(method, nacos_http::url(&self.options, &self.server, path));
-        match &self.token {
-            Some(token) => request.query(&[("accessToken", token)]),
-            None => request,
-        }
+    async fn ask<A: Ask + Sync>(&self, ask: &A) -> Result<Reading<A::Said>> {
+        let asked = http::ask(&self.options, &self.server, ask, self.token.as_deref(), CALL).await;
+        asked.with_context(|| self.no_answer())
     }
 
-    async fn send(&self, request: RequestBuilder) -> Result<Answer> {
-        let (status, body) = nacos_http::send(&self.options, request, CALL)
-            .await
-            .with_context(|| format!("no answer from Nacos at {}", self.address))?;
-        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    fn no_answer(&self) -> String {
+        format!("no answer from {self}")
     }
 
-    fn text(&self, (status, text): Answer, what: &str) -> Result<String> {
-        match status {
-            StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => bail!(
-                "Nacos at {} wants a login for {what}: give --username and --password (GRAY_NACOS_USERNAME, GRAY_NACOS_PASSWORD)",
-                self.address
+    /// What was asked for; `None` when there is no such thing.
+    fn said<T>(&self, reading: Reading<T>, what: &str) -> Result<Option<T>> {
+        match reading {
+            Reading::Is(said) => Ok(Some(said)),
+            Reading::Absent => Ok(None),
+            Reading::Denied(said) if self.token.is_some() => {
+                bail!("{what} at {self} is refused: this user has no right to it ({said})")
+            }
+            Reading::Denied(_) => bail!(
+                "{self} wants a login for {what}: give --username and --password (GRAY_NACOS_USERNAME, GRAY_NACOS_PASSWORD)"
             ),
-            status if status.is_success() => Ok(text),
-            status => bail!("{what} at {} failed with {status}: {}", self.address, text.trim()),
+            Reading::NoPath(said) => bail!(
+                "{what} at {self} failed: {said}; is the context path another one (--nacos-context, now `{}`)?",
+                self.options.context
+            ),
+            Reading::Fault(said) | Reading::Failed(said) => bail!("{what} at {self} failed: {said}"),
+            _ => bail!("{what} at {self} failed"),
         }
     }
 }

@@ -14,12 +14,12 @@ use anyhow::Result;
 use clap::Args;
 use gray_common::service::UsageError;
 use gray_document::{Profiles, Reading};
-use gray_nacos::{NacosOptions, NacosTls};
+use gray_nacos::{NacosOptions, NacosTls, context_path};
 
 use self::judge::Judging;
 use crate::{
     find::{DOCUMENTS, Document, documents},
-    nacos::{Nacos, Place},
+    nacos::{Ensured, Nacos, Place},
     print::{complain, say},
 };
 
@@ -37,6 +37,10 @@ pub(crate) struct PublishArgs {
     /// Nacos' address, as host:port of its HTTP API.
     #[arg(long, env = "GRAY_NACOS", value_name = "HOST:PORT", default_value = "127.0.0.1:8848")]
     nacos: String,
+    /// Path below which the HTTP API of Nacos is; empty or / for none.
+    #[arg(long, env = "GRAY_NACOS_CONTEXT", value_name = "PATH", default_value = gray_nacos::DEFAULT_CONTEXT,
+          value_parser = context_path)]
+    nacos_context: String,
     /// Speak TLS to Nacos.
     #[arg(long, env = "GRAY_NACOS_TLS")]
     nacos_tls: bool,
@@ -67,7 +71,7 @@ pub(crate) struct PublishArgs {
     /// How long to wait for Nacos, in seconds.
     #[arg(long, default_value_t = 120, value_name = "SECONDS")]
     wait: u64,
-    /// User, where Nacos wants a login.
+    /// User, where Nacos wants a login: every 3.x does, and 2.x with authentication switched on.
     #[arg(long, env = "GRAY_NACOS_USERNAME", requires = "password")]
     username: Option<String>,
     /// The user's password; better given in the environment than on the command line.
@@ -149,6 +153,7 @@ async fn connect(args: &PublishArgs) -> Result<Nacos> {
     let tls = tls.then(|| NacosTls::new(args.nacos_ca.as_deref())).transpose()?;
     let mut options = NacosOptions::new(&args.nacos);
     options.tls = tls;
+    options.context.clone_from(&args.nacos_context);
     let nacos = Nacos::new(options)?;
     nacos.wait_ready(Duration::from_secs(args.wait)).await?;
     Ok(nacos)
@@ -226,7 +231,7 @@ impl Server<'_> {
     }
 
     fn place<'a>(&'a self, name: &'a str) -> Place<'a> {
-        Place { namespace: self.namespace, group: self.group, name }
+        Place::new(self.namespace, self.group, name)
     }
 
     /// What programs will read once `written` is written.
@@ -249,8 +254,16 @@ impl Server<'_> {
     }
 
     async fn write(&self, documents: &[&Document]) -> Result<()> {
-        if !self.namespace.is_empty() && self.nacos.ensure_namespace(self.namespace).await? {
-            say(format_args!("created    namespace {}", self.namespace));
+        if !self.namespace.is_empty() {
+            let namespace = self.namespace;
+            match self.nacos.ensure_namespace(namespace).await? {
+                Ensured::Created => say(format_args!("created    namespace {namespace}")),
+                Ensured::Present => {}
+                Ensured::Unknown(said) => complain(format_args!(
+                    "this user may not see which namespaces there are ({said}); going on: if {namespace} does not exist, an \
+                     administrator has to create it before the console shows the documents"
+                )),
+            }
         }
         for Document { name, text } in documents {
             self.nacos.publish(self.place(name), text).await?;

@@ -20,19 +20,20 @@ const RULES: &str = "gray:\n  rules: [{ name: a, when: { header.x: 1 }, lane: gr
 /// Documents by data id; `None`: the namespace is not there either.
 type Documents = Arc<Mutex<BTreeMap<String, String>>>;
 
-fn nacos(documents: &Documents) -> String {
+/// As 2.x answers, or as 3.x does.
+fn nacos(documents: &Documents, is_v3: bool) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
     let address = listener.local_addr().expect("bound").to_string();
     let documents = Arc::clone(documents);
     thread::spawn(move || {
         for socket in listener.incoming().flatten() {
-            answer(socket, &documents);
+            answer(socket, &documents, is_v3);
         }
     });
     address
 }
 
-fn answer(mut socket: TcpStream, documents: &Documents) {
+fn answer(mut socket: TcpStream, documents: &Documents, is_v3: bool) {
     let mut reader = BufReader::new(socket.try_clone().expect("clones"));
     let (mut head, mut length) = (String::new(), 0);
     while !head.ends_with("\r\n\r\n") {
@@ -55,18 +56,30 @@ fn answer(mut socket: TcpStream, documents: &Documents) {
         fields.into_iter().find(|(key, _)| *key == name).map(|(_, value)| decoded(value)).unwrap_or_default()
     };
     let mut documents = documents.lock().expect("sound");
-    let (status, text) = match (method, path.trim_start_matches("/nacos/v1/")) {
-        ("GET", "console/health/readiness") => ("200 OK", "OK".to_owned()),
-        ("GET", "console/namespaces") => ("200 OK", r#"{"data":[{"namespace":"n"}]}"#.to_owned()),
-        ("GET", "cs/configs") => match documents.get(&field("dataId")) {
+    let envelope = |data: serde_json::Value| ("200 OK", serde_json::json!({ "code": 0, "data": data }).to_string());
+    let (status, text) = match (is_v3, method, path.trim_start_matches("/nacos/")) {
+        (false, "GET", "v1/console/health/readiness") => ("200 OK", "OK".to_owned()),
+        (false, "GET", "v1/console/namespaces") => ("200 OK", r#"{"data":[{"namespace":"n"}]}"#.to_owned()),
+        (false, "GET", "v1/cs/configs") => match documents.get(&field("dataId")) {
             Some(text) => ("200 OK", text.clone()),
             None => ("404 Not Found", "config data not exist".to_owned()),
         },
-        ("POST", "cs/configs") => {
+        (false, "POST", "v1/cs/configs") => {
             documents.insert(field("dataId"), field("content"));
             ("200 OK", "true".to_owned())
         }
-        _ => ("500 Internal Server Error", format!("{method} {path}")),
+        (true, "GET", "v3/admin/core/state/readiness") => envelope("ok".into()),
+        (true, "GET", "v3/admin/core/namespace/list") => envelope(serde_json::json!([{ "namespace": "n" }])),
+        (true, "GET", "v3/admin/cs/config") => match documents.get(&field("dataId")) {
+            Some(text) => envelope(serde_json::json!({ "content": text })),
+            None => ("404 Not Found", r#"{"code":20004,"message":"resource not found","data":""}"#.to_owned()),
+        },
+        (true, "POST", "v3/admin/cs/config") => {
+            assert_eq!([field("namespaceId"), field("groupName")], ["n", "DEFAULT_GROUP"]);
+            documents.insert(field("dataId"), field("content"));
+            envelope(true.into())
+        }
+        _ => ("404 Not Found", format!(r#"{{"status":404,"error":"Not Found","path":"{path}"}}"#)),
     };
     let bytes = text.len();
     drop(write!(socket, "HTTP/1.1 {status}\r\ncontent-length: {bytes}\r\nconnection: close\r\n\r\n{text}"));
@@ -90,6 +103,10 @@ fn decoded(text: &str) -> String {
 
 #[test]
 fn it_checks_shows_and_asks_before_it_writes() {
+    [false, true].into_iter().for_each(publishes);
+}
+
+fn publishes(is_v3: bool) {
     let edited = COMMON.replace("V2", "V3");
     let unread = "gray:\n  ruls: []\n";
     let all = [("common-config.yaml", COMMON), ("gray-rules.yaml", RULES)];
@@ -172,7 +189,7 @@ fn it_checks_shows_and_asks_before_it_writes() {
             documents.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
         };
         let documents: Documents = Arc::new(Mutex::new(map(case.there)));
-        let address = nacos(&documents);
+        let address = nacos(&documents, is_v3);
         let directory = tempfile::tempdir().expect("a directory");
         for (name, text) in case.local {
             fs::write(directory.path().join(name), text).expect("written");
@@ -181,7 +198,7 @@ fn it_checks_shows_and_asks_before_it_writes() {
         let line = [&["publish", "--nacos", &address, "--namespace", "n", "--dir", dir, "--wait", "5"][..], case.flags]
             .concat();
         let Outcome { code, out, err } = run(env!("CARGO_BIN_EXE_grayctl"), &line, &[]);
-        assert_eq!(code, case.code, "case {at}:\n{out}{err}");
+        assert_eq!(code, case.code, "case {at}, v3 {is_v3}:\n{out}{err}");
         for words in case.says {
             assert!(out.contains(words) || err.contains(words), "case {at}, {words}:\n{out}{err}");
         }

@@ -77,15 +77,21 @@ fn check_tells_good_from_odd_and_bad() {
     for expect in [
         format!("{good}: in order"),
         format!(
-            "{odd}: 1 finding (2 rules, 4 lanes)\n  warning  rule never  unreachable-rule\n           never reached: rule"
+            "{odd}: no errors, 1 warning, no notes (2 rules, 4 lanes)\n  warning  rule `never`: never reached: rule"
         ),
-        format!("{bad}: 2 errors\n"),
+        format!("{bad}: 2 errors, no warnings, no notes\n"),
         format!("  error    {bad}:3: gray.default: there is no lane `v9`"),
         format!("  error    {bad}:2: gray.ruls: unknown key; did you mean `rules`?"),
     ] {
         assert!(out.contains(&expect), "{out}\nlacks: {expect}");
     }
 
+    for (code, args) in
+        [(0, &["check", &odd][..]), (1, &["check", &odd, "--strict"]), (0, &["check", &good, "--strict"])]
+    {
+        let (out, _, was) = grayctl(args);
+        assert_eq!(was, code, "{args:?}: {out}");
+    }
     let (out, _, code) = grayctl(&["check", &odd, &bad, "--json"]);
     let json: serde_json::Value = serde_json::from_str(&out).expect("JSON");
     assert_eq!(
@@ -104,6 +110,53 @@ fn check_goes_by_the_settings_it_is_given() {
     assert_eq!((code, out.contains("add it to the `namespaces`")), (1, true), "{out}");
     let (out, _, code) = grayctl(&["check", &rules, "--settings", &settings]);
     assert_eq!((code, out.contains("gray release is off by the settings")), (0, true), "{out}");
+}
+
+#[test]
+fn check_judges_rules_and_routes_together_and_so_does_config_check() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let settings = file(
+        &directory,
+        "common-config.yaml",
+        "kerwin.tool.gray: { load: true, version: { prodVersion: V1, grayVersion: V2 } }\n",
+    );
+    let route = "spring.cloud.gateway.routes: [{ id: a, uri: 'lb://a', predicates: [Path=/**], filters: [Auth] }]\n";
+    let routes = file(&directory, "gateway-app.yaml", route);
+    let config = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_grayctl"));
+        command.args(["config", "check", "--config-dir"]).arg(directory.path());
+        let output = command.env_remove("GRAY_PREFIX").env_remove("GRAY_PROFILE").output().expect("runs");
+        (String::from_utf8(output.stdout).expect("UTF-8"), output.status.code())
+    };
+    for (rules, code, says) in [
+        (
+            "gray: {}\n",
+            1,
+            "error    AT/gateway-app.yaml:1: spring.cloud.gateway.routes[0].filters[0]: `Auth` is not a filter",
+        ),
+        (
+            "gray.spring.filters: { Auth: { drop: the services check } }\n",
+            0,
+            "note     AT/gray-rules.yaml:1: gray.spring.filters.Auth: left out in 1 place: the services check",
+        ),
+        (
+            "gray.spring.filters: { Auth: refuse, Other: refuse }\n",
+            0,
+            "warning  AT/gray-rules.yaml:1: gray.spring.filters.Other: no route has a filter `Other`",
+        ),
+    ] {
+        let rules = file(&directory, "gray-rules.yaml", rules);
+        let at = directory.path().to_str().expect("UTF-8");
+        let (out, _, was) = grayctl(&["check", &rules, "--settings", &settings, "--settings", &routes]);
+        assert!(was == code && out.contains(&says.replace("AT", at)), "{was}: {out}\nlacks {says}");
+        let (out, was) = config();
+        assert!(was == Some(code) && out.contains(&says.replace("AT/", "")), "{was:?}: {out}\nlacks {says}");
+        let last = out.lines().last().expect("a line");
+        assert!(
+            last.contains(" error") && last.contains("(common-config.yaml, gateway-app.yaml, gray-rules.yaml from"),
+            "{last}"
+        );
+    }
 }
 
 #[test]

@@ -64,7 +64,8 @@ impl Drop for Cable {
     }
 }
 
-async fn forward(listener: TcpListener, to: u16, hold: watch::Receiver<()>) {
+/// Passes on what connects to `listener`, for as long as the sender of `hold` is there.
+pub(crate) async fn forward(listener: TcpListener, to: u16, hold: watch::Receiver<()>) {
     while let Ok((mut near, _)) = listener.accept().await {
         let mut hold = hold.clone();
         tokio::spawn(async move {

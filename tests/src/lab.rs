@@ -1,6 +1,6 @@
 //! A chain without a server: documents and instances in directories, every part a process of its own.
 //!
-//! Whoever is called starts before who calls it and is ready first, so that a caller knows everybody when it is ready.
+//! A called service starts before its callers and is ready first, so that a caller knows all of them when it is ready.
 
 use std::{fs, path::PathBuf};
 
@@ -63,7 +63,7 @@ pub fn common(mesh: &str) -> String {
 }
 
 impl Lab {
-    /// Documents and nobody who reads them: lines below `kerwin.tool.gray`, and the rules.
+    /// Documents without a reader: lines below `kerwin.tool.gray`, and the rules.
     pub fn new(mesh: &str, rules: &str) -> Result<Self> {
         let (dir, http) = (tempfile::tempdir()?, Http::kept()?);
         let lab = Self { dir, gateways: Vec::new(), services: Vec::new(), http };

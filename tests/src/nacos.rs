@@ -1,5 +1,7 @@
 //! A real Nacos in a container, and its HTTP API as an operator's console uses it.
 
+pub mod facade;
+
 use std::{
     sync::{
         Arc, PoisonError,
@@ -271,7 +273,7 @@ impl Namespace {
             .collect())
     }
 
-    /// Registers an instance that nobody keeps alive; Nacos drops it after half a minute.
+    /// Registers an instance that is not kept alive; Nacos drops it after half a minute.
     pub async fn register(&self, service: &str, port: u16, version: &str) -> Result<()> {
         let port = port.to_string();
         let metadata = format!("{{\"version\":\"{version}\"}}");

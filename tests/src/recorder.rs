@@ -28,7 +28,7 @@ struct Shared {
 
 async fn answer(State(mut shared): State<Shared>, headers: HeaderMap) -> Json<Value> {
     shared.seen.lock().unwrap_or_else(PoisonError::into_inner).push(headers);
-    // An error means that the recorder is gone, and with it everybody who waits for this answer.
+    // An error means that the recorder is gone, and with it the client that waits for this answer.
     drop(shared.open.wait_for(|open| *open).await);
     Json(shared.answer)
 }

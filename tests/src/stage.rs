@@ -1,4 +1,4 @@
-//! What the tests of one run share: a Nacos, and a chain that nobody changes. Each starts when first asked for.
+//! What the tests of one run share: a Nacos, and a chain that is not changed. Each starts when first asked for.
 
 use std::sync::Arc;
 

@@ -11,6 +11,8 @@ pub struct Identity {
     pub port: u16,
     /// Version it registered with.
     pub version: String,
+    /// Whether an unknown user is answered as by the Java demo: 200, with `null` for the name.
+    pub java_answers: bool,
 }
 
 /// The service's routes.

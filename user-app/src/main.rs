@@ -13,7 +13,7 @@ use user_app::{
 async fn main() -> ExitCode {
     let settings = Settings::parse();
     service::run("user-app", 7200, &settings.service, async |gray| {
-        Ok(app(Identity { port: gray.port(), version: gray.version().to_owned() }))
+        Ok(app(Identity { port: gray.port(), version: gray.version().to_owned(), java_answers: settings.java_answers }))
     })
     .await
 }

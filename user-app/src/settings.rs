@@ -10,4 +10,9 @@ pub struct Settings {
     /// What every service has.
     #[command(flatten)]
     pub service: ServiceArgs,
+
+    /// Answer an unknown user as the Java demo does: 200, with `null` for the name. For callers whose Feign client makes an
+    /// exception of 404
+    #[arg(long, env = "GRAY_JAVA_ANSWERS")]
+    pub java_answers: bool,
 }

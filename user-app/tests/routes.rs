@@ -10,8 +10,13 @@ use tower::ServiceExt;
 use user_app::app::{Identity, app};
 
 async fn call(method: Method, path: &str) -> (StatusCode, Option<String>, Vec<u8>) {
+    call_of(false, method, path).await
+}
+
+async fn call_of(java_answers: bool, method: Method, path: &str) -> (StatusCode, Option<String>, Vec<u8>) {
     let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("valid");
-    let response = app(Identity { port: 7201, version: "V1".into() }).oneshot(request).await.expect("infallible");
+    let response =
+        app(Identity { port: 7201, version: "V1".into(), java_answers }).oneshot(request).await.expect("infallible");
     let allow = response.headers().get("allow").map(|value| value.to_str().expect("ASCII").to_owned());
     let status = response.status();
     (status, allow, response.into_body().collect().await.expect("collects").to_bytes().to_vec())
@@ -40,6 +45,14 @@ async fn unknown_user() {
         json_of(&body),
         json!({ "code": 1404, "msg": "用户不存在！", "data": null, "success": false, "fail": true })
     );
+}
+
+#[tokio::test]
+async fn unknown_user_as_in_java() {
+    let (status, _, body) = call_of(true, Method::GET, "/user/U9999").await;
+    let data = "null - port=7201 - mateVersion=V1";
+    let expect = json!({ "code": 200, "msg": "成功！", "data": data, "success": true, "fail": false });
+    assert_eq!((status, json_of(&body)), (StatusCode::OK, expect));
 }
 
 #[tokio::test]

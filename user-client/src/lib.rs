@@ -43,7 +43,7 @@ impl UserClient {
         }
         let answer: ApiResult<String> = match response.json().await {
             Ok(answer) => answer,
-            // A 404 without our envelope is not "no such user" but somebody else's 404.
+            // A 404 without our envelope is not "no such user" but the 404 of another program.
             Err(_) if status == StatusCode::NOT_FOUND => return Err(UserClientError::Status { status }),
             Err(error) => return Err(error.into()),
         };

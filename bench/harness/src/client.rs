@@ -31,7 +31,7 @@ impl Client {
         let socket = TcpStream::connect(address).await?;
         socket.set_nodelay(true)?;
         let socket = TokioIo::new(socket);
-        // How a connection ends is seen by whoever waits for an answer.
+        // How a connection ends is seen by the task that waits for an answer.
         if http2 {
             let (sender, connection) = http2::handshake(TokioExecutor::new(), socket).await?;
             tokio::spawn(async move { drop(connection.await) });

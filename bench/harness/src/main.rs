@@ -165,7 +165,7 @@ fn available(args: &Args, site: &Site) -> Result<(Vec<Peer>, Vec<String>)> {
     Ok((peers, left_out))
 }
 
-/// Standard output is for the tables alone; nobody to read them is no error.
+/// Standard output is for the tables alone; that no one reads them is not an error.
 fn print(text: &str) {
     use std::io::Write as _;
     let _written = std::io::stdout().write_all(text.as_bytes());

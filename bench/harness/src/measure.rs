@@ -22,7 +22,7 @@ use crate::{
     workload::Workload,
 };
 
-/// How often the metrics are read of whoever is watched as a Prometheus would, only more often.
+/// How often the metrics of a watched program are read, as a Prometheus would, only more often.
 const SCRAPE_EVERY: Duration = Duration::from_secs(1);
 
 /// One load on one peer; answers are looked at meanwhile.

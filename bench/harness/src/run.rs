@@ -26,7 +26,7 @@ pub(crate) struct Found {
     pub(crate) samples: Vec<Sample>,
     /// Who cannot take part in this kind of load, and why.
     pub(crate) left_out: Vec<String>,
-    /// What went wrong; whoever it happened to has no samples.
+    /// What went wrong; a program that it happened to has no samples.
     pub(crate) failures: Vec<String>,
 }
 

@@ -223,7 +223,7 @@ pub(crate) fn local(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
-/// Ports that nobody listens on, all different.
+/// Unused ports, all different.
 pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N]> {
     let listeners: Vec<_> =
         (0..N).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<std::io::Result<_>>()?;

@@ -1,6 +1,6 @@
 //! What travels with a request, read, kept, and written.
 
-use std::{future::Future, sync::Arc};
+use std::{borrow::Cow, future::Future, sync::Arc};
 
 use gray_core::{
     balance::VersionPolicy,
@@ -140,6 +140,27 @@ impl ReleaseContext {
         let lane = self.lane.as_ref().map(|lane| lane.choice(service));
         let tag = self.lane.is_none().then(|| policy.choice(self.tag, own));
         lane.into_iter().flatten().chain(tag.into_iter().flatten())
+    }
+
+    /// The context as it goes to `service`: its tag is worked out anew from the lane ([`LaneTag::told`]), for services that know
+    /// the tag alone. Without a tag it gets none; a context that is signed keeps its tag unless it can be signed anew, by this key and until then (Unix
+    /// seconds).
+    pub fn told<'c>(
+        &'c self,
+        service: &str,
+        policy: &VersionPolicy,
+        signer: Option<(&SigningKey, u64)>,
+    ) -> Cow<'c, Self> {
+        let lane = self.lane.as_ref().filter(|_| policy.load && self.tag.is_some());
+        let tag = lane.and_then(|lane| lane.told(service, &policy.prod, &policy.gray));
+        if tag.is_none() || tag == self.tag || (self.signature.is_some() && signer.is_none()) {
+            return Cow::Borrowed(self);
+        }
+        let mut told = Self { tag, ..self.clone() };
+        if let (Some(_), Some((key, expiry))) = (&self.signature, signer) {
+            told.sign(key, Purpose::Call, expiry);
+        }
+        Cow::Owned(told)
     }
 
     /// Writes the context onto what is about to be sent; what was there under our names goes. A carried header gives way

@@ -1,16 +1,19 @@
 //! Documents as they are put together: what all formats have in common once they have keys and values.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    Origin, Problem, Problems, Reading, Severity, key, places,
+    Origin, Problem, Problems, Purpose, Reading, Severity, key, places,
     problem::shown,
+    profile::names_in,
     size::{Size, Total},
     tree::{Map, Node, Value},
 };
 
 /// Deepest nesting; the steps of a flat key count.
 pub(super) const MAX_DEPTH: usize = 64;
+/// Most profiles that are remembered of one document.
+const MAX_NAMED: usize = 64;
 /// Longest key, in bytes.
 pub(super) const MAX_KEY: usize = 512;
 
@@ -33,6 +36,8 @@ pub(super) struct Parsed {
     pub(super) root: Map,
     /// Whether it has parts that are left out.
     pub(super) has_others: bool,
+    /// Profiles that parts name.
+    pub(super) named: BTreeSet<String>,
 }
 
 impl<'a> Assembly<'a> {
@@ -131,6 +136,8 @@ impl<'a> Assembly<'a> {
             let line = node.origin.line;
             let mut accepted = expressions.is_empty();
             for expression in &expressions {
+                let room = MAX_NAMED.saturating_sub(self.read.named.len());
+                self.read.named.extend(names_in(expression).take(room).map(str::to_owned));
                 match self.reading.profiles.accept(expression) {
                     Ok(holds) => accepted |= holds,
                     Err(reason) => self.report(Severity::Error, line, key, reason),
@@ -140,7 +147,11 @@ impl<'a> Assembly<'a> {
                 let (wanted, active) = (shown(&expressions.join(", ")), &self.reading.profiles);
                 let message =
                     format!("this part is left out: it is for the profile `{wanted}`; active (--profile): {active}");
-                self.report(Severity::Warning, line, key, message);
+                match self.reading.purpose {
+                    Purpose::Run => self.report(Severity::Warning, line, key, message),
+                    Purpose::Check => self.report(Severity::Note, line, key, message),
+                    Purpose::CheckAgain => {}
+                }
                 is_used = false;
             }
         }

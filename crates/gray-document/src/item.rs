@@ -37,10 +37,10 @@ impl<'d> Item<'d> {
             Kind::Piece(text, _) => Some(text),
             Kind::Node(Node { value: Value::Scalar(scalar), .. }) => match plain(scalar) {
                 Ok(text) => Some(text),
-                Err(reason) => {
+                Err(reason) => self.documents.unknown(scalar, &self.origin(), &self.path).or_else(|| {
                     self.error(reason);
                     None
-                }
+                }),
             },
             Kind::Node(_) => None,
         }
@@ -126,6 +126,11 @@ impl<'d> Item<'d> {
         }
     }
 
+    /// The root of the documents that it is a part of.
+    pub fn root(&self) -> Section<'d> {
+        self.documents.root()
+    }
+
     /// The account of what is made of the documents.
     pub fn budget(&self) -> &'d Budget {
         self.documents.budget()
@@ -157,6 +162,11 @@ impl<'d> Item<'d> {
     /// Notes a warning here.
     pub fn warn(&self, message: impl Into<String>) {
         self.documents.report(Severity::Warning, &self.origin(), &self.path, &message.into());
+    }
+
+    /// Notes here what a check of documents tells, though nothing is wrong.
+    pub fn note(&self, message: impl Into<String>) {
+        self.documents.report(Severity::Note, &self.origin(), &self.path, &message.into());
     }
 }
 

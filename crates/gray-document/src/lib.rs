@@ -30,11 +30,13 @@ mod problem;
 mod profile;
 mod properties;
 mod reading;
+mod scalar;
 mod section;
 mod size;
 mod slip;
 mod trail;
 mod tree;
+mod unknown;
 mod yaml;
 
 pub use budget::{Budget, Compile, TooMuch};
@@ -47,7 +49,7 @@ pub use masked::{is_secret_name, masked};
 pub use outline::Outline;
 pub use problem::{Problem, Problems, Severity};
 pub use profile::Profiles;
-pub use reading::Reading;
+pub use reading::{Purpose, Reading};
 pub use section::{Section, duration};
 pub use tree::{Documents, Origin};
 

@@ -14,6 +14,36 @@ use super::{
 /// How deep placeholders may refer to or contain each other.
 const MAX_DEPTH: usize = 32;
 
+/// Why a text has no value.
+#[derive(Clone, Debug)]
+pub(super) enum Unresolved {
+    /// Nothing sets what this placeholder stands for: its key, and what to say of it.
+    Unset(String, String),
+    /// It cannot have one.
+    Wrong(String),
+}
+
+impl Unresolved {
+    /// What to say of it.
+    pub(super) fn reason(&self) -> &str {
+        match self {
+            Self::Unset(_, reason) | Self::Wrong(reason) => reason,
+        }
+    }
+}
+
+impl From<String> for Unresolved {
+    fn from(reason: String) -> Self {
+        Self::Wrong(reason)
+    }
+}
+
+impl From<&str> for Unresolved {
+    fn from(reason: &str) -> Self {
+        Self::Wrong(reason.to_owned())
+    }
+}
+
 pub(super) struct Resolver<'t> {
     root: &'t Map,
     env: &'t dyn Fn(&str) -> Option<String>,
@@ -48,7 +78,7 @@ impl<'t> Resolver<'t> {
         }
     }
 
-    fn scalar(&mut self, scalar: &Scalar) -> Result<Arc<str>, String> {
+    fn scalar(&mut self, scalar: &Scalar) -> Result<Arc<str>, Unresolved> {
         if !scalar.is_templated() {
             return Ok(Arc::clone(scalar.raw()));
         }
@@ -59,7 +89,7 @@ impl<'t> Resolver<'t> {
             return Err("the placeholder refers to itself".into());
         }
         self.active.push(scalar);
-        let result = self.expand(scalar.raw()).and_then(|text| self.commas(text)).map(Arc::from);
+        let result = self.expand(scalar.raw()).and_then(|text| Ok(self.commas(text)?)).map(Arc::from);
         if let Some(parts) = self.open_parts(scalar.raw()) {
             let _first = scalar.open.set(parts);
         }
@@ -67,9 +97,9 @@ impl<'t> Resolver<'t> {
         scalar.resolved.get_or_init(|| result).clone()
     }
 
-    fn expand(&mut self, text: &str) -> Result<String, String> {
+    fn expand(&mut self, text: &str) -> Result<String, Unresolved> {
         if self.depth >= MAX_DEPTH {
-            return Err(format!("placeholders refer to each other more than {MAX_DEPTH} deep"));
+            return Err(format!("placeholders refer to each other more than {MAX_DEPTH} deep").into());
         }
         self.depth += 1;
         let result = self.expand_parts(text);
@@ -77,7 +107,7 @@ impl<'t> Resolver<'t> {
         result
     }
 
-    fn expand_parts(&mut self, text: &str) -> Result<String, String> {
+    fn expand_parts(&mut self, text: &str) -> Result<String, Unresolved> {
         self.spend(text.len())?;
         let mut out = String::new();
         let mut rest = text;
@@ -146,7 +176,7 @@ impl<'t> Resolver<'t> {
         Ok(())
     }
 
-    fn placeholder(&mut self, body: &str) -> Result<String, String> {
+    fn placeholder(&mut self, body: &str) -> Result<String, Unresolved> {
         let (key, default) = match separator(body) {
             Some(at) => (&body[..at], Some(&body[at + 1..])),
             None => (body, None),
@@ -159,15 +189,16 @@ impl<'t> Resolver<'t> {
             Some(default) => self.expand(default),
             None => {
                 let key = shown(key.trim());
-                Err(format!(
+                let reason = format!(
                     "nothing to put for `${{{key}}}`: no document and no environment variable sets it; \
                      set it, or give a default: `${{{key}:default}}`"
-                ))
+                );
+                Err(Unresolved::Unset(key, reason))
             }
         }
     }
 
-    fn look_up(&mut self, key: &str) -> Result<Option<String>, String> {
+    fn look_up(&mut self, key: &str) -> Result<Option<String>, Unresolved> {
         let root = self.root;
         let steps = key::steps(key);
         // The key counts as used: it is, by this placeholder.
@@ -183,7 +214,7 @@ impl<'t> Resolver<'t> {
                 self.scalar(scalar).map(|text| Some(text.to_string()))
             }
             Some(value @ (Value::List(_) | Value::Map(_))) => {
-                Err(format!("`${{{}}}` stands for {}, not for a single value", shown(key), value.kind()))
+                Err(format!("`${{{}}}` stands for {}, not for a single value", shown(key), value.kind()).into())
             }
             Some(Value::Missing) | None => Ok(self.environment(key)),
         }

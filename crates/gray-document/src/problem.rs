@@ -13,6 +13,8 @@ pub enum Severity {
     Error,
     /// They may.
     Warning,
+    /// Nothing is wrong: what is not used because it changes nothing, and the like. For checks of documents.
+    Note,
 }
 
 /// One thing that is wrong, with its place.
@@ -34,6 +36,7 @@ impl Severity {
         match self {
             Self::Error => "error",
             Self::Warning => "warning",
+            Self::Note => "note",
         }
     }
 }
@@ -70,7 +73,7 @@ impl fmt::Display for Problem {
 /// How many problems are listed; a document with more has made its point.
 const LISTED: usize = 100;
 
-/// All problems of a set of documents, each once. Displays one per line, errors first.
+/// All problems of a set of documents, each once. Displays one per line, errors first, without notes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems {
     listed: Vec<Problem>,
@@ -92,8 +95,8 @@ impl Problems {
             return;
         }
         self.unlisted += 1;
-        // An error is worth more than a warning.
-        if is_error && let Some(place) = self.listed.iter_mut().rfind(|p| p.severity == Severity::Warning) {
+        // An error is worth more than anything else.
+        if is_error && let Some(place) = self.listed.iter_mut().rfind(|p| p.severity != Severity::Error) {
             *place = problem;
         }
     }
@@ -111,6 +114,16 @@ impl Problems {
     /// The warnings.
     pub fn warnings(&self) -> impl Iterator<Item = &Problem> {
         self.iter().filter(|problem| problem.severity == Severity::Warning)
+    }
+
+    /// The notes.
+    pub fn notes(&self) -> impl Iterator<Item = &Problem> {
+        self.iter().filter(|problem| problem.severity == Severity::Note)
+    }
+
+    /// How many there are besides those that are listed.
+    pub fn unlisted(&self) -> usize {
+        self.unlisted
     }
 
     /// Whether the documents must not be used.

@@ -61,6 +61,12 @@ impl Profiles {
     }
 }
 
+/// The profiles that an expression names.
+pub(super) fn names_in(expression: &str) -> impl Iterator<Item = &str> {
+    let parts = expression.split(['(', ')', '&', '|', '!']).map(str::trim);
+    parts.filter(|name| !name.is_empty() && check(name).is_ok())
+}
+
 /// Says what is not the name of a profile.
 fn check(name: &str) -> Result<(), String> {
     let fits = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '+' | '@');

@@ -2,6 +2,19 @@
 
 use super::Profiles;
 
+/// What documents are read for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// To run by them.
+    #[default]
+    Run,
+    /// To tell what is wrong, elsewhere than where they are run by: what a placeholder stands for may be unknown. Such a value is a
+    /// warning, and nothing else is said of it.
+    Check,
+    /// The same once more, for other profiles.
+    CheckAgain,
+}
+
 /// What reading depends on: the profiles that are active, and which documents may be a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
@@ -9,6 +22,8 @@ pub struct Reading {
     pub profiles: Profiles,
     /// Documents (name, key) that may be a list instead of a map: it then stands under the key.
     pub lists: Vec<(String, String)>,
+    /// What for.
+    pub purpose: Purpose,
 }
 
 impl Reading {
@@ -20,6 +35,6 @@ impl Reading {
 
 impl From<Profiles> for Reading {
     fn from(profiles: Profiles) -> Self {
-        Self { profiles, lists: Vec::new() }
+        Self { profiles, ..Self::default() }
     }
 }

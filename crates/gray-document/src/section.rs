@@ -214,7 +214,48 @@ impl<'d> Section<'d> {
         entries.map(|(key, node)| (key.to_string(), Item::new(self.documents, node, self.path.key(key)))).collect()
     }
 
-    /// Every key that somebody asked for, by the name it was first asked by.
+    /// What a dotted key leads to; it does not count as known.
+    pub fn peek(&self, dotted: &str) -> Option<Item<'d>> {
+        let (mut map, mut path) = (self.map?, self.path.clone());
+        let mut steps = dotted.split('.').peekable();
+        loop {
+            let (written, node) = map.get(steps.next()?)?;
+            path = path.key(written);
+            match &node.value {
+                Value::Missing => return None,
+                _ if steps.peek().is_none() => return Some(Item::new(self.documents, node, path)),
+                Value::Map(below) => map = below,
+                Value::Scalar(_) | Value::List(_) => return None,
+            }
+        }
+    }
+
+    /// What was not asked for, or not all of it, where a pattern leads (`*` is any key), if `is_it`. It counts as reported
+    /// from then on.
+    pub fn take_unread(&self, pattern: &str, is_it: &dyn Fn(&Item<'d>) -> bool) -> Vec<Item<'d>> {
+        let (step, rest) = pattern.split_once('.').map_or((pattern, None), |(step, rest)| (step, Some(rest)));
+        let Some(map) = self.map else { return Vec::new() };
+        let found: Vec<_> = if step == "*" { map.entries().collect() } else { map.get(step).into_iter().collect() };
+        let mut unread = Vec::new();
+        for (key, node) in found {
+            let path = self.path.key(key);
+            let item = Item::new(self.documents, node, path.clone());
+            match (rest, &node.value) {
+                (Some(rest), Value::Map(_)) => {
+                    let below = Self::of(self.documents, node, path).take_unread(rest, is_it);
+                    if !below.is_empty() {
+                        map.note_reported(key);
+                    }
+                    unread.extend(below);
+                }
+                (None, _) if is_it(&item) && map.take_unread(key, node) => unread.push(item),
+                _ => {}
+            }
+        }
+        unread
+    }
+
+    /// Every key that was asked for, by the name it was first asked by.
     #[cfg(feature = "test-util")]
     pub fn asked(&self) -> std::collections::BTreeSet<String> {
         self.map.into_iter().flat_map(Map::asked).collect()
@@ -232,12 +273,18 @@ impl<'d> Section<'d> {
         self.documents.report(Severity::Warning, found.origin, &found.path, &message.into());
     }
 
-    /// Every key that nobody asked for, here and in the maps below that somebody looked into, is an error.
+    /// Notes at a key, or at this section when the key is missing, what a check of documents tells.
+    pub fn note(&self, key: &str, message: impl Into<String>) {
+        let found = self.find(key);
+        self.documents.report(Severity::Note, found.origin, &found.path, &message.into());
+    }
+
+    /// Every key that was not asked for, here and in the maps below that were looked into, is an error.
     pub fn reject_unknown(&self) {
         self.unknown(Severity::Error, "unknown key");
     }
 
-    /// Every key that nobody asked for, here and in the maps below that somebody looked into, gets a warning.
+    /// Every key that was not asked for, here and in the maps below that were looked into, gets a warning.
     pub fn warn_unknown(&self, why: &str) {
         self.unknown(Severity::Warning, why);
     }

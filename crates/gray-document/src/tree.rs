@@ -1,8 +1,8 @@
 //! The merged tree: every node knows its document and line.
 
 use std::{
-    cell::{Cell, OnceCell, RefCell},
-    collections::{BTreeMap, HashMap, HashSet},
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fmt,
     sync::Arc,
 };
@@ -10,7 +10,7 @@ use std::{
 use twox_hash::XxHash3_64;
 
 use super::{
-    Budget, Problem, Problems, Reading, Section, Severity,
+    Budget, Problem, Problems, Purpose, Reading, Section, Severity,
     candidate::Veils,
     parse,
     placeholder::Resolver,
@@ -19,6 +19,8 @@ use super::{
     size::Total,
     trail::Trail,
 };
+
+pub(super) use super::scalar::{OpenPart, Scalar};
 
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -63,50 +65,6 @@ impl Value {
     }
 }
 
-/// A text; with placeholders, what they stand for is filled in once all documents are merged.
-#[derive(Clone, Debug)]
-pub(super) struct Scalar {
-    raw: Arc<str>,
-    templated: bool,
-    /// Whether a placeholder elsewhere stands for it.
-    pub(super) lent: Cell<bool>,
-    pub(super) resolved: OnceCell<Result<Arc<str>, String>>,
-    /// The text in parts, where a placeholder stands in it that no document sets.
-    pub(super) open: OnceCell<Box<[OpenPart]>>,
-}
-
-/// A part of a text with a placeholder that no document sets.
-#[derive(Clone, Debug)]
-pub(super) enum OpenPart {
-    Text(String),
-    /// `${name}`: its name, and the value of the environment's variable that would take its place.
-    Open(String, Option<String>),
-}
-
-impl Scalar {
-    pub(super) fn new(raw: Arc<str>) -> Self {
-        let templated = raw.contains("${");
-        Self { raw, templated, lent: Cell::new(false), resolved: OnceCell::new(), open: OnceCell::new() }
-    }
-
-    pub(super) fn raw(&self) -> &Arc<str> {
-        &self.raw
-    }
-
-    pub(super) fn is_templated(&self) -> bool {
-        self.templated
-    }
-
-    /// The text with all placeholders replaced, or why that failed.
-    pub(super) fn text(&self) -> Result<&str, &str> {
-        match self.resolved.get() {
-            Some(Ok(text)) => Ok(text),
-            Some(Err(reason)) => Err(reason),
-            None => Ok(&self.raw),
-        }
-    }
-}
-
 /// Two names are one key when they differ in case, `-` and `_` only.
 pub(super) fn relaxed(key: &str) -> String {
     key.chars().filter(|c| !matches!(c, '-' | '_')).flat_map(char::to_lowercase).collect()
@@ -117,7 +75,7 @@ pub(super) fn relaxed(key: &str) -> String {
 pub(super) struct Map {
     entries: Vec<(Arc<str>, Node)>,
     index: HashMap<Arc<str>, usize>,
-    /// Relaxed name and name of every key that somebody asked for.
+    /// Relaxed name and name of every key that was asked for.
     asked: RefCell<BTreeMap<String, String>>,
     /// Relaxed names of keys that placeholders stand for. They are known, and not suggested for a misspelt key.
     referred: RefCell<HashSet<String>>,
@@ -179,10 +137,10 @@ impl Map {
 
     /// Whether anybody looked inside.
     pub(super) fn is_visited(&self) -> bool {
-        !self.asked.borrow().is_empty() || !self.referred.borrow().is_empty()
+        !self.asked.borrow().is_empty() || !self.referred.borrow().is_empty() || !self.reported.borrow().is_empty()
     }
 
-    /// Keys nobody asked for, each reported once, with the most similar of those that were asked for.
+    /// Keys that were not asked for, each reported once, with the most similar of those that were asked for.
     pub(super) fn take_unknown(&self) -> Vec<(&Arc<str>, &Node, Option<String>)> {
         let asked = self.asked.borrow();
         let (referred, mut reported) = (self.referred.borrow(), self.reported.borrow_mut());
@@ -198,6 +156,24 @@ impl Map {
         }
         reported.extend(unknown.iter().map(|(key, ..)| relaxed(key)));
         unknown
+    }
+
+    /// Whether an entry, or something in it, was not asked for; it counts as reported from now on.
+    pub(super) fn take_unread(&self, key: &str, node: &Node) -> bool {
+        match &node.value {
+            Value::Missing => false,
+            Value::Map(below) if below.is_visited() => {
+                below.entries().fold(false, |unread, (key, node)| below.take_unread(key, node) || unread)
+            }
+            _ => !self.was_asked(key) && self.reported.borrow_mut().insert(relaxed(key)),
+        }
+    }
+
+    /// What is below an entry has been looked into.
+    pub(super) fn note_reported(&self, key: &str) {
+        if !self.was_asked(key) {
+            self.reported.borrow_mut().insert(relaxed(key));
+        }
     }
 
     /// The entry of that name, newly made when there is none.
@@ -264,6 +240,10 @@ pub struct Documents {
     problems: RefCell<Problems>,
     fingerprint: u64,
     veils: Veils,
+    pub(super) purpose: Purpose,
+    /// Paths of values that are not known.
+    pub(super) unknown: RefCell<HashSet<String>>,
+    named: BTreeSet<String>,
 }
 
 impl Documents {
@@ -296,7 +276,7 @@ impl Documents {
     /// Merges documents, without a look at their placeholders.
     pub(super) fn merge(sources: &[(&str, &str)], reading: &Reading) -> Result<Self, Problems> {
         let mut problems = Problems::default();
-        let (mut merged, mut total) = (Map::default(), Total::default());
+        let (mut merged, mut total, mut named) = (Map::default(), Total::default(), BTreeSet::new());
         let mut origin = Origin { document: "(no document)".into(), line: 0 };
         for (position, (name, text)) in sources.iter().enumerate() {
             let document: Arc<str> = (*name).into();
@@ -304,7 +284,10 @@ impl Documents {
                 origin = Origin { document: Arc::clone(&document), line: 0 };
             }
             match parse::parse(&document, text, reading, &mut total, &mut problems) {
-                Ok(read) => merged.overlay(read.root),
+                Ok(read) => {
+                    merged.overlay(read.root);
+                    named.extend(read.named);
+                }
                 Err(problem) => problems.push(problem),
             }
         }
@@ -312,7 +295,8 @@ impl Documents {
         let seed = |seed, text: &str| XxHash3_64::oneshot_with_seed(seed, text.as_bytes());
         let fingerprint = sources.iter().fold(0, |hash, (name, text)| seed(seed(hash, name), text));
         let root = Node { origin, value: Value::Map(merged) };
-        Ok(Self { root, budget: Budget::default(), problems, fingerprint, veils: Veils::default() })
+        let (budget, veils, unknown) = Default::default();
+        Ok(Self { root, budget, problems, fingerprint, veils, purpose: reading.purpose, unknown, named })
     }
 
     /// Fills in what placeholders stand for.
@@ -356,9 +340,16 @@ impl Documents {
         self.problems.take()
     }
 
+    /// The profiles that parts of the documents name, whether active or not.
+    pub fn profiles_named(&self) -> impl Iterator<Item = &str> {
+        self.named.iter().map(String::as_str)
+    }
+
     /// Notes a problem with a value.
     pub(super) fn report(&self, severity: Severity, origin: &Origin, path: &Trail, message: &str) {
-        if let Some(message) = self.veils.message(&path.to_string(), message) {
+        if !self.is_unknown(path)
+            && let Some(message) = self.veils.message(&path.to_string(), message)
+        {
             self.report_key(severity, origin, path, message);
         }
     }

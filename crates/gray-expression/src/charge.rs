@@ -19,24 +19,28 @@ mod tests {
     use gray_document::Budget;
 
     use super::*;
+    use crate::JavaForm;
 
     #[test]
     fn the_same_expression_is_compiled_once() {
         let budget = Budget::default();
         for (text, form, is_known) in [
-            ("a.*", Form::WholeText, false),
-            ("a.*", Form::WholeText, true),
-            ("a.*", Form::Within, false),
-            ("(a{1000}){1000}", Form::Within, false),
-            ("(a{1000}){1000}", Form::Within, true),
+            ("a.*", JavaForm::Whole, false),
+            ("a.*", JavaForm::Whole, true),
+            ("a.*", JavaForm::Within, false),
+            ("(a{1000}){1000}", JavaForm::Within, false),
+            ("(a{1000}){1000}", JavaForm::Within, true),
+            ("a++b", JavaForm::Within, false),
+            ("a++b", JavaForm::Within, true),
         ] {
             let before = budget.left();
             drop(budget.expression(text, form));
             assert_eq!(budget.left() == before, is_known, "{text} {form:?}");
         }
         drop(budget.spend("others", Budget::BYTES));
-        assert!(budget.expression("b.*", Form::Within).expect_err("no room").contains("32 MiB"));
-        assert!(budget.expression("a.*", Form::Within).is_ok(), "known");
+        assert!(budget.expression("b.*", JavaForm::Within).expect_err("no room").contains("32 MiB"));
+        assert!(budget.expression("b++", JavaForm::Within).expect_err("no room").contains("32 MiB"));
+        assert!(budget.expression("a.*", JavaForm::Within).is_ok(), "known");
     }
 
     /// 1,000 expressions that are each in bounds, in 8 KB.

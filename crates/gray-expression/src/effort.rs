@@ -13,11 +13,11 @@ const CLASS: usize = 4 << 10;
 const WORD: usize = 140_000;
 
 /// So many bytes' worth.
-pub(super) fn of(ast: &Ast, text: &str, any_case: bool) -> usize {
+pub(super) fn of(ast: &Ast, text: &str) -> usize {
     // Wherever a flag says so, it counts for all of it.
     let flags =
         |group: &str| group.chars().take_while(|c| c.is_ascii_alphabetic() || *c == '-').any(|flag| flag == 'i');
-    let any_case = any_case || text.split("(?").skip(1).any(flags);
+    let any_case = text.split("(?").skip(1).any(flags);
     let Ok(classes) = visit(ast, Effort { any_case, bytes: 0 });
     text.len() * BYTE + classes
 }

@@ -5,29 +5,25 @@ fn compiled(text: &str, form: Form) -> Result<Expression, Unfit> {
 }
 
 #[test]
-fn the_whole_or_within() {
+fn the_whole_of_a_value() {
     for (form, expression, text, expect) in [
         (Form::WholeBytes, "a|b", "b", true),
         (Form::WholeBytes, "a|b", "ab", false),
         (Form::WholeBytes, "(?m)a", "x\na", false),
         (Form::WholeBytes, "", "", true),
-        (Form::WholeText, r"\d+", "123", true),
-        (Form::WholeText, r"\d+", "x123", false),
-        (Form::WholeText, "A", "a", false),
-        (Form::WholeTextAnyCase, "A.ß", "axß", true),
-        (Form::Within, "b+", "abbc", true),
+        (Form::WholeBytes, r"\d+", "123", true),
+        (Form::WholeBytes, r"\d+", "x123", false),
+        (Form::WholeBytes, "A", "a", false),
     ] {
         let found = compiled(expression, form).expect(expression).is_match(text);
         assert_eq!(found, expect, "{form:?} {expression} {text:?}");
     }
     assert!(compiled(r"(?-u:\xff)", Form::WholeBytes).expect("bytes").is_match(b"\xff"));
-    assert!(compiled(r"(?-u:\xff)", Form::WholeText).is_err(), "no text has it");
 }
 
 #[test]
 fn what_cannot_be_used_says_why() {
     let nested = "(".repeat(51) + &")".repeat(51);
-    let groups = "(a)".repeat(MAX_GROUPS + 1);
     let long = "a".repeat(MAX_TEXT + 1);
     for (expression, why) in [
         ("a)|(b", "unopened group"),
@@ -36,33 +32,11 @@ fn what_cannot_be_used_says_why() {
         ("a{1", "repetition"),
         ("((a{1000}){1000}){1000}", "size limit"),
         (&nested, "nest"),
-        (&groups, "groups"),
         (&long, "longer"),
     ] {
-        let error = compiled(expression, Form::Within).expect_err(expression).to_string();
+        let error = compiled(expression, Form::WholeBytes).expect_err(expression).to_string();
         assert!(error.contains(why) && !error.contains('\n'), "{error}");
     }
-}
-
-#[test]
-fn every_match_is_replaced() {
-    for (expression, text, expect) in [
-        ("/red/(?<rest>.*)", "/red/a/b", "</red/a/b|a/b>"),
-        ("b", "abcb", "a<b|>c<b|>"),
-        ("x*", "ab", "<|>a<|>b<|>"),
-        ("é|", "aé", "<|>a<é|>"),
-        ("z", "ab", "ab"),
-    ] {
-        let expression = compiled(expression, Form::Within).expect(expression);
-        let replaced = expression.replace_all(text, |groups, out| {
-            let group = |number| groups.get(number).unwrap_or_default();
-            out.push_str(&format!("<{}|{}>", group(0), group(1)));
-        });
-        assert_eq!(replaced, expect, "{expression}");
-        assert_eq!(matches!(replaced, Cow::Borrowed(_)), text == expect);
-    }
-    let named = compiled("(?<a>x)(y)(?<b>z)", Form::Within).expect("groups");
-    assert_eq!((named.groups(), named.group("b"), named.group("c")), (4, Some(3), None));
 }
 
 /// Every way to make reading or compiling dear has its price before it is paid.
@@ -82,13 +56,10 @@ fn what_is_dear_costs() {
         // Written out, and thrown away again: next to nothing is compiled.
         (r"[\w&&a]".repeat(500), Form::WholeBytes, 500 * 4096),
         (format!("(?i){}", r"[\w&&a]".repeat(100)), Form::WholeBytes, 100 * 32_000),
-        (r"[\w&&a]".repeat(100), Form::WholeTextAnyCase, 100 * 32_000),
         ("(?i:[ -\u{10fff0}])".repeat(20), Form::WholeBytes, 20 * 250_000),
         // Never compiled to the end.
         ("(a{1000}){1000}".into(), Form::WholeBytes, MAX_COMPILED),
         (r"\w{15}".into(), Form::WholeBytes, 500_000),
-        // Groups are noted for every state.
-        (format!("({})", "(".repeat(20) + ".{20}" + &")".repeat(20)), Form::Within, 20 * 8192),
     ] {
         let spent = price(&text, form);
         assert!(spent >= at_least, "{spent} for {text:.40}, expected {at_least}");

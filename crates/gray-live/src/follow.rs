@@ -28,6 +28,7 @@ pub struct ServiceFollower {
     shared: Place,
     spaces: BTreeMap<Space, Place>,
     admission: AdmissionRules,
+    is_versioned: bool,
     set: Arc<InstanceSet>,
     known: bool,
     left_out: LeftOut,
@@ -81,6 +82,7 @@ impl ServiceFollower {
             shared,
             spaces: BTreeMap::new(),
             admission: AdmissionRules::default(),
+            is_versioned: false,
             set: Arc::default(),
             known: false,
             left_out: LeftOut::default(),
@@ -108,13 +110,16 @@ impl ServiceFollower {
         }
         self.bound(&mut candidates);
         let rules = &settings.mesh.admission;
-        if *candidates == *self.set.known() && *rules == self.admission {
+        let is_versioned = settings.is_versioned(&self.service);
+        let is_same = *rules == self.admission && is_versioned == self.is_versioned;
+        if is_same && *candidates == *self.set.known() {
             return became_known;
         }
         self.admission = rules.clone();
+        self.is_versioned = is_versioned;
         let excluded: &dyn Fn(&Instance) -> bool = &|instance| rules.excludes(&self.caller, &self.service, instance);
         let slow_start_ms = u64::try_from(rules.slow_start.as_millis()).unwrap_or(u64::MAX);
-        let admission = Admission { excluded: Some(excluded), slow_start_ms, now_ms: uptime_ms() };
+        let admission = Admission { excluded: Some(excluded), slow_start_ms, is_versioned, now_ms: uptime_ms() };
         self.set = Arc::new(InstanceSet::admit(&candidates, Some(&self.set), admission));
         true
     }
@@ -142,7 +147,7 @@ impl ServiceFollower {
         self.known
     }
 
-    /// Whether every place in which instances may live has answered, so that nobody is missing only because it is early.
+    /// Whether every place in which instances may live has answered, so that no instance is missing only because it is early.
     pub fn is_settled(&self) -> bool {
         self.known && self.spaces.values().all(|place| place.listed.is_some())
     }

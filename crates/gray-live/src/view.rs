@@ -8,7 +8,7 @@ use gray_core::{
     instance::{Instance, InstanceSet},
 };
 use gray_registry::Registry;
-use gray_settings::{Caller, GraySettings};
+use gray_settings::{Caller, GraySettings, Signing};
 use tokio::{
     sync::{Notify, watch},
     task::AbortHandle,
@@ -40,6 +40,8 @@ pub struct ViewSnapshot {
     pub strategy: Strategy,
     /// Who is left out for a while.
     pub outliers: OutlierPolicy,
+    /// Whether tags are signed; `None` = they are not.
+    pub signing: Option<Signing>,
 }
 
 #[derive(Debug)]
@@ -91,7 +93,7 @@ impl ServiceView {
     pub fn fixed(service: &str, instances: &[Instance], policy: VersionPolicy, strategy: Strategy) -> Self {
         let instances = Arc::new(InstanceSet::new(instances, None));
         let outliers = OutlierPolicy::default();
-        let snapshot = ViewSnapshot { known: true, instances, policy, strategy, outliers };
+        let snapshot = ViewSnapshot { known: true, instances, policy, strategy, outliers, signing: None };
         Self {
             service: service.into(),
             current: Arc::new(ArcSwap::from_pointee(snapshot)),
@@ -130,6 +132,7 @@ fn next(
         policy: settings.policy.clone(),
         strategy: settings.strategy(service),
         outliers: settings.mesh.outliers,
+        signing: settings.mesh.signing.clone(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     future::Future,
-    sync::Arc,
+    sync::{Arc, Once},
     time::Duration,
 };
 
@@ -50,11 +50,12 @@ pub(crate) struct Dialer {
     options: NacosOptions,
     login: Arc<Login>,
     cache: CacheDirectory,
+    told: Once,
 }
 
 impl Dialer {
     pub(crate) fn new(options: NacosOptions) -> Self {
-        Self { login: Login::new(options.clone()), options, cache: CacheDirectory::default() }
+        Self { login: Login::new(options.clone()), options, cache: CacheDirectory::default(), told: Once::new() }
     }
 
     pub(crate) fn options(&self) -> &NacosOptions {
@@ -63,6 +64,23 @@ impl Dialer {
 
     pub(crate) fn login(&self) -> &Arc<Login> {
         &self.login
+    }
+
+    /// The server does not say whether an instance is disabled or gone; said once, since it costs little.
+    pub(super) fn cannot_tell(&self, said: &str) {
+        // Another token may do.
+        if self.options.username.is_some() && (said.contains("Code: 401") || said.contains("token")) {
+            return;
+        }
+        let namespace = &self.options.namespace;
+        self.told.call_once(|| {
+            tracing::warn!(
+                nacos = %self.options.server, namespace, %said,
+                "Nacos does not tell disabled instances from lost ones without the right to read: one that an operator \
+                 disables is used until --registry-hold ends; give --nacos-username and --nacos-password of a user with \
+                 `r` on the namespace"
+            );
+        });
     }
 
     /// One call on a client of ours: [`within`] its limit. A refusal leads to a new login, if that may help.

@@ -104,7 +104,7 @@ async fn follow_on(
             changed = clients.changed() => return changed,
             // The listener is ours: its sender lives as long as this loop.
             Ok(()) = pushed.changed() => due = Instant::now(),
-            // After an outage there may be news that nobody pushed.
+            // After an outage there may be news that was not pushed.
             Ok(()) = health.changed() => if *health.borrow_and_update() == Health::Up {
                 // Up for the first time: that is how it begins.
                 if std::mem::replace(&mut list.has_been_up, true) {
@@ -149,7 +149,7 @@ async fn read(
         list.registry_was_away();
     }
     let missing = hold::newly_held(&list.entries, &instances, Instant::now(), list.terms);
-    let mut hidden = console::registered(connection.dialer(), service, missing).await;
+    let mut hidden = console::registered(connection.dialer(), options, service, missing).await;
     hidden.iter_mut().for_each(|instance| instance.enabled = false);
     if !hidden.is_empty() {
         // It may have come back between the list and the question: only what is still missing now is hidden.

@@ -2,24 +2,34 @@
 //!
 //! reqwest builds them and does not send them: its TLS would come with a verifier for every platform.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use http::{HeaderValue, StatusCode, Uri, header, uri::Scheme};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri::Scheme};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
-use super::{NacosOptions, wire};
+use super::{
+    NacosOptions,
+    dialect::{self, Answer, Ask, Dialect, Probed, Question, Reading},
+    wire,
+};
 
 /// Longest answer that is read.
 const MAX_ANSWER: usize = 16 << 20;
+/// The other place where a token is looked for.
+const ACCESS_TOKEN: HeaderName = HeaderName::from_static("accesstoken");
 
 /// There was no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HttpError {
-    /// Nobody there, or nobody who answers in time; why.
+    /// No server there, or none that answers in time; why.
     #[error("{0}")]
     Unreachable(String),
     /// Something that is not HTTP.
@@ -27,10 +37,101 @@ pub enum HttpError {
     Nonsense,
 }
 
+/// Host and HTTP port of a server.
+pub type Server = (String, u16);
+
+/// Which dialect each server speaks, as far as it is known.
+#[derive(Debug, Default)]
+pub(crate) struct Dialects(Mutex<HashMap<Server, Dialect>>);
+
+impl Dialects {
+    /// A connection was lost: behind the next one there may be another version.
+    pub(crate) fn forget(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Server, Dialect>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The address of `path` at a server, to build a request for [`send`].
-pub fn url(options: &NacosOptions, (host, port): &(String, u16), path: &str) -> String {
-    let scheme = if options.tls.is_some() { "https" } else { "http" };
-    format!("{scheme}://{host}:{port}/nacos/v1/{path}")
+pub fn url(options: &NacosOptions, (host, port): &Server, path: &str) -> String {
+    let (scheme, context) = (if options.tls.is_some() { "https" } else { "http" }, &options.context);
+    format!("{scheme}://{host}:{port}{context}/{path}")
+}
+
+/// The dialect that this server speaks; found out once, and again when a connection of ours was lost. While it is not certain,
+/// it is the older one.
+///
+/// # Errors
+/// When there is no answer.
+pub async fn dialect(options: &NacosOptions, server: &Server, limit: Duration) -> Result<Dialect, HttpError> {
+    let known = options.dialects.lock().get(server).copied();
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let (status, body) = put(options, server, &dialect::probe(), None, limit).await?;
+    let dialect = match dialect::probed(Answer::new(status, &body)) {
+        Probed::V1 => Dialect::V1,
+        Probed::V3(_) => Dialect::V3,
+        Probed::Unclear(said) => {
+            tracing::debug!(host = %server.0, port = server.1, %said, "the version of Nacos is not certain; asking as 2.x");
+            return Ok(Dialect::V1);
+        }
+    };
+    options.dialects.lock().insert(server.clone(), dialect);
+    Ok(dialect)
+}
+
+/// Asks a server in the dialect that it speaks. One that has no such path is asked once more which one that is.
+///
+/// # Errors
+/// When there is no answer to a request within `limit`.
+pub async fn ask<A: Ask + Sync>(
+    options: &NacosOptions,
+    server: &Server,
+    ask: &A,
+    token: Option<&str>,
+    limit: Duration,
+) -> Result<Reading<A::Said>, HttpError> {
+    let first = dialect(options, server, limit).await?;
+    let (status, body) = put(options, server, &ask.question(first), token, limit).await?;
+    let reading = ask.read(first, Answer::new(status, &body));
+    if !matches!(reading, Reading::NoPath(_)) {
+        return Ok(reading);
+    }
+    options.dialects.lock().remove(server);
+    let second = dialect(options, server, limit).await?;
+    if second == first {
+        return Ok(reading);
+    }
+    let (status, body) = put(options, server, &ask.question(second), token, limit).await?;
+    Ok(ask.read(second, Answer::new(status, &body)))
+}
+
+/// Sends one request, with this token.
+///
+/// # Errors
+/// As [`send`].
+pub async fn put(
+    options: &NacosOptions,
+    server: &Server,
+    question: &Question<'_>,
+    token: Option<&str>,
+    limit: Duration,
+) -> Result<(StatusCode, Vec<u8>), HttpError> {
+    let request = requests()?.request(question.method.clone(), url(options, server, question.path));
+    // A document is too long for an address, and a password would be in logs there.
+    let request = match question.method {
+        Method::POST => request.form(&question.fields),
+        _ => request.query(&question.fields),
+    };
+    let request = match token {
+        Some(token) => request.bearer_auth(token).header(ACCESS_TOKEN, token),
+        None => request,
+    };
+    send(options, request, limit).await
 }
 
 /// Builds requests for [`send`].
@@ -95,21 +196,4 @@ fn port(uri: &Uri) -> u16 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::NacosTls;
-
-    #[test]
-    fn the_port_that_was_given_is_asked() {
-        let tls = NacosTls::new(None).expect("roots");
-        for wanted in [80, 443, 8848] {
-            for tls in [None, Some(tls.clone())] {
-                let options = NacosOptions { tls, ..NacosOptions::new(format!("nacos:{wanted}")) };
-                let server = options.servers().expect("a server").swap_remove(0);
-                let request = requests().expect("a client").get(url(&options, &server, "ns/instance"));
-                let request = http::Request::try_from(request.build().expect("a request")).expect("the same");
-                assert_eq!(port(request.uri()), wanted, "{:?}", request.uri());
-            }
-        }
-    }
-}
+mod tests;

@@ -7,7 +7,8 @@
 //! - `follow`: one task per followed service; `registration`: one task and one client per own instance.
 //! - `config_source`: documents, by two clients of their own.
 //! - `doubts`: own instances that may not be listed any more; `names`: the names of all services.
-//! - [`http`]: the other port of the servers; `console`: tells what is gone from what an operator switched off.
+//! - [`http`]: the other port of the servers; [`dialect`]: what is said there, in two versions; `console`: tells what is gone from
+//!   what an operator switched off.
 //! - `error`: which failures are refusals; `cache`: where the SDK writes what no program reads.
 //! - `login`: the token. The SDK never gets to know the password; its own plugin would write it to the log.
 
@@ -16,6 +17,7 @@ mod client;
 mod config_source;
 mod connection;
 mod console;
+pub mod dialect;
 mod doubts;
 mod error;
 mod follow;
@@ -32,7 +34,7 @@ mod wire;
 #[doc(hidden)] // For fuzzing.
 pub use client::instances_from_json;
 pub use config_source::NacosConfigSource;
-pub use options::NacosOptions;
+pub use options::{DEFAULT_CONTEXT, NacosOptions, context_path};
 pub use wire::NacosTls;
 
 use std::{

@@ -1,4 +1,4 @@
-//! Being somebody to Nacos: one token for all clients of a program, and a look at how well the server guards itself.
+//! Logging in to Nacos: one token for all clients of a program, and a look at how well the server guards itself.
 //!
 //! The SDK has a plugin of its own, which puts the password into a query string and into its log, asks one server at random,
 //! and keeps quiet about being refused. This one sends it in a body, asks every server, and says what is wrong.
@@ -16,12 +16,12 @@ use base64::{
 };
 use nacos_sdk::api::plugin::{AuthContext, AuthPlugin, LoginIdentityContext, RequestResource};
 use ring::hmac;
-use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::{
     NacosOptions,
     client::CallError,
+    dialect::{self, Answer, LoginReading, Openness, Reading},
     http::{self, HttpError},
 };
 
@@ -37,7 +37,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// A token that has been good for something since then is not why another call is refused: the user has no right to that.
 /// Longer than [`PROBE_INTERVAL`](super::connection::PROBE_INTERVAL).
 const GOOD_LATELY: Duration = Duration::from_secs(8);
-/// Keys that stand in manuals and in old releases: whoever knows them can make himself a token.
+/// Keys that stand in manuals and in old releases: a client that knows them can make itself a token.
 const KNOWN_KEYS: [&str; 2] = [
     "SecretKey012345678901234567890123456789012345678901234567890123456789",
     "VGhpc0lzTXlDdXN0b21TZWNyZXRLZXkwMTIzNDU2Nzg=",
@@ -67,12 +67,13 @@ struct Asked {
     pause: Duration,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Answer {
-    access_token: String,
-    #[serde(default)]
-    token_ttl: u64,
+/// Why there is no token.
+#[derive(Debug)]
+enum NoToken {
+    Refused(String),
+    /// The user is refused, or the server failed; it does not say which.
+    Doubtful(String),
+    Failed(String),
 }
 
 impl Login {
@@ -133,7 +134,13 @@ impl Login {
         if let Some(asked) = asked.as_ref().filter(|asked| asked.at.elapsed() < asked.pause) {
             return asked.outcome.clone();
         }
-        let answer = ask(&self.options, username, password).await;
+        let has_token = self.lock().is_some();
+        let answer = ask(&self.options, username, password).await.map_err(|failure| match failure {
+            // One that was let in before will be again.
+            NoToken::Doubtful(why) if has_token => CallError::Failed(why),
+            NoToken::Refused(why) | NoToken::Doubtful(why) => CallError::Refused(why),
+            NoToken::Failed(why) => CallError::Failed(why),
+        });
         let at = Instant::now();
         let pause = match (&answer, &*asked) {
             (Ok(_), _) => PAUSE,
@@ -144,8 +151,8 @@ impl Login {
         };
         let outcome = answer.map(|answer| {
             // Nacos says 5 hours; a server that says nothing is asked often.
-            let good_for = Duration::from_secs((answer.token_ttl / 2).clamp(5, 3600));
-            let token = Token { text: answer.access_token, since: at, refresh_at: at + good_for, good_at: None };
+            let good_for = Duration::from_secs((answer.good_for / 2).clamp(5, 3600));
+            let token = Token { text: answer.text, since: at, refresh_at: at + good_for, good_at: None };
             if self.lock().replace(token).is_some() {
                 tracing::debug!(nacos = %self.options.server, "a new token");
             }
@@ -176,7 +183,7 @@ impl Login {
         if self.token().is_some_and(|token| has_known_key(&token)) {
             found.push(
                 "Nacos signs its tokens with a key from its manual: anyone can make a token; set a key of your own \
-                 (nacos.core.auth.plugin.nacos.token.secret.key)",
+                 (nacos.core.auth.plugin.nacos.token.secret.key, from 3.3 on nacos.plugin.auth.nacos.token.secret.key)",
             );
         }
         if self.options.username.is_some() && self.options.username == self.options.password {
@@ -210,53 +217,67 @@ impl fmt::Debug for Login {
 }
 
 /// The first server that answers decides.
-async fn ask(options: &NacosOptions, username: &str, password: &str) -> Result<Answer, CallError> {
+async fn ask(options: &NacosOptions, username: &str, password: &str) -> Result<dialect::Token, NoToken> {
     let mut failures = Vec::new();
-    for server in options.servers().map_err(CallError::Failed)? {
-        let url = http::url(options, &server, "auth/login");
-        let form = [("username", username), ("password", password)];
-        let asked = async { http::send(options, http::requests()?.post(&url).form(&form), TIMEOUT).await };
-        let (status, answer) = match asked.await {
-            Ok(answer) => answer,
-            Err(HttpError::Unreachable(reason)) => {
-                failures.push(format!("{url}: {reason}"));
+    'servers: for server in options.servers().map_err(NoToken::Failed)? {
+        let dialect = match http::dialect(options, &server, TIMEOUT).await {
+            Ok(dialect) => dialect,
+            Err(failure) => {
+                failures.push(format!("{}: {failure}", http::url(options, &server, "")));
                 continue;
             }
-            // Nacos 2.3 answers a wrong password with a status of 0, which is not HTTP.
-            Err(HttpError::Nonsense) => return Err(refused("with something that is not HTTP")),
         };
-        if status.is_client_error() {
-            return Err(refused(status.as_str()));
-        }
-        match serde_json::from_slice::<Answer>(&answer) {
-            Ok(answer) => return Ok(answer),
-            Err(_) => failures.push(format!("{url}: the answer is {status}, without a token")),
+        for path in dialect.login_paths() {
+            let (url, question) = (http::url(options, &server, path), dialect::login(path, username, password));
+            let (status, body) = match http::put(options, &server, &question, None, TIMEOUT).await {
+                Ok(answer) => answer,
+                Err(HttpError::Unreachable(reason)) => {
+                    failures.push(format!("{url}: {reason}"));
+                    continue 'servers;
+                }
+                // Nacos 2.3 answers a wrong password with a status of 0, which is not HTTP.
+                Err(HttpError::Nonsense) => return Err(NoToken::Refused(refused("with something that is not HTTP"))),
+            };
+            match dialect::read_login(dialect, Answer::new(status, &body)) {
+                LoginReading::In(token) => return Ok(token),
+                LoginReading::Refused(how) => return Err(NoToken::Refused(refused(&how))),
+                LoginReading::Doubtful(how) => {
+                    let how =
+                        format!("{how}, which is what Nacos 3 says of a wrong password, and of a fault of its own");
+                    return Err(NoToken::Doubtful(refused(&how)));
+                }
+                LoginReading::NoPath(how) => failures.push(format!(
+                    "{url}: there is no login ({how}); is the context path another one (--nacos-context)?"
+                )),
+                LoginReading::Failed(how) => {
+                    failures.push(format!("{url}: {how}"));
+                    continue 'servers;
+                }
+            }
         }
     }
-    Err(CallError::Failed(format!("no token from Nacos: {}", failures.join("; "))))
+    Err(NoToken::Failed(format!("no token from Nacos: {}", failures.join("; "))))
 }
 
-fn refused(answer: &str) -> CallError {
-    CallError::Refused(format!(
+fn refused(answer: &str) -> String {
+    format!(
         "Nacos does not let in the user that was given (--nacos-username, --nacos-password, GRAY_NACOS_USERNAME, \
          GRAY_NACOS_PASSWORD): the login is answered {answer}"
-    ))
+    )
 }
 
 /// Whether the server lets anybody look around.
 async fn is_open(options: &NacosOptions) -> bool {
-    let query = [("pageNo", "1"), ("pageSize", "1"), ("namespaceId", options.namespace_id())];
+    let openness = Openness::of(options.namespace_id());
     for server in options.servers().unwrap_or_default() {
-        let Ok(requests) = http::requests() else { return false };
-        let request = requests.get(http::url(options, &server, "ns/service/list")).query(&query);
-        if let Ok((status, _)) = http::send(options, request, TIMEOUT).await {
-            return status.is_success();
+        if let Ok(reading) = http::ask(options, &server, &openness, None, TIMEOUT).await {
+            return reading == Reading::Is(true);
         }
     }
     false
 }
 
-/// Whether a token (JWT) was signed with a key that everybody knows. Nothing is sent for that.
+/// Whether a token (JWT) was signed with a well-known key. Nothing is sent for that.
 fn has_known_key(token: &str) -> bool {
     let Some((signed, signature)) = token.rsplit_once('.') else { return false };
     let (Some(head), Ok(signature)) = (signed.split('.').next(), URL_SAFE_NO_PAD.decode(signature)) else {
@@ -298,7 +319,7 @@ mod tests {
 
     use super::*;
 
-    /// A Nacos of which only the door is there. Two servers: nobody at the first.
+    /// A Nacos of which only the door is there. Two servers, the first of which is down.
     async fn door(open: bool) -> NacosOptions {
         let login = async |given: String| {
             if given == "username=gray&password=s3cret" {

@@ -149,3 +149,49 @@ async fn without_a_user_there_is_nothing_to_do() {
     login.judge(Instant::now(), &refusal()).await.expect("nothing to do");
     assert_eq!(asked.load(Relaxed), 0);
 }
+
+/// A Nacos 3 whose login answers so at the path of v3, and of v1 where the first has none.
+async fn v3(status: u16, body: &'static str, old: u16) -> Arc<Login> {
+    let answer = move |status: u16, body: &'static str| {
+        post(async move || (StatusCode::from_u16(status).expect("a status"), body).into_response())
+    };
+    let ready = axum::routing::get(async || r#"{"code":0,"message":"success","data":"ok"}"#);
+    let app = Router::new()
+        .route("/nacos/v3/admin/core/state/readiness", ready)
+        .route("/nacos/v3/auth/user/login", answer(status, body))
+        .route("/nacos/v1/auth/login", answer(old, r#"{"accessToken":"of v1","tokenTtl":18000}"#));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let server = listener.local_addr().expect("bound").to_string();
+    #[expect(clippy::disallowed_methods, reason = "a server of the test")]
+    tokio::spawn(async move { drop(axum::serve(listener, app).await) });
+    let (username, password) = (Some("gray".into()), Some("s3cret".into()));
+    Login::new(NacosOptions { username, password, ..NacosOptions::new(server) })
+}
+
+#[tokio::test]
+async fn a_wrong_password_at_3_x_is_said_to_be_one_whatever_its_status() {
+    const FAULT: &str = r#"{"status":500,"error":"Internal Server Error","message":"No message available","path":"p"}"#;
+    const DENIED: &str = r#"{"status":403,"error":"Forbidden","message":"Access Denied","path":"p"}"#;
+    const NO_PATH: &str = r#"{"status":404,"error":"Not Found","message":"No endpoint","path":"p"}"#;
+    const TOKEN: &str = r#"{"accessToken":"of v3","tokenTtl":18000,"globalAdmin":false,"username":"gray"}"#;
+    for (status, body, old, expect) in [
+        (200, TOKEN, 500, Ok("of v3")),
+        (500, FAULT, 200, Err((true, "answered 500"))),
+        (403, DENIED, 200, Err((true, "answered 403"))),
+        (404, NO_PATH, 200, Ok("of v1")),
+        (404, NO_PATH, 410, Err((false, "--nacos-context"))),
+        (502, "", 200, Err((false, "502"))),
+    ] {
+        let login = v3(status, body, old).await;
+        match (login.ensure().await, expect) {
+            (Ok(()), Ok(token)) => assert_eq!(login.token().as_deref(), Some(token)),
+            (Err(failure), Err((is_refused, words))) => {
+                assert_eq!(matches!(failure, CallError::Refused(_)), is_refused, "{status}: {failure}");
+                let text = failure.to_string();
+                assert!(text.contains(words) && !text.contains("s3cret"), "{status}: {text}");
+                assert_eq!(text.contains("GRAY_NACOS_PASSWORD"), is_refused, "{status}: {text}");
+            }
+            (outcome, expect) => panic!("{status} {body}: {outcome:?}, not {expect:?}"),
+        }
+    }
+}

@@ -1,11 +1,14 @@
 //! How to reach Nacos, and how patient to be with it.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use gray_registry::Space;
 
-use super::NacosTls;
+use super::{NacosTls, http::Dialects};
 
+/// Where the HTTP API of a server is unless it was told otherwise.
+pub const DEFAULT_CONTEXT: &str = "/nacos";
+const MAX_CONTEXT: usize = 256;
 const HTTP_PORT: u16 = 8848;
 /// Nacos serves gRPC at a fixed distance from its HTTP port.
 const GRPC_OFFSET: u16 = 1000;
@@ -18,6 +21,8 @@ pub struct NacosOptions {
     pub server: String,
     /// gRPC port, when it is not HTTP port + 1000 (a mapped port, say).
     pub grpc_port: Option<u16>,
+    /// Path below which the HTTP API is (`nacos.server.contextPath`), as [`context_path`] gives it. Default `/nacos`.
+    pub context: String,
     /// To speak TLS to both ports; default none.
     pub tls: Option<NacosTls>,
     /// Namespace ID; empty or `public` is the built-in one. Default empty.
@@ -32,9 +37,9 @@ pub struct NacosOptions {
     pub password: Option<String>,
     /// Name of this program, as the Nacos console shows it for a subscriber.
     pub program: String,
-    /// How long the last instances of a version stay listed after they went missing. Default 10 s; zero: nobody is kept.
+    /// How long the last instances of a version stay listed after they went missing. Default 10 s; zero: none is kept.
     pub hold: Duration,
-    /// How long everybody who is missing stays listed while the registry recovers. Default 180 s; zero: as `hold` says.
+    /// How long all missing instances stay listed while the registry recovers. Default 180 s; zero: as `hold` says.
     pub recovery: Duration,
     /// Limit for opening a connection. Default 5 s.
     pub connect_timeout: Duration,
@@ -47,6 +52,8 @@ pub struct NacosOptions {
     /// How often a list is read although nothing was pushed, give or take a quarter: the SDK drops a push that is older
     /// than the last one by the clock of the server, and with several servers that may be the newer one. Default 20 s.
     pub poll_interval: Duration,
+    /// What was found out about the servers, for all clones.
+    pub(crate) dialects: Arc<Dialects>,
 }
 
 impl NacosOptions {
@@ -55,6 +62,7 @@ impl NacosOptions {
         Self {
             server: server.into(),
             grpc_port: None,
+            context: DEFAULT_CONTEXT.into(),
             tls: None,
             namespace: String::new(),
             group: "DEFAULT_GROUP".into(),
@@ -69,6 +77,7 @@ impl NacosOptions {
             deregister_timeout: Duration::from_secs(2),
             read_timeout: Duration::from_secs(3),
             poll_interval: Duration::from_secs(20),
+            dialects: Arc::default(),
         }
     }
 
@@ -107,6 +116,7 @@ impl fmt::Debug for NacosOptions {
         f.debug_struct("NacosOptions")
             .field("server", &self.server)
             .field("grpc_port", &self.grpc_port)
+            .field("context", &self.context)
             .field("tls", &self.tls)
             .field("namespace", &self.namespace)
             .field("group", &self.group)
@@ -115,6 +125,30 @@ impl fmt::Debug for NacosOptions {
             .field("hold", &self.hold)
             .field("recovery", &self.recovery)
             .finish_non_exhaustive()
+    }
+}
+
+/// A context path as [`NacosOptions::context`] wants it: empty, or with a slash in front and none behind. `/` is none, for where an
+/// empty value cannot be given.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn context_path(text: &str) -> Result<String, String> {
+    let wrong = |what: &str| Err(format!("{what}: expected a path such as {DEFAULT_CONTEXT}, or `/` for none"));
+    let path = text.trim().trim_end_matches('/');
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || "-._~/".contains(char);
+    match path.strip_prefix('/') {
+        _ if path.is_empty() => Ok(String::new()),
+        None if path.contains("://") => wrong("this is a URL"),
+        None => wrong(&format!("`{path}` does not begin with `/`")),
+        Some(_) if path.len() > MAX_CONTEXT => wrong("this is too long"),
+        Some(_) if !path.chars().all(is_plain) => {
+            wrong(&format!("`{path}` has other characters than letters, digits and `- . _ ~ /`"))
+        }
+        Some(rest) if rest.split('/').any(|part| ["", ".", ".."].contains(&part)) => {
+            wrong(&format!("`{path}` has an empty or dotted part"))
+        }
+        Some(_) => Ok(path.to_owned()),
     }
 }
 
@@ -161,6 +195,21 @@ mod tests {
         {
             let error = NacosOptions::new(text).servers().expect_err(text);
             assert!(error.contains("expected HOST:PORT") || error.contains("is not a port"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn context_paths() {
+        for (text, expect) in
+            [("/nacos", "/nacos"), ("", ""), ("/", ""), (" /nacos/ ", "/nacos"), ("/a/b-1.~_", "/a/b-1.~_")]
+        {
+            assert_eq!(context_path(text).as_deref(), Ok(expect), "{text:?}");
+        }
+        let long = format!("/{}", "a".repeat(MAX_CONTEXT));
+        for text in ["nacos", "http://n/nacos", "/a//b", "/a/../b", "/.", "/a?b", "/a#b", "/a%2f", "/a b", "/ä", &long]
+        {
+            let error = context_path(text).expect_err(text);
+            assert!(error.contains("expected a path such as /nacos"), "{text}: {error}");
         }
     }
 

@@ -84,7 +84,7 @@ impl Registration {
                 command = commands.recv() => match command {
                     Some(Command::Register(instance, reply)) => {
                         let outcome = self.register(instance).await;
-                        // Nobody waits any more: the outcome stands all the same.
+                        // The caller has stopped waiting: the outcome stands all the same.
                         drop(reply.send(outcome));
                     }
                     Some(Command::Deregister(instance, reply)) => {

@@ -214,6 +214,8 @@ async fn carry(mut client: TcpStream, server: Option<Box<dyn Socket>>, options: 
 }
 
 async fn reach(options: &NacosOptions, state: &Shared) -> Box<dyn Socket> {
+    // Another version may answer there.
+    options.dialects.forget();
     let mut wait = RETRY.0;
     loop {
         match wire::grpc(options).await {

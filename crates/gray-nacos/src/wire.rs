@@ -108,7 +108,7 @@ fn explain(error: &io::Error, host: &str) -> io::Error {
     io::Error::new(error.kind(), text)
 }
 
-/// Sees whether somebody speaks HTTP/2 there. A kernel accepts connections for a process that hangs, and a proxy for a
+/// Checks whether a server speaks HTTP/2 there. A kernel accepts connections for a process that hangs, and a proxy for a
 /// server that is not there.
 async fn greet(mut socket: impl Socket, over_tls: bool) -> io::Result<()> {
     socket.write_all(GREETING).await?;

@@ -1,49 +1,43 @@
 //! The suite that every source of documents passes, on Nacos, when `GRAY_TEST_NACOS=host:port` names a server.
 
-use std::{sync::Arc, time::Duration};
+mod operator;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use gray_nacos::{NacosConfigSource, NacosOptions};
+use gray_nacos::{NacosConfigSource, dialect::Dialect};
 use gray_registry::{
     ConfigSource,
     config_source::contract::{self, Operator},
 };
+use reqwest::Method;
 
-/// The Nacos console's own API.
-struct Console {
-    http: reqwest::Client,
-    documents: String,
-}
+struct Console(operator::Console);
 
 impl Console {
-    async fn send(request: reqwest::RequestBuilder) {
-        let answer = request.send().await.expect("sent").error_for_status().expect("accepted").text().await;
-        assert_eq!(answer.expect("an answer"), "true");
+    async fn send(&self, method: Method, name: &str, more: &[(&str, &str)]) {
+        let group = if self.0.dialect == Dialect::V1 { "group" } else { "groupName" };
+        let fields = [&[("dataId", name), (group, "DEFAULT_GROUP")], more].concat();
+        assert_eq!(self.0.send(method, ["v1/cs/configs", "v3/admin/cs/config"], &fields).await, "true");
     }
 }
 
 #[async_trait]
 impl Operator for Console {
     async fn publish(&self, name: &str, text: &str) {
-        let query = [("dataId", name), ("group", "DEFAULT_GROUP"), ("type", "yaml"), ("content", text)];
-        Self::send(self.http.post(&self.documents).query(&query)).await;
+        self.send(Method::POST, name, &[("type", "yaml"), ("content", text)]).await;
     }
 
     async fn remove(&self, name: &str) {
-        let query = [("dataId", name), ("group", "DEFAULT_GROUP")];
-        Self::send(self.http.delete(&self.documents).query(&query)).await;
+        self.send(Method::DELETE, name, &[]).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nacos() {
-    let Ok(server) = std::env::var("GRAY_TEST_NACOS") else {
-        eprintln!("skipped: set GRAY_TEST_NACOS=host:port to run this against a real Nacos");
-        return;
-    };
-    let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().expect("a client");
-    let console = Console { http, documents: format!("http://{server}/nacos/v1/cs/configs") };
+    let Some(options) = operator::nacos() else { return };
+    let console = Console(operator::Console::of(&options).await);
     let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_millis();
-    let source: Arc<dyn ConfigSource> = NacosConfigSource::connect(NacosOptions::new(server));
+    let source: Arc<dyn ConfigSource> = NacosConfigSource::connect(options);
     contract::run(source, &console, &format!("contract-{now}")).await;
 }

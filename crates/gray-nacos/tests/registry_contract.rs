@@ -1,11 +1,14 @@
 //! The suite that every registry passes, on Nacos, when `GRAY_TEST_NACOS=host:port` names a server (its gRPC port on that port
 //! + 1000); without it that run is skipped, and says so.
 
+mod operator;
+
 use std::{sync::Arc, time::Duration};
 
 use gray_core::Instance;
 use gray_nacos::{NacosOptions, NacosRegistry};
 use gray_registry::{Health, Registry, Space, contract};
+use reqwest::Method;
 use tokio::time::timeout;
 
 /// Another namespace, another group, and both.
@@ -15,11 +18,7 @@ fn spaces() -> [Space; 3] {
 
 /// The server under test, if there is one.
 fn nacos() -> Option<NacosOptions> {
-    let Ok(server) = std::env::var("GRAY_TEST_NACOS") else {
-        eprintln!("skipped: set GRAY_TEST_NACOS=host:port to run this against a real Nacos");
-        return None;
-    };
-    let mut options = NacosOptions::new(server);
+    let mut options = operator::nacos()?;
     options.hold = Duration::from_secs(1);
     Some(options)
 }
@@ -42,8 +41,7 @@ async fn nacos_holds_what_vanishes_and_never_what_an_operator_switches_off() {
     let Some(mut options) = nacos() else { return };
     let hold = Duration::from_secs(4);
     options.hold = hold;
-    let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().expect("a client");
-    let instances = format!("http://{}/nacos/v1/ns/instance", options.server);
+    let console = operator::Console::of(&options).await;
     let registry = NacosRegistry::connect(options);
     let mut health = registry.health();
     timeout(Duration::from_secs(10), health.wait_for(|health| *health == Health::Up))
@@ -61,6 +59,7 @@ async fn nacos_holds_what_vanishes_and_never_what_an_operator_switches_off() {
     let both = state.wait_for(|state| state.as_deref().is_some_and(|list| list.len() == 2));
     drop(timeout(patience, both).await.expect("both listed").expect("alive"));
 
+    let paths = ["v1/ns/instance", "v3/admin/ns/instance"];
     // An operator switches the last V2 off: no longer a candidate, and well before a hold would end.
     let query = [
         ("serviceName", service.as_str()),
@@ -71,14 +70,14 @@ async fn nacos_holds_what_vanishes_and_never_what_an_operator_switches_off() {
         ("metadata", "{\"version\":\"V2\"}"),
     ];
     let changed = std::time::Instant::now();
-    http.put(&instances).query(&query).send().await.expect("sent").error_for_status().expect("accepted");
+    assert_eq!(console.send(Method::PUT, paths, &query).await, "ok");
     let candidates = |list: &[Instance]| list.iter().filter(|instance| instance.is_candidate()).count();
     let off = state.wait_for(|state| state.as_deref().is_some_and(|list| candidates(list) == 1));
     drop(timeout(patience, off).await.expect("switched off").expect("alive"));
     assert!(changed.elapsed() < hold, "an operator's word counts at once, not after {:?}", changed.elapsed());
 
     let query = query.map(|(key, value)| if key == "enabled" { (key, "true") } else { (key, value) });
-    http.put(&instances).query(&query).send().await.expect("sent").error_for_status().expect("accepted");
+    assert_eq!(console.send(Method::PUT, paths, &query).await, "ok");
     let on = state.wait_for(|state| state.as_deref().is_some_and(|list| candidates(list) == 2));
     drop(timeout(patience, on).await.expect("switched on").expect("alive"));
 

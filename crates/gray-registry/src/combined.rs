@@ -16,7 +16,7 @@ use super::{Health, Registry, RegistryError, ServiceNames, ServiceState, Space};
 /// Several registries as one: instances of all of them are found, and announced in the first, the primary.
 ///
 /// An address that several of them list counts once, as the first of them has it. A part that has not answered yet
-/// keeps nobody waiting: the others' lists count, and it joins in when it answers. What a part said last stays in force
+/// keeps no caller waiting: the others' lists count, and it joins in when it answers. What a part said last stays in force
 /// when it goes silent.
 pub struct CombinedRegistry {
     /// Where instances are announced.
@@ -129,7 +129,7 @@ where
                 changed
             });
         }
-        // Nobody is told of an end: a registry has none.
+        // An end is not announced: a registry has none.
         std::future::pending::<()>().await;
     };
     tasks.spawn_on(follow, runtime);

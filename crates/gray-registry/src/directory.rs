@@ -79,7 +79,7 @@ impl Reader {
                 Outcome::Gone => {}
                 Outcome::Same => seen.extend(known.map(|known| (name, known))),
                 Outcome::Read(stamp, text) => drop(seen.insert(name, (stamp, text))),
-                // Somebody is writing it: keep what we had, the next look will tell.
+                // It is being written: keep what we had, the next reading will tell.
                 Outcome::Changing => seen.extend(known.map(|(_, text)| (name, (Stamp::NEVER, text)))),
             }
         }

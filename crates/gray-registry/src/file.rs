@@ -46,8 +46,8 @@ mod format;
 /// There is no heartbeat: a process that is killed leaves its file behind. Callers see refused connections then, and
 /// go elsewhere; registering the address again, or deleting the file, clears it up.
 ///
-/// Another [`Space`] is a directory below this one, named like the space (`lane-a`, `lane-a@blue`, `@blue`): whoever
-/// registers there opens that directory.
+/// Another [`Space`] is a directory below this one, named like the space (`lane-a`, `lane-a@blue`, `@blue`): to
+/// register there is to open that directory.
 #[derive(Debug)]
 pub struct FileRegistry {
     directory: PathBuf,

@@ -5,14 +5,14 @@
 //! still runs. So instances that are suddenly *absent* stay listed for a while, by what their absence is likely to mean:
 //!
 //! - **The registry was away** a moment ago (or this process was, and knows them from disk), or less than half of a service is
-//!   listed any more: the registry is recovering. Everybody who is missing stays for `recovery`, since it may take
+//!   listed any more: the registry is recovering. All missing instances stay for `recovery`, since it may take
 //!   minutes until all have registered again.
 //! - **Listed again, and lost again** within half a minute of that: the registry has found out late that the outage has cut
 //!   their connections too. They stay for `hold`.
 //! - **The last of their version** went missing for no such reason: they stay for `hold`.
 //! - Anybody else is gone at once, as he said.
 //!
-//! Either ends when as many of the version are listed as were known before: somebody stands in for who is missing.
+//! Either ends when as many of the version are listed as were known before: others stand in for the missing ones.
 //! An instance that is dead all the same costs a refused connection, until then and no longer: the time runs from when it first
 //! went missing, and nothing prolongs it. What the registry *says* of an instance (unhealthy, disabled, weight 0, another
 //! version) counts at once: an operator is never overruled.
@@ -31,7 +31,7 @@ use tokio::time::Instant;
 pub struct Terms {
     /// The last of a version, for no known reason. Zero: the registry is always believed, `recovery` or not.
     pub hold: Duration,
-    /// Everybody, while the registry recovers.
+    /// All of them, while the registry recovers.
     pub recovery: Duration,
 }
 
@@ -239,7 +239,7 @@ mod tests {
         assert_eq!((list.len(), next), (3, None));
     }
 
-    /// Six instances register again one by one over 120 s, while somebody looks every second.
+    /// Six instances register again one by one over 120 s, while the list is read every second.
     #[test]
     fn a_registry_that_comes_back_empty_loses_nobody() {
         let all: Vec<_> = (1..=6).map(|port| instance(port, if port <= 3 { "V1" } else { "V2" })).collect();
@@ -281,7 +281,7 @@ mod tests {
         let (settled, _) = apply(&settled, both, start + RECOVERY, TERMS, false);
         let (left, _) = apply(&settled, back(), start + RECOVERY, TERMS, false);
         assert_eq!(left.len(), 2);
-        // Somebody else stands in.
+        // Another instance stands in.
         let stand_in = [back(), vec![instance(24, "V2")]].concat();
         assert_eq!(apply(&remembered, stand_in, start, TERMS, true).0.len(), 3);
         assert_eq!(apply(&remembered, back(), start, Terms { recovery: Duration::ZERO, ..TERMS }, true).0.len(), 3);

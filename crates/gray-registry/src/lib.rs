@@ -83,7 +83,7 @@ pub trait Registry: Send + Sync + std::fmt::Debug {
     fn services(&self) -> watch::Receiver<ServiceNames>;
 
     /// Told before a service is watched: what was known of it before this process started. A registry that is up again but
-    /// does not list everybody yet treats those who are missing as it would have then; others need not listen.
+    /// does not list all instances yet treats the missing ones as it would have then; others need not listen.
     fn recall(&self, _space: Option<&Space>, _service: &str, _known: Arc<[Instance]>) {}
 
     /// Looks at once at what is otherwise looked at now and then. What is pushed needs no such thing.

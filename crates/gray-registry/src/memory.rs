@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::{Health, Registry, RegistryError, ServiceNames, ServiceState, Space};
 
-/// A registry in memory. It answers at once: a service nobody registered has an empty list.
+/// A registry in memory. It answers at once: a service without registrations has an empty list.
 #[derive(Debug)]
 pub struct MemoryRegistry {
     services: Mutex<HashMap<String, watch::Sender<ServiceState>>>,

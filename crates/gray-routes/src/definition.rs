@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use gray_document::{Item, encrypted};
 
 use super::{
+    group::{REWRITE_PATH, expression, rewritten},
     segment::split,
     text::{quoted, suggestion},
 };
@@ -72,8 +73,13 @@ impl<'d> Definition<'d> {
     /// Takes the item apart; `kind` is `predicate` or `filter`.
     pub(super) fn parse(item: &Item<'d>, kind: &str) -> Option<Self> {
         let definition = if item.is_map() { Self::parse_long(item, kind)? } else { Self::parse_short(item, kind)? };
-        for Arg { value, .. } in &definition.args {
-            if value.text.starts_with("#{") {
+        definition.checked()
+    }
+
+    /// This one, unless an argument cannot be what is written.
+    fn checked(self) -> Option<Self> {
+        for Arg { key, value, .. } in &self.args {
+            if is_expression(&value.text) && !self.takes_bean(key) {
                 value.at.error(format!(
                     "{}: `#{{...}}` expressions are not supported; write the value",
                     quoted(&value.text)
@@ -82,11 +88,11 @@ impl<'d> Definition<'d> {
             }
             // A whole value says so itself when it is read; this is for one within the short form.
             if let Some(kind) = encrypted(&value.text) {
-                value.at.error(format!("{}: {kind}; give the value itself, by a `${{VARIABLE}}`", definition.name));
+                value.at.error(format!("{}: {kind}; give the value itself, by a `${{VARIABLE}}`", self.name));
                 return None;
             }
         }
-        Some(definition)
+        Some(self)
     }
 
     fn parse_short(item: &Item<'d>, kind: &str) -> Option<Self> {
@@ -134,10 +140,29 @@ impl<'d> Definition<'d> {
             item.error(format!("this {kind} has no `name`"));
             return None;
         };
+        Self::new(item, name, given.as_ref())
+    }
+
+    /// Whether what is given there may be the name of a bean, which `gray.spring` says the meaning of.
+    fn takes_bean(&self, key: &Key) -> bool {
+        const KEY: &str = "keyresolver";
+        self.name == LIMITER
+            && match key {
+                Key::Name(name) => matches!(relaxed(name).as_str(), KEY | "key"),
+                Key::Place(place) => *place == 3,
+            }
+    }
+
+    /// One of this name with these arguments.
+    pub(super) fn of(item: &Item<'d>, name: &'d str, given: Option<&Item<'d>>) -> Option<Self> {
+        Self::new(item, name, given)?.checked()
+    }
+
+    fn new(item: &Item<'d>, name: &'d str, given: Option<&Item<'d>>) -> Option<Self> {
         let mut args = Vec::new();
         if let Some(given) = given {
-            let expression = (name == REWRITE_PATH).then(|| expression(&given));
-            flatten("", &given, expression.as_deref(), &mut args)?;
+            let expression = (name == REWRITE_PATH).then(|| expression(given));
+            flatten("", given, expression.as_deref(), &mut args)?;
         }
         Some(Self { name: Cow::Borrowed(name), at: item.clone(), args })
     }
@@ -279,42 +304,12 @@ fn part_of<'d>(text: &Cow<'d, str>, part: &str) -> Cow<'d, str> {
     }
 }
 
-/// The filter in whose arguments `${name}` may be a group of an expression.
-const REWRITE_PATH: &str = "RewritePath";
+/// The filter whose key may be a bean.
+const LIMITER: &str = "RequestRateLimiter";
 
-/// The text of an argument of RewritePath in which some `${name}` are set in no document: Spring leaves those as they are,
-/// and they are groups of the expression. `None` for a text without any.
-fn rewritten(item: &Item<'_>, expression: &str) -> Option<String> {
-    let whole = item.text_with(|_, _| None)?;
-    let is_group = |name: &str| {
-        [&whole, expression]
-            .iter()
-            .any(|text| text.contains(&format!("(?<{name}>")) || text.contains(&format!("(?P<{name}>")))
-    };
-    if expression.is_empty() && !whole.trim_start().starts_with(REWRITE_PATH) {
-        return None;
-    }
-    item.text_with(|name, value| match value {
-        Some(value) if !is_group(name) => Some(value),
-        value => {
-            let spring = if value.is_some() { " (Spring would put the variable of the environment there)" } else { "" };
-            item.warn(format!(
-                "no document sets `${{{name}}}`: it stays as written, for the group of this name{spring}; write `$\\{{{name}}}`"
-            ));
-            None
-        }
-    })
-}
-
-/// The texts of arguments in which an expression may be.
-fn expression(args: &Item<'_>) -> String {
-    let texts = |item: &Item<'_>| item.text_with(|_, _| None).or_else(|| item.text().map(str::to_owned));
-    if !args.is_map() {
-        return String::from(" ");
-    }
-    let texts =
-        args.section().keys().into_iter().filter(|(_, item)| !item.is_map()).filter_map(|(_, item)| texts(&item));
-    texts.fold(String::from(" "), |all, text| all + &text + " ")
+/// Whether Spring would evaluate this: `#{...}`.
+pub(super) fn is_expression(text: &str) -> bool {
+    text.trim_start().starts_with("#{")
 }
 
 /// Arguments by name: maps open up into dotted names, lists into several values. What cannot be one is reported.

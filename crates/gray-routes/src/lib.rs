@@ -18,18 +18,24 @@
 //!
 //! let headers = http::HeaderMap::new();
 //! let request = RequestFacts { path: "/order-api/order/N0001", ..RequestFacts::new(&headers) };
-//! let route = table.find(&request).expect("a route");
+//! let route = table.find(&request).expect("few steps").expect("a route");
 //! let sent = route.filters.rewrite(request.path, &Default::default()).expect("not too long");
 //! assert_eq!(sent.path, "/order/N0001");
 //! ```
 
+mod configuration;
 pub mod cors;
 mod definition;
 mod files;
 mod filter;
+mod index;
+mod group;
+mod ids;
+mod judge;
 mod lint;
 mod locator;
 mod lookup;
+mod mapping;
 mod metadata;
 mod misspelt;
 mod path;
@@ -46,25 +52,29 @@ mod spelling;
 mod table;
 mod text;
 mod token;
-mod trie;
 mod uri;
 mod variables;
+mod verdicts;
 mod weight;
 
 #[cfg(test)]
 mod tests;
 
+pub use gray_expression::StepLimit;
+
 pub use self::{
+    configuration::{Configuration, MAX_SERVICES, lane_services},
     cors::CorsTable,
     files::FileOptions,
     filter::{FieldLimit, Filters, Line, Redirect, Remembered, ResponseEdits, Rewritten},
+    judge::{Counts, Question, RESPONSE_TIMEOUT, Verdict, judge},
     locator::{Located, Locator},
     lookup::Lookup,
     metadata::Metadata,
     path::{Spelling, check as check_path},
     rate::{Rate, RateKey, RateLimit},
     read::{ROUTES, ROUTES_DOCUMENT},
-    resolve::{Resolved, SendError},
+    resolve::{ResolveError, Resolved, SendError},
     retry::Retry,
     route::{Route, Target, Upstream},
     table::RouteTable,

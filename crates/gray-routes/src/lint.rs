@@ -1,22 +1,25 @@
-//! What in the routes is worth knowing: guarded routes that another one takes over in another spelling, and paths that
-//! differ only by case.
+//! What in the routes is worth knowing: guarded routes that another one takes over in another spelling, paths that differ
+//! only by case, and routes that nothing but trying finds.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
+use gray_expression::Steps;
 use gray_rules::{About, Finding, Severity};
 
 use super::{Route, RouteTable, Upstream, pattern::PathPattern, predicate::Predicate, text::quoted};
 
 /// Findings of one kind; more say nothing new.
 const MAX_FINDINGS: usize = 50;
+/// Most routes that a request may have to try without a word about it.
+const MAX_TRIED: usize = 64;
 
 impl RouteTable {
     /// What is worth knowing of these routes.
     pub fn lint(&self) -> Vec<Finding> {
-        [self.taken_over(), self.differing_by_case(), self.hidden_by_the_locator()].concat()
+        [self.taken_over(), self.differing_by_case(), self.hidden_by_the_locator(), self.crowded()].concat()
     }
 
     /// Guarded routes, each with the first less guarded one that would take an ambiguous spelling of its paths.
@@ -52,11 +55,11 @@ impl RouteTable {
     /// The first route that takes this path, by the path alone, and lacks a guard of `route`.
     fn less_guarded(&self, route: &Route, path: &str) -> Option<&Route> {
         let mut best: Option<&Route> = None;
-        self.trie.walk(path, |candidates| {
+        self.index.walk_path(path, |candidates| {
             let routes = candidates.iter().filter_map(|&place| self.routes.get(place));
             for other in routes.filter(|other| other.place != route.place && !missing(route, other).is_empty()) {
                 let patterns = self.patterns(other.place);
-                let takes = patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(path, true));
+                let takes = patterns.is_empty() || takes_any(patterns, path);
                 if takes && best.is_none_or(|best| other.place < best.place) {
                     best = Some(other);
                 }
@@ -70,14 +73,14 @@ impl RouteTable {
     fn let_through(&self, route: &Route) -> Option<(String, &Route)> {
         let patterns = self.patterns(route.place);
         patterns.iter().flat_map(PathPattern::with_encoded_slashes).find_map(|path| {
-            let is_own = patterns.iter().any(|pattern| pattern.matches(&path, true));
+            let is_own = takes_any(patterns, &path);
             let mut best: Option<&Route> = None;
-            self.trie.walk(&path, |candidates| {
+            self.index.walk_path(&path, |candidates| {
                 let routes = candidates.iter().filter_map(|&place| self.routes.get(place));
                 for other in routes.filter(|other| other.metadata.encoded_slash && !missing(route, other).is_empty()) {
                     let comes_first = !is_own || other.place < route.place;
                     let is_better = best.is_none_or(|best| other.place < best.place);
-                    if comes_first && is_better && self.holds_slashes(other.place, &path) {
+                    if comes_first && is_better && self.holds_slashes(other.place, &path, &Steps::default()).unwrap_or(true) {
                         best = Some(other);
                     }
                 }
@@ -137,10 +140,40 @@ impl RouteTable {
         findings.take(MAX_FINDINGS).collect()
     }
 
+    /// Routes that have to be tried one by one, too many of them.
+    fn crowded(&self) -> Vec<Finding> {
+        let crowds = self.index.crowds(MAX_TRIED);
+        let findings = crowds.into_iter().filter_map(|(begin, places)| {
+            let mut ids = places.iter().filter_map(|&place| self.routes.get(place)).map(|route| &*route.id);
+            let first = ids.next()?;
+            let some: Vec<_> = ids.take(2).collect();
+            let of = if begin.is_empty() { "every request".to_owned() } else { format!("every request of {}", quoted(&begin)) };
+            Some(Finding {
+                severity: Severity::Warning,
+                code: "routes-tried-in-turn",
+                about: About::Route,
+                name: first.into(),
+                message: format!(
+                    "{} routes have to be tried one after the other for {of}: this one, `{}` and so on; nothing but what they have \
+                     besides tells them apart. Give each a segment in Path, or a name in Host, that is written out: others are found \
+                     by it, however many they are",
+                    places.len(),
+                    some.join("`, `")
+                ),
+            })
+        });
+        findings.take(MAX_FINDINGS).collect()
+    }
+
     fn patterns(&self, place: usize) -> &[PathPattern] {
         let predicates = self.predicates.get(place).map(|all| &**all).unwrap_or_default();
         predicates.iter().find_map(Predicate::paths).unwrap_or_default()
     }
+}
+
+/// Whether any of them takes this path; those count as well of which it is not known.
+fn takes_any(patterns: &[PathPattern], path: &str) -> bool {
+    patterns.iter().any(|pattern| pattern.matches(path, true, &Steps::default()).unwrap_or(true))
 }
 
 /// The filters that keep requests out.

@@ -3,15 +3,16 @@
 use std::borrow::Cow;
 
 use gray_document::Budget;
-use gray_expression::Form;
+use gray_expression::{JavaForm, StepLimit, Steps};
 
 use super::{
+    index::Key,
     segment::{Segment, is_name, split},
     text::{decoded, quoted},
     variables::Variables,
 };
 
-/// What a segment of a path or a label of a host takes, its place in the trie included.
+/// What a segment of a path or a label of a host takes, its place in the index included.
 const SEGMENT: usize = 256;
 
 /// `/order-api/{id}/**`: matched segment by segment against the decoded path.
@@ -43,43 +44,45 @@ impl PathPattern {
             if *part == "**" || part.contains("{*") {
                 return Err("`**` and `{*name}` must be the last segment".to_owned());
             }
-            Segment::parse(part, Form::WholeText, budget)
+            Segment::parse(part, JavaForm::Whole, budget)
         };
         let segments: Result<_, _> = parts.iter().map(segment).collect();
         let segments = segments.map_err(|reason| format!("path pattern {shown}: {reason}"))?;
         Ok(Self { text: text.into(), segments, rest, rest_name })
     }
 
-    /// The leading segments that are plain text: what a route can be found by.
+    /// Its segments, up to `/**`: what a route can be found by.
+    pub(super) fn keys(&self) -> impl Iterator<Item = Key<'_>> {
+        self.segments.iter().map(|segment| segment.literal().map_or(Key::Any, |text| Key::Literal(text.into())))
+    }
+
+    /// The leading segments that are plain text.
     pub(super) fn literals(&self) -> impl Iterator<Item = &str> {
-        self.segments.iter().map_while(|segment| match segment {
-            Segment::Literal(text) => Some(&**text),
-            _ => None,
-        })
+        self.segments.iter().map_while(Segment::literal)
     }
 
     /// Whether the pattern covers the whole path; one slash more at the end may be allowed.
-    pub(super) fn matches(&self, path: &str, trailing_slash: bool) -> bool {
+    pub(super) fn matches(&self, path: &str, trailing_slash: bool, steps: &Steps) -> Result<bool, StepLimit> {
         let mut parts = segments(path);
         let mut last_is_empty = false;
         for (position, segment) in self.segments.iter().enumerate() {
-            let Some(value) = parts.next() else { return false };
+            let Some(value) = parts.next() else { return Ok(false) };
             // Spring's oddity: a `*` at the very end also takes nothing (`/a/*` takes `/a/`), elsewhere it does not.
             let at_end = !self.rest && position + 1 == self.segments.len();
             let empty_is_fine = !matches!(segment, Segment::Any) || at_end;
-            if (value.is_empty() && !empty_is_fine) || !segment.matches(&value) {
-                return false;
+            if (value.is_empty() && !empty_is_fine) || !segment.matches(&value, steps)? {
+                return Ok(false);
             }
             last_is_empty = value.is_empty();
         }
         if self.rest {
-            return path.starts_with('/');
+            return Ok(path.starts_with('/'));
         }
-        match (parts.next(), parts.next()) {
+        Ok(match (parts.next(), parts.next()) {
             (None, _) => true,
             (Some(slash), None) => slash.is_empty() && trailing_slash && !last_is_empty,
             _ => false,
-        }
+        })
     }
 }
 
@@ -96,18 +99,23 @@ impl PathPattern {
     }
 
     /// Tells the values that its variables have in a path that it [matches](Self::matches): decoded, as in Spring.
-    pub(super) fn capture<'n>(&'n self, path: &str, variables: &mut Variables<'n>) {
+    pub(super) fn capture<'n>(
+        &'n self,
+        path: &str,
+        variables: &mut Variables<'n>,
+        steps: &Steps,
+    ) -> Result<(), StepLimit> {
         let mut parts = segments(path);
         for segment in &self.segments {
-            let Some(value) = parts.next() else { return };
-            segment.capture(&value, |name, value| variables.add(name, value));
+            let Some(value) = parts.next() else { return Ok(()) };
+            segment.capture(&value, steps, |name, value| variables.add(name, value))?;
         }
         if let Some(name) = &self.rest_name {
             variables.add_rest(name, parts);
         }
+        Ok(())
     }
 
-    /// As written.
     /// Whether every path of the other pattern begins with the plain text that this one consists of before its `/**`.
     pub(super) fn covers(&self, other: &Self) -> bool {
         self.rest && self.literals().count() == self.segments.len() && {
@@ -116,6 +124,7 @@ impl PathPattern {
         }
     }
 
+    /// As written.
     pub(super) fn text(&self) -> &str {
         &self.text
     }
@@ -171,7 +180,7 @@ impl PathPattern {
 
 /// The segments of a path as patterns see them: decoded, without `;parameters`. A path that does not begin with a
 /// slash has none.
-pub(super) fn segments(path: &str) -> impl Iterator<Item = Cow<'_, str>> {
+pub(super) fn segments(path: &str) -> impl Iterator<Item = Cow<'_, str>> + Clone {
     let relative = path.strip_prefix('/');
     relative.into_iter().flat_map(|relative| relative.split('/')).map(|raw| {
         // One look at most segments.
@@ -180,6 +189,15 @@ pub(super) fn segments(path: &str) -> impl Iterator<Item = Cow<'_, str>> {
         }
         let plain = raw.find(';').and_then(|end| raw.get(..end)).unwrap_or(raw);
         decoded(plain, false)
+    })
+}
+
+/// The labels of a host from the right, in lower case.
+pub(super) fn labels(host: &str) -> impl Iterator<Item = Cow<'_, str>> + Clone {
+    let labels = host.rsplit('.').filter(|label| !label.is_empty());
+    labels.map(|label| match label.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        true => Cow::Owned(label.to_ascii_lowercase()),
+        false => Cow::Borrowed(label),
     })
 }
 
@@ -217,10 +235,20 @@ impl HostPattern {
         }
         let label = |part: &&str| match *part {
             "**" => Ok(Label::AnyDepth),
-            part => Segment::parse(part, Form::WholeTextAnyCase, budget).map(Label::One),
+            part => Segment::parse(part, JavaForm::WholeAnyCase, budget).map(Label::One),
         };
         let labels: Result<_, _> = parts.iter().filter(|part| !part.is_empty()).map(label).collect();
         labels.map(Self).map_err(|reason| problem(&reason))
+    }
+
+    /// Its labels from the right, up to `**`: what a route can be found by.
+    pub(super) fn keys(&self) -> impl Iterator<Item = Key<'_>> {
+        self.0.iter().rev().map_while(|label| match label {
+            Label::AnyDepth => None,
+            Label::One(segment) => {
+                Some(segment.literal().map_or(Key::Any, |text| Key::Literal(text.to_ascii_lowercase().into())))
+            }
+        })
     }
 
     /// The names of its variables.
@@ -239,23 +267,34 @@ impl HostPattern {
     }
 
     /// Tells the values that its variables have in a host that it [matches](Self::matches).
-    pub(super) fn capture<'n>(&'n self, host: &str, variables: &mut Variables<'n>) {
+    pub(super) fn capture<'n>(
+        &'n self,
+        host: &str,
+        variables: &mut Variables<'n>,
+        steps: &Steps,
+    ) -> Result<(), StepLimit> {
         let mut labels = vec![""; self.0.len()];
-        self.walk(host, |place, label| labels[place] = label);
+        self.walk(host, steps, |place, label| labels[place] = label)?;
         for (label, value) in self.0.iter().zip(labels) {
             if let Label::One(segment) = label {
-                segment.capture(value, |name, value| variables.add(name, value));
+                segment.capture(value, steps, |name, value| variables.add(name, value))?;
             }
         }
+        Ok(())
     }
 
     /// Whether the pattern covers the whole host.
-    pub(super) fn matches(&self, host: &str) -> bool {
-        self.walk(host, |_, _| {})
+    pub(super) fn matches(&self, host: &str, steps: &Steps) -> Result<bool, StepLimit> {
+        self.walk(host, steps, |_, _| {})
     }
 
     /// The same; `visit` is told which label each part takes, the last time it is told so.
-    fn walk<'h>(&self, host: &'h str, mut visit: impl FnMut(usize, &'h str)) -> bool {
+    fn walk<'h>(
+        &self,
+        host: &'h str,
+        steps: &Steps,
+        mut visit: impl FnMut(usize, &'h str),
+    ) -> Result<bool, StepLimit> {
         let mut labels = host.split('.').filter(|label| !label.is_empty());
         let mut at = 0;
         // Where the last `**` stands, and the labels it has not swallowed yet.
@@ -266,11 +305,14 @@ impl HostPattern {
                     retry = Some((at + 1, labels.clone()));
                     true
                 }
-                Some(Label::One(segment)) => labels.next().is_some_and(|label| {
-                    visit(at, label);
-                    segment.matches_fold(label)
-                }),
-                None if labels.next().is_none() => return true,
+                Some(Label::One(segment)) => match labels.next() {
+                    Some(label) => {
+                        visit(at, label);
+                        segment.matches_fold(label, steps)?
+                    }
+                    None => false,
+                },
+                None if labels.next().is_none() => return Ok(true),
                 None => false,
             };
             if fits {
@@ -278,9 +320,9 @@ impl HostPattern {
                 continue;
             }
             // The last `**` swallows one label more.
-            let Some((after, left)) = &mut retry else { return false };
+            let Some((after, left)) = &mut retry else { return Ok(false) };
             if left.next().is_none() {
-                return false;
+                return Ok(false);
             }
             at = *after;
             labels = left.clone();

@@ -3,6 +3,7 @@
 use std::{collections::HashSet, net::IpAddr};
 
 use gray_document::{Budget, Item};
+use gray_expression::{StepLimit, Steps};
 use http::{HeaderName, Method, header::COOKIE};
 use ipnet::IpNet;
 
@@ -10,7 +11,7 @@ use crate::{
     Lookup,
     definition::{Definition, Parameter, Value},
     pattern::{HostPattern, PathPattern},
-    text::{TextPattern, decoded, quoted, suggestion},
+    text::{TextPattern, any, decoded, quoted, suggestion},
     variables::Variables,
     weight::Share,
 };
@@ -184,30 +185,30 @@ impl Predicate {
     }
 
     /// Whether the request fulfils it when its path is read in this form.
-    pub(super) fn matches(&self, path: &str, request: &impl Lookup) -> bool {
-        match self {
+    pub(super) fn matches(&self, path: &str, request: &impl Lookup, steps: &Steps) -> Result<bool, StepLimit> {
+        Ok(match self {
             Self::Path { patterns, trailing_slash } => {
-                patterns.iter().any(|pattern| pattern.matches(path, *trailing_slash))
+                any(patterns, |pattern| pattern.matches(path, *trailing_slash, steps))?
             }
             Self::Method(methods) => methods.iter().any(|method| *method == request.method()),
             Self::Header { name, value: None } => request.headers(name).next().is_some(),
             Self::Header { name, value: Some(pattern) } => {
-                request.headers(name).any(|value| pattern.matches_bytes(value))
+                any(request.headers(name), |value| pattern.matches_bytes(value, steps))?
             }
             Self::Query { name, value } => {
-                request.query().is_some_and(|query| query_holds(query, name, value.as_ref()))
+                any(request.query(), |query| query_holds(query, name, value.as_ref(), steps))?
             }
             Self::Cookie { name, value } => {
-                request.headers(&COOKIE).any(|field| cookie_holds(field, name, value.as_ref()))
+                any(request.headers(&COOKIE), |field| cookie_holds(field, name, value.as_ref(), steps))?
             }
             Self::Host(patterns) => {
-                request.host().is_some_and(|host| patterns.iter().any(|pattern| pattern.matches(host)))
+                any(request.host(), |host| any(patterns, |pattern| pattern.matches(host, steps)))?
             }
             Self::RemoteAddr(networks) => holds(networks, request.peer()),
             Self::ClientAddr(networks) => holds(networks, request.client_ip()),
             Self::Time { from, to } => (*from..*to).contains(&request.now()),
             Self::Weight(share) => share.holds(request.random()),
-        }
+        })
     }
 
     /// The path patterns, if that is what it is.
@@ -216,6 +217,11 @@ impl Predicate {
             Self::Path { patterns, .. } => Some(patterns),
             _ => None,
         }
+    }
+
+    /// The host patterns, if that is what it is.
+    pub(super) fn hosts(&self) -> Option<&[HostPattern]> {
+        if let Self::Host(patterns) = self { Some(patterns) } else { None }
     }
 
     /// The variables that stand for something in every request that it takes.
@@ -237,21 +243,32 @@ impl Predicate {
     }
 
     /// Tells the values of its variables: those of the first pattern that matches, as in Spring.
-    pub(super) fn capture<'n>(&'n self, path: &str, host: Option<&str>, variables: &mut Variables<'n>) {
+    pub(super) fn capture<'n>(
+        &'n self,
+        path: &str,
+        host: Option<&str>,
+        variables: &mut Variables<'n>,
+        steps: &Steps,
+    ) -> Result<(), StepLimit> {
         match self {
             Self::Path { patterns, trailing_slash } => {
-                if let Some(pattern) = patterns.iter().find(|pattern| pattern.matches(path, *trailing_slash)) {
-                    pattern.capture(path, variables);
+                for pattern in patterns {
+                    if pattern.matches(path, *trailing_slash, steps)? {
+                        return pattern.capture(path, variables, steps);
+                    }
                 }
             }
             Self::Host(patterns) => {
                 let host = host.unwrap_or_default();
-                if let Some(pattern) = patterns.iter().find(|pattern| pattern.matches(host)) {
-                    pattern.capture(host, variables);
+                for pattern in patterns {
+                    if pattern.matches(host, steps)? {
+                        return pattern.capture(host, variables, steps);
+                    }
                 }
             }
             _ => {}
         }
+        Ok(())
     }
 
     /// Its share, if that is what it is.
@@ -341,20 +358,28 @@ fn network(text: &str) -> Result<IpNet, String> {
     network.map_err(|_| format!("{} is not an address or a network such as 10.0.0.0/8", quoted(text)))
 }
 
-fn query_holds(query: &str, name: &str, pattern: Option<&TextPattern>) -> bool {
-    query.split('&').any(|pair| {
+fn query_holds(query: &str, name: &str, pattern: Option<&TextPattern>, steps: &Steps) -> Result<bool, StepLimit> {
+    any(query.split('&'), |pair| {
         let (key, value) = pair.split_once('=').map_or((pair, None), |(key, value)| (key, Some(value)));
-        decoded(key, true) == name
-            && pattern.is_none_or(|pattern| value.is_some_and(|value| pattern.matches(&decoded(value, true))))
+        match (pattern, value) {
+            _ if decoded(key, true) != name => Ok(false),
+            (None, _) => Ok(true),
+            (Some(_), None) => Ok(false),
+            (Some(pattern), Some(value)) => pattern.matches(&decoded(value, true), steps),
+        }
     })
 }
 
-fn cookie_holds(field: &[u8], name: &str, pattern: Option<&TextPattern>) -> bool {
-    field.split(|byte| *byte == b';').any(|pair| {
+fn cookie_holds(field: &[u8], name: &str, pattern: Option<&TextPattern>, steps: &Steps) -> Result<bool, StepLimit> {
+    any(field.split(|byte| *byte == b';'), |pair| {
         let mut sides = pair.splitn(2, |byte| *byte == b'=');
-        let (Some(key), Some(value)) = (sides.next(), sides.next()) else { return false };
+        let (Some(key), Some(value)) = (sides.next(), sides.next()) else { return Ok(false) };
         let value = value.trim_ascii();
         let bare = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
-        key.trim_ascii() == name.as_bytes() && pattern.is_none_or(|pattern| pattern.matches_bytes(bare))
+        match pattern {
+            _ if key.trim_ascii() != name.as_bytes() => Ok(false),
+            None => Ok(true),
+            Some(pattern) => pattern.matches_bytes(bare, steps),
+        }
     })
 }

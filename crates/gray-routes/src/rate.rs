@@ -5,7 +5,8 @@ use std::num::NonZeroU32;
 use http::HeaderName;
 
 use crate::{
-    definition::Definition,
+    definition::{self, Definition},
+    mapping::Mapping,
     text::{quoted, suggestion},
 };
 
@@ -50,7 +51,7 @@ impl RateLimit {
         Self { is_common: true, ..self }
     }
 
-    pub(super) fn read(definition: &Definition<'_>) -> Option<Self> {
+    pub(super) fn read(definition: &Definition<'_>, mapping: &Mapping) -> Option<Self> {
         let parameters = [
             ("replenishRate", ["redis-rate-limiter.replenishRate"].as_slice()),
             ("burstCapacity", &["redis-rate-limiter.burstCapacity"]),
@@ -78,12 +79,20 @@ impl RateLimit {
             })?,
             None => one,
         };
-        let key = key.map_or(Some(RateKey::Client), |key| key.convert(resolver))?;
+        let key = match key {
+            None => RateKey::Client,
+            Some(key) if definition::is_expression(&key.text) => mapping.key(&key)?,
+            Some(key) => key.convert(resolver)?,
+        };
         Some(Self { key, rate: Rate { per_second, burst: capacity, cost }, is_common: false })
     }
 }
 
-fn resolver(text: &str) -> Result<RateKey, String> {
+/// What there is to count by.
+pub(super) const KEYS: &str = "client, user, route or header.NAME";
+
+/// Reads what requests are counted by.
+pub(super) fn resolver(text: &str) -> Result<RateKey, String> {
     const KNOWN: [&str; 4] = ["client", "user", "route", "header.NAME"];
     match text {
         "client" => Ok(RateKey::Client),

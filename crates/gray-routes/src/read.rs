@@ -1,24 +1,24 @@
 //! `spring.cloud.gateway`: from documents to routes. Everything wrong is reported, nothing is dropped silently.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use gray_document::{Item, Origin, Section};
+use gray_document::{Item, Section};
 
 use super::{
     Filters, Route, Target, Upstream,
     cors::{Cors, CorsTable},
     definition::relaxed,
     filter::{self, Common, FILTER, Filter, SecureHeaders},
+    ids::Ids,
     locator::Locator,
+    mapping::{self, Acknowledged, Mapping, OwnFilters},
     metadata::Metadata,
     misspelt,
     pattern::PathPattern,
     predicate::Predicate,
+    scheme::Scheme,
     text::quoted,
-    uri, weight,
+    uri, verdicts, weight,
 };
 
 pub(super) const OLD: &str = "spring.cloud.gateway";
@@ -35,6 +35,9 @@ pub const ROUTES: [&str; 4] = [
 ];
 /// Where a document stands that is a list of routes, and nothing else: they are added to the others.
 pub const ROUTES_DOCUMENT: &str = "routes-document";
+
+/// A login at the gateway.
+const LOGIN: &str = "spring.security.oauth2.client";
 
 /// What a route takes besides its predicates and filters.
 const ROUTE: usize = 1024;
@@ -72,6 +75,8 @@ pub(super) struct Shared {
 
 /// Reads all routes, as written. A route with an error is missing.
 pub(super) fn read(root: &Section<'_>) -> Read {
+    let spring = root.section(mapping::KEY);
+    let acknowledged = Acknowledged::read(&spring);
     let [webmvc, mvc] = SERVLET.map(|key| root.section(key));
     let gateway = Gateway { old: root.section(OLD), new: root.section(NEW), servlet: [webmvc, mvc] };
     let filters = gateway.holder("default-filters").items("default-filters");
@@ -82,8 +87,11 @@ pub(super) fn read(root: &Section<'_>) -> Read {
         original_status: status.string("original-status-header-name").and_then(|name| {
             filter::written(&name).map_err(|reason| status.error("original-status-header-name", reason)).ok()
         }),
-        has_login: root.section("spring.security.oauth2.client").exists(),
+        has_login: root.peek(LOGIN).is_some() && acknowledged.reason(LOGIN).is_none(),
+        mapping: Arc::new(Mapping::read(&spring)),
+        own: Arc::default(),
     };
+    let settings = Common { own: Arc::new(OwnFilters::read(&spring, &settings)), ..settings };
     let shared = Shared {
         filters: filters.iter().filter_map(|item| Filter::read(item, &settings)).map(Filter::common).collect(),
         settings,
@@ -123,8 +131,19 @@ pub(super) fn read(root: &Section<'_>) -> Read {
     gateway.new.section("filter");
     gateway.new.section("set-status");
     misspelt::refuse(&[&gateway.old, &gateway.new]);
+    verdicts::judge(root, [&gateway.old, &gateway.new], &acknowledged);
     gateway.old.warn_unknown("this gateway does not know this setting; it has no effect");
-    Read { drafts, is_stated: is_stated || locator.is_some(), cors, locator }
+    let is_stated = is_stated || locator.is_some();
+    if is_stated {
+        shared.settings.mapping.finish(&spring);
+        shared.settings.own.finish(&spring);
+        acknowledged.finish(&spring);
+    }
+    for key in mapping::ALL_KEYS {
+        spring.has(key);
+    }
+    spring.reject_unknown();
+    Read { drafts, is_stated, cors, locator }
 }
 
 struct Gateway<'d> {
@@ -194,7 +213,7 @@ impl Shared {
         let section = item.section();
         let id = section.string("id").map(|id| ids.take(&id, &section)).unwrap_or_default();
         let target = match section.string("uri") {
-            Some(uri) => uri::target(&section, "uri", &uri),
+            Some(uri) => uri::target(&section, "uri", &uri, &self.settings.mapping),
             None => {
                 section.error("uri", "a route needs a `uri`: lb://service, http://host:port or file:///directory");
                 None
@@ -212,7 +231,7 @@ impl Shared {
         let items = section.items("filters");
         let filters: Vec<_> = items.iter().map(|item| Filter::read(item, &self.settings)).collect();
         let metadata = section.section("metadata");
-        let lanes = lanes(&metadata.section("lanes"));
+        let lanes = lanes(&metadata.section("lanes"), &self.settings.mapping);
         let is_directory = |target: &Target| matches!(target.upstream, Upstream::Directory(_));
         let has_directory = target.iter().chain(lanes.iter().map(|(_, target)| target)).any(is_directory);
         let cors = cors(&metadata, &predicates, item);
@@ -233,6 +252,12 @@ impl Shared {
         if let Some(reason) = filters.too_many() {
             section.error("filters", reason);
         }
+        let (target, lanes, filters) = if filters.are_refusing() {
+            let nowhere = Target { scheme: Scheme::Http, upstream: Upstream::Nowhere };
+            (nowhere, Vec::new(), Filters::refusing())
+        } else {
+            (target, lanes, filters)
+        };
         let route =
             Route { id: id.into(), place: 0, is_located: false, target, lanes, use404: self.use404, filters, metadata };
         (enabled && !predicates.is_empty()).then_some(Draft { order, route, predicates, cors })
@@ -311,7 +336,7 @@ fn cors(metadata: &Section<'_>, predicates: &[Option<Predicate>], item: &Item<'_
 }
 
 /// `metadata.lanes`: who answers on some lanes instead.
-fn lanes(section: &Section<'_>) -> Vec<(Box<str>, Target)> {
+fn lanes(section: &Section<'_>, mapping: &Mapping) -> Vec<(Box<str>, Target)> {
     let keys = section.keys();
     if let Some((_, item)) = keys.get(MAX_LANES) {
         item.error(format!("at most {MAX_LANES} lanes may have a target of their own on one route"));
@@ -319,57 +344,7 @@ fn lanes(section: &Section<'_>) -> Vec<(Box<str>, Target)> {
     }
     let lanes = keys.iter().filter_map(|(lane, item)| {
         let uri = item.required_text(uri::SCHEMES)?;
-        Some((lane.as_str().into(), uri::target(section, lane, uri)?))
+        Some((lane.as_str().into(), uri::target(section, lane, uri, mapping)?))
     });
     lanes.collect()
-}
-
-/// Every name stands for one route.
-#[derive(Default)]
-struct Ids(HashMap<String, Taken>);
-
-struct Taken {
-    first: Origin,
-    /// Routes of this name so far.
-    count: usize,
-}
-
-impl Ids {
-    /// The name of a route that is called so.
-    fn take(&mut self, id: &str, section: &Section<'_>) -> String {
-        let new = || Taken { first: section.origin(), count: 1 };
-        let Some(taken) = self.0.get_mut(id) else {
-            self.0.insert(id.to_owned(), new());
-            return id.to_owned();
-        };
-        let (first, mut count) = (taken.first.clone(), taken.count);
-        let name = loop {
-            count += 1;
-            let name = format!("{id}-{count}");
-            if !self.0.contains_key(&name) {
-                break name;
-            }
-        };
-        self.0.entry(id.to_owned()).and_modify(|taken| taken.count = count);
-        self.0.insert(name.clone(), new());
-        let (id, shown) = (quoted(id), quoted(&name));
-        section.warn(
-            "id",
-            format!(
-                "another route is called {id} already, at {first}: this one is {shown} in logs and metrics; give it a name of \
-                 its own"
-            ),
-        );
-        name
-    }
-
-    /// `route-<n>` by position, unless another route has that name.
-    fn name_the_nameless(&self, drafts: &mut [Draft]) {
-        let mut free = (1_usize..).map(|n| format!("route-{n}")).filter(|name| !self.0.contains_key(name));
-        for draft in drafts {
-            if draft.route.id.is_empty() {
-                draft.route.id = free.next().unwrap_or_default().into();
-            }
-        }
-    }
 }

@@ -2,9 +2,13 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use gray_expression::{StepLimit, Steps};
+
 use crate::{
     EditError, Lookup, Rewritten, Route, RouteTable, Spelling, Variables, check_path,
+    pattern::PathPattern,
     predicate::Predicate,
+    text::any,
     spelling::{Forms, canonical_of},
 };
 
@@ -25,6 +29,23 @@ pub struct Resolved<'t> {
     is_ambiguous: bool,
 }
 
+/// Why no route is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResolveError {
+    /// Servers could read the path in another way: 400.
+    #[error("{0}")]
+    Ambiguous(&'static str),
+    /// It is not known which one it is: 400.
+    #[error(transparent)]
+    StepLimit(#[from] StepLimit),
+}
+
+impl From<&'static str> for ResolveError {
+    fn from(reason: &'static str) -> Self {
+        Self::Ambiguous(reason)
+    }
+}
+
 /// Why a path is not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
@@ -42,14 +63,15 @@ impl RouteTable {
     /// where the route says so.
     ///
     /// # Errors
-    /// When another route takes another form; when a form holds a dot segment.
-    pub fn resolve(&self, request: &impl Lookup, spelling: Spelling) -> Result<Resolved<'_>, &'static str> {
-        let route = self.find(request);
+    /// When another route takes another form; when a form holds a dot segment; when it is not known which route it is.
+    pub fn resolve(&self, request: &impl Lookup, spelling: Spelling) -> Result<Resolved<'_>, ResolveError> {
+        let steps = Steps::default();
+        let route = self.find_by(request.path(), request, &steps)?;
         match spelling {
-            Spelling::Plain => Ok(self.resolved(request, route, None)),
+            Spelling::Plain => Ok(self.resolved(request, route, None, &steps)?),
             Spelling::Ambiguous => {
-                let canonical = self.canonical(request, route)?;
-                Ok(Resolved { is_ambiguous: true, ..self.resolved(request, route, canonical) })
+                let canonical = self.canonical(request, route, &steps)?;
+                Ok(Resolved { is_ambiguous: true, ..self.resolved(request, route, canonical, &steps)? })
             }
         }
     }
@@ -59,42 +81,62 @@ impl RouteTable {
         request: &impl Lookup,
         route: Option<&'t Arc<Route>>,
         canonical: Option<String>,
-    ) -> Resolved<'t> {
-        let variables = |path: &str| route.map(|route| self.variables(route, path, request.host())).unwrap_or_default();
-        let canonical = canonical.map(|path| {
-            let variables = variables(&path);
-            (path, variables)
-        });
-        Resolved { route, variables: variables(request.path()), canonical, is_ambiguous: false }
+        steps: &Steps,
+    ) -> Result<Resolved<'t>, StepLimit> {
+        let variables = |path: &str| match route {
+            Some(route) => self.variables(route, path, request.host(), steps),
+            None => Ok(Variables::default()),
+        };
+        let canonical = match canonical {
+            Some(path) => {
+                let variables = variables(&path)?;
+                Some((path, variables))
+            }
+            None => None,
+        };
+        Ok(Resolved { route, variables: variables(request.path())?, canonical, is_ambiguous: false })
     }
 
     /// The canonical form of an ambiguous path, where that is not the path itself.
     #[cold]
-    fn canonical(&self, request: &impl Lookup, route: Option<&Arc<Route>>) -> Result<Option<String>, &'static str> {
+    fn canonical(
+        &self,
+        request: &impl Lookup,
+        route: Option<&Arc<Route>>,
+        steps: &Steps,
+    ) -> Result<Option<String>, ResolveError> {
         let forms = Forms::of(request.path())?;
-        if route.is_some_and(|route| route.metadata.encoded_slash && self.holds_slashes(route.place, request.path())) {
+        if let Some(route) = route.filter(|route| route.metadata.encoded_slash)
+            && self.holds_slashes(route.place, request.path(), steps)?
+        {
             return Ok(None);
         }
         let place = route.map(|route| route.place);
         for path in forms.others() {
-            let other = self.find_by(path, request);
+            let other = self.find_by(path, request, steps)?;
             if other.is_some_and(|other| place != Some(other.place)) {
-                return Err(OTHER_ROUTE);
+                return Err(OTHER_ROUTE.into());
             }
         }
         Ok(forms.canonical())
     }
 
     /// Whether `%2f` is all that is ambiguous about the path, and always within a variable of the route's.
-    pub(super) fn holds_slashes(&self, place: usize, path: &str) -> bool {
+    pub(super) fn holds_slashes(&self, place: usize, path: &str, steps: &Steps) -> Result<bool, StepLimit> {
         let rest = path.replace("%2f", "-").replace("%2F", "-");
-        let predicates = self.predicates.get(place).into_iter().flatten();
-        check_path(&rest) == Ok(Spelling::Plain) && { predicates }.all(|predicate| match predicate {
-            Predicate::Path { patterns, trailing_slash } => {
-                patterns.iter().any(|pattern| pattern.matches(path, *trailing_slash) && pattern.holds_slashes(path))
+        if check_path(&rest) != Ok(Spelling::Plain) {
+            return Ok(false);
+        }
+        for predicate in self.predicates.get(place).into_iter().flatten() {
+            let Predicate::Path { patterns, trailing_slash } = predicate else { continue };
+            let holds = |pattern: &PathPattern| {
+                Ok(pattern.holds_slashes(path) && pattern.matches(path, *trailing_slash, steps)?)
+            };
+            if !any(patterns, holds)? {
+                return Ok(false);
             }
-            _ => true,
-        })
+        }
+        Ok(true)
     }
 }
 

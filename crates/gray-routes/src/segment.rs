@@ -1,7 +1,7 @@
 //! One segment of a path pattern, one label of a host pattern.
 
 use gray_document::Budget;
-use gray_expression::{Expression, Form, escape};
+use gray_expression::{JavaExpression, JavaForm, StepLimit, Steps, escape};
 
 use super::text::quoted;
 
@@ -14,21 +14,21 @@ pub(super) enum Segment {
     Variable(Box<str>),
     /// Anything mixed: `v?`, `*.html`, `{a}-{b}`, `{id:\d+}`.
     Mixed {
-        regex: Expression,
+        regex: JavaExpression,
         /// Its variables; with any of them it is never empty.
         names: Box<[Box<str>]>,
         /// The expression with a group for each variable, and what it is compiled to where filters ask for them.
         groups: Box<str>,
-        capture: Option<Expression>,
+        capture: Option<JavaExpression>,
     },
 }
 
 impl Segment {
-    pub(super) fn parse(text: &str, form: Form, budget: &Budget) -> Result<Self, String> {
-        let (mut expression, mut groups, mut rest) = (String::from("(?s)"), String::from("(?s)^"), text);
+    pub(super) fn parse(text: &str, form: JavaForm, budget: &Budget) -> Result<Self, String> {
+        let (mut expression, mut groups, mut rest) = (String::from("(?s)"), String::from(r"(?s)\A"), text);
         let (mut names, mut special) = (Vec::<Box<str>>::new(), false);
-        if form == Form::WholeTextAnyCase {
-            groups = String::from("(?si)^");
+        if form == JavaForm::WholeAnyCase {
+            groups = String::from(r"(?si)\A");
         }
         while let Some(next) = rest.chars().next() {
             let after = rest.get(next.len_utf8()..).unwrap_or_default();
@@ -46,7 +46,7 @@ impl Segment {
                     // Alone first: `a)|(b` must not become valid by being wrapped.
                     budget.expression(constraint, form)?;
                     expression.push_str(&format!("(?:{constraint})"));
-                    groups.push_str(&format!("(?P<gray{}>{constraint})", names.len()));
+                    groups.push_str(&format!("(?<gray{}>{constraint})", names.len()));
                     names.push(Box::from(name));
                     rest = after.get(end + 1..).unwrap_or_default();
                     special = true;
@@ -64,7 +64,7 @@ impl Segment {
             expression.push_str(&part);
             groups.push_str(&part);
         }
-        groups.push('$');
+        groups.push_str(r"\z");
         Ok(match (text, &mut *names) {
             (text, _) if !special => Self::Literal(text.into()),
             ("*", _) => Self::Any,
@@ -78,26 +78,32 @@ impl Segment {
         })
     }
 
-    pub(super) fn matches(&self, value: &str) -> bool {
+    /// The text, if it is nothing else.
+    pub(super) fn literal(&self) -> Option<&str> {
+        if let Self::Literal(text) = self { Some(text) } else { None }
+    }
+
+    pub(super) fn matches(&self, value: &str, steps: &Steps) -> Result<bool, StepLimit> {
         match self {
-            Self::Literal(text) => **text == *value,
-            other => other.matches_wildcard(value),
+            Self::Literal(text) => Ok(**text == *value),
+            other => other.matches_wildcard(value, steps),
         }
     }
 
-    pub(super) fn matches_fold(&self, value: &str) -> bool {
+    pub(super) fn matches_fold(&self, value: &str, steps: &Steps) -> Result<bool, StepLimit> {
         match self {
-            Self::Literal(text) => text.eq_ignore_ascii_case(value),
-            other => other.matches_wildcard(value),
+            Self::Literal(text) => Ok(text.eq_ignore_ascii_case(value)),
+            other => other.matches_wildcard(value, steps),
         }
     }
 
-    fn matches_wildcard(&self, value: &str) -> bool {
+    fn matches_wildcard(&self, value: &str, steps: &Steps) -> Result<bool, StepLimit> {
         match self {
-            Self::Literal(_) => false,
-            Self::Any => true,
-            Self::Variable(_) => !value.is_empty(),
-            Self::Mixed { regex, names, .. } => (names.is_empty() || !value.is_empty()) && regex.is_match(value),
+            Self::Literal(_) => Ok(false),
+            Self::Any => Ok(true),
+            Self::Variable(_) => Ok(!value.is_empty()),
+            Self::Mixed { names, .. } if value.is_empty() && !names.is_empty() => Ok(false),
+            Self::Mixed { regex, .. } => regex.is_match(value, steps),
         }
     }
 
@@ -115,25 +121,31 @@ impl Segment {
         if let Self::Mixed { names, groups, capture, .. } = self
             && !names.is_empty()
         {
-            *capture = Some(budget.expression(groups, Form::Within)?);
+            *capture = Some(budget.expression(groups, JavaForm::Within)?);
         }
         Ok(())
     }
 
     /// Tells the values that its variables have in a segment that it matches.
-    pub(super) fn capture<'n>(&'n self, value: &str, mut tell: impl FnMut(&'n str, &str)) {
+    pub(super) fn capture<'n>(
+        &'n self,
+        value: &str,
+        steps: &Steps,
+        mut tell: impl FnMut(&'n str, &str),
+    ) -> Result<(), StepLimit> {
         match self {
             Self::Variable(name) => tell(name, value),
             Self::Mixed { names, capture: Some(capture), .. } => {
-                capture.replace_all(value, |groups, _| {
+                capture.replace_all(value, steps, |groups, _| {
                     for (place, name) in names.iter().enumerate() {
                         let group = capture.group(&format!("gray{place}"));
                         tell(name, group.and_then(|group| groups.get(group)).unwrap_or_default());
                     }
-                });
+                })?;
             }
             _ => {}
         }
+        Ok(())
     }
 }
 

@@ -3,13 +3,15 @@
 use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use gray_document::{Problems, Section};
+use gray_expression::{StepLimit, Steps};
+use gray_rules::KeyServer;
 use http::Method;
 
 use crate::{
     CorsTable, Located, Locator, Lookup, Route, Target, Upstream,
+    index::{Index, Key},
     predicate::Predicate,
     read::{self, Read},
-    trie::Trie,
     variables::Variables,
 };
 
@@ -19,7 +21,7 @@ pub struct RouteTable {
     pub(crate) routes: Vec<Arc<Route>>,
     /// The predicates of the route at the same place.
     pub(crate) predicates: Vec<Box<[Predicate]>>,
-    pub(crate) trie: Trie,
+    pub(crate) index: Index,
     is_stated: bool,
     token_queries: BTreeSet<Box<str>>,
     cors: Arc<CorsTable>,
@@ -48,10 +50,10 @@ impl RouteTable {
         for (position, mut draft) in drafts.into_iter().enumerate() {
             // Predicates are pure, so their order is ours to choose: cheap ones first.
             draft.predicates.sort_by_key(Predicate::cost);
-            match draft.predicates.iter().find_map(Predicate::paths) {
-                Some(patterns) => patterns.iter().for_each(|pattern| table.trie.insert(pattern.literals(), position)),
-                None => table.trie.insert([], position),
-            }
+            // All of them have to hold, so any of them may say where it is found.
+            let paths = most_telling(draft.predicates.iter().filter_map(Predicate::paths), |pattern| pattern.keys());
+            let hosts = most_telling(draft.predicates.iter().filter_map(Predicate::hosts), |pattern| pattern.keys());
+            table.index.insert(paths, hosts, position);
             draft.route.place = position;
             table
                 .token_queries
@@ -64,33 +66,66 @@ impl RouteTable {
     }
 
     /// The first route, in their order, whose predicates all hold.
-    pub fn find(&self, request: &impl Lookup) -> Option<&Arc<Route>> {
-        self.find_by(request.path(), request)
+    ///
+    /// # Errors
+    /// It is not known, because the expressions of the predicates would take more steps than they may.
+    pub fn find(&self, request: &impl Lookup) -> Result<Option<&Arc<Route>>, StepLimit> {
+        self.find_by(request.path(), request, &Steps::default())
     }
 
     /// The same of a request whose path is read in this form.
-    pub(crate) fn find_by(&self, path: &str, request: &impl Lookup) -> Option<&Arc<Route>> {
-        let mut best = usize::MAX;
-        self.trie.walk(path, |candidates| {
-            // Candidates are in order, so each place of the trie ends at its own first match or at a better one.
-            let better = candidates.iter().copied().take_while(|&position| position < best);
-            best = better.into_iter().find(|&position| self.holds(position, path, request)).unwrap_or(best);
+    pub(crate) fn find_by(
+        &self,
+        path: &str,
+        request: &impl Lookup,
+        steps: &Steps,
+    ) -> Result<Option<&Arc<Route>>, StepLimit> {
+        // A route of which it is not known whether it takes the request may be the one: those behind it do not count.
+        let (mut best, mut is_known) = (usize::MAX, true);
+        self.index.walk(path, request.host(), |candidates| {
+            // Candidates are in order, so each place of the index ends at its own first match or at a better one.
+            for &position in candidates.iter().take_while(|&&position| position < best) {
+                let holds = self.holds(position, path, request, steps);
+                if holds != Ok(false) {
+                    (best, is_known) = (position, holds.is_ok());
+                    break;
+                }
+            }
         });
-        self.routes.get(best)
+        if is_known { Ok(self.routes.get(best)) } else { Err(StepLimit) }
     }
 
-    pub(crate) fn holds(&self, position: usize, path: &str, request: &impl Lookup) -> bool {
-        self.predicates.get(position).is_some_and(|all| all.iter().all(|predicate| predicate.matches(path, request)))
+    pub(crate) fn holds(
+        &self,
+        position: usize,
+        path: &str,
+        request: &impl Lookup,
+        steps: &Steps,
+    ) -> Result<bool, StepLimit> {
+        let Some(predicates) = self.predicates.get(position) else { return Ok(false) };
+        for predicate in predicates {
+            if !predicate.matches(path, request, steps)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// What the variables of the route's path and host stand for in a request that it takes; none where no filter asks.
-    pub(crate) fn variables(&self, route: &Route, path: &str, host: Option<&str>) -> Variables<'_> {
+    pub(crate) fn variables(
+        &self,
+        route: &Route,
+        path: &str,
+        host: Option<&str>,
+        steps: &Steps,
+    ) -> Result<Variables<'_>, StepLimit> {
         let mut variables = Variables::default();
         if route.filters.ask_variables() {
-            let predicates = self.predicates.get(route.place).into_iter().flatten();
-            predicates.for_each(|predicate| predicate.capture(path, host, &mut variables));
+            for predicate in self.predicates.get(route.place).into_iter().flatten() {
+                predicate.capture(path, host, &mut variables, steps)?;
+            }
         }
-        variables
+        Ok(variables)
     }
 
     /// Whether a route that matches does not take the method all the same: TRACE, unless the route asks for it by name or answers
@@ -108,6 +143,11 @@ impl RouteTable {
     /// Parameters of a query in which routes look for tokens.
     pub fn token_queries(&self) -> impl Iterator<Item = &str> + Clone {
         self.token_queries.iter().map(|name| &**name)
+    }
+
+    /// The servers whose keys verify tokens, each once or more.
+    pub fn key_servers(&self) -> impl Iterator<Item = &KeyServer> {
+        self.routes.iter().filter_map(|route| route.filters.token.as_ref()?.key_server())
     }
 
     /// What makes a route of every service, if the documents switch it on.
@@ -160,7 +200,7 @@ impl RouteTable {
         let (first, others) = untimed.split_first()?;
         let others = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
         Some(format!(
-            "note: no response timeout is set for route `{first}`{others}: an answer that has not begun after {} s is a 504, \
+            "no response timeout is set for route `{first}`{others}: an answer that has not begun after {} s is a 504, \
              where Spring waits without a limit. Set {}.httpclient.response-timeout, or a route's metadata.response-timeout \
              (-1: no limit)",
             response_timeout.as_secs(),
@@ -177,6 +217,18 @@ impl RouteTable {
             });
         services.collect()
     }
+}
+
+/// Those of several lists of patterns that a route is found best by: the first of which every pattern has a literal.
+fn most_telling<'p, P, K>(
+    mut lists: impl Iterator<Item = &'p [P]> + Clone,
+    keys: impl Fn(&'p P) -> K,
+) -> Option<&'p [P]>
+where
+    K: Iterator<Item = Key<'p>>,
+{
+    let tells = |list: &&'p [P]| list.iter().all(|pattern| keys(pattern).any(|key| key.is_literal()));
+    lists.clone().find(tells).or_else(|| lists.next())
 }
 
 impl fmt::Debug for RouteTable {

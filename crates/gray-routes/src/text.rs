@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt};
 
 use gray_document::{Budget, masked};
-use gray_expression::{Expression, Form, escape};
+use gray_expression::{JavaExpression, JavaForm, StepLimit, Steps, escape};
 use percent_encoding::percent_decode_str;
 
 /// A text to be matched whole: what Java's `String.matches` does.
@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 pub(super) enum TextPattern {
     /// The expression had no special character: comparing does.
     Exact(Box<str>),
-    Regex(Expression),
+    Regex(JavaExpression),
 }
 
 impl TextPattern {
@@ -20,19 +20,19 @@ impl TextPattern {
         if escape(expression) == expression {
             return Ok(Self::Exact(expression.into()));
         }
-        budget.expression(expression, Form::WholeText).map(Self::Regex)
+        budget.expression(expression, JavaForm::Whole).map(Self::Regex)
     }
 
-    pub(super) fn matches(&self, text: &str) -> bool {
+    pub(super) fn matches(&self, text: &str, steps: &Steps) -> Result<bool, StepLimit> {
         match self {
-            Self::Exact(exact) => **exact == *text,
-            Self::Regex(regex) => regex.is_match(text),
+            Self::Exact(exact) => Ok(**exact == *text),
+            Self::Regex(regex) => regex.is_match(text, steps),
         }
     }
 
     /// A value that is not text matches nothing.
-    pub(super) fn matches_bytes(&self, value: &[u8]) -> bool {
-        std::str::from_utf8(value).is_ok_and(|text| self.matches(text))
+    pub(super) fn matches_bytes(&self, value: &[u8], steps: &Steps) -> Result<bool, StepLimit> {
+        std::str::from_utf8(value).map_or(Ok(false), |text| self.matches(text, steps))
     }
 }
 
@@ -60,6 +60,19 @@ pub(super) fn quoted(text: &str) -> String {
     let text = masked(text);
     let short: String = text.chars().take(LONGEST).map(escape).collect();
     format!("`{short}{}`", if text.chars().nth(LONGEST).is_some() { "…" } else { "" })
+}
+
+/// Whether it holds for any of these; the first error ends the search.
+pub(super) fn any<T>(
+    all: impl IntoIterator<Item = T>,
+    mut holds: impl FnMut(T) -> Result<bool, StepLimit>,
+) -> Result<bool, StepLimit> {
+    for one in all {
+        if holds(one)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// `; did you mean ...?` when one of the names is close, else nothing.
@@ -96,17 +109,18 @@ mod tests {
             ("a|b", "ab", false),
         ] {
             let pattern = TextPattern::new(expression, &Budget::default()).expect(expression);
-            assert_eq!(pattern.matches(text), expect, "{expression} {text}");
+            assert_eq!(pattern.matches(text, &Steps::default()), Ok(expect), "{expression} {text}");
         }
-        assert!(!TextPattern::new(".*", &Budget::default()).expect("valid").matches_bytes(b"\xff"));
+        let any = TextPattern::new(".*", &Budget::default()).expect("valid");
+        assert_eq!(any.matches_bytes(b"\xff", &Steps::default()), Ok(false));
     }
 
     #[test]
     fn a_bad_expression_says_why_on_one_line() {
         for (expression, why) in [
-            ("a)|(b", "unopened group"),
-            ("(?=x)x", "look-around"),
-            (r"(a)\1", "backreferences"),
+            ("a)|(b", "`)` without `(`"),
+            (r"(a)\2", "no group 2"),
+            ("(?<=a*)b", "no greatest length"),
             ("a{1", "repetition"),
             ("((a{1000}){1000}){1000}", "size limit"),
         ] {

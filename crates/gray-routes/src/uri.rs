@@ -4,14 +4,14 @@ use std::net::Ipv6Addr;
 
 use gray_document::Section;
 
-use crate::{Target, Upstream, files, scheme::Scheme, text::quoted};
+use crate::{Target, Upstream, files, mapping::Mapping, scheme::Scheme, text::quoted};
 
 /// What a uri may begin with.
 pub(super) const SCHEMES: &str =
     "lb://service, lb:https://service, http://host:port, https://host:port, file:///directory or no://op";
 
 /// Reads the uri under a key; one that cannot be taken is reported.
-pub(super) fn target(section: &Section<'_>, key: &str, uri: &str) -> Option<Target> {
+pub(super) fn target(section: &Section<'_>, key: &str, uri: &str, mapping: &Mapping) -> Option<Target> {
     let fail = |reason: &str| {
         section.error(key, format!("{}: {reason}", quoted(uri)));
         None
@@ -30,7 +30,8 @@ pub(super) fn target(section: &Section<'_>, key: &str, uri: &str) -> Option<Targ
     if authority.contains('@') {
         return fail("a user or password in a uri is not supported");
     }
-    let (balanced, scheme) = match scheme.to_ascii_lowercase().as_str() {
+    let written = scheme.to_ascii_lowercase();
+    let (balanced, scheme) = match mapping.scheme(&written).unwrap_or(&written) {
         "no" => return Some(Target { scheme: Scheme::Http, upstream: Upstream::Nowhere }),
         // A websocket begins as a request of HTTP, and any may ask for one.
         "lb" | "lb:http" | "lb:ws" => (true, Scheme::Http),
@@ -38,7 +39,13 @@ pub(super) fn target(section: &Section<'_>, key: &str, uri: &str) -> Option<Targ
         "http" | "ws" => (false, Scheme::Http),
         "https" | "wss" => (false, Scheme::Https),
         "forward" => return fail(&format!("there are no controllers to forward to; use {SCHEMES}")),
-        _ => return fail(&format!("unknown scheme; use {SCHEMES}")),
+        _ => {
+            return fail(&format!(
+                "unknown scheme; use {SCHEMES}. If the system's own Java makes a load balancer of it, say so: \
+                 `gray.spring.schemes: {{ {}: lb }}`",
+                scheme.chars().take(30).collect::<String>()
+            ));
+        }
     };
     let upstream = if balanced {
         let (service, port) = authority.split_once(':').map_or((authority, None), |(name, port)| (name, Some(port)));

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use gray_expression::StepLimit;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{segment::closing_brace, text::quoted};
@@ -41,6 +42,9 @@ pub enum EditError {
     /// What the client sent makes a path, a query or a head that is too long: 414, 431.
     #[error("the filters of the route make it too long")]
     TooLong,
+    /// It is not known what an expression makes of what the client, or for answers the instance, sent: 400 or 502.
+    #[error(transparent)]
+    StepLimit(#[from] StepLimit),
     /// A variable stands for nothing: a matter of the configuration, 500.
     #[error("a variable stands for nothing")]
     Missing,

@@ -30,7 +30,7 @@ pub struct Decision<'s> {
 }
 
 impl Decision<'_> {
-    /// What the header `gray` is to say.
+    /// What the header `gray` is to say to a service that the lane does not name ([`Lane::told`] for one that it does).
     pub fn tag(&self) -> GrayStatus {
         self.lane.tag()
     }
@@ -80,7 +80,7 @@ pub(super) trait Watch {
     fn end(&mut self, _reason: Option<Reason>) {}
 }
 
-/// Nobody watches.
+/// Without an observer.
 pub(super) struct Unwatched;
 
 impl Watch for Unwatched {}
@@ -214,7 +214,7 @@ impl RuleSet {
         let reason = if rule.any.is_empty() { Reason::Share } else { Reason::Block(self.block(rule, asked, watch)?) };
         match &rule.share {
             Some(share) => self.is_within(share, asked, watch).then_some(reason),
-            // A rule without blocks and without a share would match everybody; nobody means that.
+            // A rule without blocks and without a share would match every request, which is never meant.
             None => Some(reason).filter(|reason| *reason != Reason::Share),
         }
     }

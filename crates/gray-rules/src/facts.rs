@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName};
 
-use super::{Source, Value};
+use super::{KeyServer, KeySet, Source, Value};
 
 /// Facts about one request, as the client sent it. Asked lazily: a fact that no rule needs is never computed.
 pub trait Facts {
@@ -26,6 +26,10 @@ pub trait Facts {
     fn now(&self) -> u64;
     /// A uniformly random number, the same for one request throughout.
     fn random(&self) -> u64;
+    /// The keys that this server publishes, of which the one with this id is wanted; `None`: they have not been fetched.
+    fn keys(&self, _server: &KeyServer, _id: Option<&str>) -> Option<&KeySet> {
+        None
+    }
     /// What a fact was found to be before: a record has values and no longer the request they came from. `None`: it
     /// has to be looked up in the request.
     fn kept(&self, _source: &Source) -> Option<Option<Value<'_>>> {

@@ -31,7 +31,9 @@ mod window;
 pub use decide::{Decision, Reason};
 pub use explain::{BlockTrace, ConditionTrace, Explanation, RuleTrace, Verdict};
 pub use facts::{Facts, RequestFacts};
-pub use jwt::{Algorithm, InvalidKey, Jwt, JwtKey};
+pub use jwt::{
+    Algorithm, InvalidKey, InvalidKeySet, InvalidUrl, Jwt, JwtKey, KeyServer, KeySet, KeyUrl, TokenError, TokenKey,
+};
 pub use lint::{About, Finding, Fleet, Severity};
 pub use reader::parse_source;
 #[cfg(feature = "schema")]
@@ -175,6 +177,14 @@ impl RuleSet {
                 },
                 _ => None,
             })
+        })
+    }
+
+    /// The servers whose keys verify tokens whose claims are asked for.
+    pub fn key_servers(&self) -> impl Iterator<Item = &KeyServer> {
+        self.sources.iter().flat_map(Source::parts).filter_map(|part| match part {
+            Source::Claim { jwt, .. } => jwt.key.server(),
+            _ => None,
         })
     }
 

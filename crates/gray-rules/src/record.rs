@@ -43,7 +43,7 @@ pub struct FactRecord {
     path: Box<str>,
     host: Option<Box<str>>,
     client_ip: Option<IpAddr>,
-    /// `None`: nobody could have known it.
+    /// `None`: it could not be known.
     city: Option<Option<Box<str>>>,
     now: u64,
     random: u64,

@@ -25,7 +25,7 @@ pub struct Replay {
     pub moves: Vec<Move>,
     /// How many requests each rule matches, in the order of the old rules, then the new ones.
     pub by_rule: Vec<RuleCount>,
-    /// Lanes of the same name that select other instances: whoever stays on them moves as well.
+    /// Lanes of the same name that select other instances: requests that stay on them move as well.
     pub changed_lanes: Vec<String>,
     /// Requests of which a fact is needed that was not kept; they count nowhere else.
     pub unanswerable: u64,

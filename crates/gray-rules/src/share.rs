@@ -19,7 +19,7 @@ pub enum ShareKey {
 /// A part of all requests or of all users.
 ///
 /// The key is hashed with the salt (XXH3, 64 bits, the seed being the hash of the salt) onto 0 to 9999; the share takes
-/// `size` points from `start`. A larger share of the same start therefore has everybody that a smaller one has, on
+/// `size` points from `start`. A larger share of the same start therefore has all users that a smaller one has, on
 /// every gateway and after every restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {

@@ -132,6 +132,7 @@ fn mistakes_do_not_fit_and_are_refused_by_the_reader() {
         "gray: { layers: { one: { salt: a } } }",
         "gray: { layers: { one: { key: ip, slot: 0..5 } } }",
         "gray: { jwt: { token: [a] } }",
+        "gray: { sprung: {} }",
     ] {
         assert!(!validator.is_valid(&yaml(text)), "the schema takes {text}");
         assert!(refused(text).is_some(), "the reader takes {text}");
@@ -159,6 +160,10 @@ fn misspelt(value: &Value, path: &[String]) -> Vec<(Vec<String>, Value)> {
                     let moved = other.remove(key).expect("there");
                     other.insert(format!("{key}x"), moved);
                     all.push((step(key), Value::Object(other)));
+                }
+                // That part is read with the routes.
+                if parent == "gray" && key == "spring" {
+                    continue;
                 }
                 for (path, below) in misspelt(below, &step(key)) {
                     let mut other = map.clone();

@@ -16,7 +16,7 @@ pub use health_check::HealthCheck;
 pub use mesh::{AdmissionRules, Caller, Edge, Exclusion, Invalid, Mesh, Signing};
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     str::FromStr,
 };
 
@@ -43,6 +43,8 @@ pub struct GraySettings {
     pub mesh: Mesh,
     /// `spring.cloud.discovery.client.simple.instances.<service>`: instances that no registry has to know of.
     pub static_instances: BTreeMap<String, Vec<Instance>>,
+    /// Services with a rule class of the Java system's gray starter: in it, these alone are filtered by version.
+    filtered: BTreeSet<String>,
     /// Services named by the settings above.
     known: HashSet<Box<str>, RandomState>,
 }
@@ -51,6 +53,12 @@ impl GraySettings {
     /// Whether a service has a strategy, static instances or an edge here.
     pub fn names(&self, service: &str) -> bool {
         self.known.contains(service)
+    }
+
+    /// Whether a service is under gray release even if none of its instances says a version: it has a rule class of the
+    /// Java system's gray starter.
+    pub fn is_versioned(&self, service: &str) -> bool {
+        self.filtered.contains(service)
     }
 
     /// What of these settings is not gone because a document does not mention it any more.
@@ -69,7 +77,7 @@ impl GraySettings {
     }
 
     /// The candidates of a service: what the registry lists, and the static instances of these settings. `None`: the
-    /// registry has not answered yet, and the settings name nobody.
+    /// registry has not answered yet, and the settings name none.
     pub fn candidates(&self, service: &str, listed: Option<&[Instance]>) -> Option<Vec<Instance>> {
         let fixed = self.static_instances.get(service).map(Vec::as_slice);
         merge([listed, fixed].into_iter().flatten())

@@ -16,11 +16,16 @@ use crate::read::addresses;
 /// Signing keys at the same time.
 const MAX_KEYS: usize = 8;
 
+/// What every service passes on without being told: W3C Trace Context and W3C Baggage. Passing `traceparent` on unchanged is
+/// what the recommendation asks of a service that takes no part in the trace.
+const ALWAYS: [HeaderName; 3] =
+    [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate"), HeaderName::from_static("baggage")];
+
 /// `propagate`, `namespaces`, `drain`, `slowStart`, `edges`, `outlier` and `signing`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Mesh {
-    /// Headers of a request that every call made for it carries as well.
+    /// Headers of a request that every call made for it carries as well, `traceparent`, `tracestate` and `baggage` first.
     pub propagate: Vec<HeaderName>,
     /// Other namespaces or groups in which instances of lanes live.
     pub namespaces: Vec<Space>,
@@ -156,6 +161,13 @@ impl Mesh {
     }
 }
 
+impl Default for Mesh {
+    fn default() -> Self {
+        let (namespaces, admission, outliers, signing) = Default::default();
+        Self { propagate: ALWAYS.to_vec(), namespaces, admission, outliers, signing }
+    }
+}
+
 fn propagate(gray: &Section<'_>) -> Vec<HeaderName> {
     let mut names: Vec<HeaderName> = Vec::new();
     for item in few(gray, "propagate") {
@@ -169,7 +181,8 @@ fn propagate(gray: &Section<'_>) -> Vec<HeaderName> {
             Err(_) => item.error(format!("`{text}` is not a header name: ASCII letters, digits and - _ . only")),
         }
     }
-    names
+    let named: Vec<_> = names.into_iter().filter(|name| !ALWAYS.contains(name)).collect();
+    ALWAYS.into_iter().chain(named).collect()
 }
 
 /// The items of a list of which every request, or every service, asks each.

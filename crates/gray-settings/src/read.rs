@@ -29,6 +29,7 @@ impl GraySettings {
             root.warn(prefix, format!("no document sets this: gray release is off and every instance serves{hint}"));
         }
         let mut strategies = ribbon(root, prefix);
+        let filtered = strategies.keys().cloned().collect();
         // Our own key wins over Ribbon's.
         strategies.extend(balance(&gray.section("balance")));
         let (static_instances, mesh) = (static_instances::read(root), Mesh::read(&gray));
@@ -39,6 +40,7 @@ impl GraySettings {
             policy: policy(&gray),
             gateway: gateway(&gray.section("gateway")),
             strategies,
+            filtered,
             static_instances,
             mesh,
         };
@@ -46,7 +48,7 @@ impl GraySettings {
         settings
     }
 
-    /// Warns of every key that nobody reads. To be called last, after everybody has read.
+    /// Warns of every key that is not read. To be called last, after all readers.
     ///
     /// Routes and rules belong to the gateway; a service that happens to see them says nothing about them.
     pub fn warn_unread(root: &Section<'_>) {
@@ -113,7 +115,9 @@ impl FromStr for VersionName {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+');
-        if text.len() <= 64 && text.chars().all(fits) {
+        if ["any", "all", "none"].iter().any(|word| text.eq_ignore_ascii_case(word)) {
+            Err("it is not a version; for every instance, switch gray release off (`load: false`)")
+        } else if text.len() <= 64 && text.chars().all(fits) {
             Ok(Self(text.to_owned()))
         } else {
             Err("a version has at most 64 characters, out of letters, digits and . _ - +")

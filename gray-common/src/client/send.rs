@@ -17,12 +17,14 @@ use tokio::time::Instant;
 use super::{ClientError, FallbackLog, GrayClient, MAX_ATTEMPTS, RequestBuilder, Response};
 use gray_context::{HttpHeaders, HttpHeadersMut, Inject as _, ReleaseContext, told_path};
 use gray_core::{
-    balance::{Change, Chosen, Draw, Outcome, choose},
+    balance::{Change, Chosen, Draw, Outcome, choose, choose_unversioned},
     instance::Endpoint,
     lane::Selector,
     tag::CALLER_HEADER,
 };
 use gray_live::clock::{uptime_ms, uptime_us};
+use gray_registry::unix_seconds;
+use gray_settings::Signing;
 
 use crate::telemetry;
 
@@ -32,10 +34,13 @@ pub(super) async fn send(request: RequestBuilder) -> Result<Response, ClientErro
         return Err(client.unsendable(reason));
     }
     check_path(&request.path).map_err(|reason| client.unsendable(reason))?;
-    let context = ReleaseContext::current();
+    let current = ReleaseContext::current();
     let deadline = Instant::now() + request.timeout;
     // A guard must not be held across an await: it would pin the old snapshot for as long as the call takes.
     let snapshot = Arc::clone(&client.inner.view.load());
+    let expiry = |signing: &Signing| unix_seconds().saturating_add(signing.ttl.as_secs());
+    let signer = snapshot.signing.as_ref().map(|signing| (signing.keys.signer(), expiry(signing)));
+    let context = current.told(client.service(), &snapshot.policy, signer);
     client.inner.calls.fetch_add(1, Relaxed);
     let mut tried: Vec<Arc<Endpoint>> = Vec::new();
     let (mut last, mut repeated) = (None, None);
@@ -86,7 +91,7 @@ enum Attempt {
 }
 
 impl GrayClient {
-    /// Whom to ask next; `None` when everybody was tried.
+    /// The instance to ask next; `None` when all were tried.
     fn choose<'s>(
         &self,
         snapshot: &'s super::ViewSnapshot,
@@ -103,7 +108,16 @@ impl GrayClient {
             now_ms: uptime_ms(),
             key: None,
         };
-        let chosen = choose(&snapshot.instances, choice(), snapshot.strategy, draw, &snapshot.outliers, tried);
+        let (set, strategy, outliers) = (&snapshot.instances, snapshot.strategy, &snapshot.outliers);
+        let chosen = choose(set, choice(), strategy, draw, outliers, tried).or_else(|| {
+            let is_named = context.lane().is_some_and(|lane| lane.names(self.service()));
+            let chosen = (!is_named).then(|| choose_unversioned(set, choice(), strategy, draw, outliers, tried))?;
+            if chosen.is_some() {
+                let service = self.service().to_owned();
+                metrics::counter!(telemetry::UNVERSIONED_TOTAL, telemetry::SERVICE => service).increment(1);
+            }
+            chosen
+        });
         match chosen {
             Some(chosen) if chosen.is_fallback => self.count_fallback(choice()),
             None if tried.is_empty() => {

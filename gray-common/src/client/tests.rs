@@ -50,7 +50,7 @@ async fn stub(version: &'static str) -> Instance {
     Instance::new("127.0.0.1", port).with_version(version)
 }
 
-/// A port nobody listens on.
+/// A port without a listener.
 async fn closed(version: &str) -> Instance {
     let address: SocketAddr = TcpListener::bind("127.0.0.1:0").await.expect("binds").local_addr().expect("bound");
     Instance::new("127.0.0.1", address.port()).with_version(version)
@@ -87,6 +87,25 @@ async fn switched_off_everybody_answers() {
     let client = client(&[stub("V1").await, stub("V2").await], policy(false, Fallback::Prod));
     let seen = [who(&client, Some(GrayStatus::Gray)).await, who(&client, Some(GrayStatus::Gray)).await];
     assert!(seen.contains(&"V1 GRAY".to_owned()) && seen.contains(&"V2 GRAY".to_owned()), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_service_without_versions_serves_every_lane_unless_one_names_it() {
+    let client = client(&[stub("").await], policy(true, Fallback::Prod));
+    for tag in [None, Some(GrayStatus::Prod), Some(GrayStatus::Gray)] {
+        let told = tag.map_or("-", GrayStatus::as_str);
+        assert_eq!(who(&client, tag).await, format!(" {told}"));
+    }
+    let on = |lane: &'static str| {
+        let headers = HeaderMap::from_iter([
+            (GRAY_HEADER, GrayStatus::Gray.header_value()),
+            (gray_core::tag::LANE_HEADER, http::HeaderValue::from_static(lane)),
+        ]);
+        ReleaseContext::extract(&gray_context::HttpHeaders(&headers)).scope(client.get("/who").send())
+    };
+    assert!(on("r;two;-;order-app=version:V2;*=version:V1").await.is_ok());
+    let error = on("r;two;-;user-app=version:V2;*=version:V1").await.expect_err("a lane names it");
+    assert!(error.to_string().contains("version:V2"), "{error}");
 }
 
 #[tokio::test]

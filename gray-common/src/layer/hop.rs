@@ -6,7 +6,11 @@ use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use foldhash::quality::RandomState;
 use gray_context::{Extract, ReleaseContext, Standing, Verifier, caller};
-use gray_core::{instance::Instance, lane::Verdict, tag::GrayStatus};
+use gray_core::{
+    instance::Instance,
+    lane::{Selector, Verdict, Want},
+    tag::GrayStatus,
+};
 use gray_registry::unix_seconds;
 use gray_settings::{GraySettings, Invalid};
 use metrics::Counter;
@@ -24,7 +28,7 @@ pub struct Hop {
 /// Who called, each with its counters.
 #[derive(Clone, Default)]
 struct Callers {
-    counters: HashMap<Box<str>, Arc<[Counter; 5]>, RandomState>,
+    counters: HashMap<Box<str>, Arc<[Counter; Fit::ALL.len()]>, RandomState>,
     /// Who brought up a name that nothing vouched for.
     strangers: Vec<Option<IpAddr>>,
 }
@@ -49,6 +53,8 @@ pub enum Fit {
     Hit,
     /// What it allows for want of something better.
     Fallback,
+    /// What every lane gets: the service is not under gray release, as this instance says no version.
+    Unversioned,
     /// What it does not allow.
     Wrong,
     /// What it does not allow, and the request is an ordinary one.
@@ -59,13 +65,14 @@ pub enum Fit {
 
 impl Fit {
     /// All values, in the order of declaration.
-    pub const ALL: [Self; 5] = [Self::Hit, Self::Fallback, Self::Wrong, Self::Leak, Self::Untagged];
+    pub const ALL: [Self; 6] = [Self::Hit, Self::Fallback, Self::Unversioned, Self::Wrong, Self::Leak, Self::Untagged];
 
     /// The value in metrics and paths.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Hit => "hit",
             Self::Fallback => "fallback",
+            Self::Unversioned => "unversioned",
             Self::Wrong => "wrong",
             Self::Leak => "leak",
             Self::Untagged => "untagged",
@@ -78,7 +85,7 @@ impl Fit {
 pub struct Refused(pub Verdict);
 
 impl Hop {
-    /// Callers counted one by one; later ones count as `other`, so that nobody can fill the memory with names.
+    /// Callers counted one by one; later ones count as `other`, so that a caller cannot fill the memory with names.
     const MAX_CALLERS: usize = 64;
     /// As many again for callers whose name is vouched for, so that others cannot take their places.
     const MAX_VOUCHED: usize = 128;
@@ -133,9 +140,23 @@ impl Hop {
         match (selected, context.tag) {
             (Some(0), _) => Fit::Hit,
             (Some(_), _) => Fit::Fallback,
+            (None, _) if self.is_unversioned(context, settings) => Fit::Unversioned,
             (None, Some(GrayStatus::Prod)) => Fit::Leak,
             (None, _) => Fit::Wrong,
         }
+    }
+
+    /// Whether callers choose among all instances, as far as one of them can tell.
+    fn is_unversioned(&self, context: &ReleaseContext, settings: &GraySettings) -> bool {
+        let is_named =
+            context.lane().is_some_and(|lane| lane.names(&self.service)) || settings.is_versioned(&self.service);
+        let lacks = |selector: Selector<&str>| {
+            selector.space.is_none()
+                && matches!(selector.want, Want::Is { key, .. } if self.instance.label(key).is_none())
+        };
+        !is_named
+            && self.instance.version().is_none()
+            && context.choice(&self.service, &settings.policy, None).all(lacks)
     }
 
     /// This hop in a path: `order-app@V2:hit`.

@@ -100,7 +100,7 @@ async fn the_path_is_put_together_hop_by_hop() {
     let wrong = LANE.replace("order-app=version:V2", "order-app=version:V1");
     let wrong = [("gray", "GRAY"), ("gray-lane", wrong.as_str())];
     assert_eq!(told(&pair, &wrong).await, expect("order-app@V2:wrong > user-app@V1:fallback"));
-    // Nobody may answer: as far as it got.
+    // No instance may answer: as far as it got.
     let none = LANE.replace("user-app=version:V2|version:V1", "user-app=version:V9");
     assert_eq!(pair.ask(&[("gray-lane", &none)]).await, (503, expect("order-app@V2:hit")));
     for untraced in [&[("gray", "GRAY"), ("gray-lane", &LANE.replace(";t;", ";-;"))][..], &[("gray", "GRAY")], &[]] {
@@ -131,6 +131,23 @@ async fn listed_headers_travel_and_others_stay() {
     let other = Pair::new("", "V1", true).await;
     assert_eq!(other.ask(&sent).await.0, 200);
     assert!(other.last("token").is_empty(), "not listed");
+}
+
+#[tokio::test]
+async fn the_trace_and_its_baggage_travel_without_being_listed() {
+    const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    for listed in ["", ", propagate: [traceparent]"] {
+        let pair = Pair::new(listed, "V1", true).await;
+        let sent =
+            [("traceparent", TRACE), ("tracestate", "a=1"), ("tracestate", "b=2"), ("baggage", "k=v"), ("x-b3", "1")];
+        assert_eq!(pair.ask(&sent).await.0, 200);
+        assert_eq!(pair.last("traceparent"), [TRACE], "as it came, and once");
+        assert_eq!(
+            (pair.last("tracestate"), pair.last("baggage")),
+            (vec!["a=1".into(), "b=2".into()], vec!["k=v".into()])
+        );
+        assert!(pair.last("x-b3").is_empty(), "not listed");
+    }
 }
 
 #[tokio::test]

@@ -48,18 +48,46 @@ pub enum CheckError {
     Refused(Problems),
 }
 
-/// Reads the documents of a plan once and judges them as a process would that has served by others before.
+/// What a source has of the documents of a plan.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Gathered {
+    /// Name and text of each, the one that counts least first.
+    pub documents: Vec<(Arc<str>, Arc<str>)>,
+    /// Documents that cannot be read, or say nothing.
+    pub problems: Problems,
+    /// The program's own document that counts most, or the one that would be there.
+    pub own: String,
+    /// Where they are.
+    pub place: String,
+}
+
+impl Gathered {
+    /// Name and text of each.
+    pub fn sources(&self) -> Vec<(&str, &str)> {
+        self.documents.iter().map(|(name, text)| (&**name, &**text)).collect()
+    }
+
+    /// What was read, and from where.
+    pub fn summary(&self) -> String {
+        let names: Vec<_> = self.documents.iter().map(|(name, _)| &**name).collect();
+        format!("{} from {}", names.join(", "), self.place)
+    }
+}
+
+/// Reads the documents of a plan once.
 ///
-/// `required` must be there; `None`: one of the program's own. None may be blank, and the lists of `needed` must be
-/// somewhere; when they are, the program's own documents may be missing. The report names what was read, and the warnings.
-pub async fn check_config<T>(
+/// `required` must be there; `None`: one of the program's own, unless what is `needed` is somewhere else.
+///
+/// # Errors
+/// The source does not answer, or that document is not there.
+pub async fn gather(
     control: &ControlArgs,
     program: &str,
     plan: &DocumentPlan,
     required: Option<&str>,
     needed: &[Lasting],
-    read: impl Fn(&Documents) -> T,
-) -> Result<String, CheckError> {
+) -> Result<Gathered, CheckError> {
     let source = plan.source(control.connect_config(program)?);
     let (mut texts, mut problems) = (Vec::new(), Problems::default());
     let mut names = plan.names.iter().map(|name| (Arc::clone(name), true)).rev().collect::<Vec<_>>();
@@ -93,16 +121,31 @@ pub async fn check_config<T>(
     if !is_there && !is_elsewhere && !problems.has_errors() {
         return Err(CheckError::Absent { document: usual, place: place(control), hint: hint() });
     }
-    problems.extend(said_nothing(&documents, plan, &usual, needed));
-    let warnings = match check_for(&documents, &plan.reading, read) {
+    problems.extend(blank(&documents, plan));
+    let own = documents.iter().map(|(name, _)| *name).rfind(|name| plan.is_own(name)).unwrap_or(&usual).to_owned();
+    Ok(Gathered { documents: texts, problems, own, place: place(control) })
+}
+
+/// Reads the documents of a plan once and judges them as a process would that has served by others before.
+///
+/// `required` must be there; none may be blank. The report names what was read, and the warnings.
+pub async fn check_config<T>(
+    control: &ControlArgs,
+    program: &str,
+    plan: &DocumentPlan,
+    required: &str,
+    read: impl Fn(&Documents) -> T,
+) -> Result<String, CheckError> {
+    let mut gathered = gather(control, program, plan, Some(required), &[]).await?;
+    let mut problems = std::mem::take(&mut gathered.problems);
+    let warnings = match check_for(&gathered.sources(), &plan.reading, read) {
         Ok((_, warnings)) if !problems.has_errors() => warnings,
         Ok((_, others)) | Err(others) => {
             problems.extend(others);
             return Err(CheckError::Refused(problems));
         }
     };
-    let names: Vec<_> = documents.iter().map(|(name, _)| *name).collect();
-    let read = format!("{} from {}", names.join(", "), place(control));
+    let read = gathered.summary();
     Ok(match warnings.warnings().count() {
         0 => format!("the settings are in order ({read})"),
         1 => format!("no errors, 1 warning ({read}):\n{warnings}"),
@@ -126,20 +169,14 @@ async fn answer(source: &dyn ConfigSource, name: &str) -> Result<DocumentText, C
     }
 }
 
-/// What a process that has served by other documents before would refuse.
-fn said_nothing(documents: &[(&str, &str)], plan: &DocumentPlan, usual: &str, needed: &[Lasting]) -> Vec<Problem> {
+/// Documents that a process which has served by others before would refuse, because they say nothing.
+fn blank(documents: &[(&str, &str)], plan: &DocumentPlan) -> Vec<Problem> {
     let blank = documents.iter().filter(|(name, text)| !plan.is_local(name) && is_blank(name, text, &plan.reading));
     let blank = blank.map(|(name, _)| {
         let message = "the document is empty; if it is to say nothing, write `{}`, or delete it";
         problem(name, String::new(), message.to_owned())
     });
-    let blamed = documents.iter().map(|(name, _)| *name).rfind(|name| plan.is_own(name)).unwrap_or(usual);
-    let missing = nowhere(documents, &plan.reading, needed).map(|key| {
-        let message =
-            format!("no document has it; is another key misspelt? If there is to be nothing, write `{key}: []`");
-        problem(blamed, key.to_owned(), message)
-    });
-    blank.chain(missing).collect()
+    blank.collect()
 }
 
 fn problem(document: &str, path: String, message: String) -> Problem {

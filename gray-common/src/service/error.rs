@@ -8,7 +8,7 @@ use crate::{client::ClientError, control::ControlError, telemetry::TelemetryErro
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServiceError {
-    /// Somebody else has the port.
+    /// Another process has the port.
     #[error(
         "cannot listen on {address}: the port is in use; stop the program that has it (`ss -ltnp` shows it), or choose \
          another port with --port (GRAY_PORT)"

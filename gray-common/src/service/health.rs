@@ -130,7 +130,7 @@ impl Service<Request> for Surrounded {
         }
         let is_options = request.method() == Method::OPTIONS;
         let counted = Some(Counted::new(&self.traffic));
-        // A router runs nobody's code before its future is polled.
+        // A router runs no handler before its future is polled.
         let answer = AssertUnwindSafe(self.app.call(request)).catch_unwind();
         Surrounding::App { answer, counted, is_options }
     }

@@ -32,7 +32,7 @@ mod signals;
 mod version_flag;
 
 pub use args::{Advertise, GrayTag, MetadataEntry, SHORTEST_TIMEOUT, ServiceArgs, ServiceCli, ServiceCommand};
-pub use check::{CheckError, check_config};
+pub use check::{CheckError, Gathered, check_config, gather};
 pub use error::ServiceError;
 pub use exit::{UsageError, WRONG_USAGE, exit_code};
 pub use healthcheck::healthcheck;
@@ -184,7 +184,7 @@ fn documents_of(name: &str) -> ProgramDocuments<'_> {
     ProgramDocuments { name, first: &[SHARED_DOCUMENT], last: &[], lists: &[] }
 }
 
-/// The gray settings, with a warning for every key that nobody reads.
+/// The gray settings, with a warning for every key that is not read.
 fn read_settings(documents: &Documents, prefix: &str) -> GraySettings {
     let root = documents.root();
     let settings = GraySettings::read(&root, prefix);

@@ -20,7 +20,7 @@ pub enum RegistrationState {
     Refused(String),
     /// The registry has it.
     Registered,
-    /// There is no registry ([`RegistryError::NoRegistry`]): callers know this instance from elsewhere, or nobody does.
+    /// There is no registry ([`RegistryError::NoRegistry`]): callers know this instance from elsewhere, or not at all.
     NoRegistry,
 }
 
@@ -89,7 +89,7 @@ impl Registration {
         drop((&mut self.task).await);
         match &*self.state.borrow() {
             RegistrationState::Waiting => return false,
-            // Whoever knows this address asks `/readyz`, and needs the time to do so.
+            // Callers that know this address ask `/readyz`, and needs the time to do so.
             RegistrationState::NoRegistry => return true,
             RegistrationState::Failing(_) | RegistrationState::Refused(_) | RegistrationState::Registered => {}
         }

@@ -69,7 +69,7 @@ async fn serve(
 async fn check(name: &str, args: &ServiceArgs) -> Result<(), BoxError> {
     let plan = args.control.plan(&documents_of(name))?;
     let read = |documents: &_| read_settings(documents, &args.control.prefix);
-    let report = check_config(&args.control, name, &plan, Some(SHARED_DOCUMENT), &[], read).await?;
+    let report = check_config(&args.control, name, &plan, SHARED_DOCUMENT, read).await?;
     eprintln!("{report}");
     Ok(())
 }

@@ -111,10 +111,10 @@ fn served(ended: Option<Result<(), tokio::task::JoinError>>) -> Result<(), Servi
     }
 }
 
-/// Through when settings are known and the registry has answered for every called service: whoever registers before
-/// that is sent requests that it cannot pass on properly.
+/// Through when settings are known and the registry has answered for every called service: an instance that
+/// registers before that is sent requests that it cannot pass on properly.
 async fn warm(mut settings: watch::Receiver<SettingsState<GraySettings>>, views: Vec<ServiceView>) {
-    // An error means that no settings can come any more; then nobody is helped by waiting, `/readyz` has the reason.
+    // An error means that no settings can come any more; then waiting is of no use, `/readyz` has the reason.
     if settings.wait_for(|state| state.current.is_some()).await.is_err() {
         std::future::pending::<()>().await;
     }

@@ -342,7 +342,7 @@ async fn check_config_tells_everything_at_once() {
     let args = args(&["--config-dir", folder.path().to_str().expect("UTF-8")]);
     let check = || async {
         let plan = args.control.plan(&documents_of("hello-app")).expect("a plan");
-        check_config(&args.control, "hello-app", &plan, Some(SHARED_DOCUMENT), &[], |documents| {
+        check_config(&args.control, "hello-app", &plan, SHARED_DOCUMENT, |documents| {
             read_settings(documents, "kerwin.tool.gray");
         })
         .await

@@ -88,15 +88,40 @@ fn main() {
             }
         });
     }
-    for count in [10, 10_000] {
+    for count in [10, 1000, 10_000] {
         cases.add(format!("route/find/{count}"), move || {
             let (table, headers, path) = (table(count), HeaderMap::new(), format!("/api-{}/order/N0001", count - 1));
             move || {
                 let path = black_box(&*path);
                 let request = RequestFacts { path, host: Some("shop.example.com"), ..RequestFacts::new(&headers) };
-                assert!(black_box(table.find(&request)).is_some());
+                assert!(black_box(table.find(&request)).is_ok_and(|route| route.is_some()));
             }
         });
+    }
+    for (shape, predicate, path, host) in [
+        ("host", "Host=api-N.example.com", "/order/1", "api-N.example.com"),
+        ("variable", "'Path=/{t}/orders-N/**'", "/t/orders-N/1", "shop.example.com"),
+        ("path-of-host", "Path=/api/**,Host=t-N.example.com", "/api/order", "t-N.example.com"),
+    ] {
+        for count in [10, 1000, 10_000] {
+            cases.add(format!("route/find-{shape}/{count}"), move || {
+                let at = |text: &str, n: usize| text.replace('N', &n.to_string());
+                let mut text = "spring.cloud.gateway.routes:\n".to_owned();
+                for n in 0..count {
+                    let predicate = at(predicate, n).replace(",Host", ", Host");
+                    writeln!(text, "  - {{ id: r{n}, uri: 'lb://app', predicates: [{predicate}] }}").expect("written");
+                }
+                let documents = Documents::parse(&[("gateway-app.yaml", &text)], &|_| None)
+                    .unwrap_or_else(|problems| panic!("{problems}"));
+                let (table, headers) = (RouteTable::read(&documents.root()), HeaderMap::new());
+                let (path, host) = (at(path, count - 1), at(host, count - 1));
+                move || {
+                    let (path, host) = (black_box(&*path), Some(&*host));
+                    let request = RequestFacts { path, host, ..RequestFacts::new(&headers) };
+                    assert!(black_box(table.find(&request)).is_ok_and(|route| route.is_some()));
+                }
+            });
+        }
     }
     // What another server could read in another way is routed in every form; the rest is looked at once.
     for (name, rest) in
@@ -107,7 +132,7 @@ fn main() {
             move || {
                 let path = black_box(&*path);
                 let request = RequestFacts { path, host: Some("shop.example.com"), ..RequestFacts::new(&headers) };
-                let resolved = check_path(path).and_then(|spelling| table.resolve(&request, spelling));
+                let resolved = check_path(path).map_err(Into::into).and_then(|spelling| table.resolve(&request, spelling));
                 assert!(black_box(resolved.is_ok_and(|resolved| resolved.route.is_some())));
             }
         });

@@ -44,7 +44,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// JSON that nobody may keep.
+/// JSON that must not be cached.
 pub(super) fn fresh(body: Value) -> impl IntoResponse {
     ([(header::CACHE_CONTROL, "no-store")], Json(body))
 }

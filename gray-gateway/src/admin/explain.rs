@@ -150,8 +150,11 @@ fn explained(
     view: &RequestView<'_, '_>,
     answer: Option<Refused>,
 ) -> Result<Explained, Refused> {
-    let (decision, explanation) = snapshot.rules.explain(view);
+    let (decision, mut explanation) = snapshot.rules.explain(view);
     let (route, own) = edge::outcome(view, answer, snapshot, &decision.lane)?;
+    if let Some(Upstream::Service(service)) = route.map(|route| &route.target(decision.lane.name()).upstream) {
+        explanation.tag = decision.lane.told(service).tag.as_str();
+    }
     let upstream = route.map(|route| match &route.target(decision.lane.name()).upstream {
         Upstream::Service(service) => service.to_string(),
         Upstream::Fixed { authority, .. } => authority.to_string(),

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use gray_core::{
     Instance,
-    balance::{Load, Outlook, outlook},
-    lane::{Choice, Lane},
+    balance::{Load, outlook},
+    lane::{Choice, Lane, Selector},
 };
 use gray_live::clock::uptime_ms;
 use gray_registry::unix_seconds;
@@ -37,7 +37,7 @@ pub(super) struct Hop {
     instances: Vec<Candidate>,
     /// Who would, too, and why not.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    left_out: Vec<LeftOut>,
+    excluded: Vec<Excluded>,
 }
 
 #[derive(Debug, Serialize)]
@@ -47,6 +47,8 @@ enum Outcome {
     Hit,
     /// A later one has.
     Fallback,
+    /// None has, and every instance serves, because the service is not under gray release.
+    Unversioned,
     /// None has.
     None,
     /// No registry lists the service, or none has answered yet.
@@ -63,7 +65,7 @@ struct Candidate {
 }
 
 #[derive(Debug, Serialize)]
-struct LeftOut {
+struct Excluded {
     address: String,
     version: Option<String>,
     why: String,
@@ -102,7 +104,7 @@ impl Admin {
         let known = snapshot.services.keys().map(AsRef::as_ref);
         let services: BTreeSet<&str> = known.chain(lane_services(&snapshot.rules)).collect();
         let hop = |service: &str| match snapshot.services.get(service) {
-            Some(known) => self.hop(service, lane.choice(service), known, (snapshot, rules)),
+            Some(known) => self.hop(service, lane, known, (snapshot, rules)),
             None => Hop::new(service, lane.choice(service), Outcome::Unknown),
         };
         services.into_iter().map(hop).collect()
@@ -111,31 +113,33 @@ impl Admin {
     fn hop(
         &self,
         service: &str,
-        choice: &Choice,
+        lane: &Lane,
         known: &ServiceSnapshot,
         (snapshot, rules): (&Snapshot, Option<&AdmissionRules>),
     ) -> Hop {
-        let set = &known.set;
+        let (set, choice) = (&known.set, lane.choice(service));
         let found = outlook(set, choice.iter(), &snapshot.outliers);
-        let outcome = match &found {
-            Some(Outlook { place: 0, .. }) => Outcome::Hit,
-            Some(_) => Outcome::Fallback,
-            None if set.known().is_empty() => Outcome::Unknown,
-            None => Outcome::None,
+        let place = found.as_ref().map(|found| found.place);
+        let found = found.or_else(|| known.unversioned(choice, &snapshot.outliers));
+        let outcome = match (place, &found) {
+            (Some(0), _) => Outcome::Hit,
+            (Some(_), _) => Outcome::Fallback,
+            (None, Some(_)) => Outcome::Unversioned,
+            (None, None) if set.known().is_empty() => Outcome::Unknown,
+            (None, None) => Outcome::None,
         };
         let loads: HashMap<&str, &Load> = set.loads().map(|(address, load)| (address, &**load)).collect();
-        let place = found.as_ref().map(|found| found.place);
         let endpoints = found.map(|found| found.endpoints).unwrap_or_default();
         let asked: BTreeSet<&str> = endpoints.iter().map(|endpoint| endpoint.authority()).collect();
         let selectors = &choice.selectors()[..place.map_or(choice.selectors().len(), |place| place + 1)];
         let meant = set.known().iter().filter(|one| selectors.iter().any(|s| one.is_selected_by(s.as_ref())));
-        let left_out = meant.filter_map(|instance| {
+        let excluded = meant.filter_map(|instance| {
             let address = instance.authority();
             if asked.contains(address.as_str()) {
                 return None;
             }
             let why = self.why(rules, service, instance, loads.get(address.as_str()).copied())?;
-            Some(LeftOut { address, version: instance.version().map(str::to_owned), why })
+            Some(Excluded { address, version: instance.version().map(str::to_owned), why })
         });
         let instances = endpoints.iter().map(|endpoint| Candidate {
             address: endpoint.authority().to_owned(),
@@ -143,10 +147,13 @@ impl Admin {
             ejected: endpoint.load().ejection().map(|reason| reason.as_str()),
         });
         Hop {
-            selector: place.map(|place| choice.selectors()[place].to_string()),
+            selector: match outcome {
+                Outcome::Unversioned => Some(Selector::ANY.to_string()),
+                _ => place.map(|place| choice.selectors()[place].to_string()),
+            },
             place,
             instances: instances.collect(),
-            left_out: left_out.collect(),
+            excluded: excluded.collect(),
             ..Hop::new(service, choice, outcome)
         }
     }
@@ -173,14 +180,15 @@ impl Admin {
             })
         });
         let instances: Vec<_> = instances.collect();
-        json!({ "strategy": known.strategy.as_str(), "instances": instances })
+        let is_unversioned = !known.is_named && known.set.is_unversioned([], uptime_ms());
+        json!({ "strategy": known.strategy.as_str(), "unversioned": is_unversioned, "instances": instances })
     }
 }
 
 impl Hop {
     fn new(service: &str, choice: &Choice, outcome: Outcome) -> Self {
         let (service, choice) = (service.to_owned(), choice.to_string());
-        Self { service, choice, outcome, selector: None, place: None, instances: Vec::new(), left_out: Vec::new() }
+        Self { service, choice, outcome, selector: None, place: None, instances: Vec::new(), excluded: Vec::new() }
     }
 }
 

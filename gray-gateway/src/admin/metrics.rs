@@ -5,12 +5,16 @@ use std::sync::OnceLock;
 use axum::{extract::State, http::header, response::IntoResponse};
 use gray_common::{descriptors, telemetry};
 use gray_core::{GrayStatus, balance::Reason};
+use gray_live::clock::uptime_ms;
 use gray_rules::Severity;
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
 use super::{Admin, answer::REFUSED_TOTAL, lint::findings, series};
-use crate::proxy::{Fault, Refusal};
+use crate::{
+    proxy::{Fault, Refusal},
+    snapshot::Snapshot,
+};
 
 /// Installs the process-wide recorder; a second gateway of the same process gets it as well.
 ///
@@ -25,6 +29,11 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     let handle = INSTALLED.get_or_init(|| handle).clone();
     describe_counter!("gray_gateway_requests_total", Unit::Count, "Requests answered, by status class");
     describe_counter!("gray_gateway_decisions_total", Unit::Count, "Requests decided, by tag");
+    describe_counter!(
+        "gray_gateway_tag_only_total",
+        Unit::Count,
+        "Requests on lanes that the header gray cannot say, to instances that may know nothing else"
+    );
     describe_counter!("gray_gateway_fallbacks_total", Unit::Count, "Gray requests served by the fallback");
     describe_counter!("gray_gateway_no_instance_total", Unit::Count, "Requests that no instance could serve");
     describe_counter!("gray_gateway_no_route_total", Unit::Count, "Requests that no route matched");
@@ -52,6 +61,13 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_gauge!("gray_gateway_buffer_bytes", Unit::Bytes, "Buffers that requests hold while they wait");
     describe_gauge!("gray_gateway_config_revision", Unit::Count, "Configurations applied since the start");
     describe_gauge!("gray_gateway_certificate_refused", Unit::Count, "1 while a newer certificate file is refused");
+    describe_counter!(
+        "gray_gateway_key_fetches_total",
+        Unit::Count,
+        "Times that keys of tokens were fetched, by outcome"
+    );
+    describe_gauge!("gray_gateway_keys_missing", Unit::Count, "Servers whose keys of tokens are not known");
+    describe_gauge!("gray_gateway_keys_age_seconds", Unit::Seconds, "Since the oldest keys of tokens were fetched");
     describe_gauge!("gray_gateway_config_refused", Unit::Count, "1 while the newest configuration is refused");
     describe_gauge!("gray_gateway_lint_findings", Unit::Count, "Likely mistakes in the rules, by severity");
     describe_gauge!("gray_gateway_replay_records", Unit::Count, "Requests of which facts are kept for replays");
@@ -104,6 +120,7 @@ fn record(admin: &Admin) {
     counter!("gray_gateway_hedges_total").absolute(stats.hedges);
     counter!("gray_gateway_shed_total").absolute(stats.shed);
     counter!("gray_gateway_fallbacks_total").absolute(stats.fallbacks);
+    counter!("gray_gateway_tag_only_total").absolute(stats.tag_only);
     counter!("gray_gateway_no_instance_total").absolute(stats.no_instance);
     counter!("gray_gateway_no_route_total").absolute(stats.no_route);
     for (why, count) in Refusal::ALL.into_iter().zip(stats.refused) {
@@ -135,6 +152,7 @@ fn record(admin: &Admin) {
     for (reason, count) in [("queue_full", stats.log_dropped), ("write_failed", stats.log_failed)] {
         counter!("gray_gateway_access_log_dropped_total", "reason" => reason).absolute(count);
     }
+    record_keys(&admin.snapshot.load());
     let findings = findings(&admin.snapshot.load());
     for severity in Severity::ALL {
         let count = findings.iter().filter(|finding| finding.severity == severity).count();
@@ -143,4 +161,13 @@ fn record(admin: &Admin) {
     let settings = admin.settings.borrow();
     gauge!("gray_gateway_config_revision").set(settings.revision as f64);
     gauge!("gray_gateway_config_refused").set(if settings.refused.is_some() { 1.0 } else { 0.0 });
+}
+
+fn record_keys(snapshot: &Snapshot) {
+    let reports = snapshot.keys.reports();
+    let missing = reports.values().filter(|report| report.set.is_none()).count();
+    let oldest = reports.values().filter_map(|report| report.fetched_ms).min();
+    let age = oldest.map_or(0, |fetched| uptime_ms().saturating_sub(fetched) / 1_000);
+    gauge!("gray_gateway_keys_missing").set(missing as f64);
+    gauge!("gray_gateway_keys_age_seconds").set(age as f64);
 }

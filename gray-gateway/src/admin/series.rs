@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
+use gray_common::telemetry::UNVERSIONED_TOTAL;
+
 use crate::{
     proxy::Pick,
     snapshot::{ServiceSnapshot, Snapshot},
@@ -18,12 +20,18 @@ pub(super) fn render(snapshot: &Snapshot) -> String {
     let services: BTreeMap<&str, &ServiceSnapshot> =
         snapshot.services.iter().map(|(name, service)| (&**name, service)).collect();
     let counted = services.iter().filter_map(|(name, service)| Some((name, service.tally.as_ref()?)));
-    let picks = counted.flat_map(|(name, tally)| {
+    let picks = counted.clone().flat_map(|(name, tally)| {
         let fits = Pick::ALL.map(|pick| labels(&[("service", name), ("fit", pick.as_str())]));
         fits.into_iter().zip(tally.sum())
     });
     let help = "Choices of an instance, by service and how they went";
     family(&mut out, "gray_gateway_picks_total", "counter", help, picks);
+    let unversioned = counted.filter_map(|(name, tally)| {
+        let count = tally.sum()[Pick::Unversioned as usize];
+        (count > 0).then(|| (labels(&[("service", name)]), count))
+    });
+    let help = "Requests to services of which no instance says a version: every instance serves";
+    family(&mut out, UNVERSIONED_TOTAL, "counter", help, unversioned);
     let ejected = services.iter().map(|(name, service)| {
         let ejected = service.set.endpoints().filter(|endpoint| !endpoint.load().is_in()).count();
         (labels(&[("service", name)]), ejected as u64)

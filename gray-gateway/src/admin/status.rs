@@ -4,7 +4,7 @@ use axum::{extract::State, response::IntoResponse};
 use gray_common::release;
 use gray_live::clock::uptime_ms;
 use gray_registry::{Health, disk::DiskStatus, unix_seconds};
-use gray_rules::Switch;
+use gray_rules::{KeySet, Switch};
 use serde_json::{Value, json};
 
 use super::{Admin, answer::fresh, lint};
@@ -42,6 +42,7 @@ pub(super) async fn show(State(admin): State<Admin>) -> impl IntoResponse {
         "settings": settings.current.as_ref().map(|config| &*config.listed),
         "registry": health(&admin.registry.borrow()),
         "config": health(&admin.config.borrow()),
+        "keyServers": key_servers(&snapshot),
         "refusedFiles": &*admin.refused_files.borrow(),
         "snapshot": admin.disk_status(),
         "cityData": snapshot.city.is_some(),
@@ -51,6 +52,22 @@ pub(super) async fn show(State(admin): State<Admin>) -> impl IntoResponse {
         "routes": routes,
         "services": services,
     }))
+}
+
+/// The keys of tokens, by the URL that documents name.
+fn key_servers(snapshot: &Snapshot) -> serde_json::Map<String, Value> {
+    let reports = snapshot.keys.reports().into_iter().map(|(server, report)| {
+        let age = report.fetched_ms.map(|fetched| uptime_ms().saturating_sub(fetched) / 1_000);
+        let keys = report.set.as_deref();
+        let shown = json!({
+            "keys": keys.map_or(0, KeySet::len),
+            "leftOut": keys.map(KeySet::skipped).unwrap_or_default(),
+            "ageSecs": age,
+            "error": report.error,
+        });
+        (server.to_string(), shown)
+    });
+    reports.collect()
 }
 
 fn rules_of(snapshot: &Snapshot) -> Vec<Value> {

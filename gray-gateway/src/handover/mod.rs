@@ -1,7 +1,7 @@
 //! A restart in which no connection is refused: the new gateway takes the listening sockets over from the old one.
 //!
 //! Sockets are passed whole, over a unix socket (`--handover PATH`), so connections that wait in them to be accepted wait on
-//! for whoever accepts next. A second set of sockets on the same port would lose those of the set that is closed.
+//! for the process that accepts next. A second set of sockets on the same port would lose those of the set that is closed.
 //!
 //! ```text
 //! new                                        old

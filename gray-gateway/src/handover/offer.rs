@@ -96,12 +96,12 @@ async fn serve(bound: socket::Bound, listening: Arc<Listening>, successors: mpsc
     }
 }
 
-/// Passes the sockets to whoever asks, and waits until it serves.
+/// Passes the sockets to the process that asks, and waits until it serves.
 async fn pass(stream: UnixStream, listening: &Listening, successors: &mpsc::Sender<Successor>) -> io::Result<()> {
     socket::check_peer(&stream)?;
     let asking = match in_time(wire::receive(&stream)).await {
         Ok(Some((Message::Ask(speaker), _))) => speaker,
-        // Somebody who only looked.
+        // A process that only connected.
         Ok(None) => return Ok(()),
         Ok(Some(_)) => return in_time(refuse(&stream, "it was not asked for sockets".to_owned())).await,
         Err(error) => {
@@ -124,7 +124,7 @@ async fn pass(stream: UnixStream, listening: &Listening, successors: &mpsc::Send
     // However long it takes to get ready.
     match wire::receive(&stream).await? {
         Some((Message::Ready { address }, _)) => {
-            // Nobody waits any more: we are stopping anyway.
+            // The caller does not wait any more: we are stopping anyway.
             let _sent = successors.send(Successor { stream, address, process: asking.process }).await;
             Ok(())
         }

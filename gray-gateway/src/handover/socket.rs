@@ -24,7 +24,7 @@ pub(super) struct Bound {
 }
 
 impl Bound {
-    /// Binds beside the path, then takes it: at no moment is there nobody, or somebody whom everybody may ask.
+    /// Binds beside the path, then takes it: at no moment is there no socket, or one that any user may connect to.
     pub(super) fn new(path: &Path) -> Result<Self, HandoverError> {
         let beside = beside(path);
         if beside.as_os_str().len() > MAX_PATH {
@@ -77,7 +77,7 @@ fn refuse_other_files(path: &Path) -> Result<(), HandoverError> {
     }
 }
 
-/// Whoever listens at the path; `None` when nobody does, also when a file was left behind.
+/// The process that listens at the path; `None` when there is none, also when a file was left behind.
 pub(super) async fn connect(path: &Path) -> Result<Option<UnixStream>, HandoverError> {
     refuse_other_files(path)?;
     match UnixStream::connect(path).await {

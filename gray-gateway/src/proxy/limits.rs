@@ -82,7 +82,7 @@ impl Default for Limits {
             max_descriptors: 0,
             max_connections_per_client: 0,
             connect_timeout: Duration::from_secs(2),
-            response_timeout: Duration::from_secs(30),
+            response_timeout: gray_routes::RESPONSE_TIMEOUT,
             stream_idle_timeout: Duration::from_secs(300),
             pool_idle_timeout: Duration::from_secs(60),
             pool_idle_per_endpoint: 256,

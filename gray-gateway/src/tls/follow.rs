@@ -35,7 +35,7 @@ pub async fn follow(
         let (ours, theirs) = (server.clone(), Arc::clone(&upstream));
         // A network file system may take its time.
         let looking = tokio::task::spawn_blocking(move || (ours.map(|tls| tls.reload()), theirs.reload()));
-        // It does not panic, and nobody aborts it.
+        // It does not panic, and is not aborted.
         let Ok((ours, theirs)) = looking.await else { continue };
         if let (Some(outcome), Some(tls)) = (ours, &server) {
             report(&outcome, SERVER, tls.path(), server_complaint.is_due(&outcome) || is_asked, is_asked);
@@ -80,7 +80,7 @@ fn note(
     });
 }
 
-/// Complains once about each problem, and only when it is there twice in a row: while somebody replaces certificate
+/// Complains once about each problem, and only when it is there twice in a row: while an operator replaces certificate
 /// and key one after the other, they do not fit for a moment.
 #[derive(Debug, Default)]
 pub(super) struct Complaint {

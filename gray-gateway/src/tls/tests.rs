@@ -14,7 +14,7 @@ use super::{ServerTls, UpstreamTls, follow::Complaint};
 use crate::scheme::Protocol;
 
 #[path = "../../tests/proxy/certificates.rs"]
-mod certificates;
+pub(crate) mod certificates;
 
 fn load(ca: &Ca, certificate: &str, key: &str) -> Result<ServerTls, TlsError> {
     ServerTls::load(&ca.write("cert.pem", certificate), &ca.write("key.pem", key))
@@ -97,7 +97,7 @@ fn a_problem_is_reported_once_and_not_while_files_are_being_replaced() {
     assert_eq!([due(other()), due(other())], [false, true]);
 }
 
-/// Shakes hands with somebody who does this with the socket, and returns what the log would say.
+/// Shakes hands with a peer that does this with the socket, and returns what the log would say.
 async fn refused<F>(trusted: &Ca, host: &str, server: impl FnOnce(TcpStream) -> F + Send + 'static) -> String
 where
     F: Future<Output = ()> + Send,

@@ -34,7 +34,7 @@ async fn who_refuses_once_is_asked_no_more_until_a_trial() {
     assert_eq!(statuses(&gateway, 40).await, [200; 40]);
     let stats = gateway.stats.snapshot();
     assert_eq!((stats.connect_failures(), stats.ejections), (1, [1, 0]), "{stats:?}");
-    // It comes back: somebody's trial finds out.
+    // It comes back: a trial finds out.
     let back = tokio::net::TcpListener::bind(dead).await.expect("bound");
     let accepted = crate::support::spawn(async move { back.accept().await.map(drop) });
     let waiting = async {
@@ -193,7 +193,7 @@ async fn answers_that_the_route_tries_again_go_to_another_instance_of_the_same_v
         failed += usize::from(response.status == 503 && response.body == "sick");
     }
     assert_eq!((failed, sick.seen().len()), (5, 10));
-    // Nobody else is left: the answer is passed on as it is.
+    // No other is left: the answer is passed on as it is.
     let gateway = Setup::with_documents(text, &[sick.instance("V1"), other.instance("V2")]).start();
     let response = gateway.get("").await;
     assert_eq!((response.status, response.body.as_str(), other.seen().len()), (503, "sick", 0));

@@ -10,7 +10,7 @@ use rustls::{
 };
 use tempfile::TempDir;
 
-/// Somebody who signs, and a directory for what is signed.
+/// A CA, and a directory for what it signs.
 pub(crate) struct Ca {
     issuer: CertifiedIssuer<'static, KeyPair>,
     directory: TempDir,

@@ -83,6 +83,35 @@ async fn gray_falls_back_as_configured_and_prod_never_does() {
 }
 
 #[tokio::test]
+async fn a_service_without_versions_is_not_under_gray_release() {
+    let (one, other) = pair().await;
+    let plain = [one.instance(""), other.instance("").with_metadata("zone", "a")];
+    let gateway = Setup::new(&plain).start();
+    let mut bodies = Vec::new();
+    for turn in 0..8 {
+        let (header, tag) = if turn < 4 { ("", "PROD") } else { ("gray: gray-996\r\n", "GRAY") };
+        let response = gateway.get(header).await;
+        assert_eq!(response.status, 200, "{header}");
+        let seen = if response.body == "v1" { one.last() } else { other.last() };
+        assert_eq!(seen.one("gray"), tag);
+        bodies.push(response.body);
+    }
+    assert!(
+        bodies.contains(&"v1".to_owned()) && bodies.contains(&"v2".to_owned()),
+        "every instance serves: {bodies:?}"
+    );
+    assert_eq!(gateway.stats.snapshot().fallbacks, 0);
+
+    // One that says a version, although it takes no requests, puts the service under gray release.
+    let known = [one.instance(""), gray_core::Instance { enabled: false, ..other.instance("V2") }];
+    assert_eq!(Setup::new(&known).start().get("").await.status, 503);
+    // So does a lane that names it.
+    let mut setup = Setup::new(&plain).ruled("{ lanes: { two: { services: { app: V2 } } } }");
+    setup.snapshot.services.get_mut("app").expect("there").is_named = true;
+    assert_eq!(setup.start().get("").await.status, 503);
+}
+
+#[tokio::test]
 async fn a_strangers_headers_neither_decide_nor_pass() {
     let (v1, v2) = pair().await;
     let gateway = Setup::new(&both(&v1, &v2)).gray_for("9.9.9.9").start();
@@ -111,7 +140,7 @@ async fn a_trusted_hop_is_believed() {
     assert_eq!(v2.last().one("x-forwarded-for"), "1.1.1.1, 9.9.9.9, 127.0.0.1");
     assert_eq!(gateway.get("X-Forwarded-For: 9.9.9.9, 1.1.1.1\r\n").await.body, "v1");
 
-    // The same words from a neighbour that nobody named.
+    // The same words from a neighbour that is not trusted.
     let mut stranger = Client::connect_from("127.0.0.2".parse().expect("ip"), gateway.address).await;
     stranger.send("GET /api/x HTTP/1.1\r\nHost: shop\r\nX-Real-IP: 9.9.9.9\r\n\r\n").await;
     assert_eq!(stranger.response().await.body, "v1");

@@ -116,7 +116,7 @@ async fn an_answer_may_come_before_the_question_is_complete() {
     client.send("POST /api/x HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nsome").await;
     let response = client.response().await;
     assert_eq!((response.status, &*response.body), (413, "big"));
-    // Nobody would read the rest.
+    // The rest would not be read.
     assert!(client.is_closed().await);
     until("nothing in flight", || gateway.stats.snapshot().in_flight == 0).await;
 }

@@ -1,4 +1,4 @@
-//! Where lanes lead: other upstreams and directories, nobody at all, and instances that are drained or forbidden.
+//! Where lanes lead: other upstreams and directories, no instance, and instances that are drained or forbidden.
 
 use std::{collections::BTreeSet, fs, sync::Arc};
 
@@ -144,7 +144,7 @@ async fn a_drained_instance_gets_nothing_new_and_comes_back() {
         }
         assert_eq!(drained.seen().len(), before);
     }
-    // A whole host: nobody is left.
+    // A whole host: none is left.
     live.apply(", drain: [127.0.0.1]").await;
     assert_eq!(live.gateway.get("").await.status, 503);
     live.apply("").await;

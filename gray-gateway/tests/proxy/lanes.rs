@@ -1,4 +1,4 @@
-//! Lanes on the wire: what a decision looks like to a backend, and that nobody else can write it.
+//! Lanes on the wire: what a decision looks like to a backend, and that no client can write it.
 
 use gray_core::{
     GrayStatus, Instance,
@@ -46,8 +46,8 @@ async fn a_backend_gets_the_whole_lane_and_who_calls() {
     let two = "app=version:V2|version:V1;pay=version:V3|*;*=version:V1";
     for (headers, backend, tag, lane) in [
         ("", &v1, "PROD", "baseline;-;*=version:V1".to_owned()),
-        ("x: 2\r\n", &v2, "PROD", format!("two;-;{two}")),
-        ("x: t\r\n", &v2, "PROD", format!("two;t;{two}")),
+        ("x: 2\r\n", &v2, "PROD", format!("two;f;{two}")),
+        ("x: t\r\n", &v2, "PROD", format!("two;tf;{two}")),
         ("gray: gray-996\r\n", &v2, "GRAY", "gray;-;*=version:V2|version:V1".to_owned()),
     ] {
         assert_eq!(gateway.get(headers).await.status, 200, "{headers:?}");
@@ -285,7 +285,7 @@ async fn lanes_are_signed_for_what_they_say() {
         ("x: 2\r\n", &v2, GrayStatus::Gray),
         ("x: t\r\n", &v2, GrayStatus::Gray),
         ("versionId: V2\r\n", &v2, GrayStatus::Gray),
-        ("versionId: V9\r\n", &v1, GrayStatus::Gray),
+        ("versionId: V9\r\n", &v1, GrayStatus::Prod),
     ] {
         assert_eq!(gateway.get(headers).await.status, 200, "{headers:?}");
         let seen = backend.last();

@@ -127,7 +127,7 @@ async fn when_there_is_no_room_the_longest_idle_goes() {
     until("it is busy as well", || gateway.stats.snapshot().in_flight == 2).await;
     assert!(idle.is_closed().await);
     assert_eq!(gateway.stats.snapshot().refused(Refusal::Evicted), 1);
-    // Nobody is idle any more.
+    // No connection is idle any more.
     let refused = gateway.get("").await;
     assert_eq!((refused.status, refused.header("connection")), (503, Some("close")));
     assert!(gateway.stats.snapshot().refused(Refusal::Connections) >= 1);

@@ -23,6 +23,7 @@ mod lanes;
 mod life;
 mod limits;
 mod pauses;
+mod published_keys;
 mod sizes;
 mod slow;
 mod smuggling;

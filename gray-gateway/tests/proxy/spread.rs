@@ -63,7 +63,7 @@ async fn what_was_handed_over_is_served() {
     until("all are closed", || gateway.stats.connections() == [0, 0]).await;
 }
 
-/// A stop at whatever moment: requests that arrived before it are answered, whoever has their connection.
+/// A stop at whatever moment: requests that arrived before it are answered, whichever worker has their connection.
 #[tokio::test]
 async fn a_stop_loses_no_connection_on_its_way() {
     for round in 0..20 {

@@ -319,7 +319,7 @@ where
     tokio::spawn(future)
 }
 
-/// An address where nobody listens.
+/// An address without a listener.
 pub(crate) async fn nobody() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("bound");
     listener.local_addr().expect("bound")

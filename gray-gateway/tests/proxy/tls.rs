@@ -246,6 +246,21 @@ async fn plain_and_encrypted_connections_of_one_authority_are_never_mixed() {
 }
 
 #[tokio::test]
+async fn an_instance_that_says_so_is_called_over_tls() {
+    let ca = Ca::new("ca");
+    let (backend, handshakes) = backend_of_both(ca.sign(&["127.0.0.1"]).server()).await;
+    for (secure, expect) in [("false", 0), ("", 0), ("yes", 0), ("true", 1), ("TRUE", 2)] {
+        let said = backend.instance("V1").with_metadata("secure", secure);
+        let gateway = Setup::new(&[said]).believing(&ca).start();
+        assert_eq!(gateway.ask(GET).await.status, 200, "{secure}");
+        assert_eq!(handshakes.load(SeqCst), expect, "{secure}");
+    }
+    // Its certificate is checked.
+    let said = backend.instance("V1").with_metadata("secure", "true");
+    assert_eq!(Setup::new(&[said]).start().ask(GET).await.status, 502);
+}
+
+#[tokio::test]
 async fn an_instance_that_cannot_prove_who_it_is_gets_nothing() {
     let (ca, stranger) = (Ca::new("ca"), Ca::new("stranger"));
     let plain = Backend::raw(|mut socket| async move {

@@ -24,7 +24,7 @@ async fn a_refused_connect_goes_to_another_instance_of_the_same_version_only() {
     let stats = gateway.stats.snapshot();
     assert!(stats.retries > 0 && stats.retries == stats.connect_failures(), "{stats:?}");
 
-    // The only gray instance is dead: whoever the settings name stands in, and nobody where they name nobody.
+    // The only gray instance is dead: the instance that the settings name stands in, and none where they name none.
     for (fallback, status) in [("prod", 200), ("fail", 502)] {
         let settings = format!(
             "spring.cloud.gateway.routes: [{{ id: app, uri: 'lb://app', predicates: ['Path=/**'] }}]\n\

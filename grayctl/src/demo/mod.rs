@@ -1,6 +1,6 @@
 //! `grayctl demo`: the whole chain on this machine, with real processes and real requests.
 //!
-//! The scenarios edit the live documents, the switch among them. So that nobody who watches port 7000 sees a chain
+//! The scenarios edit the live documents, the switch among them. So that a client of port 7000 does not see a chain
 //! that is still being tried out, they run through a gateway on a port of its own; the one on port 7000 starts when
 //! the documents are as they were.
 

@@ -17,7 +17,7 @@ pub(crate) const GATEWAY: Gateway = Gateway { port: 7000, admin_port: 7001 };
 pub(crate) const SERVICES: [(&str, [u16; 2]); 2] = [("order-app", [7101, 7102]), ("user-app", [7201, 7202])];
 
 impl Gateway {
-    /// Two ports that nobody uses now.
+    /// Two unused ports.
     pub(crate) fn any_free() -> Result<Self> {
         // Both are held until both are known, so that they differ.
         let held = [listen(0)?, listen(0)?];

@@ -174,7 +174,7 @@ impl Process {
 /// Asks all to stop, then waits for all.
 async fn stop(mut processes: Vec<Process>) {
     for process in &mut processes {
-        // The id is ours as long as nobody has waited for the child's end.
+        // The id is ours as long as the child has not been waited for.
         if let (Ok(None), Some(pid)) = (process.child.try_wait(), process.pid)
             && let Err(error) = kill_process(pid, Signal::TERM)
         {

@@ -1,41 +1,37 @@
 //! `grayctl rules check`: documents on their own, without a gateway.
 
-use std::{
-    path::PathBuf,
-    process::ExitCode,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::Args;
 use gray_common::service::UsageError;
-use gray_document::{Documents, Origin, Outline, Problem, Profiles, Reading, Severity, check_for};
-use gray_rules::{Fleet, RuleSet, Switch};
-use gray_settings::GraySettings;
+use gray_document::{Origin, Outline, Problem, Profiles, Reading, Severity};
+use gray_routes::{Configuration, Counts, Question, Verdict, judge};
+use gray_rules::Switch;
 use serde_json::{Value, json};
 
-use super::{
-    PROBLEMS,
-    text::{self, counted},
-};
+use super::{PROBLEMS, text::counted};
 use crate::{
+    config::now,
     find::{is_stdin, name, read},
     print::say,
 };
 
-/// What the settings are taken to be when none are given.
+/// Name of what the settings are taken to be when none are given.
+const NO_FILE: &str = "the usual settings";
+/// And what that is.
 const USUAL: &str = "{ load: true, version: { prodVersion: V1, grayVersion: V2 }, gateway: { enabled: true } }";
 
 /// Check rule documents: every problem with its line, and likely mistakes.
 ///
-/// Each file is read on its own, after the settings. Needs no gateway and no registry, so nothing is said about instances;
-/// `grayctl rules lint FILE` asks a gateway that knows them.
+/// Each file is read on its own, after the settings; with routes among those, what it says of them is judged as well. Needs no
+/// gateway and no registry, so nothing is said about instances; `grayctl rules lint FILE` asks a gateway that knows them.
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
     /// The documents; `-` is standard input.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Settings that the rules go with, such as common-config.yaml; repeated, later ones win. Without: V1 and V2.
+    /// Documents that the rules go with, such as common-config.yaml and gateway-app.yaml; repeated, later ones win. Without: V1 and V2.
     #[arg(long, value_name = "FILE")]
     settings: Vec<PathBuf>,
     /// Active profile; repeated, or separated by commas. Parts of documents for others are left out.
@@ -44,17 +40,12 @@ pub(super) struct CheckArgs {
     /// Prefix of the settings.
     #[arg(long, env = "GRAY_PREFIX", default_value = "kerwin.tool.gray")]
     prefix: String,
+    /// Warnings count as errors do (exit code 1).
+    #[arg(long, env = "GRAY_STRICT")]
+    strict: bool,
     /// Print the result as JSON.
     #[arg(long)]
     json: bool,
-}
-
-/// What was found in one file.
-struct Report {
-    file: String,
-    problems: Vec<Problem>,
-    rules: Option<RuleSet>,
-    findings: Value,
 }
 
 /// Runs the command.
@@ -67,90 +58,59 @@ pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
         settings.push((name(file), read(file)?));
     }
     if settings.is_empty() {
-        settings.push(("the usual settings".to_owned(), format!("{}: {USUAL}", args.prefix)));
+        settings.push((NO_FILE.to_owned(), format!("{}: {USUAL}", args.prefix)));
     }
     let profiles = Profiles::new(args.profile.iter().map(String::as_str));
     let reading = Reading::from(profiles.map_err(|reason| UsageError(format!("--profile: {reason}")))?);
-    let mut reports = Vec::new();
-    for file in &args.files {
-        reports.push(judge(name(file), &read(file)?, &settings, &reading, &args.prefix));
-    }
-    let mut good = true;
+    let mut is_good = true;
     let mut shown = Vec::new();
-    for report in &reports {
-        let findings: Vec<text::Finding> = serde_json::from_value(report.findings.clone())?;
-        let has_problems = !report.problems.is_empty() || findings.iter().any(text::Finding::is_problem);
-        good &= !has_problems;
+    for file in &args.files {
+        let (file, text) = (name(file), read(file)?);
+        let verdict = judged(&file, &text, &settings, &reading, &args.prefix);
+        let is_ok = verdict.is_good(args.strict);
+        is_good &= is_ok;
         if args.json {
-            shown.push(json!({
-                "file": report.file,
-                "ok": !has_problems,
-                "problems": report.problems,
-                "findings": report.findings,
-            }));
+            let (problems, findings) = (&verdict.problems, &verdict.findings);
+            shown.push(json!({ "file": file, "ok": is_ok, "problems": problems, "findings": findings }));
         } else {
-            print(report, &findings)?;
+            let holds = verdict.read.as_ref().map_or_else(String::new, |read| holds(read, args.settings.is_empty()));
+            let counts = verdict.counts();
+            let found = if counts == Counts::default() { "in order".to_owned() } else { counts.to_string() };
+            say(format_args!("{file}: {found}{holds}"));
+            verdict.lines().iter().for_each(|line| say(format_args!("  {line}")));
         }
     }
     if args.json {
         say(format_args!("{:#}", Value::Array(shown)));
     }
-    Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
 }
 
-fn judge(file: String, text: &str, settings: &[(String, String)], reading: &Reading, prefix: &str) -> Report {
-    let settings = settings.iter().map(|(name, text)| (name.as_str(), text.as_str()));
-    let sources: Vec<_> = settings.chain([(file.as_str(), text)]).collect();
-    let outcome = check_for(&sources, reading, |documents: &Documents| {
-        let root = documents.root();
-        let rules = RuleSet::read(documents, &GraySettings::read(&root, prefix));
-        GraySettings::warn_unread(&root);
-        rules
-    });
+/// What a document comes to together with the settings.
+fn judged(file: &str, text: &str, settings: &[(String, String)], reading: &Reading, prefix: &str) -> Verdict {
+    let others = settings.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    let sources: Vec<_> = others.chain([(file, text)]).collect();
+    let environment = |name: &str| std::env::var(name).ok();
+    let question =
+        Question { sources: &sources, reading, prefix, environment: &environment, now: now(), routes_in: None };
+    let mut verdict = judge(&question);
+    verdict.problems.retain(|problem| *problem.origin.document != *NO_FILE);
     // A gateway that has rules would keep them.
-    if Outline::of(&file, text, reading).is_some_and(|outline| !outline.states("gray")) {
-        let origin = Origin { document: file.as_str().into(), line: 0 };
+    if Outline::of(file, text, reading).is_some_and(|outline| !outline.states("gray")) {
+        let origin = Origin { document: file.into(), line: 0 };
         let message =
             "there is no `gray` in it; is the key misspelt? If there are to be no rules, write `gray: {}`".to_owned();
-        let problem = Problem { severity: Severity::Error, origin, path: String::new(), message };
-        let others = outcome.map_or_else(|problems| problems, |(_, warnings)| warnings);
-        let others = others.into_iter().filter(|problem| *problem.origin.document == *file);
-        return Report {
-            problems: std::iter::once(problem).chain(others).collect(),
-            file,
-            rules: None,
-            findings: json!([]),
-        };
+        verdict.add([Problem { severity: Severity::Error, origin, path: String::new(), message }]);
+        verdict.findings.clear();
+        verdict.read = None;
     }
-    match outcome {
-        Ok((rules, warnings)) => {
-            // What the settings say besides is not this file's matter.
-            let problems = warnings.into_iter().filter(|problem| *problem.origin.document == *file).collect();
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
-            let findings = json!(rules.lint(&Fleet::default(), now));
-            Report { file, problems, rules: Some(rules), findings }
-        }
-        Err(problems) => {
-            let mut problems: Vec<_> = problems.into_iter().collect();
-            problems.sort_by_key(|problem| problem.severity != Severity::Error);
-            Report { file, problems, rules: None, findings: json!([]) }
-        }
-    }
+    verdict
 }
 
-fn print(report: &Report, findings: &[text::Finding]) -> Result<()> {
-    let Report { file, problems, rules, .. } = report;
-    let found = |count: usize, what: &str| if count == 0 { None } else { Some(counted(count, what)) };
-    let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
-    let count = [found(errors, "error"), found(problems.len() - errors, "warning"), found(findings.len(), "finding")];
-    let count: Vec<_> = count.into_iter().flatten().collect();
-    let count = if count.is_empty() { "in order".to_owned() } else { count.join(", ") };
-    let holds = rules.as_ref().map_or_else(String::new, |rules| {
-        let off = if rules.switch() == Switch::Off { ", and gray release is off by the settings" } else { "" };
-        format!(" ({}, {}{off})", counted(rules.rules().len(), "rule"), counted(rules.lanes().len(), "lane"))
-    });
-    say(format_args!("{file}: {count}{holds}"));
-    let problems: Vec<text::Problem> = serde_json::from_value(json!(problems))?;
-    text::problems(&problems).into_iter().chain(text::findings(findings)).for_each(say);
-    Ok(())
+/// ` (2 rules, 4 lanes)`
+fn holds(read: &Configuration, are_rules_alone: bool) -> String {
+    let (rules, routes) = (&read.rules, read.routes.routes().len());
+    let routes = if are_rules_alone && routes == 0 { String::new() } else { format!(", {}", counted(routes, "route")) };
+    let off = if rules.switch() == Switch::Off { ", and gray release is off by the settings" } else { "" };
+    format!(" ({}, {}{routes}{off})", counted(rules.rules().len(), "rule"), counted(rules.lanes().len(), "lane"))
 }

@@ -134,7 +134,7 @@ struct Hop {
     selector: Option<String>,
     instances: Vec<Instance>,
     #[serde(default)]
-    left_out: Vec<LeftOut>,
+    excluded: Vec<Excluded>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -145,7 +145,7 @@ struct Instance {
 }
 
 #[derive(Debug, Deserialize)]
-struct LeftOut {
+struct Excluded {
     address: String,
     version: Option<String>,
     why: String,
@@ -269,17 +269,21 @@ fn hop(hop: &Hop) -> Vec<String> {
     });
     let (selector, mut then) = match hop.outcome.as_str() {
         "hit" => (hop.selector.clone().unwrap_or_default(), instances),
-        "fallback" if hop.left_out.is_empty() => {
+        "fallback" if hop.excluded.is_empty() => {
             let wanted = hop.choice.split('|').next().unwrap_or_default();
             (hop.selector.clone().unwrap_or_default(), format!("{instances} (no instance is {wanted})"))
         }
+        "unversioned" => (
+            hop.selector.clone().unwrap_or_default(),
+            format!("{instances} (none says a version, so every one serves)"),
+        ),
         "fallback" => (hop.selector.clone().unwrap_or_default(), instances),
         "unknown" => (hop.choice.clone(), "no registry lists this service, or none has answered yet".into()),
         _ => (hop.choice.clone(), "no instance that may be asked".into()),
     };
-    if !hop.left_out.is_empty() {
-        let left_out = some(&hop.left_out, |one| format!("{} {} {}", one.address, version(&one.version), one.why));
-        then.push_str(&format!("; not {left_out}"));
+    if !hop.excluded.is_empty() {
+        let excluded = some(&hop.excluded, |one| format!("{} {} {}", one.address, version(&one.version), one.why));
+        then.push_str(&format!("; not {excluded}"));
     }
     vec![hop.service.clone(), hop.outcome.clone(), selector, then]
 }
@@ -326,9 +330,9 @@ mod tests {
                 { "service": "pay-app", "choice": "version:V2", "outcome": "unknown", "instances": [] },
                 { "service": "stock-app", "choice": "version:V2|version:V1", "outcome": "fallback", "selector": "version:V1",
                   "instances": [{ "address": "10.0.0.1:80", "version": "V1" }],
-                  "leftOut": [{ "address": "10.0.0.2:80", "version": "V2", "why": "ejected (unreachable)" }] },
+                  "excluded": [{ "address": "10.0.0.2:80", "version": "V2", "why": "ejected (unreachable)" }] },
                 { "service": "ship-app", "choice": "version:V1", "outcome": "none", "instances": [],
-                  "leftOut": [{ "address": "10.0.0.3:80", "version": "V1", "why": "drained" }] },
+                  "excluded": [{ "address": "10.0.0.3:80", "version": "V1", "why": "drained" }] },
             ],
         })).expect("deserializes");
         let expect = "\

@@ -130,7 +130,7 @@ impl GatewayArgs {
                 bail!("{place} refuses the token: give the gateway's own with --token (GRAY_ADMIN_TOKEN)")
             }
             StatusCode::UNAUTHORIZED => bail!("{place} wants a token: give --token (GRAY_ADMIN_TOKEN)"),
-            // Not about the question: somebody has to change the gateway first.
+            // Not about the question: the gateway has to be changed first.
             StatusCode::FORBIDDEN => bail!("{place}: {}", refusal.error),
             _ if self.json => say(format_args!("{}", text.trim())),
             _ => {

@@ -5,7 +5,7 @@ mod explain;
 mod gateway;
 mod lint;
 mod replay;
-mod text;
+pub(crate) mod text;
 
 use std::process::ExitCode;
 

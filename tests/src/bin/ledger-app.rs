@@ -75,7 +75,7 @@ async fn main() -> ExitCode {
     .await
 }
 
-/// From now on everybody gets this status.
+/// From now on every request gets this status.
 async fn told(State(shop): State<Arc<Shop>>, Path(status): Path<u16>) -> StatusCode {
     shop.status.store(status, Relaxed);
     StatusCode::NO_CONTENT

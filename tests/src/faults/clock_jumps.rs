@@ -29,7 +29,7 @@ pub(crate) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
         ("LD_PRELOAD", library.display().to_string()),
         ("FAKETIME_TIMESTAMP_FILE", file.display().to_string()),
         ("FAKETIME_NO_CACHE", "1".to_owned()),
-        // A clock that somebody sets: the time since the start is not touched by that.
+        // A clock that is set: the time since the start is not touched by that.
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
     ];
     let env = env.map(|(name, value)| (name.to_owned(), value)).to_vec();

@@ -1,4 +1,4 @@
-//! F4: the gateway is killed without a word and started again. Meanwhile nobody listens; nothing else may go wrong.
+//! F4: the gateway is killed without a word and started again. Meanwhile the port is closed; nothing else may go wrong.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! F2: the way of everybody to the registry is slow, narrow, closes late, resets, or swallows everything.
+//! F2: the way of all programs to the registry is slow, narrow, closes late, resets, or swallows everything.
 
 use std::time::Duration;
 

@@ -18,7 +18,7 @@ pub struct Account {
 pub struct Verdict {
     /// Requests sent.
     pub sent: usize,
-    /// An unexpected status, no answer, a reset, a time-out, an answer of somebody else.
+    /// An unexpected status, no answer, a reset, a time-out, the answer to another request.
     pub failed: usize,
     /// Of these, POSTs.
     pub failed_posts: usize,

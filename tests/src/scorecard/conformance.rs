@@ -52,7 +52,7 @@ pub(super) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
     let site = Site::on_files(Plot { gateway_args: args, ..Plot::default() }, &["V1"]).await?;
     let mut port = site.url.rsplit(':').next().unwrap_or_default().to_owned();
     if ground.sabotage() {
-        // Nobody is there.
+        // No server is there.
         port = ports::free::<1>()?[0].to_string();
     }
     // In the short form a chapter of it, which takes a second.

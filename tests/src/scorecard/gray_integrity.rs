@@ -1,4 +1,4 @@
-//! Row 9: clients that say they are gray, in every way that somebody once forgot.
+//! Row 9: clients that say they are gray, in every way that a gateway once forgot.
 
 use std::time::Instant;
 

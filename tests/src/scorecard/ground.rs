@@ -14,7 +14,7 @@ use crate::{Nacos, Stage};
 #[derive(Debug)]
 pub struct Ground {
     stage: Arc<Stage>,
-    /// Nobody else uses the stage: its Nacos may be broken as well.
+    /// No other test uses the stage: its Nacos may be broken as well.
     alone: bool,
     sabotage: bool,
     figures: Option<PathBuf>,

@@ -1,4 +1,4 @@
-//! Row 13: what HTTP/2 allows and nobody needs, in floods.
+//! Row 13: what HTTP/2 allows and no client needs, in floods.
 
 use std::{
     sync::{

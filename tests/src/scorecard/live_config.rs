@@ -1,4 +1,4 @@
-//! Row 7: settings change all the time, every other document is malformed, and nobody notices.
+//! Row 7: settings change all the time, every other document is malformed, and no request notices.
 
 use std::time::{Duration, Instant};
 

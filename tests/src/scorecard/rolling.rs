@@ -34,7 +34,7 @@ pub(super) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
         end(&mut site.shops.remove(0), ground.sabotage()).await?;
         plain.more(scale.pick(50, 1000)).await?;
     }
-    // The gray version becomes everybody's. What was the default is for nobody, and goes.
+    // The gray version becomes the default. What was the default gets no requests, and goes.
     let told = plain.now();
     let gray_told = gray.now();
     site.switch("V2", "V1").await?;

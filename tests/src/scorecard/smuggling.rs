@@ -20,7 +20,7 @@ type Case = (String, Vec<u8>);
 /// How long answers are waited for; far longer than the backend takes.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// Spellings of a length and of chunks that somebody reads in another way.
+/// Spellings of a length and of chunks that some server reads in another way.
 const LENGTHS: &[&str] = &[
     "Content-Length: {n}",
     "Content-Length: {n}\r\nContent-Length: 0",
@@ -122,7 +122,7 @@ const HEADS: &[&str] = &[
     "POST http://a/shop/item HTTP/1.1\r\nHost: b",
 ];
 
-/// The smuggled one: it has an id that nobody sent by itself.
+/// The smuggled one: it has an id that was not sent by itself.
 fn inner(number: usize) -> String {
     format!("GET /shop/item HTTP/1.1\r\nHost: a\r\nx-request-id: smuggled-{number}\r\n\r\n")
 }

@@ -129,7 +129,7 @@ pub(crate) async fn a_request_in_flight_finishes_as_it_began(_: Arc<Stage>) -> R
     let change = async {
         slow.has_seen(1).await?;
         lab.rules(&rules("green")).await?;
-        // Somebody else is on the other side already.
+        // Another user is on the other side already.
         lab.takes("V2 V2", &[]).await?;
         slow.open(true);
         Ok::<_, anyhow::Error>(())

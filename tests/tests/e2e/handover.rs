@@ -1,4 +1,4 @@
-//! Restarts of a gateway in which nobody notices anything.
+//! Restarts of a gateway that no client notices.
 #![expect(clippy::disallowed_methods, reason = "clients and backends of a test have no release context")]
 
 use std::{
@@ -138,7 +138,7 @@ async fn ask(stream: &mut TcpStream, path: &str, expect: &str) -> Result<bool> {
     Ok(!head.contains("\r\nconnection: close\r\n"))
 }
 
-/// Clients that nothing may happen to: POSTs, which nobody sends twice.
+/// Clients that nothing may happen to: POSTs, which are not sent twice.
 struct Clients {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
@@ -240,7 +240,7 @@ pub(crate) async fn restarts_under_load_lose_nothing(_: Arc<Stage>) -> Result<()
     let slow = tokio::spawn(async move { ask(&mut slow, "/plain/slow", "slow").await });
     clients.more(200).await?;
     let mut first = None;
-    // More and fewer workers: nobody's connections are forgotten.
+    // More and fewer workers: no connections are forgotten.
     for workers in [1, 3, 2, 4, 1, 2] {
         let next = site.succeed(workers).await?;
         let mut old = std::mem::replace(&mut running, next);
@@ -292,7 +292,7 @@ pub(crate) async fn a_successor_that_fails_changes_nothing(_: Arc<Stage>) -> Res
     let mut failing = site.start_with(1, &["--tls-cert=no.pem".to_owned(), "--tls-key=no.pem".to_owned()])?;
     ensure!(!failing.ended().await?.success(), "{}", failing.log());
 
-    // And when the one that runs is killed, whoever waits serves.
+    // And when the one that runs is killed, the one that waits serves.
     let waiting = site.start_with(1, &nothing)?;
     logs(&waiting, "taking over from").await?;
     clients.stop().await?;

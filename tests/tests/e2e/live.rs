@@ -33,7 +33,7 @@ pub(crate) async fn settings_change_without_a_failed_request(stage: Arc<Stage>) 
         (&[("grayCityList", "[本地]")], &[], Some("V2")),
         (&[("grayUserNoList", "[U0009]"), ("userNoHeader", "x-member")], member, Some("V2")),
         (&[("grayIPList", "['10.9.0.0/16']"), ("trustedHops", "['127.0.0.1']")], forwarded, Some("V2")),
-        // Nobody serves V3: the fallback set beside it decides.
+        // No instance is V3: the fallback set beside it decides.
         (&[("grayVersion", "V3"), ("fallback", "prod")], &GRAY, Some("V1")),
     ];
     for (settings, headers, version) in changes {

@@ -7,6 +7,7 @@ mod compose;
 mod containers;
 mod contract;
 mod demo;
+mod facade;
 mod front;
 mod handover;
 mod lanes;
@@ -112,6 +113,8 @@ fn main() -> Result<ExitCode> {
             contract::bad_requests,
             contract::upstream_errors,
             publish::documents_arrive_once,
+            facade::three_versions,
+            facade::a_reader_sees_what_is_disabled,
             nacos_login::a_new_secret_costs_no_request,
             nacos_login::a_gateway_that_may_only_read_serves,
             nacos_tls::instances_and_documents_travel_over_tls,

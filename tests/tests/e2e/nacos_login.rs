@@ -13,14 +13,16 @@ use testcontainers::{
 
 const GRAY: [(&str, &str); 1] = [("gray", "gray-996")];
 /// Base64, as Nacos wants them; 32 bytes at least.
-const SECRETS: [&str; 2] = [
+pub(crate) const SECRETS: [&str; 2] = [
     "b25lIHNlY3JldCBvZiB0aGUgZW5kIHRvIGVuZCB0ZXN0cywgbG9uZyBlbm91Z2g=",
     "YW5vdGhlciBzZWNyZXQgb2YgdGhlIGVuZCB0byBlbmQgdGVzdHMsIGxvbmcgZW5vdWdo",
 ];
 /// All programs are registered again within 15 s on a machine that does nothing else.
 const AGAIN: Duration = Duration::from_secs(45);
 
-fn guarded(secret: &'static str) -> impl FnOnce(ContainerRequest<GenericImage>) -> ContainerRequest<GenericImage> {
+pub(crate) fn guarded(
+    secret: &'static str,
+) -> impl FnOnce(ContainerRequest<GenericImage>) -> ContainerRequest<GenericImage> {
     move |request| {
         request
             .with_env_var("NACOS_AUTH_ENABLE", "true")
@@ -35,11 +37,11 @@ fn on(volume: &str) -> Mount {
     Mount::volume_mount(volume, "/home/nacos/data")
 }
 
-fn user(name: &str) -> Option<(String, String)> {
+pub(crate) fn user(name: &str) -> Option<(String, String)> {
     Some((name.to_owned(), format!("password-of-{name}")))
 }
 
-async fn add_user(nacos: &Nacos, name: &str, namespace: &str, action: &str) -> Result<()> {
+pub(crate) async fn add_user(nacos: &Nacos, name: &str, namespace: &str, action: &str) -> Result<()> {
     let (name, password) = user(name).context("a user")?;
     nacos.user(&name, &password, namespace, action).await
 }

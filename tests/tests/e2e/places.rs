@@ -1,4 +1,4 @@
-//! Where lanes lead: versions by service, fallbacks, nobody; edges and drain; static instances.
+//! Where lanes lead: versions by service, fallbacks, no instance; edges and drain; static instances.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -41,7 +41,7 @@ pub(crate) async fn versions_by_service_and_fallbacks(_: Arc<Stage>) -> Result<(
     Ok(())
 }
 
-/// Lane `two`: order-app V2 calls user-app V1, and nobody else.
+/// Lane `two`: order-app V2 calls user-app V1 alone.
 const CROSSED: &str = "gray:
   lanes:
     two: { services: { order-app: V2, user-app: V1 }, fallback: fail }
@@ -112,7 +112,7 @@ pub(crate) async fn a_drained_address_gets_nothing_and_comes_back(_: Arc<Stage>)
         lab.publish(COMMON, &common(&format!("drain: ['127.0.0.1:{drained}']")))?;
         are(&[left]).await?;
     }
-    // The gateway drains as well: its only order-app, and then nobody is left.
+    // The gateway drains as well: its only order-app, and then none is left.
     lab.publish(COMMON, &common(&format!("drain: ['127.0.0.1:{order}']")))?;
     eventually("order-app is drained", || async { lab.get(ORDER, &[]).await?.expect(503).map(drop) }).await?;
     lab.publish(COMMON, &common(""))?;
@@ -152,7 +152,7 @@ pub(crate) async fn static_instances_without_any_registry(_: Arc<Stage>) -> Resu
     lab.gateway_with(&alone).await?;
     lab.comes_to_take("V1 V1", &[]).await?;
     lab.takes("V2 V2", &[("lane", "green")]).await?;
-    // Live: without V2 the lane has nobody.
+    // Live: without V2 the lane has no instance.
     known.retain(|(program, _, version)| (*program, *version) != ("user-app", "V2"));
     lab.publish(COMMON, &fixed(&known))?;
     eventually("user-app V2 is gone", || async { lab.order(&[("lane", "green")]).await?.expect(503).map(drop) })

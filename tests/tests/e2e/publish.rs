@@ -28,7 +28,7 @@ pub(crate) async fn documents_arrive_once(stage: Arc<Stage>) -> Result<()> {
     let (ok, said) = publish(&address, "publish-test", dir.path(), &[]).await?;
     ensure!(ok && said.matches("unchanged").count() == 2, "{said}");
 
-    // Somebody edits a document live: it is kept, unless told otherwise.
+    // An operator edits a document live: it is kept, unless told otherwise.
     let edited = deployed.clone().with("enabled", "false")?.gateway;
     namespace.publish(documents::GATEWAY, &edited).await?;
     e2e_tests::eventually("Nacos hands out the edit", || async {

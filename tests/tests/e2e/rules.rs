@@ -53,7 +53,7 @@ pub(crate) async fn client_address(stage: Arc<Stage>) -> Result<()> {
     chain.settles_on("V2", &[]).await?;
     chain.set("grayIPList", "['10.0.0.0/8', '192.168.0.0/16']").await?;
     chain.settles_on("V1", &[]).await?;
-    // Nobody is trusted to name another address.
+    // No client is trusted to name another address.
     for name in ["X-Real-IP", "X-Forwarded-For"] {
         chain.orders(&[(name, "10.1.2.3")]).await?.only("V1")?;
     }

@@ -32,7 +32,7 @@ pub(crate) async fn the_same_users_on_every_gateway_and_after_a_restart(_: Arc<S
     lab.gateway(&[]).await?;
     let first = ways(&lab, &lab.gateways[0]).await?;
     let counts = count(&first);
-    // 18 expected, standard deviation 3.5; and nobody is on two versions.
+    // 18 expected, standard deviation 3.5; and no user is on two versions.
     ensure!(counts.len() == 2 && (5..=35).contains(&counts["V2 V2"]), "{counts:?}");
     ensure!(ways(&lab, &lab.gateways[1]).await? == first, "the second gateway has other users");
     let mut old = lab.gateways.remove(0);
@@ -71,7 +71,7 @@ pub(crate) async fn two_canaries_exclude_each_other_and_stop_at_once(_: Arc<Stag
     let lab = Lab::whole("", &rules(false)).await?;
     let before = ways(&lab, &lab.gateways[0]).await?;
     let counts = count(&before);
-    // 24, 24 and 12 expected. Nobody is in both: no `V2 V2`.
+    // 24, 24 and 12 expected. No user is in both: no `V2 V2`.
     let expected = ["V1 V1", "V1 V2", "V2 V1"];
     ensure!(counts.keys().copied().eq(expected) && counts.values().all(|count| *count > 2), "{counts:?}");
     lab.rules(&rules(true)).await?;

@@ -1,4 +1,4 @@
-//! Signed tags: whoever writes a lane himself is refused; and the path that authorised testers see.
+//! Signed tags: a client that writes a lane itself is refused; and the path that authorised testers see.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ pub(crate) async fn a_forged_lane_is_refused_by_every_service(_: Arc<Stage>) -> 
     Ok(())
 }
 
-/// Gray release off, tags signed and bad ones refused: everybody serves, nobody is refused.
+/// Gray release off, tags signed and bad ones refused: every instance serves, no request is refused.
 pub(crate) async fn switched_off_signed_tags_pass_every_hop(_: Arc<Stage>) -> Result<()> {
     let mut lab = Lab::new("signing: { key: 'the secret of the chain', invalid: refuse }", RULES)?;
     lab.publish(

@@ -49,7 +49,7 @@ pub(crate) async fn gray_orders_in_a_namespace_of_their_own(stage: Arc<Stage>) -
     lists(&apart, &[gray.port]).await?;
     lists(&chain.namespace, &[chain.orders[0].port]).await?;
 
-    // Nobody is led there before a rule says so.
+    // No request gets there before a rule says so.
     chain.orders(&TWO).await?.only("V1")?;
     let rules = format!(
         "gray: {{ lanes: {{ apart: {{ namespace: {} }} }}, rules: [{{ name: two, when: {{ header.x: '2' }}, lane: apart }}] }}",
@@ -59,7 +59,7 @@ pub(crate) async fn gray_orders_in_a_namespace_of_their_own(stage: Arc<Stage>) -
     comes_to_take(&chain, "V2", "V1", &TWO).await?;
     chain.orders(&[]).await?.only("V1")?;
 
-    // With its own order-app gone ordinary traffic has nobody, and the lane is as before.
+    // With its own order-app gone ordinary traffic has no instance, and the lane is as before.
     chain.orders[0].app.stop().await?;
     let url = format!("{}/order-api/order/N0001", chain.url);
     eventually("ordinary traffic has nobody left", || async { chain.http.get(&url, &[]).await?.expect(503).map(drop) })

@@ -7,7 +7,7 @@
 pub struct RetryBudget {
     per_second: f64,
     tokens: f64,
-    /// What there was when somebody asked last.
+    /// The balance when it was last asked for.
     requests: u64,
     at_ms: u64,
 }
@@ -28,7 +28,7 @@ impl RetryBudget {
     }
 
     /// Takes one retry, if there is one left; `requests` counts all requests so far, retries not among them. Costs
-    /// nothing as long as nobody asks.
+    /// nothing while it is not asked.
     pub fn withdraw(&mut self, requests: u64, now_ms: u64) -> bool {
         let seconds = now_ms.saturating_sub(self.at_ms) as f64 / 1000.0;
         let new = requests.saturating_sub(self.requests) as f64;

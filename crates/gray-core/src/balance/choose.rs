@@ -1,5 +1,5 @@
-//! Who answers: the selectors of a choice, best first; of those selected, whoever the strategy picks and nothing speaks
-//! against.
+//! Choosing an endpoint: the selectors of a choice, best first; of the selected endpoints, the one that the strategy picks,
+//! unless it is ejected.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::{
 pub struct Chosen<'s> {
     /// Who.
     pub endpoint: &'s Arc<Endpoint>,
-    /// A later selector than the first has selected it: the first one selects nobody, or only those who cannot be
+    /// A later selector than the first has selected it: the first one selects none, or only those that cannot be
     /// reached. Log and count it.
     pub is_fallback: bool,
     /// The endpoint was out: the request finds out whether it still is ([`Load::report`](super::Load::report)).
@@ -60,7 +60,7 @@ fn choose_slowly<'s, 'c>(
             return Some(Chosen { endpoint, is_fallback: place > 0, is_trial });
         }
         if subset.endpoints().iter().any(|endpoint| is_reachable(endpoint)) {
-            // Somebody of this kind is there, and was tried: that he failed this request is no word for another kind.
+            // An instance of this kind is reachable and was tried: its failure does not send the request to another kind.
             last = place;
             break;
         }

@@ -29,7 +29,7 @@ pub struct Draw {
     pub turn: usize,
     /// Uniformly random.
     pub random: u64,
-    /// Time in milliseconds on the clock that snapshots were built with; it may be coarse. Looked at only when somebody
+    /// Time in milliseconds on the clock that snapshots were built with; it may be coarse. Looked at only when an endpoint
     /// starts slowly or is out.
     pub now_ms: u64,
     /// A hash of what [`Strategy::Ring`] keeps on one instance, such as the client ([`key_of`](super::key_of)). Others do
@@ -102,7 +102,7 @@ impl InstanceSet {
     }
 }
 
-/// The picked endpoint if it is warm enough for this draw, else another one; the picked one when nobody is.
+/// The picked endpoint if it is warm enough for this draw, else another one; the picked one when none is.
 fn warmed<'s>(subset: &'s Subset, picked: &'s Arc<Endpoint>, draw: Draw) -> &'s Arc<Endpoint> {
     let (endpoints, mut candidate) = (subset.endpoints(), picked);
     // Other bits of the same draw, mixed (the multiplier of Knuth's MMIX generator): still a pure function of it.
@@ -194,7 +194,7 @@ mod tests {
         use crate::instance::Admission;
         let instances = [Instance::new("h", 1), Instance::new("h", 2)];
         let old = InstanceSet::new(&instances[..1], None);
-        let admission = Admission { slow_start_ms: 1000, now_ms: 1000, excluded: None };
+        let admission = Admission { slow_start_ms: 1000, now_ms: 1000, excluded: None, ..Admission::default() };
         let set = InstanceSet::admit(&instances, Some(&old), admission);
         for strategy in Strategy::ALL {
             let share = |now_ms| {

@@ -12,6 +12,8 @@ pub struct Endpoint {
     place: usize,
     authority: Box<str>,
     address: Option<SocketAddr>,
+    is_secure: bool,
+    is_foreign: bool,
     load: Arc<Load>,
     /// When slow start is over; 0 when there was none or it is over already.
     warm_until_ms: u64,
@@ -23,7 +25,8 @@ impl Endpoint {
         let (authority, address) = known[place].addressed();
         let (load, warm_until_ms) = load(&authority);
         let authority = authority.into_boxed_str();
-        Self { known: Arc::clone(known), place, authority, address, load, warm_until_ms }
+        let (is_secure, is_foreign) = (known[place].is_secure(), known[place].is_foreign());
+        Self { known: Arc::clone(known), place, authority, address, is_secure, is_foreign, load, warm_until_ms }
     }
 
     /// The registry's view of it.
@@ -39,6 +42,16 @@ impl Endpoint {
     /// The socket address, unless the host is a DNS name.
     pub fn address(&self) -> Option<SocketAddr> {
         self.address
+    }
+
+    /// Whether it is to be called over TLS ([`Instance::is_secure`]).
+    pub fn is_secure(&self) -> bool {
+        self.is_secure
+    }
+
+    /// Whether it may know the header `gray` alone ([`Instance::is_foreign`]).
+    pub fn is_foreign(&self) -> bool {
+        self.is_foreign
     }
 
     /// The announced version.

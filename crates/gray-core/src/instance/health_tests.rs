@@ -32,7 +32,7 @@ fn a_trial_that_fails_waits_twice_as_long() {
         assert!(health.claim_trial(now + wait, &POLICY));
         now += wait;
     }
-    // A trial that nobody reports on is due again.
+    // A trial without a report is due again.
     assert!(health.claim_trial(now + POLICY.eject_ms, &POLICY));
     // In for long enough, it begins anew.
     health.report(Outcome::Good, true, &POLICY, now);

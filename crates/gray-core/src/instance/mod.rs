@@ -8,6 +8,7 @@ mod endpoint;
 mod health;
 #[cfg(test)]
 mod health_tests;
+mod labels;
 mod load;
 mod metadata;
 mod outlier;
@@ -17,6 +18,7 @@ mod subset;
 mod weights;
 
 pub use endpoint::Endpoint;
+pub use labels::LABEL_MEMORY_MS;
 pub use load::{InFlight, Load};
 pub use metadata::Metadata;
 pub use outlier::{Change, Outcome, OutlierPolicy, Reason};
@@ -34,8 +36,11 @@ use std::{
 
 use crate::{
     lane::{Selector, Want},
-    tag::VERSION_KEY,
+    tag::{SOURCE, SOURCE_KEY, VERSION_KEY},
 };
+
+/// The metadata key that says whether an instance is to be called over TLS.
+const SECURE_KEY: &str = "secure";
 
 /// One instance as a registry knows it.
 ///
@@ -54,7 +59,7 @@ pub struct Instance {
     pub enabled: bool,
     /// Metadata, `version` among it.
     pub metadata: Metadata,
-    /// The namespace or group it was found in, when that is not the one that everybody shares.
+    /// The namespace or group it was found in, when that is not the shared one.
     pub space: Option<Box<str>>,
 }
 
@@ -88,6 +93,17 @@ impl Instance {
     /// The announced version; an empty one counts as none.
     pub fn version(&self) -> Option<&str> {
         self.label(VERSION_KEY)
+    }
+
+    /// Whether its metadata says that it is to be called over TLS: `secure=true`, as Spring Cloud Alibaba's
+    /// `NacosServiceInstance` reads it.
+    pub fn is_secure(&self) -> bool {
+        self.label(SECURE_KEY).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
+    /// Whether a program of another kind registered it, such as a Spring Cloud one: it may know the header `gray` alone.
+    pub fn is_foreign(&self) -> bool {
+        self.label(SOURCE_KEY).is_some_and(|source| source != SOURCE)
     }
 
     /// A metadata value; an empty one counts as none.

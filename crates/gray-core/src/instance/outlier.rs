@@ -10,7 +10,7 @@ pub struct OutlierPolicy {
     pub consecutive_failures: u32,
     /// An answer that took longer counts as failed; 0 = none does.
     pub slow_ms: u64,
-    /// How long the first ejection lasts; each one that follows soon lasts twice as long. 0 = nobody is ever ejected.
+    /// How long the first ejection lasts; each one that follows soon lasts twice as long. 0 = no ejections.
     pub eject_ms: u64,
     /// The longest ejection.
     pub max_eject_ms: u64,

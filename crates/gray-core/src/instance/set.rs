@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use super::{Endpoint, Instance, Load, Subset};
+use super::{Endpoint, Instance, Load, Subset, labels::Labels};
 use crate::{
     lane::{Selector, Want},
     tag::VERSION_KEY,
@@ -15,13 +15,16 @@ use crate::{
 /// Every request looks up in these, twice; its hash is seeded, but made for speed.
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
-/// What keeps instances out of a snapshot, or brings them in slowly. The default lets everybody in at once.
+/// What keeps instances out of a snapshot, or brings them in slowly. The default admits all at once.
 #[derive(Clone, Copy, Default)]
 pub struct Admission<'a> {
     /// Instances that get no requests, besides those that the registry rules out: drained, or forbidden to this caller.
     pub excluded: Option<&'a dyn Fn(&Instance) -> bool>,
     /// How long an instance that appeared after others takes to get its full share, in milliseconds; 0 = no time.
     pub slow_start_ms: u64,
+    /// Whether the service is under gray release even if none of its instances says a version
+    /// ([`InstanceSet::is_unversioned`]).
+    pub is_versioned: bool,
     /// The time on the clock that picks use ([`Draw::now_ms`](crate::balance::Draw)).
     pub now_ms: u64,
 }
@@ -29,7 +32,8 @@ pub struct Admission<'a> {
 impl fmt::Debug for Admission<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Admission");
-        shown.field("slow_start_ms", &self.slow_start_ms).field("now_ms", &self.now_ms).finish_non_exhaustive()
+        shown.field("slow_start_ms", &self.slow_start_ms).field("is_versioned", &self.is_versioned);
+        shown.field("now_ms", &self.now_ms).finish_non_exhaustive()
     }
 }
 
@@ -41,6 +45,8 @@ pub struct InstanceSet {
     /// Of those that are known and get no requests any more: they may still be working on some.
     left: Vec<(Box<str>, Arc<Load>)>,
     known: Arc<[Instance]>,
+    labels: Labels,
+    is_versioned: bool,
 }
 
 /// The candidates of one namespace.
@@ -98,7 +104,7 @@ impl Candidates {
         match want {
             Want::Any => Some(&self.all),
             Want::Is { key, value } => self.index(key)?.values.get(value),
-            // A key that nobody has, everybody lacks.
+            // A key that no instance has is lacking in all.
             Want::Lacks { key } => Some(self.index(key).map_or(&self.all, |index| &index.lacking)),
         }
         .filter(|subset| !subset.is_empty())
@@ -122,7 +128,7 @@ impl InstanceSet {
         let before = previous.into_iter().flat_map(|set| set.spaces.values().chain([&set.shared]));
         let mut loads: Map<&str, &Arc<Load>> =
             before.flat_map(|space| space.all.endpoints()).map(|e| (e.authority(), e.load())).collect();
-        // Nobody is new among the first: they all are.
+        // None of the first instances is new: they all are.
         let since_ms = if loads.is_empty() { 0 } else { admission.now_ms };
         let load_of = |authority: &str| {
             let load = loads.get(authority).map(|load| Arc::clone(load));
@@ -154,7 +160,9 @@ impl InstanceSet {
             let load = loads.get(authority.as_str()).map(|load| Arc::clone(load))?;
             Some((authority.into(), load))
         });
-        Self { shared: Candidates::new(shared), spaces, left: left.collect(), known }
+        let left = left.collect();
+        let labels = Labels::new(&known, previous.map(|set| &set.labels), admission.now_ms);
+        Self { shared: Candidates::new(shared), spaces, left, known, labels, is_versioned: admission.is_versioned }
     }
 
     /// Makes the rings of all subsets, so that no request has to wait for one.
@@ -175,6 +183,16 @@ impl InstanceSet {
             None => self.shared.select(selector.want),
             Some(space) => self.spaces.get(space)?.select(selector.want),
         }
+    }
+
+    /// Whether the service is not under gray release, as far as it can be seen from here: no instance has, or had lately, a
+    /// version or a key that these selectors ask for. Whether a lane names the service is for the caller to know.
+    pub fn is_unversioned<'c>(&self, choice: impl IntoIterator<Item = Selector<&'c str>>, now_ms: u64) -> bool {
+        let has = |key: &str| self.labels.has(key, now_ms);
+        let is_absent = |selector: Selector<&str>| {
+            selector.space.is_none() && matches!(selector.want, Want::Is { key, .. } if !has(key))
+        };
+        !self.is_versioned && !self.shared.all.is_empty() && !has(VERSION_KEY) && choice.into_iter().all(is_absent)
     }
 
     /// Every candidate, of all namespaces.

@@ -68,7 +68,7 @@ fn selectors_select() {
 #[test]
 fn the_excluded_get_nothing_and_the_new_start_slowly() {
     let (old, new) = (Instance::new("10.0.0.1", 80), Instance::new("10.0.0.2", 80));
-    let admission = |now_ms| Admission { slow_start_ms: 1000, now_ms, excluded: None };
+    let admission = |now_ms| Admission { slow_start_ms: 1000, now_ms, excluded: None, ..Admission::default() };
     let first = InstanceSet::admit(std::slice::from_ref(&old), None, admission(500));
     assert!(!first.all().is_warming(), "the first are not new");
     let second = InstanceSet::admit(&[old.clone(), new.clone()], Some(&first), admission(5000));

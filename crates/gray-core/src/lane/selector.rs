@@ -10,7 +10,7 @@ use crate::tag::VERSION_KEY;
 /// from another namespace than ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Selector<T = Box<str>> {
-    /// Another namespace or group of the registry; `None` is the one that everybody shares.
+    /// Another namespace or group of the registry; `None` is the shared one.
     pub space: Option<T>,
     /// What the metadata must say.
     pub want: Want<T>,
@@ -150,7 +150,7 @@ impl Choice {
         Self::new(Selector::ANY.to_owned(), [])
     }
 
-    /// Instances of one version, nobody else.
+    /// Instances of one version and no others.
     pub fn version(version: &str) -> Self {
         Self::new(Selector::version(version).to_owned(), [])
     }

@@ -18,6 +18,8 @@ fn a_lane_survives_the_wire() {
         let expect: Vec<_> = lane().choice(service).iter().map(|s| s.to_string()).collect();
         let seen: Vec<_> = tag.choice(service).map(|s| s.to_string()).collect();
         assert_eq!(seen, expect, "{service}");
+        let is_named = service == "user-app";
+        assert_eq!((lane().names(service), tag.names(service)), (is_named, is_named), "{service}");
     }
 }
 

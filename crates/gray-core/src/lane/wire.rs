@@ -5,7 +5,8 @@
 //!            revision lane flags service=choice ...     others
 //! ```
 //!
-//! Flags: `-` none, `t` the caller may see the path of its request ([`LaneTag::traced`]).
+//! Flags: `-` none, else one or both of `t`, the caller may see the path of its request ([`LaneTag::traced`]), and `f`, the
+//! tag that comes with the lane is for all services ([`LaneTag::told`]).
 
 use std::fmt::{self, Write};
 
@@ -16,11 +17,19 @@ use super::{Lane, Selector, is_token};
 /// Longest lane on the wire, in bytes. Servers commonly take 8 KiB of headers in all.
 pub const MAX_LANE_BYTES: usize = 4096;
 
-const TRACED: &str = "t";
-const NO_FLAGS: &str = "-";
+/// By whether the request is traced, and whether its tag is fixed.
+const FLAGS: [[&str; 2]; 2] = [["-", "f"], ["t", "tf"]];
 
 pub(super) fn encode(lane: &Lane, revision: &str, traced: bool) -> Result<HeaderValue, String> {
-    let mut text = format!("{revision};{};{}", lane.name(), if traced { TRACED } else { NO_FLAGS });
+    let value = encode_with(lane, revision, FLAGS[usize::from(traced)][0])?;
+    match LaneTag::from_header(&value) {
+        Some(header) if lane.is_told_otherwise(&header) => encode_with(lane, revision, FLAGS[usize::from(traced)][1]),
+        _ => Ok(value),
+    }
+}
+
+fn encode_with(lane: &Lane, revision: &str, flags: &str) -> Result<HeaderValue, String> {
+    let mut text = format!("{revision};{};{flags}", lane.name());
     for (service, choice) in lane.services().chain([("*", lane.others())]) {
         write!(text, ";{service}={choice}").map_err(|error| error.to_string())?;
     }
@@ -39,6 +48,7 @@ pub(super) fn encode(lane: &Lane, revision: &str, traced: bool) -> Result<Header
 pub struct LaneTag {
     value: HeaderValue,
     traced: bool,
+    is_tag_fixed: bool,
     /// Where the choices begin, in bytes.
     choices: usize,
 }
@@ -49,7 +59,14 @@ impl LaneTag {
         let text = value.to_str().ok().filter(|text| text.len() <= MAX_LANE_BYTES)?;
         let mut parts = text.split(';');
         let (revision, lane, flags) = (parts.next()?, parts.next()?, parts.next()?);
-        if !is_token(revision) || !is_token(lane) || !matches!(flags, TRACED | NO_FLAGS) {
+        let (traced, is_tag_fixed) = match flags {
+            "-" => (false, false),
+            "t" => (true, false),
+            "f" => (false, true),
+            "tf" => (true, true),
+            _ => return None,
+        };
+        if !is_token(revision) || !is_token(lane) {
             return None;
         }
         let mut last = "";
@@ -62,7 +79,7 @@ impl LaneTag {
             last = service;
         }
         let choices = revision.len() + lane.len() + flags.len() + 3;
-        (last == "*").then(|| Self { value: value.clone(), traced: flags == TRACED, choices })
+        (last == "*").then(|| Self { value: value.clone(), traced, is_tag_fixed, choices })
     }
 
     /// The header value.
@@ -94,16 +111,41 @@ impl LaneTag {
         self.traced
     }
 
+    /// Whether the tag that comes with the lane is for all services.
+    pub(super) fn is_tag_fixed(&self) -> bool {
+        self.is_tag_fixed
+    }
+
+    /// The services with a choice of their own, and `*`, each with the selector that it prefers.
+    pub(super) fn firsts(&self) -> impl Iterator<Item = (&str, Option<Selector<&str>>)> {
+        let parts = self.text().get(self.choices..).unwrap_or_default().split(';');
+        parts.filter_map(|part| {
+            let (service, choice) = part.split_once('=')?;
+            Some((service, choice.split('|').next().and_then(Selector::parse)))
+        })
+    }
+
+    /// Whether the service has a choice of its own.
+    pub fn names(&self, service: &str) -> bool {
+        service != "*" && is_of(self.found(service), service)
+    }
+
+    fn found(&self, service: &str) -> &str {
+        let mut parts = self.text().get(self.choices..).unwrap_or_default().split(';');
+        parts.find(|part| is_of(part, service) || is_of(part, "*")).unwrap_or_default()
+    }
+
     /// The selectors for one service, best first.
     pub fn choice(&self, service: &str) -> impl Iterator<Item = Selector<&str>> + Clone {
-        let of = |part: &'_ str, name: &str| -> bool {
-            part.len() > name.len() && part.starts_with(name) && part.as_bytes()[name.len()] == b'='
-        };
-        let mut parts = self.text().get(self.choices..).unwrap_or_default().split(';');
-        let found = parts.find(|part| of(part, service) || of(part, "*")).unwrap_or_default();
+        let found = self.found(service);
         let choice = found.split_once('=').map_or("", |(_, choice)| choice);
         choice.split('|').filter_map(Selector::parse)
     }
+}
+
+/// Whether `name=choice` is that of this name.
+fn is_of(part: &str, name: &str) -> bool {
+    part.len() > name.len() && part.starts_with(name) && part.as_bytes()[name.len()] == b'='
 }
 
 impl fmt::Debug for LaneTag {

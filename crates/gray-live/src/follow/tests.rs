@@ -48,7 +48,7 @@ impl World {
         });
     }
 
-    /// Ports that a choice leads to: `None` when nobody may answer.
+    /// Ports that a choice leads to: `None` when no instance may answer.
     fn ports(&self, choice: &str) -> Option<Vec<u16>> {
         ports(&self.view.load(), choice)
     }
@@ -195,14 +195,14 @@ async fn instances_of_other_spaces_are_for_lanes_that_name_them() {
         ("gray-ns/version:V3", None),
         ("gray-ns/version:V3|version:V1", Some(vec![1])),
         ("gray-ns@group/*", None),
-        // Not in the settings, so nobody knows it.
+        // Not in the settings, so it is not followed.
         ("other-ns/*", None),
         ("other-ns/*|*", Some(vec![1, 2])),
     ] {
         assert_eq!(world.ports(choice), expect, "{choice}");
     }
 
-    // The baseline never goes there, not even when it has nobody left.
+    // The baseline never goes there, not even when it has no instance left.
     world.set(&[]);
     world.becomes("*", None).await;
     assert_eq!(world.ports("version:V1|!gray-tag|*"), None);

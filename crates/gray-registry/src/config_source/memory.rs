@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::{ConfigSource, DocumentText};
 use crate::Health;
 
-/// Documents in memory. It answers at once: a document nobody set is absent.
+/// Documents in memory. It answers at once: a document that was not set is absent.
 #[derive(Debug)]
 pub struct MemoryConfigSource {
     documents: Mutex<HashMap<String, watch::Sender<DocumentText>>>,

@@ -43,11 +43,11 @@ pub trait ConfigSource: Send + Sync + std::fmt::Debug {
     /// Looks at once at what is otherwise looked at now and then. What is pushed needs no such thing.
     fn refresh(&self) {}
 
-    /// Told by whoever reads the documents: these texts are good and in effect. A source that keeps what is good for the
+    /// Told by the reader of the documents: these texts are good and in effect. A source that keeps what is good for the
     /// next start needs to know.
     fn in_effect(&self, _documents: &[(Arc<str>, Arc<str>)]) {}
 
-    /// The text that was in effect when this program ran last, for whoever finds the newest one to be bad; `None` when
+    /// The text that was in effect when this program ran last, for a reader that finds the newest one to be bad; `None` when
     /// nothing is kept.
     fn last_good(&self, _name: &str) -> Option<Arc<str>> {
         None

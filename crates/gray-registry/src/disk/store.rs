@@ -23,7 +23,7 @@ use crate::unix_seconds;
 
 /// Files that are kept; of more, the oldest go when the directory is opened.
 const MAX_FILES: usize = 512;
-/// What nobody has finished for so long is left over.
+/// What has not been finished for so long is left over.
 const HALF_WRITTEN: Duration = Duration::from_secs(60);
 const ENDING: &str = "snapshot";
 

@@ -11,11 +11,12 @@ mod tests;
 
 use std::sync::Arc;
 
+use gray_expression::{StepLimit, Steps};
 use gray_rules::Facts;
 use http::{HeaderName, HeaderValue, Method, header};
 
 use self::origin::{Allowed, Origins, is_same};
-use crate::pattern::PathPattern;
+use crate::{index::Tree, pattern::{PathPattern, segments}};
 
 /// What every answer depends on where there are settings, allowed or not, so that no cache mixes them up.
 pub const VARY: HeaderValue =
@@ -35,20 +36,38 @@ pub fn is_cors_field(name: &[u8]) -> bool {
 pub struct CorsTable {
     /// In the order in which they are tried.
     by_path: Vec<(PathPattern, Arc<Cors>)>,
+    /// Where in it a path finds what can be meant.
+    index: Tree<Vec<usize>>,
     /// Whether preflights that no route takes are answered as well: `add-to-simple-url-handler-mapping`.
     unrouted: bool,
 }
 
 impl CorsTable {
     /// The settings of a path, if it has any.
-    pub fn find(&self, path: &str) -> Option<&Arc<Cors>> {
-        // `/a/` is not `/a`, as in Spring.
-        self.by_path.iter().find(|(pattern, _)| pattern.matches(path, false)).map(|(_, cors)| cors)
+    ///
+    /// # Errors
+    /// It is not known, because the expressions of the patterns would take more steps than they may.
+    pub fn find(&self, path: &str) -> Result<Option<&Arc<Cors>>, StepLimit> {
+        let (steps, mut best, mut is_known) = (Steps::default(), usize::MAX, true);
+        self.index.walk(segments(path), &mut |places: &Vec<usize>| {
+            for &place in places.iter().take_while(|&&place| place < best) {
+                // `/a/` is not `/a`, as in Spring.
+                let takes = self.by_path.get(place).map_or(Ok(false), |(pattern, _)| pattern.matches(path, false, &steps));
+                if takes != Ok(false) {
+                    (best, is_known) = (place, takes.is_ok());
+                    break;
+                }
+            }
+        });
+        if is_known { Ok(self.by_path.get(best).map(|(_, cors)| cors)) } else { Err(StepLimit) }
     }
 
     /// The same for a request that no route takes.
-    pub fn find_unrouted(&self, path: &str) -> Option<&Arc<Cors>> {
-        self.unrouted.then(|| self.find(path)).flatten()
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn find_unrouted(&self, path: &str) -> Result<Option<&Arc<Cors>>, StepLimit> {
+        if self.unrouted { self.find(path) } else { Ok(None) }
     }
 
     /// Whether there are none at all.
@@ -114,6 +133,11 @@ pub enum Verdict {
 }
 
 impl Cors {
+    #[cfg(test)]
+    pub(crate) fn max_age(&self) -> Option<String> {
+        self.max_age.as_ref().and_then(|value| value.to_str().ok()).map(str::to_owned)
+    }
+
     /// Judges a request; `scheme` and `authority` are those that the client has asked for. If a header is sent twice, the
     /// first value counts.
     pub fn judge(&self, request: &impl Facts, scheme: &str, authority: &str) -> Verdict {

@@ -45,6 +45,9 @@ impl CorsTable {
                 Err(reason) => item.error(reason),
             }
         }
+        for (place, (pattern, _)) in table.by_path.iter().enumerate() {
+            table.index.at(pattern.keys()).push(place);
+        }
         table.unrouted = global.bool("add-to-simple-url-handler-mapping").unwrap_or(false);
         table
     }

@@ -31,7 +31,7 @@ fn headers(lines: &[(&str, &str)]) -> HeaderMap {
 }
 
 fn judge(table: &RouteTable, method: &str, lines: &[(&str, &str)]) -> Verdict {
-    let cors = table.cors().find("/a/b").expect("settings");
+    let cors = table.cors().find("/a/b").expect("known").expect("settings");
     let headers = headers(lines);
     cors.judge(&RequestFacts { method, ..RequestFacts::new(&headers) }, "http", "shop.example:8080")
 }
@@ -207,7 +207,7 @@ fn routes_come_before_globalcors_and_the_first_pattern_that_matches_counts() {
     );
     assert!(problems.is_empty(), "{problems:?}");
     let allows = |path: &str| {
-        let cors = table.cors().find(path)?;
+        let cors = table.cors().find(path).expect("known")?;
         let of = |host: &str| {
             matches!(cors.judge(&RequestFacts::new(&headers(&[("origin", host)])), "http", "x"), Verdict::Allowed(_))
         };
@@ -217,8 +217,8 @@ fn routes_come_before_globalcors_and_the_first_pattern_that_matches_counts() {
     assert_eq!(allows("/x/1"), Some("https://rest"), "only the first pattern of a route's paths counts");
     assert_eq!(allows("/b/1"), Some("https://b"));
     assert_eq!(allows("/none"), Some("https://rest"));
-    assert!(table.cors().find_unrouted("/none").is_some());
-    assert!(global("allowed-origins: '*'").cors().find_unrouted("/none").is_none());
+    assert!(table.cors().find_unrouted("/none").expect("known").is_some());
+    assert!(global("allowed-origins: '*'").cors().find_unrouted("/none").expect("known").is_none());
     assert!(read("spring.cloud.gateway.routes: []").0.cors().is_empty());
 }
 
@@ -261,7 +261,7 @@ proptest! {
         is_preflight: bool,
     ) {
         let table = global("allowed-origins: 'https://page.example', allowed-methods: [GET, PUT], allowed-headers: X-A, allow-credentials: true");
-        let cors = table.cors().find("/").expect("settings");
+        let cors = table.cors().find("/").expect("known").expect("settings");
         let mut fields = HeaderMap::new();
         fields.append("origin", HeaderValue::from_bytes(&origin).expect("a value"));
         fields.append("access-control-request-method", HeaderValue::from_str(&asked).expect("a value"));

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use gray_expression::Steps;
 use http::HeaderName;
 
 use super::response::Line;
@@ -47,24 +48,41 @@ impl Location {
     }
 
     /// Rewrites the first value; as in Spring, it is the only one then.
-    pub(super) fn apply(&self, lines: &mut Vec<Line<'_>>, host: &str, strips: bool) {
+    pub(super) fn apply(
+        &self,
+        lines: &mut Vec<Line<'_>>,
+        host: &str,
+        strips: bool,
+        steps: &Steps,
+    ) -> Result<(), EditError> {
         let is_it = |line: &Line<'_>| line.name.eq_ignore_ascii_case(self.name.as_str());
-        let Some(first) = lines.iter().position(is_it) else { return };
+        let Some(first) = lines.iter().position(is_it) else { return Ok(()) };
         let mut place = 0;
         lines.retain(|line| {
             place += 1;
             place - 1 == first || !is_it(line)
         });
         if let Some(line) = lines.get_mut(first)
-            && let Some(fixed) = std::str::from_utf8(&line.value).ok().and_then(|text| self.fixed(text, host, strips))
+            && let Ok(text) = std::str::from_utf8(&line.value)
+            && let Some(fixed) = self.fixed(text, host, strips, steps)?
         {
             line.value = Cow::Owned(fixed.into_bytes());
         }
+        Ok(())
     }
 
     /// `None`: it stays as it is.
-    fn fixed(&self, location: &str, host: &str, strips: bool) -> Option<String> {
-        let (protocol, rest) = location.split_once("://").filter(|(protocol, _)| self.protocols.matches(protocol))?;
+    fn fixed(&self, location: &str, host: &str, strips: bool, steps: &Steps) -> Result<Option<String>, EditError> {
+        let Some((protocol, rest)) = location.split_once("://") else { return Ok(None) };
+        Ok(match self.protocols.matches(protocol, steps)? {
+            true => replaced(protocol, rest, host, strips),
+            false => None,
+        })
+    }
+}
+
+/// The same with another host; `rest` is what stands behind `://`.
+fn replaced(protocol: &str, rest: &str, host: &str, strips: bool) -> Option<String> {
         let mut path = rest.get(rest.find([':', '/']).filter(|end| *end > 0)?..)?;
         if let Some(port) = path.strip_prefix(':') {
             let digits = port.bytes().take_while(u8::is_ascii_digit).count();
@@ -79,7 +97,6 @@ impl Location {
             path = after;
         }
         Some(format!("{protocol}://{host}{path}"))
-    }
 }
 
 /// The length of `/v2` at the beginning of a path.
@@ -118,7 +135,8 @@ mod tests {
             ("/relative", false, None),
             ("", false, None),
         ] {
-            assert_eq!(location.fixed(value, "api:443", strips).as_deref(), expect, "{value} {strips}");
+            let fixed = location.fixed(value, "api:443", strips, &Steps::default()).expect("few steps");
+            assert_eq!(fixed.as_deref(), expect, "{value} {strips}");
         }
         for (path, expect) in [("/a", true), ("/v1/a", false), ("/v1", true), ("/vx/a", true)] {
             assert_eq!(location.strips(|_| Ok(path.to_owned())), Ok(expect), "{path}");

@@ -31,6 +31,7 @@ pub(crate) use self::{
     name::written,
     read::{Common, Filter},
     secure::SecureHeaders,
+    unknown::{is_taken, refusal},
 };
 use self::{
     field::{FieldEdits, Value},
@@ -73,6 +74,8 @@ pub struct Filters {
     fields: FieldEdits,
     /// Whether any of them asks for a variable of path or host.
     asks_variables: bool,
+    /// Whether every request is turned away.
+    is_refusing: bool,
 }
 
 /// `SetStatus`, and the field that gets the status of the instance.
@@ -186,14 +189,32 @@ impl Filters {
     }
 }
 
+impl Filters {
+    /// Those of a route that turns every request away.
+    pub(crate) fn refusing() -> Self {
+        let status = SetStatus { status: StatusCode::FORBIDDEN, original: None };
+        Self { status: Some(status), is_refusing: true, ..Self::default() }
+    }
+
+    /// Whether one of them stands for a guard that is not here.
+    pub(crate) fn are_refusing(&self) -> bool {
+        self.is_refusing
+    }
+}
+
 impl Extend<Filter> for Filters {
     fn extend<I: IntoIterator<Item = Filter>>(&mut self, filters: I) {
-        for filter in filters {
+        let in_one = |filter: Filter| match filter {
+            Filter::Several(filters) => filters,
+            filter => vec![filter],
+        };
+        for filter in filters.into_iter().flat_map(in_one) {
             // What stands behind a redirection is never come to; what keeps requests out counts wherever it stands.
             let is_behind = self.redirect.is_some();
             self.asks_variables |= !is_behind && filter.names().next().is_some();
             match filter {
-                Filter::Nothing => {}
+                Filter::Nothing | Filter::Several(_) => {}
+                Filter::Refused => self.is_refusing = true,
                 Filter::MaxBody(max) => self.max_body = Some(max),
                 Filter::MaxField(max) => self.max_field = Some(max),
                 Filter::Token(token) => self.token = Some(token),

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use gray_expression::Steps;
+
 use super::replacement::Replacement;
 use crate::variables::{EditError, MAX_MADE, Template, Variables, Within};
 
@@ -67,12 +69,12 @@ pub(super) fn apply<'p>(
     path: &'p str,
     variables: &Variables<'_>,
 ) -> Result<Rewritten<'p>, EditError> {
-    let mut between = Vec::new();
+    let (mut between, steps_left) = (Vec::new(), Steps::default());
     let mut made = Cow::Borrowed(path);
     for (place, step) in steps.iter().enumerate() {
         let next = match &made {
-            Cow::Borrowed(path) => step.apply(path, variables)?,
-            Cow::Owned(path) => Cow::Owned(step.apply(path, variables)?.into_owned()),
+            Cow::Borrowed(path) => step.apply(path, variables, &steps_left)?,
+            Cow::Owned(path) => Cow::Owned(step.apply(path, variables, &steps_left)?.into_owned()),
         };
         let before = std::mem::replace(&mut made, next);
         if place > 0 {
@@ -89,10 +91,15 @@ pub(super) fn apply<'p>(
 }
 
 impl PathStep {
-    fn apply<'p>(&self, path: &'p str, variables: &Variables<'_>) -> Result<Cow<'p, str>, EditError> {
+    fn apply<'p>(
+        &self,
+        path: &'p str,
+        variables: &Variables<'_>,
+        left: &Steps,
+    ) -> Result<Cow<'p, str>, EditError> {
         Ok(match self {
             Self::Strip(parts) => strip(path, *parts),
-            Self::Rewrite(replacement) => match replacement.apply(path)? {
+            Self::Rewrite(replacement) => match replacement.apply(path, left)? {
                 rewritten if rewritten.starts_with('/') => rewritten,
                 // Whatever the expression makes of a path, it stays one.
                 rewritten => Cow::Owned(format!("/{rewritten}")),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gray_document::Item;
-use gray_expression::Form;
+use gray_expression::JavaForm;
 use http::HeaderName;
 
 use super::{
@@ -23,6 +23,7 @@ use super::{
 use crate::{
     RateLimit, Retry, TokenCheck,
     definition::{self, Definition, Parameter, relaxed, truth},
+    mapping::{Mapped, Mapping, OwnFilters},
     text::{TextPattern, quoted},
     variables::is_field_value,
 };
@@ -44,6 +45,10 @@ pub(crate) struct Common {
     pub(crate) original_status: Option<HeaderName>,
     /// Whether the documents have clients of OAuth2 (`spring.security.oauth2.client`).
     pub(crate) has_login: bool,
+    /// What is said of beans (`gray.spring`).
+    pub(crate) mapping: Arc<Mapping>,
+    /// And of filters of the system's own.
+    pub(crate) own: Arc<OwnFilters>,
 }
 
 /// One filter, read.
@@ -64,18 +69,27 @@ pub(crate) enum Filter {
     Query(QueryEdit),
     Fields(Vec<FieldEdit>),
     Response(ResponseEdit),
+    /// The route answers 403: a filter that nothing stands for here guards it.
+    Refused,
+    /// Several in one place.
+    Several(Vec<Filter>),
 }
 
 impl Filter {
     /// What it says about bodies of requests.
     pub(crate) fn max_body(&self) -> Option<u64> {
-        if let Self::MaxBody(max) = self { Some(*max) } else { None }
+        match self {
+            Self::MaxBody(max) => Some(*max),
+            Self::Several(filters) => filters.iter().rev().find_map(Self::max_body),
+            _ => None,
+        }
     }
 
     /// As one that all routes share.
     pub(crate) fn common(self) -> Self {
         match self {
             Self::Rate(rate) => Self::Rate(rate.common()),
+            Self::Several(filters) => Self::Several(filters.into_iter().map(Self::common).collect()),
             other => other,
         }
     }
@@ -88,21 +102,27 @@ impl Filter {
             Self::Query(edit) => Box::new(edit.names()),
             Self::Fields(edits) => Box::new(edits.iter().flat_map(FieldEdit::names)),
             Self::Response(edit) => Box::new(edit.names()),
+            Self::Several(filters) => Box::new(filters.iter().flat_map(Self::names)),
             _ => Box::new(std::iter::empty()),
         }
     }
 
     /// Reads one filter; what is wrong with it is reported.
     pub(crate) fn read(item: &Item<'_>, common: &Common) -> Option<Self> {
+        Self::of(Definition::parse(item, "filter")?, common)
+    }
+
+    /// The same, once it is taken apart.
+    pub(crate) fn of(definition: Definition<'_>, common: &Common) -> Option<Self> {
+        let item = &definition.at.clone();
         if !item.spend("filters", FILTER) {
             return None;
         }
-        let definition = Definition::parse(item, "filter")?;
         let name = definition.name.clone();
         match &*name {
             "Retry" => Retry::read(definition).map(Self::Retry),
             "RequestRateLimiter" if !item.spend("rate limits", RATE_LIMIT) => None,
-            "RequestRateLimiter" => RateLimit::read(&definition).map(Self::Rate),
+            "RequestRateLimiter" => RateLimit::read(&definition, &common.mapping).map(Self::Rate),
             "JsonWebToken" => TokenCheck::read(definition).map(|token| Self::Token(Arc::new(token))),
             "RequestSize" => {
                 let [max] = definition.bind([("maxSize", &["size"])], 1)?;
@@ -154,9 +174,27 @@ impl Filter {
             | "DedupeResponseHeader"
             | "RewriteLocationResponseHeader" => read_response(&definition, item).map(Self::Response),
             "SecureHeaders" => common.secure.fields(definition).map(ResponseEdit::Defaults).map(Self::Response),
-            name => {
-                unknown::report(item, name);
-                None
+            name => match common.own.get(name) {
+                Some(mapped) => Self::mapped(mapped, item),
+                None => {
+                    unknown::report(item, name);
+                    None
+                }
+            },
+        }
+    }
+
+    /// What stands for a filter of the system's own, in its place.
+    fn mapped(mapped: &Mapped, item: &Item<'_>) -> Option<Self> {
+        match mapped {
+            Mapped::Invalid => None,
+            Mapped::Drop(_) => Some(Self::Nothing),
+            Mapped::Refuse => Some(Self::Refused),
+            Mapped::Use(filters) => {
+                let rates = filters.iter().filter(|filter| matches!(filter, Self::Rate(_))).count();
+                let has_room =
+                    item.spend("filters", FILTER * filters.len()) && item.spend("rate limits", RATE_LIMIT * rates);
+                has_room.then(|| Self::Several(filters.clone()))
             }
         }
     }
@@ -180,7 +218,7 @@ fn read_path(definition: &Definition<'_>, item: &Item<'_>) -> Option<PathStep> {
         }
         _ => {
             let [regexp, replacement] = definition.bind([REGEXP, REPLACEMENT], 2)?;
-            let regex = regexp?.exactly(|text| item.budget().expression(text, Form::Within))?;
+            let regex = regexp?.exactly(|text| item.budget().expression(text, JavaForm::Within))?;
             let place = "a path unencoded";
             let replacement = replacement?.exactly(|text| Replacement::new(regex, text, path::write, place))?;
             Some(PathStep::Rewrite(replacement))
@@ -276,7 +314,7 @@ fn read_response(definition: &Definition<'_>, item: &Item<'_>) -> Option<Respons
         "RewriteResponseHeader" => {
             let [name, regexp, replacement] = definition.bind([NAME, REGEXP, REPLACEMENT], 3)?;
             let name = name?.convert(name::written)?;
-            let regex = regexp?.exactly(|text| item.budget().expression(text, Form::Within))?;
+            let regex = regexp?.exactly(|text| item.budget().expression(text, JavaForm::Within))?;
             let write = |literal: char, out: &mut String| {
                 is_field_value(literal.encode_utf8(&mut [0; 4])).then(|| out.push(literal))
             };

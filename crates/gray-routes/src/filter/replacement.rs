@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use gray_expression::Expression;
+use gray_expression::{JavaExpression, Steps};
 
 use crate::{
     text::quoted,
@@ -15,7 +15,7 @@ const MAX_TEXT: usize = 8 << 10;
 /// An expression, and what its matches are replaced by; a clone is the same one.
 #[derive(Clone, Debug)]
 pub(crate) struct Replacement {
-    regex: Expression,
+    regex: JavaExpression,
     pieces: Arc<[Piece]>,
 }
 
@@ -29,7 +29,7 @@ impl Replacement {
     /// Takes a Java replacement apart: `$1`, `${name}`, `\x` for a literal; and Spring's `$\{name}`, which keeps YAML
     /// placeholders away. `write` says how a literal character is written, or `None` where it cannot stand.
     pub(super) fn new(
-        regex: Expression,
+        regex: JavaExpression,
         text: &str,
         write: impl Fn(char, &mut String) -> Option<()>,
         place: &str,
@@ -67,9 +67,9 @@ impl Replacement {
     }
 
     /// The text with all matches replaced.
-    pub(super) fn apply<'t>(&self, text: &'t str) -> Result<Cow<'t, str>, EditError> {
+    pub(super) fn apply<'t>(&self, text: &'t str, steps: &Steps) -> Result<Cow<'t, str>, EditError> {
         let mut is_too_long = false;
-        let replaced = self.regex.replace_all(text, |groups, out| {
+        let replaced = self.regex.replace_all(text, steps, |groups, out| {
             for piece in &*self.pieces {
                 is_too_long |= out.len() > MAX_MADE;
                 if is_too_long {
@@ -80,13 +80,13 @@ impl Replacement {
                     Piece::Group(group) => groups.get(*group).unwrap_or_default(),
                 });
             }
-        });
+        })?;
         if is_too_long || replaced.len() > MAX_MADE { Err(EditError::TooLong) } else { Ok(replaced) }
     }
 }
 
 /// The group that `1...` or `{name}...` refers to, and what comes after.
-fn reference<'t>(text: &'t str, regex: &Expression) -> Result<(usize, &'t str), String> {
+fn reference<'t>(text: &'t str, regex: &JavaExpression) -> Result<(usize, &'t str), String> {
     if let Some(named) = text.strip_prefix('{') {
         let (name, after) = named.split_once('}').ok_or("`${` is never closed")?;
         let group = regex.group(name);

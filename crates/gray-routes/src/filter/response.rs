@@ -4,6 +4,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use gray_expression::Steps;
 use http::{HeaderName, HeaderValue};
 
 use super::{field::Value, location::Location, replacement::Replacement};
@@ -167,8 +168,9 @@ impl ResponseEdits {
     /// Applies the edits to the lines of an answer.
     ///
     /// # Errors
-    /// When they make it too long.
+    /// When they make it too long, or it is not known what they make of it.
     pub fn apply<'l>(&'l self, lines: &mut Vec<Line<'l>>, remembered: &'l Remembered) -> Result<(), EditError> {
+        let steps = Steps::default();
         let mut values = remembered.0.iter().flat_map(|kept| &kept.values);
         let mut locations = remembered.0.iter().flat_map(|kept| &kept.locations);
         let mut made = |value: &'l Value| match value {
@@ -190,11 +192,11 @@ impl ResponseEdits {
                     lines.push(Line { name: name.as_str(), value });
                 }
                 ResponseEdit::Remove(name) => lines.retain(|line| !line.is(name)),
-                ResponseEdit::Rewrite(name, replacement) => rewrite(lines, name, replacement)?,
+                ResponseEdit::Rewrite(name, replacement) => rewrite(lines, name, replacement, &steps)?,
                 ResponseEdit::Dedupe(names, keep) => names.iter().for_each(|name| dedupe(lines, name, *keep)),
                 ResponseEdit::Location(location) => {
                     if let Some((host, strips)) = locations.next().ok_or(EditError::Missing)? {
-                        location.apply(lines, host, *strips);
+                        location.apply(lines, host, *strips, &steps)?;
                     }
                 }
                 ResponseEdit::Defaults(fields) => {
@@ -211,11 +213,16 @@ impl ResponseEdits {
     }
 }
 
-fn rewrite(lines: &mut [Line<'_>], name: &HeaderName, replacement: &Replacement) -> Result<(), EditError> {
+fn rewrite(
+    lines: &mut [Line<'_>],
+    name: &HeaderName,
+    replacement: &Replacement,
+    steps: &Steps,
+) -> Result<(), EditError> {
     for line in lines.iter_mut().filter(|line| line.is(name)) {
         // What is no text matches nothing.
         let Ok(text) = std::str::from_utf8(&line.value) else { continue };
-        if let Cow::Owned(text) = replacement.apply(text)? {
+        if let Cow::Owned(text) = replacement.apply(text, steps)? {
             line.value = Cow::Owned(text.into_bytes());
         }
     }

@@ -14,7 +14,7 @@
 
 use gray_core::instance::Metadata;
 use gray_document::Budget;
-use gray_expression::{Expression, Form};
+use gray_expression::{JavaExpression, JavaForm, Steps};
 
 /// Longest expression, in bytes.
 const LONGEST: usize = 1024;
@@ -43,7 +43,7 @@ pub(super) enum Spel {
     Any(Vec<Spel>),
     /// The same, or not the same.
     Same(Box<Spel>, Box<Spel>, bool),
-    Matches(Box<Spel>, Expression),
+    Matches(Box<Spel>, JavaExpression),
     Sum(Vec<Spel>),
     Lower(Box<Spel>),
     Upper(Box<Spel>),
@@ -118,7 +118,8 @@ impl Spel {
             Self::Any(any) => Value::Truth(any.iter().any(|one| one.holds(root))),
             Self::Same(one, other, same) => Value::Truth((one.value(root) == other.value(root)) == *same),
             Self::Matches(one, expression) => match one.value(root) {
-                Value::Text(text) => Value::Truth(expression.is_match(&text)),
+                // A name that it is not known of is left out.
+                Value::Text(text) => Value::Truth(expression.is_match(&text, &Steps::default()).unwrap_or(false)),
                 Value::Truth(_) | Value::Null => Value::Truth(false),
             },
             Self::Sum(all) => Value::Text(all.iter().map(|one| one.text(root)).collect()),
@@ -196,7 +197,7 @@ impl<'t> Reader<'t> {
         }
         if self.word("matches") {
             let text = self.literal()?.ok_or("`matches` needs an expression in quotes behind it")?;
-            let expression = self.budget.expression(&text, Form::WholeText)?;
+            let expression = self.budget.expression(&text, JavaForm::Whole)?;
             return Ok(Spel::Matches(Box::new(one), expression));
         }
         Ok(one)

@@ -25,7 +25,7 @@ fn with(settings: &str) -> RouteTable {
 fn goes(table: &RouteTable, path: &str) -> String {
     let headers = HeaderMap::new();
     let head = RequestFacts { path, ..RequestFacts::new(&headers) };
-    let Some(route) = table.find(&head) else { return "-".into() };
+    let Some(route) = table.find(&head).expect("few steps") else { return "-".into() };
     let Upstream::Service(service) = &route.target.upstream else { return "elsewhere".into() };
     format!("{service} {}", route.filters.rewrite(path, &Default::default()).expect("short").path)
 }

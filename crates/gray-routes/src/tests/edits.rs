@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use gray_expression::Steps;
 use gray_rules::RequestFacts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -308,7 +309,7 @@ fn variables_of_path_and_host() {
          'SetRequestHostHeader={sub}.internal', 'PrefixPath=/in/{sub}', 'AddResponseHeader=X-Rest, {rest}'");
     let route = &table.routes()[0];
     let path = "/a/x%2fy%20%26;v=1/b/c%2Fd";
-    let variables = table.variables(route, path, Some("Eu.shop"));
+    let variables = table.variables(route, path, Some("Eu.shop"), &Steps::default()).expect("few steps");
     let filters = &route.filters;
     assert_eq!(written(filters, &[], &variables).expect("it fits"), ["x-seg: <x/y &>"]);
     assert_eq!(filters.query(Some("a"), &variables).expect("short").as_deref(), Some("a&p=x%2Fy%20%26"));
@@ -322,7 +323,7 @@ fn variables_of_path_and_host() {
     ));
     let set = |path: &str, host: &str| {
         let route = &table.routes()[0];
-        let variables = table.variables(route, path, Some(host));
+        let variables = table.variables(route, path, Some(host), &Steps::default()).expect("few steps");
         route.filters.rewrite(path, &variables).map(|made| made.path.into_owned())
     };
     assert_eq!(set("/x/q-r-12", "a.b.eu.example").as_deref(), Ok("/12/q-r/eu"));

@@ -88,13 +88,28 @@ fn filters() {
         ),
         (
             "OwnFilter1",
-            &["filters[0]", "system's own Java class (OwnFilter1GatewayFilterFactory)", "no Java runs here"],
+            &[
+                "filters[0]",
+                "system's own Java class (OwnFilter1GatewayFilterFactory)",
+                "no Java runs here",
+                "`gray.spring.filters.OwnFilter1` says what stands for it",
+                "`refuse`",
+            ],
         ),
+        ("CheckAuthority", &["own Java class (CheckAuthorityGatewayFilterFactory)", "nearest to it is JsonWebToken"]),
+        ("ipRateLimiter", &["own Java class", "nearest to it is RequestRateLimiter"]),
         ("'CircuitBreaker=x'", &["filter `CircuitBreaker` is not supported", "circuit breaker", "outlier"]),
         ("{ name: Hystrix, args: { name: x } }", &["filter `Hystrix` is not supported", "gone since 3.0"]),
         ("FallbackHeaders", &["filter `FallbackHeaders` is not supported", "CircuitBreaker"]),
         ("JsonToGrpc", &["filter `JsonToGrpc` is not supported", "protocol: h2"]),
-        ("LocalResponseCache=30m", &["filter `LocalResponseCache` is not supported", "cache in front"]),
+        (
+            "LocalResponseCache=30m",
+            &[
+                "filter `LocalResponseCache` is not supported",
+                "cache in front",
+                "`gray.spring.filters.LocalResponseCache`",
+            ],
+        ),
         ("'RemoveJsonAttributesResponseBody=a,b'", &["`RemoveJsonAttributesResponseBody` is not supported", "service"]),
         ("RequestHeaderToRequestUri=X", &["`RequestHeaderToRequestUri` is not supported", "predicate Header"]),
         ("'SetRequestUri=http://x'", &["filter `SetRequestUri` is not supported", "`uri`"]),
@@ -152,8 +167,8 @@ fn filters() {
         ("'RequestRateLimiter=1, 2, 3'", &["3 tokens are more than there can ever be (2)"]),
         ("'RequestRateLimiter=1, 1, 1, usr'", &["client, user, route, header.NAME", "did you mean `user`?"]),
         (
-            "{ name: RequestRateLimiter, args: { redis-rate-limiter.replenishRate: 1, key-resolver: '#{@byUser}' } }",
-            &["expressions are not supported"],
+            "{ name: RequestRateLimiter, args: { redis-rate-limiter.replenishRate: 1, key-resolver: '#{byUser}' } }",
+            &["only the name of a bean is taken"],
         ),
         ("'JsonWebToken=a secret of some length'", &["name `algorithm: HS256` if it is a secret"]),
         ("{ name: JsonWebToken, args: { key: short, algorithm: HS256 } }", &["a secret of at least 16 bytes"]),
@@ -302,9 +317,9 @@ fn routes() {
 fn warnings() {
     for (text, line, parts) in [
         (
-            "spring.cloud.gateway:\n  streaming-media-types: [text/event-stream]\n",
+            "spring.cloud.gateway:\n  httpclient: { unheard-of: 1 }\n",
             2,
-            &["spring.cloud.gateway.streaming-media-types", "no effect"][..],
+            &["spring.cloud.gateway.httpclient.unheard-of", "no effect"][..],
         ),
         ("spring.cloud.gateway:\n  requestLog: true\n", 2, &["not a setting of Spring Cloud Gateway"]),
         (
@@ -312,7 +327,6 @@ fn warnings() {
             2,
             &["predicates[0]", "never taken"],
         ),
-        ("spring.cloud.gateway:\n  httpclient:\n    pool: { type: elastic }\n", 3, &["httpclient.pool"]),
         ("spring.cloud.gateway.server:\n  webmvc: { routes: [] }\n", 2, &["gateway.server.webmvc"]),
         ("spring.cloud.gateway:\n  routes: []\n", 2, &["there are none: every request is answered 404"]),
         (

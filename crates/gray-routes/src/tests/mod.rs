@@ -9,6 +9,7 @@ mod retry;
 mod search;
 mod settings;
 mod spellings;
+mod tokens;
 mod written;
 
 use gray_document::Documents;
@@ -106,5 +107,5 @@ impl Request {
 
 /// The id of the route that takes the request; `-` for none.
 fn taken<'t>(table: &'t RouteTable, request: &Request) -> &'t str {
-    table.find(&request.facts()).map_or("-", |route: &std::sync::Arc<Route>| &route.id)
+    table.find(&request.facts()).expect("few steps").map_or("-", |route: &std::sync::Arc<Route>| &route.id)
 }

@@ -17,7 +17,7 @@ fn the_shipped_document_gives_its_two_routes() {
     assert_eq!(ids, ["order-app", "user-app"]);
     assert_eq!(table.services(), BTreeSet::from(["order-app".into(), "user-app".into()]));
     let request = Request::get("/order-api/order/N0001");
-    let route = table.find(&request.facts()).expect("a route");
+    let route = table.find(&request.facts()).expect("few steps").expect("a route");
     assert_eq!(route.target.upstream, Upstream::Service("order-app".into()));
     for (path, expect) in [("/order-api/order/N0001", "/order/N0001"), ("/order-api", "/")] {
         assert_eq!(route.filters.rewrite(path, &Default::default()).expect("short").path, expect);

@@ -4,7 +4,7 @@ use gray_rules::RequestFacts;
 use http::HeaderMap;
 
 use super::table;
-use crate::{RouteTable, SendError, check_path};
+use crate::{ResolveError, RouteTable, SendError, check_path};
 
 #[path = "../../tests/spellings/mod.rs"]
 mod servers;
@@ -15,7 +15,10 @@ use servers::{ROUTES, SERVERS, Speller, is_guarded};
 fn send(table: &RouteTable, path: &str) -> Result<Option<(String, String)>, &'static str> {
     let headers = HeaderMap::new();
     let request = RequestFacts { path, random: 7, ..RequestFacts::new(&headers) };
-    let resolved = table.resolve(&request, check_path(path)?)?;
+    let resolved = table.resolve(&request, check_path(path)?).map_err(|error| match error {
+        ResolveError::Ambiguous(reason) => reason,
+        ResolveError::StepLimit(error) => panic!("{path}: {error}"),
+    })?;
     let Some(route) = resolved.route else { return Ok(None) };
     let sent = resolved.send(route, path).map_err(|error| match error {
         SendError::Ambiguous(reason) => reason,

@@ -68,7 +68,7 @@ impl<T: Ord + Copy> Ranges<T> {
 
     fn find(&self, ip: T) -> usize {
         let after = self.starts.partition_point(|start| *start <= ip);
-        // Below the first range nobody matches.
+        // Below the first range no address matches.
         after.checked_sub(1).and_then(|place| self.lists.get(place)).copied().unwrap_or(0)
     }
 }

@@ -81,6 +81,16 @@ impl Algorithm {
         }
     }
 
+    /// The one that a token names so.
+    pub(super) fn of_token(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name)
+    }
+
+    /// Whether it takes a secret, which whoever verifies could sign by as well.
+    pub fn is_secret(self) -> bool {
+        self.mac().is_some()
+    }
+
     /// With a secret.
     fn mac(self) -> Option<hmac::Algorithm> {
         match self {
@@ -92,7 +102,7 @@ impl Algorithm {
     }
 
     /// With this kind of public key.
-    fn verifier(self, kind: Kind) -> Option<&'static dyn signature::VerificationAlgorithm> {
+    pub(super) fn verifier(self, kind: Kind) -> Option<&'static dyn signature::VerificationAlgorithm> {
         Some(match (kind, self) {
             (Kind::Rsa, Self::Rs256) => &signature::RSA_PKCS1_2048_8192_SHA256,
             (Kind::Rsa, Self::Rs384) => &signature::RSA_PKCS1_2048_8192_SHA384,
@@ -227,7 +237,7 @@ fn public_key(text: &str) -> Result<Option<PublicKey>, InvalidKey> {
 /// What the text probably is, where that helps to find the mistake. Nothing depends on it.
 fn hint(text: &str) -> &'static str {
     if text.contains("://") {
-        " (keys are not fetched from addresses)"
+        " (keys are fetched from addresses by `jwks-uri` and `issuer-uri`)"
     } else if text.starts_with("ssh-") {
         " (`ssh-keygen -e -m PKCS8 -f FILE` writes a key of SSH in PEM)"
     } else {

@@ -8,8 +8,8 @@ use ring::{
 use super::*;
 use crate::RequestFacts;
 
-/// Made for this test; nobody has the private key any more.
-const RSA: &str = "-----BEGIN PUBLIC KEY-----\n\
+/// Made for this test; the private key was not kept.
+pub(super) const RSA: &str = "-----BEGIN PUBLIC KEY-----\n\
 MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEArc7sj3xaZdw8DpvUseRi\n\
 xanVOloF2ikiypJenK//XUWDX61B82ERrXnJiG7Ruz/KiolS5+buVCQi/asvyzdC\n\
 JQGm3lEuD0cx6L4XTdkqNCIVHlaobaEJ9uAJ3tNJo0QRQEWi5x82xRAyyl+QoyJa\n\
@@ -19,7 +19,7 @@ Z59mHN+Mt+cnTRLz45lbKEIk3vV4FNNqh6Fj7uLBHRGHaq+Vv3bpgfgPf8gWZNE1\n\
 TwIDAQAB\n\
 -----END PUBLIC KEY-----";
 /// `{"alg":"RS256"}`, `{"sub":"U1"}`.
-const RSA_TOKEN: &str = concat!(
+pub(super) const RSA_TOKEN: &str = concat!(
     "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJVMSJ9.",
     "fAmSOJ23fUmTmThciHYz0opd51dHdN5qtoIIJVTr0OI1d9AXttfeUFLToGN0K2HlXmZ-_6MrlTRT_lcoCWS0PYTSBJxuwtXZ3XJH",
     "G1JW3RN-0e5RwpQdt-ECmGFCONN56sKzALfqBPEjkWTm4zd8KhftayBs6uDi-abhcupDLn1MkMEKkg7QX-qgrJ2CmTM6ruyqDJlJ",
@@ -36,7 +36,7 @@ fn pem(prefix: &[u8], key: &[u8]) -> String {
 fn subject(key: &str, token: &str) -> Option<String> {
     let token = format!("Bearer {token}").parse().expect("a header value");
     let headers = HeaderMap::from_iter([(http::header::AUTHORIZATION, token)]);
-    let key = Some(JwtKey::new(key, &[]).expect("a key"));
+    let key = TokenKey::Known(JwtKey::new(key, &[]).expect("a key"));
     let jwt = Jwt { token: Source::Header(http::header::AUTHORIZATION), key, requires_expiry: false };
     let claims = jwt.claims(&RequestFacts::new(&headers))?;
     claims.get("sub")?.as_str().map(str::to_owned)
@@ -137,7 +137,7 @@ fn a_public_key_is_never_a_secret() {
         (standard.encode([&[0x30, 0x82, 0x01, 0x25, 0x02, 0x01, 0x00], &der[4..]].concat()), Err("another kind")),
         (format!(r#"{{"kty":"RSA","n":"{body}","e":"AQAB"}}"#), Err("JWK")),
         (r#" {"keys":[{"kty":"RSA"}]}"#.into(), Err("JWK")),
-        ("https://login.example/.well-known/jwks.json".into(), Err("not fetched")),
+        ("https://login.example/.well-known/jwks.json".into(), Err("by `jwks-uri` and `issuer-uri`")),
         ("classpath:keys/public.der".into(), Err(UNREAD)),
         ("/etc/keys/public.pem".into(), Err(UNREAD)),
         (format!("ssh-rsa AAAAB3NzaC1yc2E{body} me@here"), Err("ssh-keygen")),
@@ -228,7 +228,7 @@ fn what_a_token_says_has_to_be_said_properly() {
         let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), message.as_bytes());
         let token = format!("Bearer {message}.{}", URL_SAFE_NO_PAD.encode(tag)).parse().expect("a header value");
         let headers = HeaderMap::from_iter([(http::header::AUTHORIZATION, token)]);
-        let key = Some(JwtKey::new(secret, &[Algorithm::Hs256]).expect("a key"));
+        let key = TokenKey::Known(JwtKey::new(secret, &[Algorithm::Hs256]).expect("a key"));
         let jwt = Jwt { token: Source::Header(http::header::AUTHORIZATION), key, requires_expiry };
         jwt.claims(&RequestFacts { now: 1000, ..RequestFacts::new(&headers) }).is_some()
     };
@@ -260,7 +260,7 @@ fn what_a_token_says_has_to_be_said_properly() {
 #[test]
 fn of_two_tokens_none_counts() {
     let token = format!("{}.", message("none"));
-    let jwt = |token| Jwt { token, key: None, requires_expiry: false };
+    let jwt = |token| Jwt { token, key: TokenKey::Unverified, requires_expiry: false };
     let found = |source: Source, lines: &[(&'static str, String)], query: &str| {
         let name = |name: &'static str| http::HeaderName::from_static(name);
         let pairs = lines.iter().map(|(field, text)| (name(field), text.parse().expect("a header value")));

@@ -28,7 +28,7 @@ impl<'s> Lint<'s> {
         blocks(rule, rule.share.as_ref().and_then(|share| exists(share.key)))
     }
 
-    /// Whether whoever meets the block `inner` meets `outer`.
+    /// Whether every request that meets the block `inner` meets `outer`.
     pub(super) fn covers(&self, outer: &[Cow<'s, Condition>], inner: &[Cow<'s, Condition>]) -> bool {
         outer.iter().all(|asked| inner.iter().any(|known| self.implies(known, asked)))
     }

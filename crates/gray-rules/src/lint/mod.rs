@@ -69,41 +69,66 @@ pub struct Finding {
 impl Finding {
     /// Whether it is about the instances of services, so that it comes and goes with them.
     pub fn is_about_instances(&self) -> bool {
-        let codes = ["baseline-without-instance", "lane-without-instance", "instances-ejected", "unknown-service"];
+        let codes = [
+            "baseline-without-instance",
+            "lane-without-instance",
+            "instances-ejected",
+            "unknown-service",
+            "unversioned-service",
+            "lane-beyond-tag",
+        ];
         codes.contains(&self.code)
+    }
+}
+
+impl About {
+    /// The name in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rule => "rule",
+            Self::Lane => "lane",
+            Self::Route => "route",
+        }
     }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let about = match self.about {
-            About::Rule => "rule",
-            About::Lane => "lane",
-            About::Route => "route",
-        };
+        let about = self.about.as_str();
         write!(f, "{}[{}] {about} `{}`: {}", self.severity.as_str(), self.code, self.name, self.message)
     }
 }
 
 /// The services that are known, with their instances. One that is not in it is not judged.
 #[derive(Clone, Debug, Default)]
-pub struct Fleet(BTreeMap<Box<str>, Arc<InstanceSet>>);
+pub struct Fleet {
+    services: BTreeMap<Box<str>, Arc<InstanceSet>>,
+    now_ms: u64,
+}
 
 impl Fleet {
     /// The instances of a service, when its registry has answered.
     pub fn get(&self, service: &str) -> Option<&InstanceSet> {
-        self.0.get(service).map(AsRef::as_ref)
+        self.services.get(service).map(AsRef::as_ref)
     }
 
     /// Every service.
     pub fn services(&self) -> impl Iterator<Item = (&str, &InstanceSet)> {
-        self.0.iter().map(|(service, set)| (&**service, &**set))
+        self.services.iter().map(|(service, set)| (&**service, &**set))
+    }
+}
+
+impl Fleet {
+    /// As of this moment, on the clock that picks use.
+    #[must_use]
+    pub fn at(self, now_ms: u64) -> Self {
+        Self { now_ms, ..self }
     }
 }
 
 impl FromIterator<(Box<str>, Arc<InstanceSet>)> for Fleet {
     fn from_iter<I: IntoIterator<Item = (Box<str>, Arc<InstanceSet>)>>(services: I) -> Self {
-        Self(services.into_iter().collect())
+        Self { services: services.into_iter().collect(), now_ms: 0 }
     }
 }
 

@@ -133,7 +133,7 @@ impl<'s> Lint<'s> {
         }
     }
 
-    /// Blocks that earlier rules leave nobody for; true when that is all of them.
+    /// Blocks that earlier rules leave no request for; true when that is all of them.
     fn hidden(&mut self, entry: &Entry<'s>, earlier: &[&Entry<'s>]) -> bool {
         let taker = |block: &Block<'s>| {
             let takes = |earlier: &&&Entry<'s>| earlier.sufficient.iter().any(|outer| self.covers(outer, block));

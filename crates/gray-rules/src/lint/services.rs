@@ -2,7 +2,7 @@
 
 use gray_core::{
     balance::is_reachable,
-    instance::{InstanceSet, Subset},
+    instance::{Instance, InstanceSet, Subset},
     lane::{Choice, Lane, Selector},
     tag::GrayStatus,
 };
@@ -47,8 +47,15 @@ impl Lint<'_> {
         let default = set.default_lane().lane();
         for (service, instances) in fleet.services() {
             let choice = default.choice(service);
-            let named = set.lanes.iter().any(|entry| entry.lane().services().any(|(name, _)| name == service));
-            if found(choice, instances).is_none() && !(named && instances.known().is_empty()) {
+            let is_named = set.lanes.iter().any(|entry| entry.lane().services().any(|(name, _)| name == service));
+            let is_missing = found(choice, instances).is_none();
+            if is_missing && !is_named && instances.is_unversioned(choice.iter(), fleet.now_ms) {
+                let message = format!(
+                    "{service} takes no part in gray release: no instance says what `{choice}` asks for, so every instance \
+                     serves every lane; give its instances a version, or name it on a lane, to change that"
+                );
+                self.lane(Note, "unversioned-service", default.name(), message);
+            } else if is_missing && !(is_named && instances.known().is_empty()) {
                 let message = format!(
                     "no live instance of {service} is `{choice}`: ordinary requests to it get 503; start one, or select \
                      another"
@@ -58,6 +65,7 @@ impl Lint<'_> {
                 self.ejected(default, choice, service, instances);
             }
         }
+        self.beyond_tag(fleet);
         for (place, entry) in set.lanes.iter().enumerate() {
             if place != set.default && self.is_used(place) {
                 self.lane_instances(entry.lane(), default, fleet);
@@ -87,6 +95,29 @@ impl Lint<'_> {
         }
     }
 
+    /// Lanes that end at services which know the header `gray` alone.
+    fn beyond_tag(&mut self, fleet: &Fleet) {
+        let set = self.set;
+        let is_foreign = |instances: &InstanceSet| instances.known().iter().any(Instance::is_foreign);
+        let foreign: Vec<_> = fleet.services().filter(|(_, set)| is_foreign(set)).map(|(service, _)| service).collect();
+        for (place, entry) in set.lanes.iter().enumerate() {
+            let lane = entry.lane();
+            let cut: Vec<_> = foreign.iter().copied().filter(|service| !lane.told(service).is_whole).collect();
+            let Some((first, others)) = cut.split_first().filter(|_| place != set.default && self.is_used(place))
+            else {
+                continue;
+            };
+            let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+            let message = format!(
+                "instances of {first}{more} were not registered by gray-chain and may know the header `gray` alone, which cannot \
+                 say what this lane wants of the services behind them: they are told {}; let them pass the header `gray-lane` \
+                 on, or set the lane's `tag`",
+                lane.told(first).tag
+            );
+            self.lane(Warning, "lane-beyond-tag", lane.name(), message);
+        }
+    }
+
     fn lane_instances(&mut self, lane: &Lane, default: &Lane, fleet: &Fleet) {
         let others = lane.others();
         for (service, choice) in lane.services() {
@@ -101,7 +132,11 @@ impl Lint<'_> {
         }
         let of_others: Vec<_> = fleet
             .services()
-            .filter(|(service, set)| wanted(lane.choice(service)) == wanted(others) && !set.known().is_empty())
+            .filter(|(service, set)| {
+                wanted(lane.choice(service)) == wanted(others)
+                    && !set.known().is_empty()
+                    && !set.is_unversioned(others.iter(), fleet.now_ms)
+            })
             .collect();
         let is_there = |set: &InstanceSet| found(others, set) == Some(0);
         if !of_others.is_empty() && !of_others.iter().any(|(_, set)| is_there(set)) {
@@ -152,7 +187,7 @@ fn wanted(choice: &Choice) -> Option<&Selector> {
     choice.selectors().first()
 }
 
-/// The place of the first selector that selects somebody.
+/// The place of the first selector that selects an instance.
 fn found(choice: &Choice, instances: &InstanceSet) -> Option<usize> {
     choice.iter().position(|selector| instances.select(selector).is_some())
 }

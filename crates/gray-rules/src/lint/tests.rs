@@ -32,7 +32,11 @@ fn fleet(text: &str) -> Fleet {
 }
 
 fn found(text: &str, services: &str) -> Vec<String> {
-    let findings = rules(text).lint(&fleet(services), NOW);
+    found_in(text, &fleet(services))
+}
+
+fn found_in(text: &str, fleet: &Fleet) -> Vec<String> {
+    let findings = rules(text).lint(fleet, NOW);
     findings.iter().map(|finding| format!("{} {}", finding.code, finding.name)).collect()
 }
 
@@ -207,6 +211,52 @@ fn lanes_have_their_findings_and_no_others() {
     for (text, services, expect) in cases {
         assert_eq!(found(&format!("gray: {{ {text}, {rule} }}"), services), *expect, "{text} / {services}");
     }
+}
+
+#[test]
+fn a_service_without_versions_is_a_note() {
+    let plain = |names: &[&str]| -> Fleet {
+        let set = || Arc::new(InstanceSet::new(&[Instance::new("10.0.0.1", 1)], None));
+        names.iter().map(|name| (Box::from(*name), set())).collect()
+    };
+    let lane = "lanes: { two: { select: V2 } }, rules: [{ name: r, when: { header.x: 1 }, lane: two }]";
+    let findings = rules(&format!("gray: {{ {lane} }}")).lint(&plain(&["pay"]), NOW);
+    let shown: Vec<_> = findings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        shown,
+        [
+            "note[unversioned-service] lane `baseline`: pay takes no part in gray release: no instance says what `version:V1` \
+          asks for, so every instance serves every lane; give its instances a version, or name it on a lane, to change that"
+        ]
+    );
+    let named = "lanes: { two: { services: { pay: V2 } } }, rules: [{ name: r, when: { header.x: 1 }, lane: two }]";
+    let codes = found_in(&format!("gray: {{ {named} }}"), &plain(&["pay"]));
+    assert_eq!(codes, ["baseline-without-instance baseline", "lane-without-instance two"]);
+}
+
+#[test]
+fn a_lane_that_ends_at_a_service_of_another_kind_is_said() {
+    let fleet = |source: &str| -> Fleet {
+        let instance = |port, version| {
+            Instance::new("10.0.0.1", port).with_version(version).with_metadata("preserved.register.source", source)
+        };
+        let set = || Arc::new(InstanceSet::new(&[instance(1, "V1"), instance(2, "V2"), instance(3, "V3")], None));
+        ["order", "user"].into_iter().map(|name| (Box::from(name), set())).collect()
+    };
+    let rule = "rules: [{ name: r, when: { header.x: 1 }, lane: two }]";
+    for (lane, source, expect) in [
+        ("services: { order: V2 }", "SPRING_CLOUD", &["lane-beyond-tag two"][..]),
+        ("services: { order: V3, user: V3 }", "SPRING_CLOUD", &["lane-beyond-tag two"]),
+        ("services: { order: V3, user: V3 }", "GRAY_CHAIN", &[]),
+        ("services: { order: V3, user: V3 }, tag: PROD", "SPRING_CLOUD", &[]),
+        ("select: V2", "SPRING_CLOUD", &[]),
+    ] {
+        let text = format!("gray: {{ lanes: {{ two: {{ {lane} }} }}, {rule} }}");
+        assert_eq!(found_in(&text, &fleet(source)), *expect, "{lane}, {source}");
+    }
+    let text = format!("gray: {{ lanes: {{ two: {{ services: {{ order: V3, user: V3 }} }} }}, {rule} }}");
+    let message = rules(&text).lint(&fleet("SPRING_CLOUD"), NOW)[0].to_string();
+    assert!(message.contains("instances of order and 1 more") && message.contains("they are told PROD"), "{message}");
 }
 
 #[test]

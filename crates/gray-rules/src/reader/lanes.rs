@@ -110,6 +110,7 @@ impl Reader<'_> {
     /// Reads all lanes, those that are always there among them.
     pub(super) fn read_lanes(&mut self, baseline: &Baseline, settings: &GraySettings, default: &str) -> Lanes {
         let mut lanes = Lanes(BTreeMap::new());
+        let (versions, known) = (&settings.policy, (&*settings.mesh.namespaces, &settings.policy));
         for (name, item) in self.section.section("lanes").keys() {
             if name == "baseline" || name == "any" || !is_token(&name) {
                 item.error(format!("`{name}` cannot be the name of a lane: it is always there, or not a plain name"));
@@ -120,9 +121,7 @@ impl Reader<'_> {
             if !item.spend("lanes", LANE + CHOICE * choices) {
                 break;
             }
-            let Some((lane, open)) =
-                self.read_lane(&name, &item.section(), baseline, &settings.mesh.namespaces, name == default)
-            else {
+            let Some((lane, open)) = self.read_lane(&name, &item.section(), baseline, known, name == default) else {
                 continue;
             };
             let value = match open {
@@ -143,10 +142,14 @@ impl Reader<'_> {
                 Err(reason) => item.error(reason),
             }
         }
-        let mut given = vec![baseline.lane(), Lane::any()];
+        let fixed = |lane: Lane| {
+            let tag = lane.tag();
+            lane.tagged(tag, &versions.prod, &versions.gray)
+        };
+        let mut given = vec![fixed(baseline.lane()), fixed(Lane::any())];
         if !lanes.0.contains_key("gray") {
             let gray = settings.policy.gray();
-            given.push(self.with_baseline(&gray, baseline));
+            given.push(fixed(self.with_baseline(&gray, baseline)));
         }
         for lane in given {
             let name = lane.name().to_owned();
@@ -178,7 +181,7 @@ impl Reader<'_> {
         name: &str,
         section: &Section<'_>,
         baseline: &Baseline,
-        namespaces: &[Space],
+        (namespaces, versions): (&[Space], &VersionPolicy),
         is_default: bool,
     ) -> Option<(Lane, Option<String>)> {
         let space = section.string("namespace").filter(|space| {
@@ -190,8 +193,7 @@ impl Reader<'_> {
             listed
         });
         let fallback = Fallback::read(section).unwrap_or(Fallback::Baseline);
-        let tag = section.parsed::<GrayStatus>("tag");
-        let tag = tag.unwrap_or(if is_default { GrayStatus::Prod } else { GrayStatus::Gray });
+        let tag = section.parsed::<GrayStatus>("tag").or(is_default.then_some(GrayStatus::Prod));
         let mut open = None;
         let mut take = |item: &Item<'_>| {
             let (selector, fact) = selector(item, space.as_deref())?;
@@ -248,7 +250,12 @@ impl Reader<'_> {
         }
         let others = other(&baseline.others);
         let choices = choices.into_iter().map(|(service, choice)| (service.into(), choice));
-        Some((Lane::new(name, tag, choices, others), open))
+        let lane = Lane::new(name, GrayStatus::Gray, choices, others);
+        let lane = match tag {
+            Some(tag) => lane.tagged(tag, &versions.prod, &versions.gray),
+            None => lane.tagged_by_others(&baseline.lane(), &versions.prod, &versions.gray),
+        };
+        Some((lane, open))
     }
 }
 
@@ -295,6 +302,13 @@ fn selector(item: &Item<'_>, space: Option<&str>) -> Option<(Selector, Option<St
 fn valued(item: &Item<'_>, key: &str, text: &str, space: Option<Box<str>>) -> Option<(Selector, Option<String>)> {
     if let Some(fact) = text.strip_prefix('$') {
         return Some((Selector { space, ..Selector::open(key) }, Some(fact.to_owned())));
+    }
+    // A word for everything would select nothing.
+    if key == VERSION_KEY && ["any", "all", "none"].iter().any(|word| text.eq_ignore_ascii_case(word)) {
+        item.error(format!(
+            "`{text}` is not a version: write '*' for every instance, {{ version: ~ }} for those without a version"
+        ));
+        return None;
     }
     if !is_token(text) {
         item.error(format!("`{text}` cannot be selected: letters, digits and . _ - +, at most 64"));

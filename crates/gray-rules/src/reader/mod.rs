@@ -5,6 +5,7 @@
 
 #[cfg(all(test, feature = "schema"))]
 mod drift;
+mod jwt;
 mod lanes;
 mod rule;
 #[cfg(feature = "schema")]
@@ -23,7 +24,7 @@ use gray_document::{Documents, Item, Section, is_same_name};
 use gray_settings::GraySettings;
 
 use self::lanes::Baseline;
-use super::{Algorithm, Jwt, JwtKey, RuleSet, RuleSetBuilder, Source, Switch};
+use super::{Jwt, RuleSet, RuleSetBuilder, Source, Switch};
 
 /// Where the rules stand.
 const KEY: &str = "gray";
@@ -39,6 +40,8 @@ impl RuleSet {
     /// with an error among them the result must not be used.
     pub fn read(documents: &Documents, settings: &GraySettings) -> Self {
         let section = documents.root().section(KEY);
+        // Read with the routes, to which it belongs.
+        section.has("spring");
         let reader = Reader::new(documents, &section);
         let set = reader.read(settings);
         section.reject_unknown();
@@ -75,7 +78,7 @@ impl<'d> Reader<'d> {
     }
 
     fn read(mut self, settings: &GraySettings) -> RuleSet {
-        self.jwt = self.read_jwt();
+        self.jwt = jwt::read(&self.section.section("jwt"));
         self.read_facts();
         self.read_layers();
         if let Some(name) = self.section.string("cookie") {
@@ -114,41 +117,6 @@ impl<'d> Reader<'d> {
             .find_lane("any")
             .unwrap_or_else(|| self.builder.lane(gray_core::lane::Lane::any(), None).unwrap_or_default());
         self.builder.build(any, Switch::Off)
-    }
-
-    fn read_jwt(&self) -> Option<Arc<Jwt>> {
-        let section = self.section.section("jwt");
-        if !section.exists() {
-            return None;
-        }
-        let token = section.string("token").unwrap_or_else(|| "header.authorization".to_owned());
-        let token = match parse_source(&token) {
-            Some(source @ (Source::Header(_) | Source::Cookie(_) | Source::Query(_))) => source,
-            _ => {
-                section.error("token", "expected header.NAME, cookie.NAME or query.NAME");
-                return None;
-            }
-        };
-        let named = section.items("algorithm");
-        let algorithms: Vec<Algorithm> = named
-            .iter()
-            .filter_map(|item| {
-                item.required_text("an algorithm such as RS256")?
-                    .parse()
-                    .map_err(|error: String| item.error(error))
-                    .ok()
-            })
-            .collect();
-        let text = section.string("key");
-        if text.is_none() {
-            section.warn("key", "no key: tokens are not verified, so any client can claim to be any user; set `key`");
-        }
-        // Where an algorithm is wrong, that is said, and not what the key is without it.
-        let key = text.filter(|_| algorithms.len() == named.len()).and_then(|text| {
-            JwtKey::new(&text, &algorithms).map_err(|error| section.error("key", error.to_string())).ok()
-        });
-        let requires_expiry = section.bool("require-exp").unwrap_or(false);
-        Some(Arc::new(Jwt { token, key, requires_expiry }))
     }
 
     fn read_facts(&mut self) {

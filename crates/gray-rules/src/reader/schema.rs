@@ -3,6 +3,7 @@
 //!
 //! A field that is an `Option` may be missing or empty. Nothing is read into these types.
 
+mod spring;
 mod values;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::Value;
 
+pub use self::spring::{OwnFilter, Spring};
 pub use self::values::{
     AddressTest, Fallback, Flag, Names, Number, OneOrMore, Percent, Plain, Selector, ServiceOnLane, Slot, Tag, Text,
     Time, ValueTest, Values, When,
@@ -73,6 +75,8 @@ pub struct Rules {
     pub jwt: Option<Jwt>,
     /// The rules, in order: the first that matches gives the request its lane.
     pub rules: Option<Vec<Rule>>,
+    /// What only the Java system knows, for routes of Spring Cloud Gateway that stay as they are.
+    pub spring: Option<Spring>,
 }
 
 /// Which instances ordinary requests use. Must not depend on the request.
@@ -122,6 +126,10 @@ pub struct Jwt {
     /// A public key in PEM (RSA, P-256, P-384, Ed25519), or, if `algorithm` names HS256, HS384 or HS512, a secret of at least
     /// 16 bytes. Without a key nothing is verified.
     pub key: Option<Text>,
+    /// Where the keys are published, in place of `key`: the URL of a key set (JWKS).
+    pub jwks_uri: Option<Text>,
+    /// Who publishes the keys, in place of `key`: the URL of an issuer (OpenID Connect), whose tokens alone count.
+    pub issuer_uri: Option<Text>,
     /// How tokens may be signed: HS256, RS256, PS256, ES256, EdDSA ...; the usual one of the public key when missing.
     pub algorithm: Option<Names>,
     /// Whether a token without `exp` counts for nothing.

@@ -116,6 +116,11 @@ fn what_is_wrong_is_refused_by_line() {
              of letters, digits and . _ - +",
         ),
         (
+            "  version: {grayVersion: ANY}",
+            "a:2: kerwin.tool.gray.version.grayVersion: `ANY` cannot be used: it is not a version; for every instance, \
+             switch gray release off (`load: false`)",
+        ),
+        (
             "  gateway: {maxInFlight: 0}",
             "a:2: kerwin.tool.gray.gateway.maxInFlight: `0` cannot be used: it would turn every request away; leave it out \
              for no limit",

@@ -79,6 +79,26 @@ fn how_requests_and_instances_fit() {
 }
 
 #[test]
+fn a_service_without_versions_fits_every_lane_that_does_not_name_it() {
+    let plain = Instance::new("127.0.0.1", 1).with_metadata("zone", "a");
+    let fit = |sent: Lines<'_>, more: &str| {
+        let hop = Hop::new("user-app", plain.clone(), settings(more));
+        hop.take_in(&HttpHeaders(&headers(sent)), None).expect("taken in").1
+    };
+    for (sent, expect) in [
+        (&[("gray", "PROD")][..], Fit::Unversioned),
+        (&[("gray", "GRAY")], Fit::Unversioned),
+        (&[("gray", "ALL")], Fit::Hit),
+        (&[("gray", "GRAY"), ("gray-lane", "r;two;-;order-app=version:V2;*=version:V1")], Fit::Unversioned),
+        (&[("gray", "GRAY"), ("gray-lane", "r;two;-;user-app=version:V2;*=version:V1")], Fit::Wrong),
+        (&[("gray", "GRAY"), ("gray-lane", "r;two;-;*=zone:b")], Fit::Wrong),
+        (&[("gray", "GRAY"), ("gray-lane", "r;two;-;*=ns/version:V2")], Fit::Wrong),
+    ] {
+        assert_eq!(fit(sent, ""), expect, "{sent:?}");
+    }
+}
+
+#[test]
 fn an_instance_that_knows_its_namespace_tells_a_hit_from_a_fallback() {
     let lane = headers(&[("gray", "GRAY"), ("gray-lane", "r;t;-;*=other/*|version:V1")]);
     for (space, expect) in [(Some("other".into()), Fit::Hit), (None, Fit::Fallback)] {
@@ -152,7 +172,7 @@ fn signatures_and_what_becomes_of_bad_ones() {
             Some(_) => assert_eq!(untagged, (ReleaseContext::default(), Fit::Untagged), "{sent:?}"),
         }
         assert_eq!(take_in(", invalid: refuse").err(), bad.map(Refused), "{sent:?}");
-        // Whoever is trusted needs no signature, and nobody else is.
+        // A trusted caller needs no signature; no other caller is trusted.
         let trusting = take_in(", invalid: refuse, trustedCallers: [10.0.0.0/24]").expect("trusted");
         assert_eq!(
             trusting.1,

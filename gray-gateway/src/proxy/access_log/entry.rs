@@ -30,7 +30,7 @@ pub struct Entry<'a> {
     pub sent: u64,
     /// Bytes of the request's body that the client sent.
     pub received: u64,
-    /// From the moment the request went out to the head of the response; `None`: nobody answered.
+    /// From the moment the request went out to the head of the response; `None`: there was no answer.
     pub upstream: Option<Duration>,
     /// The route's name.
     pub route: Option<&'a str>,

@@ -1,7 +1,7 @@
 //! The access log: one line per request, written off the request path.
 //!
 //! Each worker formats lines into a buffer of its own and hands full ones, and what is older than a tick, over a bounded
-//! channel to one writer thread, which gives the buffers back. Nobody waits for a disk: what finds the channel full is
+//! channel to one writer thread, which gives the buffers back. No request waits for a disk: what finds the channel full is
 //! dropped and counted.
 //!
 //! | module | what |

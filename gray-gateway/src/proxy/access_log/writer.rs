@@ -24,7 +24,7 @@ const WARN: Duration = Duration::from_secs(10);
 /// Where lines go.
 pub(super) struct Output {
     file: File,
-    /// The name to look at; `None`: standard output, which nobody moves.
+    /// The name to look at; `None`: standard output, which is not moved.
     path: Option<PathBuf>,
     looked: Instant,
     /// The last write ended within a line.
@@ -35,7 +35,7 @@ impl Output {
     /// Opens a file, or standard output (`-`).
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         if path.as_os_str() == "-" {
-            // A descriptor of our own: whoever else prints must not wait for us, nor we for him.
+            // A descriptor of our own: others that print must not wait for us, nor we for them.
             let stdout = io::stdout().as_fd().try_clone_to_owned()?;
             return Ok(Self::to(stdout.into()));
         }
@@ -63,7 +63,7 @@ impl Output {
                 Ok(())
             }
             Err(error) => {
-                // Seen again with the next batch, not a while later: until then lines go where nobody looks.
+                // Seen again with the next batch, not a while later: until then lines go to the old file.
                 self.looked = Instant::now().checked_sub(LOOK).unwrap_or(self.looked);
                 Err(error)
             }

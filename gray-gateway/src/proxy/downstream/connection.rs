@@ -60,7 +60,7 @@ pub(in crate::proxy) enum End {
     Close,
     /// The response was the last one, and the client may be saying something still.
     Linger,
-    /// There is nobody to talk to.
+    /// The client is gone.
     Gone,
 }
 

@@ -133,7 +133,7 @@ impl Socket {
         if matches!(self, Self::Pipe(_)) { PIPED } else { 0 }
     }
 
-    /// Has the kernel forget what it has not sent when this is dropped: nobody takes it.
+    /// Has the kernel forget what it has not sent when this is dropped: the client does not take it.
     pub(in crate::proxy) fn forget(&self) {
         let stream = match self {
             Self::Tcp(stream, _) => stream,

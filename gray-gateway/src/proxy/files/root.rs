@@ -89,7 +89,7 @@ impl Backend for Root {
     }
 }
 
-/// The same for everybody who serves the same directory.
+/// One for all routes that serve the same directory.
 fn salt(path: &Path) -> u64 {
     let mut hasher = DefaultHasher::new();
     path.hash(&mut hasher);

@@ -87,7 +87,7 @@ type Driven = Connection<TokioIo<Socket>, Upload, Local>;
 /// One connection.
 struct Link {
     sender: RefCell<SendRequest<Upload>>,
-    /// Until its end: what is left of it would keep requests that nobody sends any more.
+    /// Until its end: what is left of it would keep requests that are not sent any more.
     connection: Rc<RefCell<Option<Driven>>>,
     /// Ends with the connection.
     open: watch::Receiver<()>,
@@ -168,7 +168,7 @@ impl Http2 {
         links.iter().find(|link| link.has_room()).map(|link| Hold::new(Rc::clone(link)))
     }
 
-    /// Closes connections that nobody has used for long, which those without pipes from now on are at `deadline`. True when
+    /// Closes connections that were not used for long, which those without pipes from now on are at `deadline`. True when
     /// there are none.
     pub(in crate::proxy) fn sweep(&self, now: u64, deadline: u64) -> bool {
         let mut links = self.links.borrow_mut();
@@ -242,7 +242,7 @@ impl Stream {
             let request = tokio::select! {
                 biased;
                 request = poll_fn(|cx| reader.borrow_mut().poll_request(cx, scheme)) => request,
-                // The next request is for somebody who can be reached.
+                // The next request goes to a reachable instance.
                 _ = open.changed() => return Ok(()),
             };
             let request = match request {

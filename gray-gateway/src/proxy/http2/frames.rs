@@ -160,14 +160,14 @@ mod tests {
         for (kind, flags, length) in [(0, 0, 1), (0, 1, 0), (0, 0, 16_384), (1, 5, 20)] {
             assert_eq!(taken(&frame(kind, flags, length), 0), usize::MAX, "{kind}");
         }
-        // Whoever takes answers may say so.
+        // A client that takes answers may say so.
         let mut allowance = begun();
         let update = frame(8, 0, 4).repeat(2);
         for _ in 0..100_000 {
             allowance.wrote(16_384);
             assert!(allowance.received(&update, 0, 1));
         }
-        // Whoever asks and gets answers may change its mind as often.
+        // A client that asks and gets answers may cancel as often.
         let mut allowance = begun();
         let (asks, cancels) = (frame(1, 5, 20).repeat(2), frame(3, 0, 4));
         for _ in 0..100_000 {

@@ -220,7 +220,7 @@ impl Body for Download {
 impl Drop for Download {
     fn drop(&mut self) {
         if let Some(upload) = &self.upload {
-            // Nobody waits for what becomes of it.
+            // Its outcome is not waited for.
             upload.abort();
         }
         let Active(streams) = &self.active;

@@ -67,13 +67,13 @@ impl Sockets {
     }
 }
 
-/// Whether somebody who asks for this address can do with that listener; port 0 asks for any.
+/// Whether that listener serves for this address; port 0 asks for any.
 pub(crate) fn is_at(listener: &TcpListener, address: SocketAddr) -> bool {
     let is_same = |is: SocketAddr| is.ip() == address.ip() && (address.port() == 0 || is.port() == address.port());
     listener.local_addr().is_ok_and(is_same)
 }
 
-/// Each worker's share: all listeners have somebody who accepts from them, and every worker has at least one.
+/// Each worker's share: all listeners have a worker that accepts from them, and every worker has at least one.
 pub(in crate::proxy) fn share_out(listeners: Vec<TcpListener>, workers: usize) -> io::Result<Vec<Vec<TcpListener>>> {
     let missing = listeners.iter().cycle().take(workers.saturating_sub(listeners.len()).min(workers));
     let again = missing.map(TcpListener::try_clone).collect::<io::Result<Vec<_>>>()?;

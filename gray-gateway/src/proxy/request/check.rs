@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use gray_rules::Facts;
+use gray_rules::{Facts, TokenError};
 use http::Method;
 
 use super::{
@@ -20,7 +20,7 @@ use crate::{
         http1::{Decoder, Head, RequestHead, Target, decimal, is_host, read_target},
         response::{cross_origin::CrossOrigin, error::Failure},
     },
-    route::{self, Resolved, Route, Spelling, cors::Verdict},
+    route::{self, ResolveError, Resolved, Route, Spelling, cors::Verdict},
     snapshot::Snapshot,
 };
 
@@ -92,7 +92,10 @@ pub(super) fn routed<'s>(
     view: &RequestView<'_, '_>,
     snapshot: &'s Snapshot,
 ) -> Result<(Resolved<'s>, &'s Route), Failure<'static>> {
-    let resolved = snapshot.routes.resolve(view, view.checked.spelling).map_err(Failure::BadRequest)?;
+    let resolved = snapshot.routes.resolve(view, view.checked.spelling).map_err(|error| match error {
+        ResolveError::Ambiguous(reason) => Failure::BadRequest(reason),
+        ResolveError::StepLimit(_) => Failure::StepLimit,
+    })?;
     match resolved.route {
         Some(route) => Ok((resolved, route)),
         None if snapshot.lacks_routes() => Err(Failure::NotReady),
@@ -112,7 +115,11 @@ pub(super) fn cross_origin(
         return (None, Ok(()));
     }
     let found = if is_routed { table.find(view.path()) } else { table.find_unrouted(view.path()) };
-    let Some(cors) = found else { return (None, Ok(())) };
+    let cors = match found {
+        Ok(Some(cors)) => cors,
+        Ok(None) => return (None, Ok(())),
+        Err(_) => return (None, Err(Failure::StepLimit)),
+    };
     let (scheme, authority) = view.origin();
     let (said, judged) = match cors.judge(view, scheme, &authority) {
         Verdict::SameOrigin => (CrossOrigin::SAME, Ok(())),
@@ -154,10 +161,13 @@ pub(super) fn taken<'s>(
 /// Whose request it is by its token, if the route wants one.
 ///
 /// # Errors
-/// It has no good one.
+/// It has no good one, or that cannot be known yet.
 pub(super) fn user(view: &RequestView<'_, '_>, route: &Route) -> Result<Option<String>, Failure<'static>> {
     let Some(token) = &route.filters.token else { return Ok(None) };
-    token.user(view).map(Some).ok_or(Failure::Unauthenticated)
+    token.user(view).map(Some).map_err(|error| match error {
+        TokenError::Invalid => Failure::Unauthenticated,
+        TokenError::KeysMissing => Failure::KeysMissing,
+    })
 }
 
 /// Checks request line, `Host`, framing and upgrades.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use gray_core::{balance::outlook, lane::Lane};
+use gray_core::lane::Lane;
 
 pub(crate) use super::view::{Given, RequestView};
 use super::{check, edited::Edited, forwarded::Forwarded};
@@ -85,7 +85,7 @@ pub(crate) fn outcome<'s>(
     let (resolved, route) = match routed {
         Ok(routed) => routed,
         Err(Failure::NoRoute) if cross_origin.is_some() => return Ok((None, answer.or(cross_origin))),
-        Err(failure @ Failure::BadRequest(_)) if answer.is_none() => return Err(failure.into()),
+        Err(failure @ (Failure::BadRequest(_) | Failure::StepLimit)) if answer.is_none() => return Err(failure.into()),
         Err(failure) => return Ok((None, Some(answer.unwrap_or_else(|| failure.into())))),
     };
     let own = answer
@@ -117,8 +117,10 @@ fn passed_on<'s>(
         && let Upstream::Service(service) = &route.target(lane.name()).upstream
     {
         let known = snapshot.services.get(service);
-        let found = known.and_then(|known| outlook(&known.set, lane.choice(service).iter(), &snapshot.outliers));
-        found.ok_or(Failure::NoInstance { service, hidden: route.use404 })?;
+        let found = known.is_some_and(|known| known.has_instance(service, lane, &snapshot.outliers));
+        if !found {
+            return Err(Failure::NoInstance { service, hidden: route.use404 });
+        }
     }
     Edited::of(view, resolved, route).map(drop)
 }

@@ -62,6 +62,7 @@ impl<'s> Failure<'s> {
     fn of_target(error: EditError, route: &'s Route) -> Self {
         match error {
             EditError::BadRequest(reason) => Self::BadRequest(reason),
+            EditError::StepLimit(_) => Self::StepLimit,
             EditError::TooLong => Self::UriTooLong,
             EditError::Missing => Self::Internal { route: &route.id },
         }

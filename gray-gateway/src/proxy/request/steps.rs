@@ -3,7 +3,7 @@
 
 use std::{net::IpAddr, ops::Range};
 
-use gray_core::balance::Chosen;
+use gray_core::{balance::Chosen, lane::Told};
 use gray_rules::{Decision, Facts, find_cookie};
 use http::{HeaderValue, Method, header::COOKIE};
 
@@ -152,16 +152,19 @@ impl<'r, 's> Steps<'r, '_, 's> {
         };
         judged?;
         let (passed, rated) = self.admit(route)?;
-        let decision = self.decide(route);
+        let (decision, told) = self.decide(route);
         let view = &self.view;
         if let Some(log) = log {
             log.decided(view.client_ip, &decision);
         }
         let target = route.target(decision.lane.name());
         let chosen = self.pick(route, target, &decision, log)?;
+        if !told.is_whole && chosen.is_some_and(|chosen| chosen.endpoint.is_foreign()) {
+            self.worker.stats().tag_only.add();
+        }
         let edited = Edited::of(view, &resolved, route)?;
         let authority = self.authority(target, chosen);
-        let writing = Writing { view, route, edited: &edited, authority, passed };
+        let writing = Writing { view, route, edited: &edited, authority, passed, tag: told.tag };
         let host_at =
             writing.write_head(self.snapshot, &decision, out).map_err(|error| Failure::of_field(error, route))?;
         let remembered = edited.remembered;
@@ -213,15 +216,19 @@ impl<'r, 's> Steps<'r, '_, 's> {
         Ok((passed, rated))
     }
 
-    /// Decides the lane.
-    fn decide(&self, route: &Route) -> Decision<'s> {
+    /// Decides the lane, and what the called service is told of it.
+    fn decide(&self, route: &Route) -> (Decision<'s>, Told) {
         let (snapshot, worker, view) = (self.snapshot, self.worker, &self.view);
         let decision = snapshot.rules.decide(view);
         worker.sample(snapshot, view);
-        worker.decided(snapshot, &decision);
+        let told = match &route.target(decision.lane.name()).upstream {
+            Upstream::Service(service) => decision.lane.told(service),
+            _ => decision.lane.told(""),
+        };
+        worker.decided(snapshot, &decision, told.tag);
         let (lane, rule, client_ip) = (decision.lane.name(), decision.rule, view.client_ip);
         tracing::debug!(route = &*route.id, lane, rule, %client_ip, "decided");
-        decision
+        (decision, told)
     }
 
     /// Picks an instance by the lane, if it is a service that answers.

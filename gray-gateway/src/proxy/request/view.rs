@@ -3,7 +3,7 @@
 use std::{borrow::Cow, cell::OnceCell, net::IpAddr};
 
 use gray_registry::unix_seconds;
-use gray_rules::Facts;
+use gray_rules::{Facts, KeyServer, KeySet};
 use gray_settings::TrustedHeaders;
 use http::HeaderName;
 
@@ -14,7 +14,8 @@ use super::{
 use crate::{
     client_address::client_address,
     geo::{self, CityData},
-    proxy::http1::{RequestHead, read_host},
+    keys::KeySets,
+    proxy::http1::RequestHead,
     route::Lookup,
     snapshot::Snapshot,
 };
@@ -49,6 +50,8 @@ pub(crate) struct RequestView<'r, 'b> {
     pub(super) client_ip: IpAddr,
     /// A random number: for the weights of routes and the shares of rules.
     random: u64,
+    /// The keys that its token may be verified by.
+    keys: &'r KeySets,
     /// Where the city is looked up.
     cities: Option<&'r CityData>,
     /// The city, once it was looked up.
@@ -75,6 +78,7 @@ impl<'r, 'b> RequestView<'r, 'b> {
             trusted: hops.contains(peer).then_some(family),
             client_ip: client_address(peer, request.head.fields, hops, family),
             random,
+            keys: &snapshot.keys,
             cities: snapshot.city.as_deref(),
             city: OnceCell::new(),
             now: OnceCell::new(),
@@ -83,22 +87,9 @@ impl<'r, 'b> RequestView<'r, 'b> {
 
     /// What the client itself has asked: the scheme and the authority, which only a trusted peer may say otherwise.
     pub(super) fn origin(&self) -> (&str, Cow<'_, str>) {
-        let own = (self.forwarded.scheme().as_str(), self.asked.host().unwrap_or_default().into());
-        if self.trusted != Some(TrustedHeaders::XForwarded) {
-            return own;
-        }
-        let first = |name: &str| {
-            let value = std::str::from_utf8(self.request.head.fields.all(name).next()?).ok()?;
-            value.split(',').next().map(str::trim).filter(|value| !value.is_empty())
-        };
-        let host = match (first("x-forwarded-host"), first("x-forwarded-port")) {
-            (Some(host), Some(port)) if read_host(host).is_some_and(|(_, own)| own.is_none()) => {
-                format!("{host}:{port}").into()
-            }
-            (Some(host), _) => host.into(),
-            (None, _) => own.1,
-        };
-        (first("x-forwarded-proto").unwrap_or(own.0), host)
+        let trusted = self.trusted.map(|family| (self.request.head.fields, family));
+        let said = self.forwarded.said(self.asked, trusted);
+        (said.scheme.as_str(), said.authority().unwrap_or_default())
     }
 
     /// The same with what a question says of it, in place of what would be found out.
@@ -148,6 +139,10 @@ impl Facts for RequestView<'_, '_> {
 
     fn random(&self) -> u64 {
         self.random
+    }
+
+    fn keys(&self, server: &KeyServer, id: Option<&str>) -> Option<&KeySet> {
+        self.keys.find(server, id)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{io::Write as _, ops::Range};
 
+use gray_core::GrayStatus;
 use gray_rules::{Decision, Facts};
 use gray_settings::TrustedHeaders;
 
@@ -26,6 +27,8 @@ pub(super) struct Writing<'w, 'r, 'b> {
     pub(super) authority: &'w str,
     /// Gateways before this one.
     pub(super) passed: usize,
+    /// What the header `gray` says.
+    pub(super) tag: GrayStatus,
 }
 
 impl Writing<'_, '_, '_> {
@@ -39,7 +42,7 @@ impl Writing<'_, '_, '_> {
         decision: &Decision<'_>,
         out: &mut Vec<u8>,
     ) -> Result<Option<Range<usize>>, EditError> {
-        let Self { view, route, edited, authority, passed } = self;
+        let Self { view, route, edited, authority, passed, tag } = self;
         let RequestView { request, checked, asked, forwarded, trusted, .. } = view;
         for part in [view.method(), " ", &edited.path.path] {
             out.extend_from_slice(part.as_bytes());
@@ -67,7 +70,12 @@ impl Writing<'_, '_, '_> {
         // Which names they may write was checked when they were read.
         route.filters.write_fields(*view, edited.variables, |name, value| write_field(out, name.as_str(), value))?;
         let prefix = edited.path.prefix(view.checked.path);
-        forwarded.write(out, asked, prefix.as_deref(), trusted.map(|family| (request.head.fields, family)));
+        forwarded.write(
+            out,
+            asked,
+            prefix.as_deref(),
+            trusted.map(|family| (request.head.fields, family, view.client_ip)),
+        );
         if checked.trailers {
             out.extend_from_slice(b"te: trailers\r\n");
         }
@@ -80,7 +88,7 @@ impl Writing<'_, '_, '_> {
         }
         snapshot.hops.write(*passed, out);
         // Last, so that no filter and no header of the client's can have the final word.
-        snapshot.write_mark(decision, out);
+        snapshot.write_mark(decision, *tag, out);
         out.extend_from_slice(b"\r\n");
         // What the client asked for stays, whichever instance is asked.
         Ok(host_at.filter(|_| !preserves))

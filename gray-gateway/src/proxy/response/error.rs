@@ -8,6 +8,7 @@ use super::{content::Content, refusal::Refusal, transfer::Broken};
 use crate::{
     proxy::{request::last_hop, upstream::fault::Fault},
     rates::Rated,
+    route::StepLimit,
 };
 
 /// Why a request is answered by us and not by an instance.
@@ -15,6 +16,8 @@ use crate::{
 pub(in crate::proxy) enum Failure<'r> {
     /// The request is ambiguous or unsafe; the text says in which way.
     BadRequest(&'static str),
+    /// What a regular expression of the routes makes of it would take too long to find out.
+    StepLimit,
     /// It expects what is not served.
     Expectation,
     /// Nothing is wrong: an OPTIONS that must not be passed on any further.
@@ -42,6 +45,8 @@ pub(in crate::proxy) enum Failure<'r> {
     BodyTooLarge,
     /// No token, or none that is good.
     Unauthenticated,
+    /// The keys have not been fetched yet that would tell whether the token is good.
+    KeysMissing,
     /// More requests than the route takes from this client.
     TooMany(Rated),
     /// No route matches.
@@ -54,7 +59,7 @@ pub(in crate::proxy) enum Failure<'r> {
     Loop,
     /// A directory answers GET and HEAD only.
     NotAllowed,
-    /// No configuration has arrived yet, so nobody knows whether a route would match.
+    /// No configuration has arrived yet, so it is not known whether a route would match.
     NotReady,
     /// Too many requests are in flight.
     Overloaded {
@@ -70,7 +75,7 @@ pub(in crate::proxy) enum Failure<'r> {
         /// The route.
         route: &'r str,
     },
-    /// Nobody may answer.
+    /// No instance may answer.
     NoInstance {
         /// Of which service.
         service: &'r str,
@@ -100,7 +105,7 @@ impl Failure<'_> {
 
     pub(in crate::proxy) fn status(&self) -> StatusCode {
         match self {
-            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::BadRequest(_) | Self::StepLimit => StatusCode::BAD_REQUEST,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
             Self::Options | Self::Trace(_) | Self::Preflight => StatusCode::OK,
             Self::CrossOrigin => StatusCode::FORBIDDEN,
@@ -112,7 +117,7 @@ impl Failure<'_> {
             Self::NoRoute | Self::NoFile | Self::NoInstance { hidden: true, .. } => StatusCode::NOT_FOUND,
             Self::NotAllowed | Self::TraceRefused => StatusCode::METHOD_NOT_ALLOWED,
             Self::Loop => StatusCode::LOOP_DETECTED,
-            Self::NotReady | Self::OutOfDescriptors => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotReady | Self::KeysMissing | Self::OutOfDescriptors => StatusCode::SERVICE_UNAVAILABLE,
             Self::HeadTimeout | Self::UploadTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NoInstance { .. } | Self::Overloaded { .. } => StatusCode::SERVICE_UNAVAILABLE,
@@ -121,7 +126,7 @@ impl Failure<'_> {
         }
     }
 
-    /// Whether nobody knows where the next request would begin, or whether it would come.
+    /// Whether it is unknown where the next request would begin, or whether it would come.
     fn ends_connection(&self) -> bool {
         matches!(
             self,
@@ -133,6 +138,7 @@ impl Failure<'_> {
     pub(in crate::proxy) fn refusal(&self) -> Option<Refusal> {
         match self {
             Self::BadRequest(_) | Self::Expectation => Some(Refusal::BadRequest),
+            Self::StepLimit => Some(Refusal::ExpressionLimit),
             Self::Unauthenticated => Some(Refusal::Unauthenticated),
             Self::TooMany(_) => Some(Refusal::RateLimit),
             Self::Loop => Some(Refusal::Loop),
@@ -157,12 +163,14 @@ impl Failure<'_> {
     pub(in crate::proxy) fn message(&self) -> String {
         match self {
             Self::BadRequest(reason) => format!("bad request: {reason}"),
+            Self::StepLimit => format!("bad request: {StepLimit}"),
             Self::Expectation => "the only Expect that is served is 100-continue".into(),
             Self::Options | Self::Trace(_) | Self::Preflight => String::new(),
             Self::CrossOrigin => "pages of this origin may not send this request".into(),
             Self::FieldTooLarge { said, .. } => said.clone(),
             Self::HeadTooLarge => "the request head has too many lines or bytes".into(),
             Self::Unauthenticated => "a valid token is needed".into(),
+            Self::KeysMissing => "the keys that tokens are verified by are not known yet".into(),
             Self::TooMany(_) => "too many requests".into(),
             Self::UriTooLong => "the request target is too long".into(),
             Self::HeadTimeout => "the request head did not arrive in time".into(),
@@ -208,9 +216,13 @@ impl Failure<'_> {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if matches!(
             self,
-            Self::Overloaded { .. } | Self::OutOfDescriptors | Self::NoInstance { hidden: false, .. } | Self::NotReady
+            Self::Overloaded { .. }
+                | Self::OutOfDescriptors
+                | Self::NoInstance { hidden: false, .. }
+                | Self::NotReady
+                | Self::KeysMissing
         ) {
-            // Whoever comes again at once finds the same.
+            // A retry at once finds the same.
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if let Self::TooMany(rated) = self {
@@ -266,6 +278,7 @@ mod tests {
         let instance = |fault| Failure::Instance { service: "s", fault, reason: "" };
         vec![
             ("`BadRequest`", Failure::BadRequest("x")),
+            ("`StepLimit`", Failure::StepLimit),
             ("`Expectation`", Failure::Expectation),
             ("`Options`", Failure::Options),
             ("`Trace`", Failure::Trace(Bytes::new())),
@@ -277,6 +290,7 @@ mod tests {
             ("`UploadTimeout`", Failure::UploadTimeout),
             ("`BodyTooLarge`", Failure::BodyTooLarge),
             ("`Unauthenticated`", Failure::Unauthenticated),
+            ("`KeysMissing`", Failure::KeysMissing),
             ("`TooMany`", Failure::TooMany(Rated::SPENT)),
             ("`Loop`", Failure::Loop),
             ("`NoRoute`", Failure::NoRoute),

@@ -14,7 +14,7 @@ use crate::{
         request::{envelope::Envelope, steps::Request, writing::UPGRADE},
         response::cross_origin::CrossOrigin,
     },
-    route::Line,
+    route::{EditError, Line},
 };
 
 /// How a response goes on behind its head.
@@ -124,7 +124,10 @@ impl Exchange<'_, '_> {
             .map(|(name, value)| Line { name: name.as_str(), value: Cow::Owned(value.to_string().into_bytes()) });
         let mut lines: Vec<_> = came.chain(rated).collect();
         let edited = route.filters.response.apply(&mut lines, remembered);
-        edited.map_err(|_| "the route's filters make its head too long")?;
+        edited.map_err(|error| match error {
+            EditError::StepLimit(_) => "a regular expression of the route's filters would take too many steps for its head",
+            _ => "the route's filters make its head too long",
+        })?;
         lines.iter().filter(|line| stays(line.name)).for_each(|line| write_field(out, line.name, &line.value));
         Ok(lines.iter().any(|line| line.name.eq_ignore_ascii_case("date")))
     }

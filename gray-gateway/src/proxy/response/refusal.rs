@@ -33,11 +33,13 @@ pub enum Refusal {
     Loop,
     /// A page of another origin, which the CORS settings do not allow this (403).
     CrossOrigin,
+    /// A regular expression of the routes would have taken too many steps (400).
+    ExpressionLimit,
 }
 
 impl Refusal {
     /// All values, in the order of declaration.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::BadRequest,
         Self::UriTooLong,
         Self::HeadTooLarge,
@@ -53,6 +55,7 @@ impl Refusal {
         Self::Unauthenticated,
         Self::Loop,
         Self::CrossOrigin,
+        Self::ExpressionLimit,
     ];
 
     /// The value in metrics.
@@ -73,6 +76,7 @@ impl Refusal {
             Self::Unauthenticated => "unauthenticated",
             Self::Loop => "loop",
             Self::CrossOrigin => "cross_origin",
+            Self::ExpressionLimit => "expression_limit",
         }
     }
 }

@@ -6,7 +6,10 @@ use gray_core::balance::{Chosen, InFlight};
 use gray_live::clock::uptime_us;
 
 use super::{dial::Dial, pool::Bucket};
-use crate::proxy::{request::steps::Request, response::error::Failure, worker::local::Worker};
+use crate::{
+    proxy::{request::steps::Request, response::error::Failure, worker::local::Worker},
+    scheme::Scheme,
+};
 
 /// Who is asked.
 pub(in crate::proxy) struct Callee<'s> {
@@ -31,11 +34,15 @@ impl<'s> Callee<'s> {
             let instance = endpoint.instance();
             Dial { address: endpoint.address(), host: &instance.host, port: instance.port }
         }));
+        let scheme = match endpoint {
+            Some(endpoint) if endpoint.is_secure() => Scheme::Https,
+            _ => request.target.scheme,
+        };
         Self {
             chosen,
             load: endpoint.map(|endpoint| endpoint.load().begin(uptime_us())),
             authority,
-            bucket: worker.pool.bucket(request.target.scheme, request.route.metadata.protocol, authority),
+            bucket: worker.pool.bucket(scheme, request.route.metadata.protocol, authority),
             dial,
         }
     }

@@ -4,7 +4,7 @@ use std::{io, net::IpAddr, sync::Arc};
 
 use gray_core::{
     Endpoint,
-    balance::{Change, Chosen, Draw, Outcome, RetryBudget, Strategy, choose, key_of},
+    balance::{Change, Chosen, Draw, Outcome, RetryBudget, Strategy, choose, choose_unversioned, key_of},
 };
 use gray_rules::Decision;
 
@@ -25,11 +25,18 @@ impl Worker {
         tried: &[Arc<Endpoint>],
     ) -> Option<Chosen<'s>> {
         let known = snapshot.services.get(service)?;
-        // Whoever is asked instead of another does not take anybody's turn.
+        // An instance asked instead of another takes no turn.
         let turn = if tried.is_empty() { self.next_turn() } else { self.turn() };
         let draw = self.draw(known.strategy, turn, client);
         let choice = decision.lane.choice(service).iter();
-        let chosen = choose(&known.set, choice, known.strategy, draw, &snapshot.outliers, tried);
+        let chosen = choose(&known.set, choice.clone(), known.strategy, draw, &snapshot.outliers, tried);
+        let is_unversioned = chosen.is_none() && !known.is_named;
+        let chosen = match chosen {
+            None if is_unversioned => {
+                choose_unversioned(&known.set, choice, known.strategy, draw, &snapshot.outliers, tried)
+            }
+            chosen => chosen,
+        };
         let is_fallback = chosen.is_some_and(|chosen| chosen.is_fallback);
         if is_fallback {
             self.stats().fallbacks.add();
@@ -43,6 +50,7 @@ impl Worker {
         {
             let pick = match chosen {
                 Some(_) if is_fallback => Pick::Fallback,
+                Some(_) if is_unversioned => Pick::Unversioned,
                 Some(_) => Pick::Hit,
                 None => Pick::None,
             };

@@ -2,6 +2,7 @@
 
 use std::{cell::RefCell, ops::Deref, sync::Arc};
 
+use gray_core::GrayStatus;
 use gray_registry::unix_seconds;
 use gray_rules::{Decision, Reason};
 
@@ -14,8 +15,8 @@ use crate::{
 /// values for every request would make the cores fight over their counters.
 pub(in crate::proxy) struct Held {
     snapshot: Arc<Snapshot>,
-    /// By place of the lane, plain and traced; the last place is for gray release being off.
-    marks: RefCell<Vec<[Rendered; 2]>>,
+    /// By place of the lane, then plain and traced, then by tag; the last place is for gray release being off.
+    marks: RefCell<Vec<[[Rendered; GrayStatus::ALL.len()]; 2]>>,
 }
 
 /// Lines that were rendered already.
@@ -36,7 +37,7 @@ impl Held {
     }
 
     /// Writes a decision as header lines.
-    pub(in crate::proxy) fn write_mark(&self, decision: &Decision<'_>, out: &mut Vec<u8>) {
+    pub(in crate::proxy) fn write_mark(&self, decision: &Decision<'_>, tag: GrayStatus, out: &mut Vec<u8>) {
         let expiry = self.snapshot.signing.as_ref().map_or(0, |signing| {
             let begun = unix_seconds() / Self::SIGN_EVERY * Self::SIGN_EVERY;
             begun + Self::SIGN_EVERY + signing.ttl.as_secs()
@@ -45,18 +46,18 @@ impl Held {
         let place = if decision.reason == Reason::Off { Some(marks.len() - 1) } else { decision.place };
         let Some(place) = place else {
             // Filled in for this request.
-            return dye(out, decision, &self.mark(decision, expiry));
+            return dye(out, tag, &self.mark(decision, tag, expiry));
         };
-        let rendered = &mut marks[place][usize::from(decision.traced)];
+        let rendered = &mut marks[place][usize::from(decision.traced)][tag as usize];
         if rendered.lines.is_empty() || rendered.expiry != expiry {
             rendered.expiry = expiry;
             rendered.lines.clear();
-            dye(&mut rendered.lines, decision, &self.mark(decision, expiry));
+            dye(&mut rendered.lines, tag, &self.mark(decision, tag, expiry));
         }
         out.extend_from_slice(&rendered.lines);
     }
 
-    fn mark(&self, decision: &Decision<'_>, expiry: u64) -> Mark {
+    fn mark(&self, decision: &Decision<'_>, tag: GrayStatus, expiry: u64) -> Mark {
         let lane = match decision.place {
             _ if decision.reason == Reason::Off => None,
             Some(place) => Some(self.snapshot.rules.lanes()[place].header(decision.traced).clone()),
@@ -64,7 +65,7 @@ impl Held {
             None => decision.lane.encode(decision.revision, decision.traced).ok(),
         };
         let signing = self.snapshot.signing.as_ref();
-        let signature = signing.map(|signing| signing.keys.signer().sign(decision.tag(), lane.as_ref(), expiry));
+        let signature = signing.map(|signing| signing.keys.signer().sign(tag, lane.as_ref(), expiry));
         Mark { lane, signature, caller: self.snapshot.caller.clone() }
     }
 

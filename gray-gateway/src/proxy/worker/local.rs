@@ -8,7 +8,7 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Cache};
-use gray_core::balance::RetryBudget;
+use gray_core::{GrayStatus, balance::RetryBudget};
 use gray_rules::{Decision, Facts};
 use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
 use tokio::sync::Notify;
@@ -143,9 +143,9 @@ impl Worker {
         Rc::clone(&current)
     }
 
-    /// Counts a decision.
-    pub(in crate::proxy) fn decided(&self, snapshot: &Snapshot, decision: &Decision<'_>) {
-        self.stats().decided(decision.tag());
+    /// Counts a decision, and what the called service is told of it.
+    pub(in crate::proxy) fn decided(&self, snapshot: &Snapshot, decision: &Decision<'_>, tag: GrayStatus) {
+        self.stats().decided(tag);
         let place = decision.rule_place.unwrap_or(snapshot.rule_tallies.len().saturating_sub(1));
         if let Some((_, tally)) = snapshot.rule_tallies.get(place) {
             tally.add(self.index, 0);

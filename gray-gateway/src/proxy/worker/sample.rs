@@ -29,7 +29,7 @@ pub(super) struct Sampler {
 pub(super) struct HandedOver {
     /// Are on their way.
     pub(in crate::proxy) kept: usize,
-    /// Are lost: too long, or nobody takes them fast enough.
+    /// Are lost: too long, or they are not taken fast enough.
     pub(in crate::proxy) dropped: usize,
 }
 

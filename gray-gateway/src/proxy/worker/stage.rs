@@ -53,7 +53,7 @@ impl Stages {
         *self.0.borrow() == Stage::Waiting
     }
 
-    /// Until when what is in flight may go on; now, when there is nobody left who could say.
+    /// Until when what is in flight may go on; now, when no sender is left.
     pub(in crate::proxy) fn deadline(&self) -> Instant {
         match *self.0.borrow() {
             Stage::Draining(deadline) => deadline,
@@ -62,7 +62,7 @@ impl Stages {
     }
 
     async fn reach(&mut self, reached: impl Fn(Stage) -> bool) {
-        // An error: whoever tells was dropped, and that is the end of all stages.
+        // An error: the sender was dropped, and that is the end of all stages.
         let _is_over = self.0.wait_for(|stage| reached(*stage)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Counters, one padded slot per worker; added up when somebody asks.
+//! Counters, one padded slot per worker; added up when they are read.
 
 use std::{io, sync::Arc};
 
@@ -26,6 +26,7 @@ pub(in crate::proxy) struct WorkerStats {
     refused: [Counter; Refusal::ALL.len()],
     faults: [Counter; Fault::ALL.len()],
     pub(in crate::proxy) fallbacks: Counter,
+    pub(in crate::proxy) tag_only: Counter,
     pub(in crate::proxy) no_instance: Counter,
     pub(in crate::proxy) no_route: Counter,
     pub(in crate::proxy) retries: Counter,
@@ -100,19 +101,22 @@ pub enum Pick {
     Hit,
     /// One that the lane allows for want of that.
     Fallback,
+    /// Any, because the service is not under gray release: none of its instances says a version.
+    Unversioned,
     /// None.
     None,
 }
 
 impl Pick {
     /// All values, in the order of declaration.
-    pub const ALL: [Self; 3] = [Self::Hit, Self::Fallback, Self::None];
+    pub const ALL: [Self; 4] = [Self::Hit, Self::Fallback, Self::Unversioned, Self::None];
 
     /// The value in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Hit => "hit",
             Self::Fallback => "fallback",
+            Self::Unversioned => "unversioned",
             Self::None => "none",
         }
     }
@@ -127,7 +131,9 @@ pub struct StatsSnapshot {
     pub decisions: [u64; 3],
     /// Gray requests that a fallback served.
     pub fallbacks: u64,
-    /// Requests that nobody could serve (503).
+    /// Requests on lanes that no tag can say, to instances that may know the tag alone.
+    pub tag_only: u64,
+    /// Requests for which no instance was available (503).
     pub no_instance: u64,
     /// Requests that no route matched (404).
     pub no_route: u64,
@@ -227,6 +233,7 @@ impl Stats {
             responses: std::array::from_fn(|class| sum(&|w| &w.responses[class])),
             decisions: std::array::from_fn(|tag| sum(&|w| &w.decisions[tag])),
             fallbacks: sum(&|w| &w.fallbacks),
+            tag_only: sum(&|w| &w.tag_only),
             no_instance: sum(&|w| &w.no_instance),
             no_route: sum(&|w| &w.no_route),
             retries: sum(&|w| &w.retries),

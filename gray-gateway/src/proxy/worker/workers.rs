@@ -111,7 +111,7 @@ pub fn start_on(
                 Ok(parts) => (Some(parts), Ok(())),
                 Err(error) => (None, Err(error)),
             };
-            // Nobody listens when `start` failed on another worker; then we end by `stages`.
+            // There is no receiver when `start` failed on another worker; then we end by `stages`.
             let _told = report.send(outcome);
             if let Some((runtime, listeners)) = ready {
                 let worker = Worker::new(limits, clients, upstream_tls, snapshot, stats, index, records, access_log);

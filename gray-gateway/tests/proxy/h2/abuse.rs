@@ -1,4 +1,4 @@
-//! Clients that make HTTP/2 work for nothing: each is cut off, and nobody else notices.
+//! Clients that make HTTP/2 work for nothing: each is cut off, and no other client notices.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What gRPC needs: HTTP/2 on both sides, streams in both directions at once, trailers that nobody announced.
+//! What gRPC needs: HTTP/2 on both sides, streams in both directions at once, trailers that were not announced.
 
 use std::sync::Arc;
 

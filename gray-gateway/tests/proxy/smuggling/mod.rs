@@ -1,7 +1,7 @@
 //! One request in, one request out: what can be read in two ways is refused, and what is passed on can be read in one way only.
 //!
 //! Each case is a row: a name, bytes, and either the status of the refusal or the requests that the backend sees. Behind the
-//! bytes comes one more request, the probe: after a refusal nobody sees it, else it is answered next. So a gateway that ends a
+//! bytes comes one more request, the probe: after a refusal no instance sees it, else it is answered next. So a gateway that ends a
 //! request anywhere else than the backend does is found out.
 
 mod framing;

@@ -40,6 +40,8 @@ fn messages_tell_fault_expectation_and_remedy() {
         ("gray.lanes: { v2: { select: V2, fallback: prod } }", "expected baseline, any or fail"),
         ("gray.lanes: { baseline: { select: V2 } }", "cannot be the name of a lane"),
         ("gray.lanes: { v2: { select: 'V 2' } }", "cannot be selected"),
+        ("gray.lanes: { v2: { select: any } }", "`any` is not a version: write '*' for every instance"),
+        ("gray.lanes: { v2: { services: { a: { version: None } } } }", "`None` is not a version"),
         ("gray.lanes: { v2: { services: { 'a;b': V2 } } }", "cannot be a service here"),
         ("gray.baseline: { services: { 'a=b': V2 } }", "cannot be a service here"),
         ("gray.lanes: { v2: { select: $nobody } }", "`nobody` is not a fact"),
@@ -54,6 +56,11 @@ fn messages_tell_fault_expectation_and_remedy() {
         ("gray.jwt: { token: header.authorization }", "tokens are not verified"),
         ("gray.jwt: { key: a secret of some length }", "name `algorithm: HS256` if it is a secret"),
         ("gray.jwt: { key: short, algorithm: HS256 }", "a secret of at least 16 bytes"),
+        ("gray.jwt: { jwks-uri: login.example }", "jwks-uri: not a URL"),
+        ("gray.jwt: { issuer-uri: 'https://a/?b' }", "issuer-uri: the URL of an issuer has no query"),
+        ("gray.jwt: { issuer-uri: 'https://a', algorithm: HS256 }", "HS256, which takes a secret"),
+        ("gray.jwt: { issuer-uri: 'https://a', key: x }", "set one of `key`, `jwks-uri` and `issuer-uri`"),
+        ("gray.jwt: { issuer-uri: 'https://a', jwks-uri: 'https://b' }", "set one of"),
     ] {
         let seen = problems(text);
         assert!(seen.contains(expect), "{text}\n{seen}\nlacks: {expect}");

@@ -45,7 +45,7 @@ fn every_line_of_every_worker_arrives() {
     let options = AccessLogOptions { path: directory.path().join("access.log"), format: AccessLogFormat::Json };
     let stats = Stats::new(3);
     let (halves, write, _) = open(&options, 3, &stats).expect("opened");
-    // More than the channel holds would be dropped, were nobody writing.
+    // More than the channel holds would be dropped, without the writer.
     const EACH: u64 = 20_000;
     let writer = thread::spawn(write);
     let threads: Vec<_> = halves
@@ -90,7 +90,7 @@ fn a_writer_that_is_stuck_costs_lines_and_nothing_else() {
     let ended = running(writer);
     let log = halves.into_iter().next().expect("one");
     let mut logged: u64 = 0;
-    // Nobody reads: the pipe is full, then the channel, then lines are dropped. None of these calls waits.
+    // The pipe is not read: it is full, then the channel, then lines are dropped. None of these calls waits.
     while stats.snapshot().log_dropped == 0 {
         log.log(&entry());
         logged += 1;
@@ -100,7 +100,7 @@ fn a_writer_that_is_stuck_costs_lines_and_nothing_else() {
     assert!(held as usize * line(AccessLogFormat::Text, &entry()).len() >= IN_TRANSIT * BUFFER, "{held}");
     log.log(&entry());
     logged += 1;
-    // Somebody reads: what was kept arrives, the last flush included.
+    // The pipe is read: what was kept arrives, the last flush included.
     let reader = thread::spawn(move || {
         let mut text = String::new();
         reader.read_to_string(&mut text).map(|_| text.lines().count() as u64)

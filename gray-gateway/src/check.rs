@@ -1,0 +1,54 @@
+//! `--check-config`: the verdict on the documents, without serving.
+
+use std::process::ExitCode;
+
+use gray_common::service::{UsageError, gather};
+use gray_document::{Origin, Problem, Severity};
+use gray_registry::unix_seconds;
+
+use crate::{
+    args::GatewayArgs,
+    config::{self, SERVICE},
+    route::{Configuration, Question, Verdict, judge},
+};
+
+/// Reads the documents once and judges them as the running gateway would; the text says what was read.
+///
+/// # Errors
+/// Flags that contradict each other, a certificate that cannot be used, documents that cannot be read.
+pub async fn verdict(args: &GatewayArgs) -> anyhow::Result<(Verdict, String)> {
+    args.admin_gate().map_err(UsageError)?;
+    let (_, tls) = args.tls.load()?;
+    let fetcher = args.fetcher(&tls);
+    let control = &args.service.control;
+    let plan = config::plan(control, args.routes_document.as_deref())?;
+    let gathered = gather(control, SERVICE, &plan, None, &Configuration::needed()).await?;
+    let mut verdict = judge(&Question {
+        sources: &gathered.sources(),
+        reading: &plan.reading,
+        prefix: &control.prefix,
+        environment: &|name| std::env::var(name).ok(),
+        now: unix_seconds(),
+        routes_in: Some(&gathered.own),
+    });
+    verdict.add(gathered.problems.iter().cloned());
+    let servers = verdict.read.as_ref().map(Configuration::key_servers).unwrap_or_default();
+    let objections = servers.iter().filter_map(|server| fetcher.objection(server));
+    verdict.add(objections.map(|objection| Problem {
+        severity: Severity::Warning,
+        origin: Origin { document: gathered.own.as_str().into(), line: 0 },
+        path: "spring.cloud.gateway".into(),
+        message: format!("keys of tokens will not be fetched: {objection}"),
+    }).collect::<Vec<_>>());
+    Ok((verdict, gathered.summary()))
+}
+
+/// Prints the verdict to standard error: the last line counts what there is. The exit code is 0 when the documents may be used.
+///
+/// # Errors
+/// As [`verdict`] has them.
+pub async fn check(args: &GatewayArgs) -> anyhow::Result<ExitCode> {
+    let (verdict, read) = verdict(args).await?;
+    verdict.report(args.strict, &read).iter().for_each(|line| eprintln!("{line}"));
+    Ok(if verdict.is_good(args.strict) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
