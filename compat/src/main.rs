@@ -31,8 +31,8 @@ struct Args {
     /// Compare with what is recorded; needs no Java
     #[arg(long, conflicts_with = "record")]
     replay: bool,
-    /// Write what Spring says to compat/answers
-    #[arg(long, conflicts_with = "document")]
+    /// Write what Spring says to compat/answers; of documents that are not asked for, what is there stays
+    #[arg(long)]
     record: bool,
     /// Examples to print of each kind of difference
     #[arg(long, default_value = "3")]
@@ -91,7 +91,7 @@ async fn compared(release: Release, documents: &[&Document], args: &Args, backen
     let recorded = if args.replay { Some(Answers::read(release)?) } else { None };
     let jvm = if args.replay { None } else { Some(Spring::start(release, &args.jvm).await?) };
     let mut summary = Summary::default();
-    let mut answers = Answers::default();
+    let mut answers = if args.document.is_empty() { Answers::default() } else { Answers::read(release)? };
     for document in documents.iter().filter(|document| document.since <= release) {
         let ours = run::ours(release, document, backend).await?;
         let spring = match (&jvm, &recorded) {

@@ -192,5 +192,6 @@ fn is_same_list(found: &Found<'_>) -> bool {
 
 /// Fields that filters of the answers here add.
 fn is_added(name: &str) -> bool {
-    name.starts_with("x-") || matches!(name, "content-security-policy" | "referrer-policy" | "strict-transport-security")
+    name.starts_with("x-")
+        || matches!(name, "content-security-policy" | "referrer-policy" | "strict-transport-security")
 }
