@@ -142,7 +142,7 @@ impl Compiled {
         is_text: bool,
         spend: &mut impl FnMut(usize) -> Result<(), E>,
     ) -> Result<Self, E> {
-        let groups = if captures == WhichCaptures::All { hir.properties().explicit_captures_len() } else { 0 };
+        let groups = if matches!(captures, WhichCaptures::All) { hir.properties().explicit_captures_len() } else { 0 };
         let config = Regex::config()
             .nfa_size_limit(Some(MAX_COMPILED))
             .onepass_size_limit(Some(AUTOMATON))
