@@ -41,11 +41,21 @@ impl Answers {
         Ok(answers)
     }
 
-    /// Writes them.
+    /// Writes them. What the others differ from is the base, so they are written anew with it.
     ///
     /// # Errors
     /// It cannot be written.
     pub fn write(&self, release: Release) -> Result<()> {
+        if release != BASE {
+            return self.write_alone(release);
+        }
+        let others = Release::ALL.into_iter().filter(|other| *other != BASE);
+        let others: Vec<_> = others.filter_map(|other| Some((other, Self::read(other).ok()?))).collect();
+        self.write_alone(BASE)?;
+        others.into_iter().try_for_each(|(other, answers)| answers.write_alone(other))
+    }
+
+    fn write_alone(&self, release: Release) -> Result<()> {
         let base = if release == BASE { Self::default() } else { Self::read(BASE)? };
         let mut out = "{\n".to_owned();
         let mut documents = 0;

@@ -1,10 +1,17 @@
-//! Where ours differs from Spring on purpose. Each row stands in docs/spring.md, under "Where we differ on purpose", with its reason.
+//! Where ours differs from Spring. Each row of [`KNOWN`] stands in docs/spring.md, under "Where we differ on purpose", with its
+//! reason; what is in [`OPEN`] is ours to mend.
 
 use crate::{
     document::Case,
-    observe::{Difference, Outcome, compare},
+    observe::{Difference, Outcome, REFUSED, compare},
     release::Release,
 };
+
+mod open;
+mod purpose;
+
+pub use open::OPEN;
+pub use purpose::KNOWN;
 
 /// A difference with what it was found in.
 #[derive(Clone, Copy, Debug)]
@@ -17,39 +24,79 @@ pub struct Found<'a> {
     pub difference: &'a Difference,
 }
 
-/// One row of the table.
+/// One row of a table.
 #[derive(Clone, Copy, Debug)]
 pub struct Known {
-    /// As it is called in docs/spring.md.
+    /// What it is called.
     pub name: &'static str,
     explains: fn(&Found<'_>) -> bool,
 }
 
-/// All that is known.
-pub const KNOWN: &[Known] = &[Known {
-    name: "Headers of the gray release",
-    explains: |found| found.is_sent("gray") || found.is_sent("gray-lane"),
-}];
+/// The headers in which proxies say where a request comes from.
+const FORWARDED: [&str; 6] =
+    ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-proto"];
 
-impl Found<'_> {
-    /// Whether a field of the request that reaches the instance differs.
-    fn is_sent(&self, name: &str) -> bool {
-        self.difference.aspect.strip_prefix("sent ").is_some_and(|sent| sent == name)
+impl<'a> Found<'a> {
+    fn aspect(&self) -> &'a str {
+        &self.difference.aspect
+    }
+
+    fn spring(&self) -> &'a str {
+        &self.difference.spring
+    }
+
+    fn ours(&self) -> &'a str {
+        &self.difference.ours
+    }
+
+    /// The field of the request that reaches the instance, if that is what differs.
+    fn sent(&self) -> Option<&'a str> {
+        let aspect = self.aspect();
+        aspect.strip_prefix("sent ").or_else(|| aspect.strip_prefix("dropped "))
+    }
+
+    /// The field of the answer, if that is what differs.
+    fn answer(&self) -> Option<&'a str> {
+        self.aspect().strip_prefix("answer ")
+    }
+
+    /// Whether the statuses differ, and begin like this.
+    fn is_status(&self, spring: &str, ours: &str) -> bool {
+        self.aspect() == "status" && self.spring().starts_with(spring) && self.ours().starts_with(ours)
+    }
+
+    /// Whether ours refuses the document, or this route of it.
+    fn is_refused(&self) -> bool {
+        self.aspect() == "status" && self.ours().starts_with(REFUSED)
+    }
+
+    fn target(&self) -> &'a str {
+        &self.case.request.target
+    }
+
+    fn path(&self) -> &'a str {
+        self.target().split('?').next().unwrap_or_default()
+    }
+
+    /// Whether the route, or what the whole document says, holds this.
+    fn has(&self, text: &str) -> bool {
+        self.case.yaml().contains(text) || self.case.document.head.contains(text)
+    }
+
+    /// Whether the client says where its request comes from.
+    fn is_forwarded(&self) -> bool {
+        FORWARDED.iter().any(|name| self.case.request.has(name))
     }
 }
 
-/// The row that explains a difference.
-pub fn known(found: &Found<'_>) -> Option<&'static Known> {
-    KNOWN.iter().find(|known| (known.explains)(found))
+/// A row that explains a difference, and whether it is on purpose.
+pub fn known(found: &Found<'_>) -> Option<(&'static str, bool)> {
+    let find = |table: &'static [Known]| table.iter().find(|known| (known.explains)(found)).map(|known| known.name);
+    find(OPEN).map(|name| (name, false)).or_else(|| find(KNOWN).map(|name| (name, true)))
 }
 
 /// The differences of one case, each with the row that explains it.
-pub fn judge(
-    release: Release,
-    case: Case<'_>,
-    spring: &Outcome,
-    ours: &Outcome,
-) -> Vec<(Difference, Option<&'static Known>)> {
+pub fn judge(release: Release, case: Case<'_>, spring: &Outcome, ours: &Outcome) -> Vec<Judged> {
     let differences = compare(spring, ours).into_iter();
     let judged = differences.map(|difference| {
         let row = known(&Found { release, case, difference: &difference });
@@ -57,3 +104,6 @@ pub fn judge(
     });
     judged.collect()
 }
+
+/// A difference, the row that explains it, and whether it is on purpose.
+pub type Judged = (Difference, Option<(&'static str, bool)>);

@@ -16,7 +16,7 @@ const STRANGERS: &str = "#strangers";
 const ROUTES: &str = "spring.cloud.gateway.server.webflux.routes:\n";
 /// What every document begins with: one service.
 const PRELUDE: &str = "\
-kerwin.tool.gray.load: true
+kerwin.tool.gray.load: false
 spring.cloud.discovery.client.simple.instances.app: [{uri: 'http://BACKEND'}]
 ";
 const TRUSTING: &str = "\

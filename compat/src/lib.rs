@@ -1,5 +1,5 @@
 //! Spring Cloud Gateway beside ours: both get the same documents ([`cases`]) and the same requests, byte by byte, in front of
-//! the same [`backend`]. What a client and an instance see of it is an [`outcome`](observe::outcome); where two differ, the table of
+//! the same [`backend`]. What a client and an instance see of it is an outcome ([`observe`]); where two differ, the table of
 //! [`differences`] must say why. What Spring said is kept in `answers/` ([`answers`]), so that a test needs no Java.
 
 pub mod answers;

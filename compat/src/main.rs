@@ -10,7 +10,7 @@ use compat::{
     answers::Answers,
     backend::Backend,
     cases,
-    differences::judge,
+    differences::{Judged, judge},
     document::{Case, Document},
     observe::{Difference, only},
     release::Release,
@@ -31,8 +31,8 @@ struct Args {
     /// Compare with what is recorded; needs no Java
     #[arg(long, conflicts_with = "record")]
     replay: bool,
-    /// Write what Spring says to compat/answers
-    #[arg(long, conflicts_with = "document")]
+    /// Write what Spring says to compat/answers; of documents that are not asked for, what is there stays
+    #[arg(long)]
     record: bool,
     /// Examples to print of each kind of difference
     #[arg(long, default_value = "3")]
@@ -48,16 +48,18 @@ struct Summary {
     cases: usize,
     equal: usize,
     known: BTreeMap<&'static str, usize>,
+    open: BTreeMap<&'static str, usize>,
     unknown: BTreeMap<String, Vec<String>>,
 }
 
 impl Summary {
-    fn add(&mut self, case: Case<'_>, judged: Vec<(Difference, Option<&'static compat::differences::Known>)>) {
+    fn add(&mut self, case: Case<'_>, judged: Vec<Judged>) {
         self.cases += 1;
         self.equal += usize::from(judged.is_empty());
         for (difference, row) in judged {
-            if let Some(row) = row {
-                *self.known.entry(row.name).or_default() += 1;
+            if let Some((name, is_on_purpose)) = row {
+                let table = if is_on_purpose { &mut self.known } else { &mut self.open };
+                *table.entry(name).or_default() += 1;
                 continue;
             }
             let Difference { aspect, spring, ours } = &difference;
@@ -75,6 +77,9 @@ impl Summary {
         for (name, count) in &self.known {
             println!("  known    {count:>5}  {name}");
         }
+        for (name, count) in &self.open {
+            println!("  fault    {count:>5}  {name}");
+        }
         for (kind, found) in &self.unknown {
             println!("  UNKNOWN  {:>5}  {kind}", found.len());
             found.iter().take(examples).for_each(|example| println!("    {example}"));
@@ -86,7 +91,7 @@ async fn compared(release: Release, documents: &[&Document], args: &Args, backen
     let recorded = if args.replay { Some(Answers::read(release)?) } else { None };
     let jvm = if args.replay { None } else { Some(Spring::start(release, &args.jvm).await?) };
     let mut summary = Summary::default();
-    let mut answers = Answers::default();
+    let mut answers = if args.document.is_empty() { Answers::default() } else { Answers::read(release)? };
     for document in documents.iter().filter(|document| document.since <= release) {
         let ours = run::ours(release, document, backend).await?;
         let spring = match (&jvm, &recorded) {

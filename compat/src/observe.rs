@@ -52,15 +52,17 @@ impl Addresses {
 
 /// What is seen of one request.
 pub(crate) fn outcome(request: &Request, reply: &[u8], seen: &[Head], addresses: Addresses) -> Outcome {
-    let mut outcome = answered(reply, addresses);
-    let Some(first) = seen.first() else { return outcome };
+    let mut outcome = answered(reply, !seen.is_empty(), addresses);
+    let Some(last) = seen.last() else { return outcome };
     if seen.len() > 1 {
         outcome.insert("attempts".to_owned(), seen.len().to_string());
     }
-    let target = first.line.strip_suffix(" HTTP/1.1").unwrap_or(&first.line);
-    outcome.insert("target".to_owned(), target.to_owned());
-    for name in names(&first.fields).union(&names(&request.fields)) {
-        let now = first.all(name);
+    let mut targets: Vec<_> =
+        seen.iter().map(|head| head.line.strip_suffix(" HTTP/1.1").unwrap_or(&head.line)).collect();
+    targets.dedup();
+    outcome.insert("target".to_owned(), targets.join(" then "));
+    for name in names(&last.fields).union(&names(&request.fields)) {
+        let now = last.all(name);
         if PASSING.contains(&name.as_str()) || name.starts_with(':') || is_usual(name, &now, request, addresses) {
             continue;
         }
@@ -74,7 +76,7 @@ pub(crate) fn outcome(request: &Request, reply: &[u8], seen: &[Head], addresses:
         }
     }
     for name in ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto"] {
-        if first.all(name).is_empty() {
+        if last.all(name).is_empty() {
             outcome.insert(format!("sent {name}"), NONE.to_owned());
         }
     }
@@ -92,6 +94,9 @@ fn is_usual(name: &str, now: &[&str], request: &Request, addresses: Addresses) -
     let port = host.rsplit_once(':').map_or("80", |(_, port)| port);
     match name {
         "host" => addresses.hide(now) == BACKEND,
+        // Spring's client library says who it is, where the client does not.
+        "user-agent" => now.starts_with("ReactorNetty/"),
+        "accept" => *now == "*/*",
         "x-forwarded-for" => *now == "127.0.0.1",
         "x-forwarded-proto" => *now == "http",
         "x-forwarded-host" => *now == host,
@@ -106,13 +111,13 @@ fn is_usual(name: &str, now: &[&str], request: &Request, addresses: Addresses) -
 }
 
 /// What the client gets.
-fn answered(reply: &[u8], addresses: Addresses) -> Outcome {
+fn answered(reply: &[u8], was_asked: bool, addresses: Addresses) -> Outcome {
     let Some((head, body)) = wire::head(reply) else { return only("no answer") };
     let status = head.line.split(' ').nth(1).unwrap_or_default().to_owned();
     let body = String::from_utf8_lossy(body);
     let by = if body.contains(BODY) {
         "instance"
-    } else if body.is_empty() || body == "0\r\n\r\n" {
+    } else if was_asked && (body.is_empty() || body == "0\r\n\r\n") {
         "empty"
     } else {
         "gateway"

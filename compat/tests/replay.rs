@@ -1,53 +1,82 @@
 //! What Spring said is what ours says, but for what is known. `make compat` asks Spring itself.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, thread};
 
 use compat::{
     answers::Answers,
     backend::Backend,
     cases,
     differences::{KNOWN, judge},
+    document::Document,
     release::Release,
     run,
 };
 
+/// Most of the time is spent waiting.
+const THREADS: usize = 6;
+
 /// Names of the rows that were needed, and what no row explains.
-async fn replay(release: Release) -> (BTreeSet<&'static str>, Vec<String>) {
-    let (answers, documents) = (Answers::read(release).expect("recorded"), cases::all().expect("valid"));
-    let backend = Backend::start().await.expect("listens");
-    let (mut needed, mut unknown) = (BTreeSet::new(), Vec::new());
-    for document in documents.iter().filter(|document| document.since <= release) {
+#[derive(Default)]
+struct Replayed {
+    needed: BTreeSet<&'static str>,
+    unknown: Vec<String>,
+}
+
+impl Replayed {
+    async fn add(&mut self, release: Release, document: &Document, answers: &Answers) {
+        let backend = Backend::start().await.expect("listens");
         for (case, ours) in run::ours(release, document, &backend).await.expect("our gateway starts") {
+            let place = format!("{release} {}: {}\n{}", document.name, case.request, case.yaml());
             let Some(spring) = answers.get(case) else {
-                unknown.push(format!("{}: {} is not recorded: make compat-record", document.name, case.request));
+                self.unknown.push(format!("{place}\nnot recorded: scripts/compat.sh --record"));
                 continue;
             };
             for (difference, row) in judge(release, case, spring, &ours) {
                 match row {
-                    Some(row) => drop(needed.insert(row.name)),
-                    None => {
-                        unknown.push(format!("{}: {}\n{}\n{difference:?}", document.name, case.request, case.yaml()))
-                    }
+                    Some((name, _)) => drop(self.needed.insert(name)),
+                    None => self.unknown.push(format!("{place}\n{difference:?}")),
                 }
             }
         }
     }
-    (needed, unknown)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn recorded_answers_of_spring_are_ours() {
+/// Every document of a release, each thread its share.
+fn replay(release: Release, documents: &[Document]) -> Replayed {
+    let answers = Answers::read(release).expect("recorded");
+    let of_one = |number: usize| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let mut replayed = Replayed::default();
+        let share = documents.iter().filter(|document| document.since <= release).skip(number).step_by(THREADS);
+        share.for_each(|document| runtime.block_on(replayed.add(release, document, &answers)));
+        replayed
+    };
+    let mut all = Replayed::default();
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|number| {
+                let of_one = &of_one;
+                scope.spawn(move || of_one(number))
+            })
+            .collect();
+        for thread in threads {
+            let Replayed { needed, unknown } = thread.join().expect("no panic");
+            all.needed.extend(needed);
+            all.unknown.extend(unknown);
+        }
+    });
+    all
+}
+
+#[test]
+fn recorded_answers_of_spring_are_ours() {
+    let documents = cases::all().expect("valid");
     let mut needed = BTreeSet::new();
     for release in Release::ALL {
-        let (rows, unknown) = replay(release).await;
-        needed.extend(rows);
-        let first: Vec<_> = unknown.iter().take(20).map(String::as_str).collect();
-        assert!(
-            unknown.is_empty(),
-            "{release}: {} differences, the first of them:\n{}",
-            unknown.len(),
-            first.join("\n\n")
-        );
+        let replayed = replay(release, &documents);
+        needed.extend(replayed.needed);
+        let (count, first) = (replayed.unknown.len(), replayed.unknown.iter().take(20).cloned().collect::<Vec<_>>());
+        assert_eq!(count, 0, "differences, the first of them:\n{}", first.join("\n\n"));
     }
     let unneeded: Vec<_> = KNOWN.iter().map(|known| known.name).filter(|name| !needed.contains(name)).collect();
     assert!(unneeded.is_empty(), "no case differs in this any more: {unneeded:?}");

@@ -1,10 +1,6 @@
 //! `spring.cloud.gateway`: from documents to routes. Everything wrong is reported, nothing is dropped silently.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use gray_document::{Item, Section};
 

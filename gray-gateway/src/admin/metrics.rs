@@ -1,5 +1,7 @@
 //! `/metrics`: the workers' own counters, brought into the `metrics` facade on every scrape.
 
+use std::sync::OnceLock;
+
 use axum::{extract::State, http::header, response::IntoResponse};
 use gray_common::{descriptors, telemetry};
 use gray_core::{GrayStatus, balance::Reason, breaker::Phase};
@@ -15,12 +17,17 @@ use crate::{
     snapshot::Snapshot,
 };
 
-/// Installs the process-wide recorder.
+/// Installs the process-wide recorder; a second gateway of the same process gets it as well.
 ///
 /// # Errors
-/// When a recorder is installed already.
+/// When another recorder is installed already.
 pub fn install() -> Result<PrometheusHandle, BuildError> {
+    static INSTALLED: OnceLock<PrometheusHandle> = OnceLock::new();
+    if let Some(handle) = INSTALLED.get() {
+        return Ok(handle.clone());
+    }
     let handle = PrometheusBuilder::new().install_recorder()?;
+    let handle = INSTALLED.get_or_init(|| handle).clone();
     describe_counter!("gray_gateway_requests_total", Unit::Count, "Requests answered, by status class");
     describe_counter!("gray_gateway_decisions_total", Unit::Count, "Requests decided, by tag");
     describe_counter!(

@@ -109,12 +109,14 @@ async fn routes_that_answer_themselves() {
     let routes = "
 - { id: gone, uri: 'no://op', predicates: ['Path=/gone'], filters: ['SetStatus=410', 'SetResponseHeader=X-Why, moved'] }
 - { id: none, uri: 'no://op', predicates: ['Path=/none'], filters: ['AddResponseHeader=X-A, 1'] }
+- { id: safe, uri: 'no://op', predicates: ['Path=/safe'], filters: ['SecureHeaders', 'RedirectTo=302, /new'] }
 - { id: away, uri: 'lb://nowhere', predicates: ['Path=/away'], filters: ['RequestRateLimiter=1', 'RedirectTo=307, https://a.example/'] }";
     let gateway = Setup::with_routes(routes, &[]).start();
     let mut client = gateway.client().await;
     for (path, status, name, value) in [
         ("/gone", 410, "x-why", "moved"),
         ("/none", 200, "x-a", "1"),
+        ("/safe", 302, "x-frame-options", "DENY"),
         ("/away", 307, "location", "https://a.example/"),
         ("/away", 429, "retry-after", "1"),
     ] {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gray_document::Section;
+use gray_expression::Steps;
 
 use crate::{Route, RouteTable, predicate::Predicate, read::ROUTES, text::quoted};
 
@@ -95,7 +96,7 @@ impl RouteTable {
     /// Whether a route could take this path, whatever else its predicates ask for.
     fn may_take(&self, route: &Route, path: &str) -> bool {
         let predicates = self.predicates.get(route.place).into_iter().flatten();
-        { predicates }.filter_map(Predicate::paths).all(|patterns| patterns.iter().any(|one| one.matches(path, true)))
+        { predicates }.filter_map(Predicate::paths).all(|patterns| patterns.iter().any(|one| one.matches(path, true, &Steps::default()).unwrap_or(true)))
     }
 }
 

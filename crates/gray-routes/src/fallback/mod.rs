@@ -7,6 +7,7 @@ mod tests;
 use std::sync::Arc;
 
 use gray_document::{Budget, Item, Section};
+use gray_expression::Steps;
 use http::{HeaderValue, StatusCode};
 
 use crate::{filter::status, pattern::PathPattern, text::quoted};
@@ -37,7 +38,10 @@ impl FallbackAnswers {
     /// The first answer, as written, whose path is this one; one without a pattern comes before all others.
     pub fn find(&self, path: &str) -> Option<&FallbackAnswer> {
         let exact = self.0.iter().find(|(pattern, _)| pattern.text() == path);
-        exact.or_else(|| self.0.iter().find(|(pattern, _)| pattern.matches(path, true))).map(|(_, answer)| answer)
+        // One that takes too long to tell does not answer: the next one may, and at last the gateway does (503).
+        let steps = Steps::default();
+        let takes = |pattern: &PathPattern| pattern.matches(path, true, &steps).unwrap_or(false);
+        exact.or_else(|| self.0.iter().find(|(pattern, _)| takes(pattern))).map(|(_, answer)| answer)
     }
 
     /// Reads `gray.spring.fallbacks`.

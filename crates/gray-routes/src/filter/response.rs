@@ -127,6 +127,15 @@ impl ResponseEdits {
         self.0.iter().all(plain).then_some(lines)
     }
 
+    /// What `SecureHeaders` says. As in Spring, it stands on a redirection as well, which no other edit sees.
+    pub fn secure(&self) -> impl Iterator<Item = &(HeaderName, HeaderValue)> {
+        let fields = self.0.iter().filter_map(|edit| match edit {
+            ResponseEdit::Defaults(fields) => Some(fields.iter()),
+            _ => None,
+        });
+        fields.flatten()
+    }
+
     /// What there is to remember of a request for its answer; `path` is what the filters make of the path up to a place among
     /// those of the path.
     pub(super) fn remember(

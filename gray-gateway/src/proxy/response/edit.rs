@@ -69,7 +69,7 @@ impl<'s> Exchange<'_, 's> {
         let mut response = Response::new(Content::Fixed(Bytes::new()));
         let headers = response.headers_mut();
         let status = if let Some(redirect) = &route.filters.redirect {
-            // Nothing but that: in Spring, it is sent before any filter behind or before it sees it.
+            // Nothing but that: in Spring, it is sent before any other filter sees it.
             for (name, value) in request.rated().into_iter().flat_map(|rated| rated.fields()) {
                 headers.append(name, value.into());
             }
@@ -77,6 +77,11 @@ impl<'s> Exchange<'_, 's> {
                 cross_origin.each(|name, value| {
                     headers.append(name, value.clone());
                 });
+            }
+            for (name, value) in route.filters.response.secure() {
+                if !headers.contains_key(name) {
+                    headers.append(name, value.clone());
+                }
             }
             headers.extend(request.remembered.location().map(|location| (header::LOCATION, location.clone())));
             redirect.status
