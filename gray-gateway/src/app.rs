@@ -18,7 +18,7 @@ use gray_common::{
     service::{Phase, Readiness, Registration, ServiceError, StopSignals, UsageError},
 };
 use gray_core::Instance;
-use gray_document::{Documents, Reading};
+use gray_document::Reading;
 use gray_live::{LiveSettings, SettingsState};
 use gray_settings::Caller;
 use metrics_exporter_prometheus::PrometheusHandle;

@@ -41,9 +41,11 @@ pub async fn verdict(args: &GatewayArgs) -> anyhow::Result<(Verdict, String)> {
     let mut more = Vec::new();
     if let Some(read) = &verdict.read {
         let objections = read.key_servers().into_iter().filter_map(|server| fetcher.objection(&server));
-        more.extend(objections.map(|objection| {
-            problem(Severity::Warning, format!("keys of tokens will not be fetched: {objection}"))
-        }));
+        more.extend(
+            objections.map(|objection| {
+                problem(Severity::Warning, format!("keys of tokens will not be fetched: {objection}"))
+            }),
+        );
         let is_limited = read.routes.routes().iter().any(|route| !route.filters.rates.is_empty());
         if is_limited && read.has_redis && args.redis.redis.is_none() {
             let message = "rates are counted per gateway process; --redis has them counted in a Redis, with those of \

@@ -96,7 +96,9 @@ impl RouteTable {
     /// Whether a route could take this path, whatever else its predicates ask for.
     fn may_take(&self, route: &Route, path: &str) -> bool {
         let predicates = self.predicates.get(route.place).into_iter().flatten();
-        { predicates }.filter_map(Predicate::paths).all(|patterns| patterns.iter().any(|one| one.matches(path, true, &Steps::default()).unwrap_or(true)))
+        { predicates }
+            .filter_map(Predicate::paths)
+            .all(|patterns| patterns.iter().any(|one| one.matches(path, true, &Steps::default()).unwrap_or(true)))
     }
 }
 
