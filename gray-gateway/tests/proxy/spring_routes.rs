@@ -96,7 +96,7 @@ async fn hosts_and_ends_of_paths_by_release() {
         ("/end", "any:1", [200, 200, 200, 200]),
         ("/end/", "any", [200, 200, 200, 404]),
         ("/slash/", "any", [200, 200, 200, 200]),
-        ("/end//", "any", [404, 404, 404, 404]),
+        ("/end//", "any", [400, 400, 400, 400]),
     ];
     for (place, release) in
         ["", "gray.spring.release: 3.1\n", "gray: { spring: { release: 4 } }\n", "gray.spring.release: '5.0'\n"]

@@ -39,7 +39,9 @@ fn replaced(expression: &JavaExpression, text: &str) -> String {
 #[test]
 fn the_same_as_java() {
     /// Java takes them, we do not.
-    const REFUSED: [&str; 2] = [r"\p{InGreek}x", r"\G"];
+    const REFUSED: [&str; 3] = [r"\p{InGreek}x", r"\G", r"(a)\2"];
+    /// A last round of these matches nothing, and engines differ in whether their group notes it.
+    const STALLING: [&str; 5] = ["(a*)*", "(a*)+", "()*", "(|a)+", "(a|)+"];
     let mut lines = include_str!("expected.tsv").lines();
     let inputs: Vec<_> = lines.next().expect("inputs").split('\t').skip(1).map(unescaped).collect();
     let mut count = (0, 0);
@@ -66,7 +68,8 @@ fn the_same_as_java() {
             let matches = whole.is_match(input, &Steps::default()).expect("few steps");
             assert_eq!(matches, digit == '1', "{text} as a whole: {input:?}");
             let is_of_lines = text.contains('$') || text.contains(r"\Z");
-            if within.is_linear() && is_of_lines && input.ends_with(['\n', '\u{2028}']) {
+            let is_open = STALLING.contains(&&*text) || (is_of_lines && input.ends_with(['\n', '\u{2028}']));
+            if within.is_linear() && is_open {
                 continue;
             }
             let expect = if made == "=" { input.clone() } else { unescaped(made) };
