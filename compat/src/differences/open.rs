@@ -1,7 +1,6 @@
 //! Faults, until they are mended: their rows go then.
 
 use super::Known;
-use crate::release::Release::V50;
 
 /// What ours does not do yet.
 pub const OPEN: &[Known] = &[
@@ -34,9 +33,5 @@ pub const OPEN: &[Known] = &[
     Known {
         name: "path parameters behind the last slash",
         explains: |found| found.is_status("404 gateway", "200") && found.path().contains("/;"),
-    },
-    Known {
-        name: "trailing slashes of 5.0",
-        explains: |found| found.release >= V50 && found.is_status("404", "") && found.path().ends_with('/'),
     },
 ];
