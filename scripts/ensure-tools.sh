@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Puts the tools of other people that the scorecard measures with into target/tools: h2spec, toxiproxy, with --all also
-# smugglex, which takes minutes to build; and installs Debian's slowhttptest and faketime where it may. What cannot be had
-# is said, and its rows are skipped.
-# Needs: Go for the first two, root on Debian for the last two.
+# smugglex, which takes minutes to build; and installs Debian's slowhttptest, faketime and redis-server (for a test of
+# gray-gateway) where it may. What cannot be had is said, and its rows are skipped.
+# Needs: Go for the first two, root on Debian for the others.
 . "$(dirname "$0")/lib.sh"
 
 H2SPEC=github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible
@@ -31,7 +31,7 @@ if [ "${1:-}" = --all ] && [ ! -x "$tools/smugglex" ]; then
   else say "SKIPPED smugglex: it cannot be built here"; fi
   rm -rf target/tools/cargo
 fi
-for package in slowhttptest faketime; do
+for package in slowhttptest faketime redis-server; do
   has $package || apt_install $package >/dev/null || say "SKIPPED $package: cannot be installed here"
 done
 say "tools: $(cd "$tools" && echo *)"

@@ -51,15 +51,15 @@ fuzz_target!(|data: &[u8]| {
         && let Some(route) = resolved.route.filter(|route| route.id.ends_with("-open"))
     {
         if let Ok(sent) = resolved.send(route, path) {
-            let reads = |server: &&spellings::Server| {
-                (server.1)(&sent.path).is_some_and(|read| spellings::is_guarded(&read))
-            };
+            let reads =
+                |server: &&spellings::Server| (server.1)(&sent.path).is_some_and(|read| spellings::is_guarded(&read));
             if let Some((server, _)) = spellings::SERVERS.iter().find(reads) {
                 panic!("{path:?} is sent by {} as {sent:?}; {server} reads what is guarded", route.id);
             }
         }
     }
-    let id = TABLE.find(&request).expect("few steps").map(|route| route.id.clone()).expect("one route takes everything");
+    let id =
+        TABLE.find(&request).expect("few steps").map(|route| route.id.clone()).expect("one route takes everything");
     let route = TABLE.routes().iter().find(|route| route.id == id).expect("found");
     let Ok(rewritten) = route.filters.rewrite(path, &Default::default()) else { return };
     let sent = &rewritten.path;

@@ -113,7 +113,7 @@ fn dependencies_have_a_direction() {
         ("gray-expression", &["gray-document"]),
         ("gray-settings", &["gray-core", "gray-document"]),
         ("gray-rules", &["gray-core", "gray-document", "gray-expression", "gray-settings"]),
-        ("gray-routes", &["gray-core", "gray-document", "gray-expression", "gray-rules"]),
+        ("gray-routes", &["gray-core", "gray-document", "gray-expression", "gray-rules", "gray-settings"]),
         ("gray-context", &["gray-core"]),
         ("gray-registry", &["gray-core", "gray-document"]),
         ("gray-nacos", &["gray-core", "gray-registry", "gray-tls"]),

@@ -237,6 +237,7 @@ fn proxy_options(args: &GatewayArgs, (server, upstream): &Certificates) -> (Prox
     let tls_bind = SocketAddr::new(service.bind, args.tls.tls_port.unwrap_or(DEFAULT_TLS_PORT));
     options.tls = server.clone().map(|tls| TlsListener { bind: tls_bind, tls });
     options.upstream_tls = Arc::clone(upstream);
+    options.shared_rates = args.redis.shared(upstream);
     let (records, collector) = record::channel(args.replay_buffer as usize).unzip();
     options.records = records;
     options.access_log = args.access_log.options();

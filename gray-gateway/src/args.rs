@@ -1,6 +1,7 @@
 //! The gateway's command line. Every flag is an environment variable too.
 
 mod limits;
+mod redis;
 
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
@@ -15,6 +16,7 @@ use crate::{
     tls::{ServerTls, UpstreamTls},
 };
 
+pub use self::redis::RedisArgs;
 pub use limits::LimitArgs;
 
 /// The port the Java gateway listens on.
@@ -108,6 +110,10 @@ pub struct GatewayArgs {
     /// What clients may use.
     #[command(flatten)]
     pub limits: LimitArgs,
+
+    /// Where rates are counted.
+    #[command(flatten)]
+    pub redis: RedisArgs,
 }
 
 const EXAMPLES: &str = "\

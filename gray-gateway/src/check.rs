@@ -32,14 +32,28 @@ pub async fn verdict(args: &GatewayArgs) -> anyhow::Result<(Verdict, String)> {
         routes_in: Some(&gathered.own),
     });
     verdict.add(gathered.problems.iter().cloned());
-    let servers = verdict.read.as_ref().map(Configuration::key_servers).unwrap_or_default();
-    let objections = servers.iter().filter_map(|server| fetcher.objection(server));
-    verdict.add(objections.map(|objection| Problem {
-        severity: Severity::Warning,
+    let problem = |severity, message: String| Problem {
+        severity,
         origin: Origin { document: gathered.own.as_str().into(), line: 0 },
         path: "spring.cloud.gateway".into(),
-        message: format!("keys of tokens will not be fetched: {objection}"),
-    }).collect::<Vec<_>>());
+        message,
+    };
+    let mut more = Vec::new();
+    if let Some(read) = &verdict.read {
+        let objections = read.key_servers().into_iter().filter_map(|server| fetcher.objection(&server));
+        more.extend(
+            objections.map(|objection| {
+                problem(Severity::Warning, format!("keys of tokens will not be fetched: {objection}"))
+            }),
+        );
+        let is_limited = read.routes.routes().iter().any(|route| !route.filters.rates.is_empty());
+        if is_limited && read.has_redis && args.redis.redis.is_none() {
+            let message = "rates are counted per gateway process; --redis has them counted in a Redis, with those of \
+                           Spring Cloud Gateway";
+            more.push(problem(Severity::Note, message.to_owned()));
+        }
+    }
+    verdict.add(more);
     Ok((verdict, gathered.summary()))
 }
 

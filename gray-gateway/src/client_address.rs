@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use gray_core::IpSet;
 use gray_http1::Fields;
 use gray_settings::TrustedHeaders;
+
+use crate::trusted_hops::TrustedHops;
 
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 const X_REAL_IP: &str = "x-real-ip";
@@ -16,7 +17,7 @@ const FORWARDED: &str = "forwarded";
 /// hold what a client wrote. `X-Forwarded-For`, or the `for=` of `Forwarded`, is read from its right end, where the nearest
 /// proxy wrote, up to the first address that is not trusted itself: what is further left may be a client's invention.
 /// `X-Real-IP` is read when there is no `X-Forwarded-For`. An unreadable entry ends the reading.
-pub fn client_address(peer: IpAddr, fields: Fields<'_, '_>, trusted: &IpSet, family: TrustedHeaders) -> IpAddr {
+pub fn client_address(peer: IpAddr, fields: Fields<'_, '_>, trusted: &TrustedHops, family: TrustedHeaders) -> IpAddr {
     let peer = peer.to_canonical();
     if trusted.is_empty() || !trusted.contains(peer) {
         return peer;
@@ -27,7 +28,7 @@ pub fn client_address(peer: IpAddr, fields: Fields<'_, '_>, trusted: &IpSet, fam
     }
 }
 
-fn by_forwarded(peer: IpAddr, fields: Fields<'_, '_>, trusted: &IpSet) -> IpAddr {
+fn by_forwarded(peer: IpAddr, fields: Fields<'_, '_>, trusted: &TrustedHops) -> IpAddr {
     let mut nearest = peer;
     for value in fields.all(FORWARDED).rev() {
         let Some(elements) = text(value).and_then(|text| unquoted_parts(text, ',')) else { return nearest };
@@ -69,7 +70,7 @@ pub(crate) fn unquoted_parts(text: &str, separator: char) -> Option<Vec<&str>> {
     (!quoted && !text.contains('\\')).then_some(parts)
 }
 
-fn by_x_forwarded(peer: IpAddr, fields: Fields<'_, '_>, trusted: &IpSet) -> IpAddr {
+fn by_x_forwarded(peer: IpAddr, fields: Fields<'_, '_>, trusted: &TrustedHops) -> IpAddr {
     if fields.all(X_FORWARDED_FOR).next().is_none() {
         let mut values = fields.all(X_REAL_IP);
         return match (values.next(), values.next()) {
@@ -116,6 +117,7 @@ fn parse(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use gray_core::IpSet;
     use gray_http1::{read_request, room};
 
     use super::*;
@@ -133,7 +135,7 @@ mod tests {
         let head = format!("GET / HTTP/1.1\r\n{lines}\r\n");
         let mut room = room();
         let fields = read_request(head.as_bytes(), &mut room, 100).expect("a request").head.fields;
-        client_address(peer.parse().expect("ip"), fields, &set, family).to_string()
+        client_address(peer.parse().expect("ip"), fields, &set.into(), family).to_string()
     }
 
     #[test]

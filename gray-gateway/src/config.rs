@@ -54,7 +54,7 @@ impl GatewayConfig {
 
     /// Reads both halves; problems are left in the documents.
     pub fn read(documents: &Documents, prefix: &str) -> Self {
-        let Configuration { gray, rules, routes, findings, listed } = Configuration::read(documents, prefix);
+        let Configuration { gray, rules, routes, findings, listed, .. } = Configuration::read(documents, prefix);
         let named: Vec<_> = documents.profiles_named().collect();
         if !routes.is_stated() && !named.is_empty() {
             let named = named.join(", ");

@@ -18,6 +18,7 @@ use http::HeaderValue;
 use tokio::sync::{Notify, watch};
 
 use crate::{
+    breakers::BreakerStates,
     checks::Checks,
     config::{GatewayConfig, SERVICE, lane_services},
     findings::Findings,
@@ -32,6 +33,7 @@ use crate::{
     snapshot::{ServiceSnapshot, Services, Snapshot},
     tally::Tallies,
     tls::UpstreamTls,
+    trusted_hops::TrustedHops,
 };
 
 /// How much the published snapshot knows. Only grows.
@@ -57,6 +59,7 @@ pub struct ControlLoop {
     caller: Caller,
     tallies: Tallies,
     rates: RateStates,
+    breakers: BreakerStates,
     /// Changes when files are to be read again.
     reload: watch::Receiver<u64>,
     followed: BTreeMap<Box<str>, ServiceFollower>,
@@ -90,6 +93,7 @@ impl ControlLoop {
             caller: Caller { service: SERVICE.into(), version: Some(version.into()) },
             tallies: Tallies::new(1),
             rates: RateStates::default(),
+            breakers: BreakerStates::default(),
             reload: watch::Sender::default().subscribe(),
             followed: BTreeMap::new(),
             changed: Arc::new(Notify::new()),
@@ -244,6 +248,7 @@ impl ControlLoop {
         if !Arc::ptr_eq(&self.routes, &config.routes) {
             self.routes = Arc::clone(&config.routes);
             self.rates.hand_over(config.routes.routes());
+            self.breakers.hand_over(config.routes.routes());
         }
         if self.reported == revision {
             return;
@@ -297,7 +302,10 @@ impl ControlLoop {
             signing: config.gray.mesh.signing.clone(),
             caller: HeaderValue::try_from(self.caller.to_string())
                 .unwrap_or_else(|_| HeaderValue::from_static(SERVICE)),
-            trusted_hops: config.gray.gateway.trusted_hops.clone(),
+            trusted_hops: TrustedHops::new(
+                config.gray.gateway.trusted_hops.clone(),
+                config.routes.trusted_proxies().cloned(),
+            ),
             trusted_headers: config.gray.gateway.trusted_headers,
             outliers: config.gray.mesh.outliers,
             hops: Hops::new(&shared_secret(config)),
@@ -305,6 +313,7 @@ impl ControlLoop {
             routes: Arc::clone(&config.routes),
             rates: Arc::clone(self.rates.current()),
             keys: self.keys.current(),
+            breakers: Arc::clone(self.breakers.current()),
             services,
             city: self.city.data(),
             plan: Arc::clone(&self.plan),

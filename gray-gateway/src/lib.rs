@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod app;
 pub mod args;
+pub mod breakers;
 pub mod check;
 pub mod checks;
 pub mod client_address;
@@ -27,5 +28,6 @@ pub mod record;
 pub mod snapshot;
 pub mod tally;
 pub mod tls;
+pub mod trusted_hops;
 
 pub use gray_routes::{self as route, scheme};

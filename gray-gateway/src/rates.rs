@@ -1,5 +1,11 @@
 //! How often clients have come, and what they have left of their rates. It is kept from one configuration to the next: a
 //! reload does not let all clients in again.
+//!
+//! Where `--redis` names one, a Redis counts for all gateways together (`shared`, `connection`); the counters here are what counts
+//! when it does not answer.
+
+mod connection;
+mod shared;
 
 use std::{
     collections::HashMap,
@@ -39,21 +45,35 @@ const LOOK_MS: u64 = 1_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rated {
     rate: Rate,
-    remaining: u32,
+    /// `-1`: it is not known.
+    remaining: i64,
     /// When it may come again; `None`: it may pass.
     pub retry_after: Option<Duration>,
 }
 
 impl Rated {
     /// As Spring says it.
-    pub fn fields(&self) -> [(HeaderName, u32); 4] {
+    pub fn fields(&self) -> [(HeaderName, i64); 4] {
         let Rate { per_second, burst, cost } = self.rate;
         [
             (HeaderName::from_static("x-ratelimit-remaining"), self.remaining),
-            (HeaderName::from_static("x-ratelimit-requested-tokens"), cost.get()),
-            (HeaderName::from_static("x-ratelimit-burst-capacity"), burst),
-            (HeaderName::from_static("x-ratelimit-replenish-rate"), per_second.get()),
+            (HeaderName::from_static("x-ratelimit-requested-tokens"), cost.get().into()),
+            (HeaderName::from_static("x-ratelimit-burst-capacity"), burst.into()),
+            (HeaderName::from_static("x-ratelimit-replenish-rate"), per_second.get().into()),
         ]
+    }
+
+    /// By what Redis says: whether it passes, and the tokens that are left.
+    fn shared(rate: Rate, passes: bool, left: i64) -> Self {
+        // What is missing comes back in whole seconds there.
+        let missing = u64::try_from(i64::from(rate.cost.get()).saturating_sub(left)).unwrap_or(0);
+        let seconds = missing.div_ceil(u64::from(rate.per_second.get())).max(1);
+        Self { rate, remaining: left, retry_after: (!passes).then(|| Duration::from_secs(seconds)) }
+    }
+
+    /// It passes, and is not counted.
+    fn unknown(rate: Rate) -> Self {
+        Self { rate, remaining: -1, retry_after: None }
     }
 }
 
@@ -66,6 +86,12 @@ impl Rated {
         retry_after: Some(Duration::from_secs(1)),
     };
 }
+
+pub(crate) use self::connection::SharedCounting;
+pub use self::{
+    connection::Missed,
+    shared::{RedisKeys, RedisUrl, SharedRates, WhenDown},
+};
 
 type Limiter = RateLimiter<u64, DashMapStateStore<u64>, DefaultClock, StateInformationMiddleware>;
 
@@ -97,15 +123,19 @@ impl Counters {
 
     /// Counts a request; `user` is who its token says it is.
     fn count(&self, limit: &RateLimit, facts: &impl Facts, user: Option<&str>) -> Rated {
+        self.take(self.key(limit, facts, user), limit.rate)
+    }
+
+    /// Who it counts as.
+    fn key(&self, limit: &RateLimit, facts: &impl Facts, user: Option<&str>) -> u64 {
         let hasher = &self.hasher;
         let client = || hasher.hash_one(facts.client_ip().map(counted_as));
-        let key = match &limit.key {
+        match &limit.key {
             RateKey::Route => 0,
             RateKey::Client => client(),
             RateKey::User => user.map_or_else(client, |user| hasher.hash_one(user)),
             RateKey::Header(name) => facts.headers(name).next().map_or_else(client, |value| hasher.hash_one(value)),
-        };
-        self.take(key, limit.rate)
+        }
     }
 
     fn take(&self, key: u64, rate: Rate) -> Rated {
@@ -115,7 +145,7 @@ impl Counters {
         self.look(uptime_ms());
         let key = if self.is_full.load(Relaxed) { key % SHARED_KEYS } else { key };
         let (remaining, retry_after) = match self.limiter.check_key_n(&key, rate.cost) {
-            Ok(Ok(state)) => (state.remaining_burst_capacity(), None),
+            Ok(Ok(state)) => (state.remaining_burst_capacity().into(), None),
             Ok(Err(until)) => (0, Some(until.wait_time_from(self.limiter.clock().now()))),
             // More than there can ever be: refused when it was read.
             Err(_) => (0, Some(Duration::from_secs(1))),
@@ -135,6 +165,25 @@ impl Counters {
             self.is_full.store(self.limiter.len() > MAX_KEYS, Relaxed);
         }
     }
+}
+
+/// A request that is to be counted in Redis: in which limit of its route, and as whose.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Ask {
+    place: usize,
+    /// What the tokens that are left, and when that was, are called in Redis.
+    names: [Vec<u8>; 2],
+    /// As whose it counts here, if Redis does not.
+    key: u64,
+}
+
+/// What is known of the rates of a request that passes, or to be asked about them.
+#[derive(Debug)]
+pub(crate) enum Left {
+    /// What the client is told.
+    Known(Rated),
+    /// What is to be asked of Redis before it is sent.
+    Asked(Box<[Ask]>),
 }
 
 /// The counters of all routes: by the route's place, then by that of the limit among its filters.
@@ -161,6 +210,40 @@ impl RateCounters {
             rated = Some(counted);
         }
         Ok(rated)
+    }
+}
+
+impl RateCounters {
+    /// What is asked of Redis for a request: one question for each limit of its route.
+    pub(crate) fn asks(
+        &self,
+        shared: &SharedRates,
+        route: &Route,
+        facts: &impl Facts,
+        user: Option<&str>,
+    ) -> Box<[Ask]> {
+        let counters = self.0.get(route.place).map(|all| &**all).unwrap_or_default();
+        let asks = route.filters.rates.iter().enumerate().map(|(place, limit)| {
+            let client = shared::client_of(limit, route, facts, user);
+            let key = counters.get(place).map_or(0, |counters| counters.key(limit, facts, user));
+            Ask { place, names: shared.names(route, place, &client), key }
+        });
+        asks.collect()
+    }
+
+    /// Counts here what Redis has not counted.
+    fn take(&self, route: &Route, ask: &Ask) -> Rated {
+        let counters = self.0.get(route.place).and_then(|all| all.get(ask.place));
+        match (counters, route.filters.rates.get(ask.place)) {
+            (Some(counters), Some(limit)) => counters.take(ask.key, limit.rate),
+            // Of another table: rather too few pass than too many.
+            (_, limit) => Rated {
+                rate: limit
+                    .map_or(Rate { per_second: NonZeroU32::MIN, burst: 0, cost: NonZeroU32::MIN }, |limit| limit.rate),
+                remaining: 0,
+                retry_after: Some(Duration::from_secs(1)),
+            },
+        }
     }
 }
 
@@ -211,120 +294,4 @@ impl RateStates {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::num::NonZeroU32;
-
-    use gray_document::Documents;
-
-    use super::*;
-    use crate::route::RouteTable;
-
-    fn rate(per_second: u32, burst: u32, cost: u32) -> Rate {
-        let number = |number| NonZeroU32::new(number).expect("not 0");
-        Rate { per_second: number(per_second), burst, cost: number(cost) }
-    }
-
-    #[test]
-    fn without_a_burst_none_passes() {
-        let counters = Counters::new(rate(5, 0, 1));
-        let rated = counters.take(1, rate(5, 0, 1));
-        assert!(rated.retry_after.is_some());
-        assert_eq!(rated.fields().map(|(_, value)| value), [0, 1, 0, 5]);
-    }
-
-    #[test]
-    fn a_burst_passes_and_no_more() {
-        let rate = rate(1, 5, 2);
-        let counters = Counters::new(rate);
-        let counted: Vec<_> = (0..3).map(|_| counters.take(7, rate)).collect();
-        assert_eq!(counted.iter().map(|rated| rated.remaining).collect::<Vec<_>>(), [3, 1, 0]);
-        assert!(
-            counted[1].retry_after.is_none()
-                && counted[2].retry_after.is_some_and(|wait| wait <= Duration::from_secs(1))
-        );
-        assert!(counters.take(8, rate).retry_after.is_none(), "another client");
-    }
-
-    #[test]
-    fn memory_is_bounded_however_many_clients_there_are() {
-        // All tokens at once: it takes a minute and more until a client is forgotten.
-        let (rate, begin) = (rate(1, 100, 100), MAX_KEYS as u64 + 10);
-        let counters = Counters::new(rate);
-        for key in 0..begin {
-            counters.take(key << 20 | 1, rate);
-        }
-        counters.look(uptime_ms() + 2 * LOOK_MS);
-        assert!(counters.is_full.load(Relaxed));
-        for key in begin..4 * begin {
-            counters.take(key << 20 | 1, rate);
-        }
-        assert!(counters.limiter.len() <= begin as usize + SHARED_KEYS as usize);
-    }
-
-    fn table(defaults: &str, routes: &[(&str, &str)]) -> RouteTable {
-        let routes = routes.iter().map(|(id, filters)| {
-            format!("  - {{ id: {id}, uri: 'lb://a', predicates: ['Path=/{id}'], filters: [{filters}] }}\n")
-        });
-        let text = format!(
-            "spring.cloud.gateway:\n  default-filters: [{defaults}]\n  routes:\n{}",
-            routes.collect::<String>()
-        );
-        let documents = Documents::parse(&[("gateway-app.yaml", &text)], &|_| None).expect("well formed");
-        let table = RouteTable::read(&documents.root());
-        assert!(documents.take_problems().is_empty(), "{text}");
-        table
-    }
-
-    /// A table and its counters.
-    type Counted = (RouteTable, Arc<RateCounters>);
-
-    fn counted(states: &mut RateStates, table: RouteTable) -> Counted {
-        states.hand_over(table.routes());
-        (table, Arc::clone(states.current()))
-    }
-
-    /// Whether a limit of one table goes on in another.
-    fn same(one: (&Counted, usize, usize), other: (&Counted, usize, usize)) -> bool {
-        let counters = |(counted, route, limit): (&Counted, usize, usize)| Arc::as_ptr(&counted.1.0[route][limit]);
-        counters(one) == counters(other)
-    }
-
-    const FIVE: &str = "{ name: RequestRateLimiter, args: { replenishRate: 5 } }";
-    const SIX: &str = "{ name: RequestRateLimiter, args: { replenishRate: 6 } }";
-    const USER: &str = "{ name: RequestRateLimiter, args: { replenishRate: 5, key-resolver: user } }";
-
-    #[test]
-    fn the_same_limit_of_the_same_route_goes_on_and_no_other() {
-        let mut states = RateStates::default();
-        let first = counted(&mut states, table("", &[("a", FIVE), ("b", FIVE)]));
-        assert!(!same((&first, 0, 0), (&first, 1, 0)), "each route has its own");
-        // Others came before, the routes stand the other way round, and something else has changed.
-        let second = counted(
-            &mut states,
-            table("", &[("b", &format!("{SIX}, {FIVE}")), ("a", &format!("StripPrefix=1, {FIVE}"))]),
-        );
-        assert!(same((&first, 0, 0), (&second, 1, 0)) && same((&first, 1, 0), (&second, 0, 1)));
-        // Another rate or key begins anew, and so does what was away.
-        let third = counted(&mut states, table("", &[("a", USER), ("b", SIX)]));
-        assert!(!same((&second, 1, 0), (&third, 0, 0)) && same((&second, 0, 0), (&third, 1, 0)));
-        let fourth = counted(&mut states, table("", &[("a", FIVE)]));
-        assert!(!same((&second, 1, 0), (&fourth, 0, 0)));
-        assert_eq!(states.known.len(), 1, "nothing is kept for limits that are gone");
-    }
-
-    #[test]
-    fn limits_that_are_alike_and_default_filters_stay_apart_and_together() {
-        let mut states = RateStates::default();
-        let first = counted(&mut states, table(FIVE, &[("a", &format!("{FIVE}, {FIVE}")), ("b", "")]));
-        let second = counted(&mut states, table(FIVE, &[("b", ""), ("a", &format!("{FIVE}, {FIVE}"))]));
-        let common = |counted: &Counted, route: usize| {
-            counted.0.routes()[route].filters.rates.iter().position(|limit| limit.is_common).expect("a default filter")
-        };
-        let (old, new) = (common(&first, 0), common(&second, 1));
-        assert!(same((&first, 0, old), (&first, 1, 0)) && same((&first, 0, old), (&second, 1, new)));
-        assert!(same((&second, 0, 0), (&second, 1, new)), "all routes share it");
-        let own: Vec<_> = (0..3).filter(|limit| *limit != old).collect();
-        assert!(!same((&first, 0, own[0]), (&first, 0, own[1])));
-        assert!(own.iter().all(|limit| same((&first, 0, *limit), (&second, 1, *limit))));
-    }
-}
+mod tests;

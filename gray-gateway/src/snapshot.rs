@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use gray_core::{
-    InstanceSet, IpSet,
+    InstanceSet,
     balance::{OutlierPolicy, Outlook, Strategy, outlook, outlook_unversioned},
     lane::{Choice, Lane},
 };
@@ -14,6 +14,7 @@ use gray_settings::{Signing, TrustedHeaders};
 use http::HeaderValue;
 
 use crate::{
+    breakers::Breakers,
     config::SERVICE,
     geo::CityData,
     hops::Hops,
@@ -22,6 +23,7 @@ use crate::{
     rates::RateCounters,
     route::RouteTable,
     tally::{RuleTally, ServiceTally},
+    trusted_hops::TrustedHops,
 };
 
 /// Everything a request depends on besides itself. A request finishes with the snapshot it began with.
@@ -38,7 +40,7 @@ pub struct Snapshot {
     /// What `gray-caller` says of this gateway: `gateway-app@V1`.
     pub caller: HeaderValue,
     /// Peers whose `X-Forwarded-For` and `X-Real-IP` count.
-    pub trusted_hops: IpSet,
+    pub trusted_hops: TrustedHops,
     /// In which header fields.
     pub trusted_headers: TrustedHeaders,
     /// Which instances are left out for a while.
@@ -53,6 +55,8 @@ pub struct Snapshot {
     pub rates: Arc<RateCounters>,
     /// The keys that tokens are verified by, as far as servers publish them.
     pub keys: Arc<KeySets>,
+    /// Which of these routes are called at all.
+    pub breakers: Arc<Breakers>,
     /// The instances of every service that a route or a lane names.
     pub services: Services,
     /// City data, if some was loaded.
@@ -72,7 +76,7 @@ impl Snapshot {
             rule_tallies: Arc::default(),
             signing: None,
             caller: HeaderValue::from_static(SERVICE),
-            trusted_hops: IpSet::default(),
+            trusted_hops: TrustedHops::default(),
             trusted_headers: TrustedHeaders::default(),
             outliers: OutlierPolicy::default(),
             hops: Hops::new(""),
@@ -80,6 +84,7 @@ impl Snapshot {
             routes: Arc::new(RouteTable::default()),
             rates: Arc::default(),
             keys: Arc::default(),
+            breakers: Arc::default(),
             services: Services::default(),
             city: None,
             plan: Arc::default(),

@@ -34,3 +34,25 @@ fn a_document_that_sets_no_response_timeout_is_told_of_ours() {
         assert_eq!((code, report.contains("note ")), (Some(0), false), "{report}");
     }
 }
+
+#[test]
+fn what_only_the_flags_can_allow_is_noted() {
+    let document = |filter: &str| {
+        format!(
+            "  httpclient: {{ response-timeout: 5s }}\n  routes:\n  - {{ id: a, uri: 'lb://a', predicates: [Path=/**], filters: [{filter}] }}\n\
+             spring.data.redis.host: redis\n"
+        )
+    };
+    for (filter, note) in [
+        (
+            "{ name: JsonWebToken, args: { jwks-uri: 'http://keycloak/keys' } }",
+            Some("keys of tokens will not be fetched: http://keycloak/keys is http://"),
+        ),
+        ("{ name: JsonWebToken, args: { jwks-uri: 'https://keycloak/keys' } }", None),
+        ("RequestRateLimiter=1", Some("rates are counted per gateway process; --redis")),
+    ] {
+        let (code, report) = check(&document(filter));
+        assert_eq!((code, report.contains("note:")), (Some(0), note.is_some()), "{report}");
+        assert!(note.is_none_or(|note| report.contains(note)), "{report}");
+    }
+}

@@ -29,7 +29,7 @@ fn an_application_is_told_as_it_is() {
         "bootstrap.yml",
         "filters     RequestRateLimiter 1, StripPrefix 2",
         "nacos/shop-gateway-prod.yaml:13",
-        "GlobalFilter: runs on every request",
+        "      runs on every request: a token check becomes JsonWebToken",
         "com.example.shop.RequestIdFilter",
         "RequestIdFilter.java:12",
         "com.example.shop.LimitConfig.callerKeyResolver",

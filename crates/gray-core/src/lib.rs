@@ -7,6 +7,7 @@
 //! Feature `signing`: [`lane::SigningKey`]. Feature `document`: how an instance is written in YAML ([`entry`]).
 
 pub mod balance;
+pub mod breaker;
 #[cfg(feature = "document")]
 pub mod entry;
 pub mod instance;

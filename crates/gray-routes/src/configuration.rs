@@ -29,6 +29,8 @@ pub struct Configuration {
     pub findings: Vec<Finding>,
     /// What was read, for people.
     pub listed: Vec<Setting>,
+    /// Whether Spring has a Redis, in which its `RequestRateLimiter` counts.
+    pub has_redis: bool,
 }
 
 impl Configuration {
@@ -45,7 +47,8 @@ impl Configuration {
         let gray = GraySettings::read(&root, prefix);
         let rules = RuleSet::read(documents, &gray);
         let (routes, listed) = (RouteTable::read(&root), documents.listed());
-        let configuration = Self { gray, rules, findings: routes.lint(), routes, listed };
+        let has_redis = ["spring.data.redis", "spring.redis"].into_iter().any(|key| root.section(key).exists());
+        let configuration = Self { gray, rules, findings: routes.lint(), routes, listed, has_redis };
         let section = root.section(OLD);
         configuration.check_services(&section);
         configuration.check_lanes(&section);

@@ -180,6 +180,19 @@ impl<'d> Definition<'d> {
         })
     }
 
+    /// Gives those their names that are written `name=value` in the short form; false where there is none.
+    pub(super) fn name_places(&mut self, names: &[&str]) -> bool {
+        let mut has_any = false;
+        for arg in &mut self.args {
+            let Some((name, value)) = arg.value.text.split_once('=') else { continue };
+            if matches!(arg.key, Key::Place(_)) && names.contains(&name.trim()) {
+                let (name, value) = (name.trim().to_owned(), value.trim().to_owned());
+                (arg.key, arg.value.text, has_any) = (Key::Name(name), Cow::Owned(value), true);
+            }
+        }
+        has_any
+    }
+
     /// The values of single parameters, by place or by name; the first `required` ones must be there.
     pub(super) fn bind<const N: usize>(
         &self,

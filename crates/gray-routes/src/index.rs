@@ -129,8 +129,7 @@ impl Index {
             Some(patterns) => patterns.iter().map(|pattern| pattern.keys().collect()).collect(),
             None => vec![Vec::new()],
         };
-        let hosts: Vec<Vec<Key<'_>>> =
-            hosts.into_iter().flatten().map(|pattern| pattern.keys().collect()).collect();
+        let hosts: Vec<Vec<Key<'_>>> = hosts.into_iter().flatten().map(|pattern| pattern.keys().collect()).collect();
         let is_plain = |keys: &[Key<'_>]| !keys.iter().take(DEPTH).any(Key::is_literal);
         // One that takes any host makes the others say nothing.
         let mut hosts = if hosts.iter().any(|keys| is_plain(keys)) { Vec::new() } else { hosts };

@@ -23,14 +23,16 @@
 //! assert_eq!(sent.path, "/order/N0001");
 //! ```
 
+mod breaker;
 mod configuration;
 pub mod cors;
 mod definition;
+mod fallback;
 mod files;
 mod filter;
-mod index;
 mod group;
 mod ids;
+mod index;
 mod judge;
 mod lint;
 mod locator;
@@ -38,11 +40,13 @@ mod lookup;
 mod mapping;
 mod metadata;
 mod misspelt;
+mod network;
 mod path;
 mod pattern;
 mod predicate;
 mod rate;
 mod read;
+mod release;
 mod resolve;
 mod retry;
 mod route;
@@ -52,6 +56,7 @@ mod spelling;
 mod table;
 mod text;
 mod token;
+mod trusted;
 mod uri;
 mod variables;
 mod verdicts;
@@ -63,8 +68,10 @@ mod tests;
 pub use gray_expression::StepLimit;
 
 pub use self::{
+    breaker::{CircuitBreaker, FallbackHeaders, FallbackUri},
     configuration::{Configuration, MAX_SERVICES, lane_services},
     cors::CorsTable,
+    fallback::{FallbackAnswer, FallbackAnswers},
     files::FileOptions,
     filter::{FieldLimit, Filters, Line, Redirect, Remembered, ResponseEdits, Rewritten},
     judge::{Counts, Question, RESPONSE_TIMEOUT, Verdict, judge},
@@ -75,9 +82,10 @@ pub use self::{
     rate::{Rate, RateKey, RateLimit},
     read::{ROUTES, ROUTES_DOCUMENT},
     resolve::{ResolveError, Resolved, SendError},
-    retry::Retry,
+    retry::{Backoff, Retry},
     route::{Route, Target, Upstream},
     table::RouteTable,
     token::TokenCheck,
+    trusted::TrustedProxies,
     variables::{EditError, Variables},
 };

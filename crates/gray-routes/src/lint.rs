@@ -80,7 +80,10 @@ impl RouteTable {
                 for other in routes.filter(|other| other.metadata.encoded_slash && !missing(route, other).is_empty()) {
                     let comes_first = !is_own || other.place < route.place;
                     let is_better = best.is_none_or(|best| other.place < best.place);
-                    if comes_first && is_better && self.holds_slashes(other.place, &path, &Steps::default()).unwrap_or(true) {
+                    if comes_first
+                        && is_better
+                        && self.holds_slashes(other.place, &path, &Steps::default()).unwrap_or(true)
+                    {
                         best = Some(other);
                     }
                 }

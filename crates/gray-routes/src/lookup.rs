@@ -11,6 +11,11 @@ pub trait Lookup: Facts {
     fn peer(&self) -> Option<IpAddr> {
         self.client_ip()
     }
+
+    /// The host that is asked, as sent: with its port, if it has one.
+    fn authority(&self) -> Option<&str> {
+        self.host()
+    }
 }
 
 impl Lookup for RequestFacts<'_> {}

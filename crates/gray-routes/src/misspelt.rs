@@ -5,11 +5,21 @@ use gray_document::Section;
 
 use super::{definition::relaxed, text::suggestion};
 
-const KNOWN: [&str; 8] =
-    ["routes", "default-filters", "httpclient", "loadbalancer", "globalcors", "discovery", "filter", "set-status"];
+const KNOWN: [&str; 10] = [
+    "routes",
+    "default-filters",
+    "httpclient",
+    "loadbalancer",
+    "globalcors",
+    "discovery",
+    "filter",
+    "set-status",
+    "predicate",
+    "trusted-proxies",
+];
 
 /// What Spring Cloud Gateway has besides, from 2.0 to 5.0: keys that are none of these never did anything there.
-const SPRINGS: [&str; 21] = [
+const SPRINGS: [&str; 19] = [
     "actuator",
     "enabled",
     "fail-on-route-definition-error",
@@ -21,7 +31,6 @@ const SPRINGS: [&str; 21] = [
     "metrics",
     "mvc",
     "observability",
-    "predicate",
     "proxy-exchange",
     "redis-rate-limiter",
     "restrictive-property-accessor",
@@ -29,7 +38,6 @@ const SPRINGS: [&str; 21] = [
     "route-refresh-listener",
     "server",
     "streaming-media-types",
-    "trusted-proxies",
     "x-forwarded",
 ];
 

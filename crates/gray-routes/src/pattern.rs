@@ -1,12 +1,13 @@
 //! Path patterns (Spring's PathPattern) and host patterns (Spring's AntPathMatcher with dots), compiled.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 use gray_document::Budget;
 use gray_expression::{JavaForm, StepLimit, Steps};
 
 use super::{
     index::Key,
+    release::Dialect,
     segment::{Segment, is_name, split},
     text::{decoded, quoted},
     variables::Variables,
@@ -48,7 +49,12 @@ impl PathPattern {
         };
         let segments: Result<_, _> = parts.iter().map(segment).collect();
         let segments = segments.map_err(|reason| format!("path pattern {shown}: {reason}"))?;
-        Ok(Self { text: text.into(), segments, rest, rest_name })
+        let pattern = Self { text: text.into(), segments, rest, rest_name };
+        let mut known = HashSet::new();
+        if let Some(twice) = pattern.names().find(|name| !known.insert(*name)) {
+            return Err(format!("path pattern {shown}: two variables are called {}", quoted(twice)));
+        }
+        Ok(pattern)
     }
 
     /// Its segments, up to `/**`: what a route can be found by.
@@ -205,9 +211,13 @@ fn capture_rest(part: &str) -> Option<&str> {
     part.strip_prefix("{*").and_then(|rest| rest.strip_suffix('}')).filter(|name| is_name(name))
 }
 
-/// `**.example.org`, `{sub}.example.org`: matched label by label, letters of either case.
+/// `**.example.org`, `{sub}.example.org`: matched label by label.
 #[derive(Clone, Debug)]
-pub(super) struct HostPattern(Box<[Label]>);
+pub(super) struct HostPattern {
+    labels: Box<[Label]>,
+    /// Whether upper and lower case are told apart.
+    is_exact: bool,
+}
 
 #[derive(Clone, Debug)]
 enum Label {
@@ -218,7 +228,7 @@ enum Label {
 
 impl HostPattern {
     /// Compiles a pattern; the error says what is wrong with it.
-    pub(super) fn parse(text: &str, budget: &Budget) -> Result<Self, String> {
+    pub(super) fn parse(text: &str, dialect: Dialect, budget: &Budget) -> Result<Self, String> {
         let problem = |reason: &str| format!("host pattern {}: {reason}", quoted(text));
         if text.starts_with('.') {
             return Err(problem("no host begins with a dot; write `**.` for every subdomain"));
@@ -227,23 +237,28 @@ impl HostPattern {
         budget.spend("host patterns", SEGMENT * parts.len()).map_err(|error| error.to_string())?;
         let outside = |part: &&str| part.split('{').next().unwrap_or_default().to_owned();
         let plain: String = parts.iter().map(outside).collect();
-        if plain.contains("]:") || (plain.contains(':') && !plain.starts_with('[')) {
-            return Err(problem("a port cannot be asked for; the host is compared without it"));
+        let has_port = plain.contains("]:") || (plain.contains(':') && !plain.starts_with('['));
+        if has_port && !dialect.with_port {
+            return Err(problem(
+                "a port cannot be asked for, as the host is compared without it; with gray.spring.release (3.1, 4 or 5) it is \
+                 compared as that release does it",
+            ));
         }
         if plain.contains(|c: char| c.is_whitespace() || c == '/') {
             return Err(problem("a host has no space and no slash"));
         }
+        let form = if dialect.exact_host { JavaForm::Whole } else { JavaForm::WholeAnyCase };
         let label = |part: &&str| match *part {
             "**" => Ok(Label::AnyDepth),
-            part => Segment::parse(part, JavaForm::WholeAnyCase, budget).map(Label::One),
+            part => Segment::parse(part, form, budget).map(Label::One),
         };
         let labels: Result<_, _> = parts.iter().filter(|part| !part.is_empty()).map(label).collect();
-        labels.map(Self).map_err(|reason| problem(&reason))
+        labels.map(|labels| Self { labels, is_exact: dialect.exact_host }).map_err(|reason| problem(&reason))
     }
 
     /// Its labels from the right, up to `**`: what a route can be found by.
     pub(super) fn keys(&self) -> impl Iterator<Item = Key<'_>> {
-        self.0.iter().rev().map_while(|label| match label {
+        self.labels.iter().rev().map_while(|label| match label {
             Label::AnyDepth => None,
             Label::One(segment) => {
                 Some(segment.literal().map_or(Key::Any, |text| Key::Literal(text.to_ascii_lowercase().into())))
@@ -254,13 +269,13 @@ impl HostPattern {
     /// The names of its variables.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         let labels =
-            self.0.iter().filter_map(|label| if let Label::One(segment) = label { Some(segment) } else { None });
+            self.labels.iter().filter_map(|label| if let Label::One(segment) = label { Some(segment) } else { None });
         labels.flat_map(Segment::names).map(|name| &**name)
     }
 
     /// Gets ready to tell the values of its variables.
     pub(super) fn prepare(&mut self, budget: &Budget) -> Result<(), String> {
-        self.0.iter_mut().try_for_each(|label| match label {
+        self.labels.iter_mut().try_for_each(|label| match label {
             Label::AnyDepth => Ok(()),
             Label::One(segment) => segment.prepare(budget),
         })
@@ -273,9 +288,9 @@ impl HostPattern {
         variables: &mut Variables<'n>,
         steps: &Steps,
     ) -> Result<(), StepLimit> {
-        let mut labels = vec![""; self.0.len()];
+        let mut labels = vec![""; self.labels.len()];
         self.walk(host, steps, |place, label| labels[place] = label)?;
-        for (label, value) in self.0.iter().zip(labels) {
+        for (label, value) in self.labels.iter().zip(labels) {
             if let Label::One(segment) = label {
                 segment.capture(value, steps, |name, value| variables.add(name, value))?;
             }
@@ -289,18 +304,13 @@ impl HostPattern {
     }
 
     /// The same; `visit` is told which label each part takes, the last time it is told so.
-    fn walk<'h>(
-        &self,
-        host: &'h str,
-        steps: &Steps,
-        mut visit: impl FnMut(usize, &'h str),
-    ) -> Result<bool, StepLimit> {
+    fn walk<'h>(&self, host: &'h str, steps: &Steps, mut visit: impl FnMut(usize, &'h str)) -> Result<bool, StepLimit> {
         let mut labels = host.split('.').filter(|label| !label.is_empty());
         let mut at = 0;
         // Where the last `**` stands, and the labels it has not swallowed yet.
         let mut retry = None;
         loop {
-            let fits = match self.0.get(at) {
+            let fits = match self.labels.get(at) {
                 Some(Label::AnyDepth) => {
                     retry = Some((at + 1, labels.clone()));
                     true
@@ -308,7 +318,10 @@ impl HostPattern {
                 Some(Label::One(segment)) => match labels.next() {
                     Some(label) => {
                         visit(at, label);
-                        segment.matches_fold(label, steps)?
+                        match self.is_exact {
+                            true => segment.matches(label, steps)?,
+                            false => segment.matches_fold(label, steps)?,
+                        }
                     }
                     None => false,
                 },

@@ -1,6 +1,6 @@
 //! Predicates: what a request must look like for a route to take it.
 
-use std::{collections::HashSet, net::IpAddr};
+use std::collections::HashSet;
 
 use gray_document::{Budget, Item};
 use gray_expression::{StepLimit, Steps};
@@ -10,7 +10,9 @@ use ipnet::IpNet;
 use crate::{
     Lookup,
     definition::{Definition, Parameter, Value},
+    network::{holds, network},
     pattern::{HostPattern, PathPattern},
+    release::Dialect,
     text::{TextPattern, any, decoded, quoted, suggestion},
     variables::Variables,
     weight::Share,
@@ -73,6 +75,7 @@ pub(super) enum Predicate {
     Header {
         name: HeaderName,
         value: Option<TextPattern>,
+        latin1: bool,
     },
     Query {
         name: Box<str>,
@@ -81,8 +84,12 @@ pub(super) enum Predicate {
     Cookie {
         name: Box<str>,
         value: Option<TextPattern>,
+        latin1: bool,
     },
-    Host(Box<[HostPattern]>),
+    Host {
+        patterns: Box<[HostPattern]>,
+        with_port: bool,
+    },
     RemoteAddr(Box<[IpNet]>),
     /// The client's address, behind trusted hops.
     ClientAddr(Box<[IpNet]>),
@@ -96,7 +103,7 @@ pub(super) enum Predicate {
 
 impl Predicate {
     /// Reads one predicate; what is wrong with it is reported.
-    pub(super) fn read(item: &Item<'_>) -> Option<Self> {
+    pub(super) fn read(item: &Item<'_>, dialect: Dialect) -> Option<Self> {
         if !item.spend("predicates", PREDICATE) {
             return None;
         }
@@ -115,7 +122,7 @@ impl Predicate {
                 let (patterns, flag) = definition.gather(("patterns", &["pattern"]), Some(flag))?;
                 Some(Self::Path {
                     patterns: all(patterns, |text| PathPattern::parse(text, budget))?,
-                    trailing_slash: flag.unwrap_or(true),
+                    trailing_slash: flag.unwrap_or(!dialect.exact_end),
                 })
             }
             "Method" => {
@@ -126,7 +133,8 @@ impl Predicate {
             "Header" => {
                 let [name, value] = definition.bind([("header", &[]), REGEXP], 1)?;
                 let header = |text: &str| text.parse().map_err(|_| format!("{} is not a header name", quoted(text)));
-                Some(Self::Header { name: name?.convert(header)?, value: pattern(value.as_ref(), budget)? })
+                let (name, value) = (name?.convert(header)?, pattern(value.as_ref(), budget)?);
+                Some(Self::Header { name, value, latin1: dialect.latin1 })
             }
             "Query" => {
                 let [name, value] = definition.bind([("param", &[]), REGEXP], 1)?;
@@ -134,11 +142,13 @@ impl Predicate {
             }
             "Cookie" => {
                 let [name, value] = definition.bind([("name", &[]), REGEXP], 1)?;
-                Some(Self::Cookie { name: name?.text.into(), value: pattern(value.as_ref(), budget)? })
+                let (name, value) = (name?.text.into(), pattern(value.as_ref(), budget)?);
+                Some(Self::Cookie { name, value, latin1: dialect.latin1 })
             }
             "Host" => {
                 let (patterns, _) = definition.gather(("patterns", &["pattern"]), None)?;
-                all(patterns, |text| HostPattern::parse(text, budget)).map(Self::Host)
+                let patterns = all(patterns, |text| HostPattern::parse(text, dialect, budget))?;
+                Some(Self::Host { patterns, with_port: dialect.with_port })
             }
             "RemoteAddr" => {
                 let (sources, _) = definition.gather(("sources", &["source"]), None)?;
@@ -191,18 +201,20 @@ impl Predicate {
                 any(patterns, |pattern| pattern.matches(path, *trailing_slash, steps))?
             }
             Self::Method(methods) => methods.iter().any(|method| *method == request.method()),
-            Self::Header { name, value: None } => request.headers(name).next().is_some(),
-            Self::Header { name, value: Some(pattern) } => {
-                any(request.headers(name), |value| pattern.matches_bytes(value, steps))?
+            Self::Header { name, value: None, .. } => request.headers(name).next().is_some(),
+            Self::Header { name, value: Some(pattern), latin1 } => {
+                any(request.headers(name), |value| pattern.matches_bytes(value, *latin1, steps))?
             }
             Self::Query { name, value } => {
                 any(request.query(), |query| query_holds(query, name, value.as_ref(), steps))?
             }
-            Self::Cookie { name, value } => {
-                any(request.headers(&COOKIE), |field| cookie_holds(field, name, value.as_ref(), steps))?
+            Self::Cookie { name, value, latin1 } => {
+                let pattern = value.as_ref().map(|pattern| (pattern, *latin1));
+                any(request.headers(&COOKIE), |field| cookie_holds(field, name, pattern, steps))?
             }
-            Self::Host(patterns) => {
-                any(request.host(), |host| any(patterns, |pattern| pattern.matches(host, steps)))?
+            Self::Host { patterns, with_port } => {
+                let host = if *with_port { request.authority() } else { request.host() };
+                any(host, |host| any(patterns, |pattern| pattern.matches(host, steps)))?
             }
             Self::RemoteAddr(networks) => holds(networks, request.peer()),
             Self::ClientAddr(networks) => holds(networks, request.client_ip()),
@@ -221,14 +233,14 @@ impl Predicate {
 
     /// The host patterns, if that is what it is.
     pub(super) fn hosts(&self) -> Option<&[HostPattern]> {
-        if let Self::Host(patterns) = self { Some(patterns) } else { None }
+        if let Self::Host { patterns, .. } = self { Some(patterns) } else { None }
     }
 
     /// The variables that stand for something in every request that it takes.
     pub(super) fn variables(&self) -> HashSet<String> {
         match self {
             Self::Path { patterns, .. } => in_all(patterns.iter().map(PathPattern::names)),
-            Self::Host(patterns) => in_all(patterns.iter().map(HostPattern::names)),
+            Self::Host { patterns, .. } => in_all(patterns.iter().map(HostPattern::names)),
             _ => HashSet::new(),
         }
     }
@@ -237,12 +249,12 @@ impl Predicate {
     pub(super) fn prepare(&mut self, budget: &Budget) -> Result<(), String> {
         match self {
             Self::Path { patterns, .. } => patterns.iter_mut().try_for_each(|pattern| pattern.prepare(budget)),
-            Self::Host(patterns) => patterns.iter_mut().try_for_each(|pattern| pattern.prepare(budget)),
+            Self::Host { patterns, .. } => patterns.iter_mut().try_for_each(|pattern| pattern.prepare(budget)),
             _ => Ok(()),
         }
     }
 
-    /// Tells the values of its variables: those of the first pattern that matches, as in Spring.
+    /// Tells the values of its variables: those of the first pattern that matches, as in Spring. `host` is written as it is compared.
     pub(super) fn capture<'n>(
         &'n self,
         path: &str,
@@ -258,7 +270,7 @@ impl Predicate {
                     }
                 }
             }
-            Self::Host(patterns) => {
+            Self::Host { patterns, .. } => {
                 let host = host.unwrap_or_default();
                 for pattern in patterns {
                     if pattern.matches(host, steps)? {
@@ -282,7 +294,7 @@ impl Predicate {
             Self::Method(_) | Self::Weight(_) => 0,
             Self::RemoteAddr(_) | Self::Time { .. } => 1,
             Self::Path { .. } => 2,
-            Self::Host(_) => 3,
+            Self::Host { .. } => 3,
             Self::Header { .. } | Self::ClientAddr(_) => 4,
             Self::Query { .. } | Self::Cookie { .. } => 5,
         }
@@ -324,11 +336,6 @@ fn moment(text: &str) -> Result<u64, String> {
     })
 }
 
-fn holds(networks: &[IpNet], address: Option<IpAddr>) -> bool {
-    let address = address.map(|address| address.to_canonical());
-    address.is_some_and(|address| networks.iter().any(|network| network.contains(&address)))
-}
-
 /// Converts every value; each wrong one is reported.
 fn all<T>(values: Vec<Value<'_>>, convert: impl Fn(&str) -> Result<T, String>) -> Option<Box<[T]>> {
     let converted: Vec<_> = values.iter().map(|value| value.convert(&convert)).collect();
@@ -353,11 +360,6 @@ fn method(value: &Value<'_>) -> Option<Method> {
     Some(method)
 }
 
-fn network(text: &str) -> Result<IpNet, String> {
-    let network = text.parse().or_else(|_| text.parse().map(|address: std::net::IpAddr| IpNet::from(address)));
-    network.map_err(|_| format!("{} is not an address or a network such as 10.0.0.0/8", quoted(text)))
-}
-
 fn query_holds(query: &str, name: &str, pattern: Option<&TextPattern>, steps: &Steps) -> Result<bool, StepLimit> {
     any(query.split('&'), |pair| {
         let (key, value) = pair.split_once('=').map_or((pair, None), |(key, value)| (key, Some(value)));
@@ -370,7 +372,12 @@ fn query_holds(query: &str, name: &str, pattern: Option<&TextPattern>, steps: &S
     })
 }
 
-fn cookie_holds(field: &[u8], name: &str, pattern: Option<&TextPattern>, steps: &Steps) -> Result<bool, StepLimit> {
+fn cookie_holds(
+    field: &[u8],
+    name: &str,
+    pattern: Option<(&TextPattern, bool)>,
+    steps: &Steps,
+) -> Result<bool, StepLimit> {
     any(field.split(|byte| *byte == b';'), |pair| {
         let mut sides = pair.splitn(2, |byte| *byte == b'=');
         let (Some(key), Some(value)) = (sides.next(), sides.next()) else { return Ok(false) };
@@ -379,7 +386,7 @@ fn cookie_holds(field: &[u8], name: &str, pattern: Option<&TextPattern>, steps: 
         match pattern {
             _ if key.trim_ascii() != name.as_bytes() => Ok(false),
             None => Ok(true),
-            Some(pattern) => pattern.matches_bytes(bare, steps),
+            Some((pattern, latin1)) => pattern.matches_bytes(bare, latin1, steps),
         }
     })
 }

@@ -6,6 +6,7 @@ use gray_document::{Item, Section};
 
 use super::{
     Filters, Route, Target, Upstream,
+    breaker::BreakerSettings,
     cors::{Cors, CorsTable},
     definition::relaxed,
     filter::{self, Common, FILTER, Filter, SecureHeaders},
@@ -16,8 +17,10 @@ use super::{
     misspelt,
     pattern::PathPattern,
     predicate::Predicate,
+    release::{Dialect, Release},
     scheme::Scheme,
     text::quoted,
+    trusted::TrustedProxies,
     uri, verdicts, weight,
 };
 
@@ -60,6 +63,9 @@ pub(super) struct Read {
     pub(super) is_stated: bool,
     pub(super) cors: CorsTable,
     pub(super) locator: Option<Locator>,
+    /// Whether hosts are compared with their ports.
+    pub(super) with_port: bool,
+    pub(super) trusted: Option<TrustedProxies>,
 }
 
 /// What all routes share.
@@ -71,6 +77,7 @@ pub(super) struct Shared {
     /// Before a route's own metadata.
     common: Metadata,
     use404: bool,
+    dialect: Dialect,
 }
 
 /// Reads all routes, as written. A route with an error is missing.
@@ -87,11 +94,15 @@ pub(super) fn read(root: &Section<'_>) -> Read {
         original_status: status.string("original-status-header-name").and_then(|name| {
             filter::written(&name).map_err(|reason| status.error("original-status-header-name", reason)).ok()
         }),
+        breakers: Arc::new(BreakerSettings::read(root)),
         has_login: root.peek(LOGIN).is_some() && acknowledged.reason(LOGIN).is_none(),
         mapping: Arc::new(Mapping::read(&spring)),
         own: Arc::default(),
     };
     let settings = Common { own: Arc::new(OwnFilters::read(&spring, &settings)), ..settings };
+    let mut dialect = Dialect::of(Release::read(root));
+    let host = gateway.holder("predicate").section("predicate").section("host");
+    dialect.with_port &= host.bool("include-port").unwrap_or(true);
     let shared = Shared {
         filters: filters.iter().filter_map(|item| Filter::read(item, &settings)).map(Filter::common).collect(),
         settings,
@@ -101,6 +112,7 @@ pub(super) fn read(root: &Section<'_>) -> Read {
             ..Metadata::default()
         },
         use404: gateway.holder("loadbalancer").section("loadbalancer").bool("use404").unwrap_or(false),
+        dialect,
     };
     let holder = gateway.routes();
     let (mut items, mut is_stated) = (holder.items("routes"), holder.has("routes"));
@@ -119,6 +131,7 @@ pub(super) fn read(root: &Section<'_>) -> Read {
     }
     let cors = drafts.iter_mut().filter_map(|draft| draft.cors.take()).collect();
     let cors = CorsTable::read(cors, &gateway.holder("globalcors").section("globalcors"));
+    let trusted = TrustedProxies::read(gateway.holder("trusted-proxies"));
     let discovery = gateway.holder("discovery").section("discovery");
     let locator = Locator::read(&discovery.section("locator"), &shared);
     // Asked for in vain as a rule, but a key that is close to one of these is a typing error.
@@ -130,6 +143,8 @@ pub(super) fn read(root: &Section<'_>) -> Read {
     gateway.new.section("discovery");
     gateway.new.section("filter");
     gateway.new.section("set-status");
+    gateway.new.section("predicate");
+    gateway.new.has("trusted-proxies");
     misspelt::refuse(&[&gateway.old, &gateway.new]);
     verdicts::judge(root, [&gateway.old, &gateway.new], &acknowledged);
     gateway.old.warn_unknown("this gateway does not know this setting; it has no effect");
@@ -143,7 +158,7 @@ pub(super) fn read(root: &Section<'_>) -> Read {
         spring.has(key);
     }
     spring.reject_unknown();
-    Read { drafts, is_stated, cors, locator }
+    Read { drafts, is_stated, cors, locator, with_port: dialect.with_port, trusted }
 }
 
 struct Gateway<'d> {
@@ -223,7 +238,7 @@ impl Shared {
         if written.is_empty() {
             section.error("predicates", "a route needs at least one predicate; for every request write Path=/**");
         }
-        let predicates: Vec<_> = written.iter().map(Predicate::read).collect();
+        let predicates: Vec<_> = written.iter().map(|item| Predicate::read(item, self.dialect)).collect();
         let weights = predicates.iter().flatten().filter(|predicate| matches!(predicate, Predicate::Weight(_)));
         if weights.count() > 1 {
             section.error("predicates", "a route can be in one weight group only");
@@ -244,11 +259,24 @@ impl Shared {
             (predicates.into_iter().collect(), filters.into_iter().collect());
         let (target, mut predicates, own) = (target?, predicates?, filters?);
         self.variables(&section, &mut predicates, (&own, &items))?;
+        let breakers = self.filters.iter().chain(&own).filter(|filter| matches!(filter, Filter::Breaker(_)));
+        if breakers.count() > 1 {
+            section.warn(
+                "filters",
+                "more than one circuit breaker, common ones included: they count as one, with the name of the last, the \
+                 shortest time limit, the status codes of all, and the fallback of the last that has one",
+            );
+        }
         let own_limit = own.iter().rev().find_map(Filter::max_body);
         let mut filters = Filters::default();
         filters.extend(interleaved(&self.filters, own));
         // A common limit is for those that have none of their own.
         filters.max_body = own_limit.or(filters.max_body);
+        match filters.name_breaker(&id, &self.settings.breakers) {
+            Ok(bytes) if !item.spend("circuit breakers", bytes) => return None,
+            Ok(_) => {}
+            Err(reason) => section.error("filters", reason),
+        }
         if let Some(reason) = filters.too_many() {
             section.error("filters", reason);
         }

@@ -8,8 +8,8 @@ use crate::{
     EditError, Lookup, Rewritten, Route, RouteTable, Spelling, Variables, check_path,
     pattern::PathPattern,
     predicate::Predicate,
-    text::any,
     spelling::{Forms, canonical_of},
+    text::any,
 };
 
 /// First segment of the paths of Spring Boot's management endpoints.
@@ -84,7 +84,7 @@ impl RouteTable {
         steps: &Steps,
     ) -> Result<Resolved<'t>, StepLimit> {
         let variables = |path: &str| match route {
-            Some(route) => self.variables(route, path, request.host(), steps),
+            Some(route) => self.variables(route, path, self.host_of(request), steps),
             None => Ok(Variables::default()),
         };
         let canonical = match canonical {

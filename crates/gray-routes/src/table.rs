@@ -8,7 +8,7 @@ use gray_rules::KeyServer;
 use http::Method;
 
 use crate::{
-    CorsTable, Located, Locator, Lookup, Route, Target, Upstream,
+    CorsTable, FallbackAnswer, FallbackAnswers, Located, Locator, Lookup, Route, Target, TrustedProxies, Upstream,
     index::{Index, Key},
     predicate::Predicate,
     read::{self, Read},
@@ -26,16 +26,25 @@ pub struct RouteTable {
     token_queries: BTreeSet<Box<str>>,
     cors: Arc<CorsTable>,
     locator: Option<Arc<Locator>>,
+    pub(crate) fallbacks: Arc<FallbackAnswers>,
     /// The `order` of the route at the same place.
     orders: Vec<i32>,
+    /// Whether hosts are compared with their ports.
+    with_port: bool,
+    trusted: Option<Arc<TrustedProxies>>,
 }
 
 impl RouteTable {
     /// Reads `spring.cloud.gateway.routes` and what belongs to it. Problems are left in the documents; with an error
     /// among them the table is incomplete and must not be used.
     pub fn read(root: &Section<'_>) -> Self {
-        let Read { drafts, is_stated, cors, locator } = read::read(root);
-        Self { is_stated, cors: Arc::new(cors), locator: locator.map(Arc::new), ..Self::new(drafts) }
+        let Read { drafts, is_stated, cors, locator, with_port, trusted } = read::read(root);
+        let fallbacks = FallbackAnswers::read(&root.section("gray").section("spring").section("fallbacks"));
+        let (cors, locator, trusted) = (Arc::new(cors), locator.map(Arc::new), trusted.map(Arc::new));
+        let fallbacks = Arc::new(fallbacks);
+        let table = Self { is_stated, cors, locator, with_port, trusted, fallbacks, ..Self::new(drafts) };
+        table.check_fallbacks(root);
+        table
     }
 
     /// Whether a document says what routes there are, be it none.
@@ -82,7 +91,7 @@ impl RouteTable {
     ) -> Result<Option<&Arc<Route>>, StepLimit> {
         // A route of which it is not known whether it takes the request may be the one: those behind it do not count.
         let (mut best, mut is_known) = (usize::MAX, true);
-        self.index.walk(path, request.host(), |candidates| {
+        self.index.walk(path, self.host_of(request), |candidates| {
             // Candidates are in order, so each place of the index ends at its own first match or at a better one.
             for &position in candidates.iter().take_while(|&&position| position < best) {
                 let holds = self.holds(position, path, request, steps);
@@ -93,6 +102,11 @@ impl RouteTable {
             }
         });
         if is_known { Ok(self.routes.get(best)) } else { Err(StepLimit) }
+    }
+
+    /// The host of a request, as it is compared.
+    pub(crate) fn host_of<'r>(&self, request: &'r impl Lookup) -> Option<&'r str> {
+        if self.with_port { request.authority() } else { request.host() }
     }
 
     pub(crate) fn holds(
@@ -172,13 +186,25 @@ impl RouteTable {
             predicates: predicates.to_vec(),
             cors: None,
         }));
-        let (cors, locator) = (Arc::clone(&self.cors), self.locator.clone());
-        Ok(Self { is_stated: self.is_stated, cors, locator, ..Self::new(drafts) })
+        let Self { is_stated, with_port, .. } = *self;
+        let (cors, locator, trusted) = (Arc::clone(&self.cors), self.locator.clone(), self.trusted.clone());
+        let fallbacks = Arc::clone(&self.fallbacks);
+        Ok(Self { is_stated, cors, locator, with_port, trusted, fallbacks, ..Self::new(drafts) })
+    }
+
+    /// Peers that may say where requests came from, besides those of other settings.
+    pub fn trusted_proxies(&self) -> Option<&Arc<TrustedProxies>> {
+        self.trusted.as_ref()
     }
 
     /// What cross-origin requests may do.
     pub fn cors(&self) -> &CorsTable {
         &self.cors
+    }
+
+    /// What is answered where a fallback leads to this path, if a document says so.
+    pub fn fallback(&self, path: &str) -> Option<&FallbackAnswer> {
+        self.fallbacks.find(path)
     }
 
     /// Every route, in the order in which they are tried.

@@ -30,9 +30,15 @@ impl TextPattern {
         }
     }
 
-    /// A value that is not text matches nothing.
-    pub(super) fn matches_bytes(&self, value: &[u8], steps: &Steps) -> Result<bool, StepLimit> {
-        std::str::from_utf8(value).map_or(Ok(false), |text| self.matches(text, steps))
+    /// The same of the value of a header: ISO 8859-1, or UTF-8; one that is not UTF-8 then matches nothing.
+    pub(super) fn matches_bytes(&self, value: &[u8], latin1: bool, steps: &Steps) -> Result<bool, StepLimit> {
+        match std::str::from_utf8(value) {
+            _ if latin1 && !value.is_ascii() => {
+                self.matches(&value.iter().map(|byte| char::from(*byte)).collect::<String>(), steps)
+            }
+            Ok(text) => self.matches(text, steps),
+            Err(_) => Ok(false),
+        }
     }
 }
 
@@ -112,7 +118,14 @@ mod tests {
             assert_eq!(pattern.matches(text, &Steps::default()), Ok(expect), "{expression} {text}");
         }
         let any = TextPattern::new(".*", &Budget::default()).expect("valid");
-        assert_eq!(any.matches_bytes(b"\xff", &Steps::default()), Ok(false));
+        assert_eq!(any.matches_bytes(b"\xff", false, &Steps::default()), Ok(false));
+        let [utf8, latin1] = ["é", "Ã©"].map(|text| TextPattern::new(text, &Budget::default()).expect("valid"));
+        for (pattern, is_latin1, expect) in
+            [(&utf8, false, true), (&utf8, true, false), (&latin1, false, false), (&latin1, true, true)]
+        {
+            let found = pattern.matches_bytes("é".as_bytes(), is_latin1, &Steps::default());
+            assert_eq!(found, Ok(expect), "{pattern:?} {is_latin1}");
+        }
     }
 
     #[test]

@@ -132,7 +132,8 @@ fn main() {
             move || {
                 let path = black_box(&*path);
                 let request = RequestFacts { path, host: Some("shop.example.com"), ..RequestFacts::new(&headers) };
-                let resolved = check_path(path).map_err(Into::into).and_then(|spelling| table.resolve(&request, spelling));
+                let resolved =
+                    check_path(path).map_err(Into::into).and_then(|spelling| table.resolve(&request, spelling));
                 assert!(black_box(resolved.is_ok_and(|resolved| resolved.route.is_some())));
             }
         });

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use axum::{extract::State, http::header, response::IntoResponse};
 use gray_common::{descriptors, telemetry};
-use gray_core::{GrayStatus, balance::Reason};
+use gray_core::{GrayStatus, balance::Reason, breaker::Phase};
 use gray_live::clock::uptime_ms;
 use gray_rules::Severity;
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
@@ -12,7 +12,8 @@ use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandl
 
 use super::{Admin, answer::REFUSED_TOTAL, lint::findings, series};
 use crate::{
-    proxy::{Fault, Refusal},
+    proxy::{FallbackKind, Fault, Refusal},
+    rates::Missed,
     snapshot::Snapshot,
 };
 
@@ -47,9 +48,30 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_counter!("gray_gateway_repeats_total", Unit::Count, "Requests sent again after a connection broke");
     describe_counter!("gray_gateway_repeats_refused_total", Unit::Count, "Requests not sent again: budget spent");
     describe_counter!("gray_gateway_hedges_total", Unit::Count, "Requests sent to a second instance as well");
+    describe_counter!(
+        "gray_gateway_circuit_breaker_refused_total",
+        Unit::Count,
+        "Requests for which no instance was asked: the circuit breaker was open"
+    );
+    describe_counter!(
+        "gray_gateway_circuit_breaker_changes_total",
+        Unit::Count,
+        "Changes of circuit breakers, by the state they changed to"
+    );
+    describe_counter!(
+        "gray_gateway_circuit_breaker_fallbacks_total",
+        Unit::Count,
+        "Failed requests that a fallback was to answer, by what answered"
+    );
     describe_counter!("gray_gateway_shed_total", Unit::Count, "Requests turned away: too many in flight");
     describe_counter!("gray_gateway_ejections_total", Unit::Count, "Ejections of instances, by reason");
     describe_counter!("gray_gateway_refused_total", Unit::Count, "Requests and connections turned away, by reason");
+    describe_counter!(
+        "gray_gateway_shared_rates_missed_total",
+        Unit::Count,
+        "Requests that Redis has not counted, by reason"
+    );
+    describe_gauge!("gray_gateway_redis_connections", Unit::Count, "Workers that are connected to the Redis of rates");
     describe_gauge!("gray_gateway_in_flight", Unit::Count, "Requests in flight");
     describe_gauge!("gray_gateway_connections", Unit::Count, "Client connections open");
     describe_gauge!(
@@ -118,6 +140,13 @@ fn record(admin: &Admin) {
     counter!("gray_gateway_repeats_total").absolute(stats.repeats);
     counter!("gray_gateway_repeats_refused_total").absolute(stats.repeats_refused);
     counter!("gray_gateway_hedges_total").absolute(stats.hedges);
+    counter!("gray_gateway_circuit_breaker_refused_total").absolute(stats.breaker_refused);
+    for (state, count) in Phase::ALL.into_iter().zip(stats.breaker_changes) {
+        counter!("gray_gateway_circuit_breaker_changes_total", "state" => state.as_str()).absolute(count);
+    }
+    for (kind, count) in FallbackKind::ALL.into_iter().zip(stats.breaker_fallbacks) {
+        counter!("gray_gateway_circuit_breaker_fallbacks_total", "by" => kind.as_str()).absolute(count);
+    }
     counter!("gray_gateway_shed_total").absolute(stats.shed);
     counter!("gray_gateway_fallbacks_total").absolute(stats.fallbacks);
     counter!("gray_gateway_tag_only_total").absolute(stats.tag_only);
@@ -126,6 +155,10 @@ fn record(admin: &Admin) {
     for (why, count) in Refusal::ALL.into_iter().zip(stats.refused) {
         counter!("gray_gateway_refused_total", "reason" => why.as_str()).absolute(count);
     }
+    for (why, count) in Missed::ALL.into_iter().zip(stats.rates_missed) {
+        counter!("gray_gateway_shared_rates_missed_total", "reason" => why.as_str()).absolute(count);
+    }
+    gauge!("gray_gateway_redis_connections").set(stats.redis_connections as f64);
     counter!("gray_gateway_connect_failures_total").absolute(stats.connect_failures());
     for (fault, count) in Fault::ALL.into_iter().zip(stats.faults) {
         counter!("gray_gateway_upstream_failures_total", "reason" => fault.as_str()).absolute(count);

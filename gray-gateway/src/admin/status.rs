@@ -50,6 +50,7 @@ pub(super) async fn show(State(admin): State<Admin>) -> impl IntoResponse {
         "rules": rules_of(&snapshot),
         "findings": lint::findings(&snapshot),
         "routes": routes,
+        "circuitBreakers": breakers_of(&snapshot),
         "services": services,
     }))
 }
@@ -74,6 +75,21 @@ fn rules_of(snapshot: &Snapshot) -> Vec<Value> {
     let lane = |place: usize| snapshot.rules.lanes()[place].lane().name();
     let rules = snapshot.rules.rules().iter();
     rules.map(|rule| json!({ "name": rule.name, "lane": lane(rule.lane) })).collect()
+}
+
+fn breakers_of(snapshot: &Snapshot) -> Vec<Value> {
+    let percent = |rate: u32| f64::from(rate) / 100.0;
+    let breakers = snapshot.breakers.all().into_iter().map(|live| {
+        let (state, counts) = live.breaker.look();
+        json!({
+            "name": &*live.name,
+            "state": state.as_str(),
+            "calls": counts.calls,
+            "failureRate": percent(counts.failure_rate()),
+            "slowCallRate": percent(counts.slow_rate()),
+        })
+    });
+    breakers.collect()
 }
 
 impl Admin {

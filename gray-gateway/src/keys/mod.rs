@@ -19,7 +19,6 @@ pub use self::{
     follow::{KeyFollower, Pace, Report},
 };
 
-
 /// The keys of all servers that routes and rules name, as requests read them.
 #[derive(Debug, Default)]
 pub struct KeySets(std::collections::HashMap<KeyServer, Held, RandomState>);

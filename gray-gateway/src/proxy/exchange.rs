@@ -3,6 +3,7 @@
 //! ```text
 //! Connection::request ── Reader::read: route ─ cross_origin ─ admit ─ decide ─ pick ─ write_head      request/steps.rs
 //!   └ Exchange::run ──┬─ files                                                         files/
+//!                     ├─ guarded   behind a circuit breaker: call, else the fallback    upstream/guarded.rs
 //!                     └─ call ─┬─ attempt, hedge    again, while there is no answer    upstream/
 //!                              ├─ read_head                                            response/read_head.rs
 //!                              └─ relay                                                response/relay.rs
@@ -27,10 +28,10 @@ use super::{
         steps::{Reader, Reading, Request},
     },
     response::{content::Content, cross_origin::CrossOrigin, error::Failure, refusal::Refusal, transfer::Transfer},
-    upstream::dial::Dial,
+    upstream::{dial::Dial, guarded::Guard},
     worker::{buffer::Lent, clock::ticks, held::Held, local::Worker},
 };
-use crate::route;
+use crate::{rates::Left, route};
 
 /// One request that is sent on, to the end of its response: what its steps have in common.
 pub(super) struct Exchange<'c, 's> {
@@ -43,6 +44,8 @@ pub(super) struct Exchange<'c, 's> {
     pub(super) request: Request<'s>,
     /// What is sent for it: the head, then the body as it arrives.
     pub(super) upload: Transfer<'s>,
+    /// Of a call that a circuit breaker has admitted.
+    pub(super) guard: Option<Box<Guard<'s>>>,
     pub(super) after: &'c mut After<'s>,
 }
 
@@ -114,26 +117,44 @@ impl<'c, 's> Exchange<'c, 's> {
     ) -> Self {
         let in_chunks = matches!(envelope.body, Decoder::Chunked(_));
         let upload = Transfer::new(out, envelope.body, in_chunks)
-            .kept(request.method.is_idempotent())
+            .kept(request.method.is_idempotent() || request.fallback.is_some())
             .limited(request.route.filters.max_body);
-        Self { client, worker, snapshot, envelope, cross_origin, request, upload, after }
+        Self { client, worker, snapshot, envelope, cross_origin, request, upload, guard: None, after }
     }
 
     async fn run(&mut self) -> Result<End, Failure<'s>> {
-        let (route, target) = (self.request.route, self.request.target);
+        if matches!(self.request.left.as_deref(), Some(Left::Asked(_))) {
+            // In a box: rare, and each connection would have room for it.
+            self.request.left = Box::pin(self.rate()).await?;
+        }
+        let route = self.request.route;
         let Some(permits) = self.snapshot.limits.acquire(route.place) else {
             return Err(Failure::Overloaded { route: &route.id });
         };
         self.after.permits = permits;
         let pause = route.metadata.pause_timeout.unwrap_or(self.worker.limits.pause_timeout);
         self.client.state.may_pause(ticks(pause));
-        let is_own = matches!(target.upstream, route::Upstream::Directory(_) | route::Upstream::Nowhere);
-        if is_own || route.filters.redirect.is_some() {
+        if self.is_own() {
             let answer = self.answer().await?;
             return Ok(self.client.reply(&self.envelope, answer, self.after).await);
         }
         self.upload.gather(&mut self.client.received).map_err(Failure::of_body)?;
+        if route.filters.breaker.is_some() {
+            // In a box: most routes have none, and it would make room in every request.
+            return Box::pin(self.guarded()).await;
+        }
         self.call().await
+    }
+
+    /// Has Redis count the request. For as long as that takes it holds no place among those in flight.
+    pub(super) async fn rate(&self) -> Result<Option<Box<Left>>, Failure<'s>> {
+        let (worker, rates) = (self.worker, &self.snapshot.rates);
+        let (Some(counting), Some(Left::Asked(asks))) = (&worker.shared_rates, self.request.left.as_deref()) else {
+            return Ok(None);
+        };
+        let missed = |why| worker.stats().rates_missed[why as usize].add();
+        let rated = counting.count(self.request.route, asks, rates, missed).await.map_err(Failure::TooMany)?;
+        Ok(rated.map(|rated| Box::new(Left::Known(rated))))
     }
 
     /// Who is called: the service, or the authority of the route.
@@ -154,7 +175,7 @@ impl<'c, 's> Exchange<'c, 's> {
     }
 
     /// The answer that no instance gives: the route's own, or a file.
-    async fn answer(&self) -> Result<Response<Content>, Failure<'s>> {
+    pub(super) async fn answer(&self) -> Result<Response<Content>, Failure<'s>> {
         if let Some(answer) = self.own_answer() {
             return answer;
         }

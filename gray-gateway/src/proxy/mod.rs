@@ -22,9 +22,11 @@
 //! | | `edge` | what becomes of a request that is only asked about (`/explain`) |
 //! | | `last_hop` | TRACE and OPTIONS that must not be passed on any further |
 //! | | `forwarded` | where it came from |
+//! | | `forward` | the same request once more, for a fallback |
 //! | | `edited` | what the route's filters make of it, apart from its fields |
 //! | | `writing` | the head that is sent for it |
 //! | `upstream` | `call`, `callee`, `attempt`, `hedge` | instances, one after the other, or two at once |
+//! | | `guarded`, `cause` | behind a circuit breaker; fallbacks and what they are told |
 //! | | `choose` | which instance, and what is made of how it went |
 //! | | `dial`, `pool` | connections to instances |
 //! | | `send_error`, `fault` | why an instance has not answered |
@@ -71,10 +73,11 @@ pub use listener::listen::{ListenError, Sockets};
 pub(crate) use request::edge;
 pub use response::refusal::Refusal;
 pub use upstream::fault::Fault;
-pub use worker::stats::{Pick, Stats, StatsSnapshot};
+pub use worker::stats::{FallbackKind, Pick, Stats, StatsSnapshot};
 pub use worker::workers::{Workers, start, start_on};
 
 use crate::{
+    rates::SharedRates,
     record::RecordSender,
     tls::{ServerTls, UpstreamTls},
 };
@@ -92,6 +95,8 @@ pub struct ProxyOptions {
     pub tls: Option<TlsListener>,
     /// Whose certificates count when an instance is called over TLS.
     pub upstream_tls: Arc<UpstreamTls>,
+    /// Where rates are counted for all gateways together; `None`: each counts by itself.
+    pub shared_rates: Option<Arc<SharedRates>>,
     /// Where facts of requests are put for replays; `None`: nowhere.
     pub records: Option<RecordSender>,
     /// Where to log requests; `None`: nowhere.
@@ -107,7 +112,17 @@ impl ProxyOptions {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let upstream_tls = Arc::default();
         let limits = Limits::default();
-        Self { bind, workers, share_port: false, tls: None, upstream_tls, records: None, access_log: None, limits }
+        Self {
+            bind,
+            workers,
+            share_port: false,
+            tls: None,
+            upstream_tls,
+            shared_rates: None,
+            records: None,
+            access_log: None,
+            limits,
+        }
     }
 }
 

@@ -93,6 +93,20 @@ impl UpstreamTls {
         Ok(stream)
     }
 
+    /// The same without an agreement on what is spoken (ALPN): for what is not HTTP.
+    ///
+    /// # Errors
+    /// In words for the log.
+    pub(crate) async fn connect_bare(&self, host: &str, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| {
+            io::Error::new(io::ErrorKind::InvalidInput, "no certificate can be for a host of this name")
+        })?;
+        let mut config = ClientConfig::clone(&self.configs().map_err(io::Error::other)?.http1);
+        config.alpn_protocols.clear();
+        let connector = TlsConnector::from(Arc::new(config));
+        connector.connect(name, socket).await.map_err(|error| explain(&error, host))
+    }
+
     fn configs(&self) -> Result<Arc<Configs>, Error> {
         if let Some(configs) = self.config.load_full() {
             return Ok(configs);

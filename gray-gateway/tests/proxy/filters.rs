@@ -127,6 +127,36 @@ async fn routes_that_answer_themselves() {
     }
 }
 
+/// What a filter of the system's own guards is closed where nothing stands for that filter, in every spelling of the path.
+#[tokio::test]
+async fn routes_that_java_guards_are_refused() {
+    let backend = Backend::named("v1").await;
+    let routes = "
+- { id: admin, uri: 'lb://app', predicates: ['Path=/admin/**'], filters: ['Auth=a,b', 'AddResponseHeader=X-A, 1'], metadata: { lanes: { gray: 'lb://app' } } }
+- { id: page, uri: 'lb://app', predicates: ['Path=/admin2/**'], filters: ['RedirectTo=302, https://a.example', Auth] }
+- { id: open, uri: 'lb://app', predicates: ['Path=/**'], filters: [Log] }
+gray.spring.filters: { Auth: refuse, Log: { drop: the access log does it } }";
+    let gateway = Setup::with_routes(routes, &[backend.instance("V1")]).start();
+    let mut client = gateway.client().await;
+    for (path, status) in [
+        ("/admin/x", 403),
+        ("/admin2/x", 403),
+        ("//admin/x", 400),
+        ("/%61dmin/x", 403),
+        ("/a/../admin/x", 400),
+        ("/x", 200),
+    ] {
+        let answer = gateway.ask(&format!("GET {path} HTTP/1.1\r\nHost: shop\r\nGray: gray-996\r\n\r\n")).await;
+        assert_eq!((answer.status, answer.header("x-a")), (status, None), "{path}: {}", answer.head);
+    }
+    assert_eq!(backend.seen().len(), 1, "only what is open");
+    // The connection stays, and a body that comes with it is passed over.
+    client
+        .send("POST /admin HTTP/1.1\r\nHost: shop\r\nContent-Length: 2\r\n\r\nabGET /x HTTP/1.1\r\nHost: shop\r\n\r\n")
+        .await;
+    assert_eq!((client.response().await.status, client.response().await.status), (403, 200));
+}
+
 /// As in Spring, filters of the answer are for what an instance said, not for what the gateway says itself.
 #[tokio::test]
 async fn errors_are_not_edited() {

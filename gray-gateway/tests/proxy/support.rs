@@ -14,12 +14,14 @@ use arc_swap::ArcSwap;
 use gray_core::{Instance, InstanceSet, IpSet};
 use gray_document::{Documents, check};
 use gray_gateway::{
+    breakers::BreakerStates,
     config::GatewayConfig,
     proxy::{AccessLogOptions, Limits, ProxyOptions, Stats, TlsListener, Workers, start},
-    rates::RateStates,
+    rates::{RateStates, SharedRates},
     snapshot::{ServiceSnapshot, Services, Snapshot},
     tally::Tallies,
     tls::{ServerTls, UpstreamTls},
+    trusted_hops::TrustedHops,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -49,8 +51,11 @@ pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
 // ---- gateway
 
 /// Gray release on for `gray: gray-996`.
-const HEAD: &str = "kerwin.tool.gray: { load: true, version: { prodVersion: V1, grayVersion: V2 }, \
+pub(crate) const HEAD: &str = "kerwin.tool.gray: { load: true, version: { prodVersion: V1, grayVersion: V2 }, \
                     gateway: { enabled: true, grayHeadKey: gray, grayHeadValue: gray-996 } }\n";
+
+/// In a document of which warnings are expected.
+pub(crate) const WITH_WARNINGS: &str = "# with warnings\n";
 
 /// A snapshot in the making.
 #[derive(Clone)]
@@ -59,6 +64,7 @@ pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) tls: Option<Arc<ServerTls>>,
     pub(crate) upstream_tls: Arc<UpstreamTls>,
+    pub(crate) shared_rates: Option<Arc<SharedRates>>,
     pub(crate) workers: usize,
     pub(crate) access_log: Option<AccessLogOptions>,
 }
@@ -80,18 +86,22 @@ impl Setup {
     pub(crate) fn with_documents(text: &str, instances: &[Instance]) -> Self {
         let read = |documents: &Documents| GatewayConfig::read(documents, "kerwin.tool.gray");
         let (config, problems) = check(&[("test.yaml", text)], read).unwrap_or_else(|problems| panic!("{problems}"));
-        assert!(problems.is_empty(), "{problems}");
+        assert!(problems.warnings().next().is_none() || text.contains(WITH_WARNINGS), "{problems}");
         let mut services = Services::default();
         services.insert("app".into(), service(instances));
-        let mut rates = RateStates::default();
+        let (mut rates, mut breakers) = (RateStates::default(), BreakerStates::default());
         rates.hand_over(config.routes.routes());
+        breakers.hand_over(config.routes.routes());
         let snapshot = Snapshot {
             rules: config.rules,
             signing: config.gray.mesh.signing.clone(),
             outliers: config.gray.mesh.outliers,
+            trusted_hops: TrustedHops::new(config.gray.gateway.trusted_hops, config.routes.trusted_proxies().cloned()),
+            trusted_headers: config.gray.gateway.trusted_headers,
             limits: Tallies::new(1).limits(config.gray.gateway.max_in_flight, &config.routes),
             routes: config.routes,
             rates: Arc::clone(rates.current()),
+            breakers: Arc::clone(breakers.current()),
             services,
             ..Snapshot::empty()
         };
@@ -100,6 +110,7 @@ impl Setup {
             limits: Limits::default(),
             tls: None,
             upstream_tls: Arc::default(),
+            shared_rates: None,
             workers: 2,
             access_log: None,
         }
@@ -115,7 +126,7 @@ impl Setup {
     }
 
     pub(crate) fn trusting(mut self, network: &str) -> Self {
-        self.snapshot.trusted_hops = ips(network);
+        self.snapshot.trusted_hops = ips(network).into();
         self
     }
 
@@ -138,6 +149,7 @@ impl Setup {
             limits: self.limits,
             tls,
             upstream_tls: self.upstream_tls,
+            shared_rates: self.shared_rates,
             access_log: self.access_log,
             ..ProxyOptions::new(bind)
         };

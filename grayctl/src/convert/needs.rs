@@ -201,7 +201,9 @@ impl Needs {
         let Ok(documents) = Documents::parse(&[("paths.json", &text)], &|_| None) else { return };
         let table = RouteTable::read(&documents.root());
         let headers = Default::default();
-        self.forwards.retain(|path, _| table.find(&RequestFacts { path, ..RequestFacts::new(&headers) }).is_none());
+        let is_taken =
+            |path: &str| matches!(table.find(&RequestFacts { path, ..RequestFacts::new(&headers) }), Ok(Some(_)));
+        self.forwards.retain(|path, _| !is_taken(path));
     }
 
     /// Takes what the reader wants to be acknowledged.

@@ -15,6 +15,8 @@ use crate::rules::text::{columns, counted};
 
 /// Longest text from outside that is shown on a line.
 const LONGEST: usize = 300;
+/// Width of a line.
+const WIDTH: usize = 110;
 /// Problems of one kind that are listed one by one.
 const LISTED: usize = 8;
 
@@ -109,7 +111,7 @@ impl Report {
             lines.push(format!("  not read under this name: {}{others} (--name)", shown(first)));
         }
         lines.extend(self.notes.iter().map(|note| format!("  {}", shown(note))));
-        lines.join("\n")
+        if lines.len() == 1 { String::new() } else { lines.join("\n") }
     }
 
     fn taken(&self) -> String {
@@ -180,9 +182,10 @@ impl Report {
         }
         let mut lines = vec!["Java that runs in the old gateway, and not here".to_owned()];
         for (role, found) in by_role {
-            lines.push(format!("  {}: {}", role.title(), role.advice()));
+            lines.push(format!("  {}", role.title()));
             let rows: Vec<_> = found.iter().map(|one| vec![format!("    {}", shown(&one.class)), at(one)]).collect();
             lines.extend(columns(&rows));
+            lines.extend(wrapped(role.advice(), "      "));
         }
         lines.join("\n")
     }
@@ -248,6 +251,21 @@ fn at(found: &Found) -> String {
     if found.line == 0 { shown(&found.file) } else { format!("{}:{}", shown(&found.file), found.line) }
 }
 
+/// A text of ours on lines of a terminal's width.
+fn wrapped(text: &str, indent: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(format!("{indent}{word}")),
+        }
+    }
+    lines
+}
+
 /// Problems with their places; of those that say the same, the keys in one line.
 fn listed<'p>(head: &str, problems: impl Iterator<Item = &'p Problem>) -> String {
     let mut by_message: Vec<(&str, Vec<&Problem>)> = Vec::new();
@@ -284,6 +302,15 @@ mod tests {
     fn nothing_from_outside_commands_the_terminal() {
         assert_eq!(shown("a\u{1b}[31m\n杭\u{202e}"), "a\u{fffd}[31m\u{fffd}杭\u{fffd}");
         assert!(shown(&"x".repeat(5_000)).len() <= LONGEST);
+    }
+
+    #[test]
+    fn long_texts_are_wrapped() {
+        let lines = wrapped(&"word ".repeat(40), "  ");
+        assert!(
+            lines.len() == 2 && lines.iter().all(|line| line.starts_with("  word") && line.len() <= WIDTH),
+            "{lines:?}"
+        );
     }
 
     #[test]

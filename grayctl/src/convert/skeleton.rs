@@ -105,13 +105,11 @@ pub(super) fn render(
     });
     part("fallbacks", fallbacks.collect());
     if !needs.access.is_empty() {
-        lines.push("    # Who may do what is decided in Java. Say why these routes are safe without it, or the documents are refused:".to_owned());
-        lines.push("    # acknowledge:".to_owned());
-        lines.extend(needs.access.keys().map(|name| format!("    #   \"{name}\": \"why\"")));
-        if needs.all().next().is_none() && release.is_none() {
-            // A key without a value would say nothing.
-            lines[3] = "  spring: {}".to_owned();
-        }
+        let all: Vec<_> =
+            needs.access.keys().map(|name| format!("{}: \"why\"", serde_json::Value::from(&**name))).collect();
+        lines
+            .push("    # Nothing here stands for these. Say why they can go, or the documents are refused:".to_owned());
+        lines.push(format!("    acknowledge: {{}}  # such as {{ {} }}", all.join(", ")));
     }
     Some(lines.join("\n") + "\n")
 }
@@ -202,7 +200,8 @@ mod tests {
         let (path, answer) = &fallback[0];
         assert_eq!((&**path, answer.section().string("body").as_deref()), ("/fallback", Some(BODY)), "{skeleton}");
         assert!(
-            skeleton.contains("g.yaml:2 and 1 more") && skeleton.contains("#   \"spring.security.x\": \"why\""),
+            skeleton.contains("g.yaml:2 and 1 more")
+                && skeleton.contains("acknowledge: {}  # such as { \"spring.security.x\": \"why\" }"),
             "{skeleton}"
         );
         assert_eq!(render("shop", &Needs::default(), &[], None), None);

@@ -54,12 +54,15 @@ pub(super) struct Rules {
     pub(super) ignored_headers: HashSet<HeaderName>,
     /// Places in JSON that may differ, as pointers; `*` stands for any one step.
     pub(super) ignored: Vec<String>,
+    /// What errors say: each gateway words its own.
+    pub(super) ignores_error_bodies: bool,
 }
 
 impl Rules {
     /// Everything in which the two differ.
     pub(super) fn compare(&self, spring: &Answer, ours: &Answer) -> Vec<Difference> {
         let mut found = Vec::new();
+        let has_body = !(self.ignores_error_bodies && spring.status == ours.status && spring.status >= 400);
         let mut note = |kind: String, place: &str, one: String, other: String| {
             let (spring, ours) = (shown(&one), shown(&other));
             found.push(Difference { kind, place: place.to_owned(), spring, ours });
@@ -67,7 +70,8 @@ impl Rules {
         if spring.status != ours.status {
             note("status".to_owned(), "", spring.status.to_string(), ours.status.to_string());
         }
-        for name in self.names(spring, ours) {
+        let is_compared = |name: &HeaderNameOrd| has_body || name.0 != header::CONTENT_TYPE;
+        for name in self.names(spring, ours).into_iter().filter(is_compared) {
             let (one, other) = (field(spring, &name), field(ours, &name));
             if one != other {
                 let text = |values: Option<String>| values.unwrap_or_else(|| "(none)".to_owned());
@@ -81,7 +85,8 @@ impl Rules {
             };
             note("header set-cookie".to_owned(), "", text(one), text(other));
         }
-        for (place, one, other) in self.body(spring, ours) {
+        let bodies = if has_body { self.body(spring, ours) } else { Vec::new() };
+        for (place, one, other) in bodies {
             note("body".to_owned(), &place, one, other);
         }
         found
@@ -294,10 +299,14 @@ mod tests {
             headers: vec![HeaderName::from_static("x-own")],
             ignored_headers: [header::VARY].into(),
             ignored: vec!["/data/*/port".into(), "/time".into()],
+            ignores_error_bodies: true,
         };
         let one = answer(200, &[("vary", "a"), ("x-own", "1")], "{\"time\":1,\"data\":[{\"port\":1,\"n\":1}]}");
         let other = answer(200, &[("x-own", "2")], "{\"data\":[{\"port\":2,\"n\":2}]}");
         assert_eq!(kinds(&rules, &one, &other), ["header x-own 1 | 2", "body/data/0/n 1 | 2"]);
+        let (one, other) = (answer(404, &[("content-type", "a/b")], "a"), answer(404, &[], "b"));
+        assert_eq!(kinds(&rules, &one, &other), [""; 0]);
+        assert_eq!(kinds(&rules, &one, &answer(500, &[], "b")).len(), 3);
     }
 
     #[test]

@@ -62,6 +62,9 @@ pub(crate) struct DiffArgs {
     /// Place in JSON bodies that may differ, with what is below it: /data/port, /items/*/time; repeated.
     #[arg(long, value_name = "POINTER")]
     ignore: Vec<String>,
+    /// Bodies of errors (4xx, 5xx) may differ where the status is the same: each gateway words its own.
+    #[arg(long)]
+    ignore_error_bodies: bool,
     /// Send requests of any method.
     #[arg(long)]
     unsafe_methods: bool,
@@ -146,6 +149,7 @@ fn rules(args: &DiffArgs) -> Result<Rules> {
         headers: args.compare_header.clone(),
         ignored_headers: args.ignore_header.iter().cloned().collect(),
         ignored: args.ignore.clone(),
+        ignores_error_bodies: args.ignore_error_bodies,
     })
 }
 

@@ -229,7 +229,7 @@ GET /last";
                 "3 HEAD /h [x-user=U1,accept=text/plain] \"\"",
                 "8 GET /c [host=shop.example,cookie=a=b; c=d] \"\"",
                 "11 POST /p [content-type=application/json] \"{ \\\"a\\\": 1 }\\n\\nb\"",
-                "17 GET /last [] \"\"",
+                "18 GET /last [] \"\"",
             ]
         );
     }

@@ -4,6 +4,7 @@
 //! (`gray-gateway --check-config`): here they only have to be YAML.
 
 use gray_document::{Documents, Lasting, Outline, Problem, Problems, Reading, Severity, lasting::losses as losses_of};
+use gray_routes::RouteTable;
 use gray_rules::RuleSet;
 use gray_settings::GraySettings;
 
@@ -79,6 +80,10 @@ fn read(name: &str, sources: &[(&str, &str)], judging: &Judging) -> Result<Probl
     if name != RULES || has_settings {
         drop(RuleSet::read(&documents, &settings));
     }
+    if name == RULES {
+        // `gray.spring` is read with the routes.
+        drop(RouteTable::read(&documents.root()));
+    }
     Ok(documents.take_problems())
 }
 
@@ -138,6 +143,8 @@ mod tests {
             (GATEWAY, "kerwin.tool.gray.gateway.grayHeadKey: x", "gateway-app.yaml:1: kerwin.tool.gray.gateway.gray"),
             (RULES, "gray:\n  ruls: []\n", "gray-rules.yaml:2: gray.ruls: unknown key"),
             (RULES, "grey: {}", "there is no `gray` in it"),
+            (RULES, "gray.spring.filters: { StripPrefix: refuse }", "cannot be given another meaning"),
+            (RULES, "gray.spring: { filtres: {} }", "unknown key; did you mean `filters`?"),
             (RULES, "gray: { default: v9 }", "there is no lane `v9`"),
         ] {
             let errors = of(name, &[(SHARED, COMMON), (name, text)][usize::from(name == SHARED)..]);

@@ -122,8 +122,11 @@ impl<E: From<Unfit>> Parser<'_, E> {
                     return Err(self.error("`&&` has nothing on its left"));
                 }
                 self.at += self.rest().bytes().take_while(|byte| *byte == b'&').count();
-                (left, current, is_empty) =
-                    (Some(intersection(left, std::mem::replace(&mut current, ClassUnicode::empty()))), ClassUnicode::empty(), true);
+                (left, current, is_empty) = (
+                    Some(intersection(left, std::mem::replace(&mut current, ClassUnicode::empty()))),
+                    ClassUnicode::empty(),
+                    true,
+                );
                 continue;
             }
             match self.peek() {
@@ -244,12 +247,7 @@ impl<E: From<Unfit>> Parser<'_, E> {
         })
     }
 
-    fn predefined(
-        &mut self,
-        negated: bool,
-        ascii: &[(char, char)],
-        unicode: Option<&str>,
-    ) -> Result<ClassUnicode, E> {
+    fn predefined(&mut self, negated: bool, ascii: &[(char, char)], unicode: Option<&str>) -> Result<ClassUnicode, E> {
         (self.spend)(if self.flags.unicode { CLASS } else { 64 })?;
         let mut set = match unicode.filter(|_| self.flags.unicode) {
             Some(unicode) => named(unicode).ok_or_else(|| self.error("this set is not known"))?,

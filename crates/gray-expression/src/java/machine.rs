@@ -102,8 +102,12 @@ impl Machine<'_> {
                 Some((there(*first), at))
             }
             Instruction::Jump(to) => Some((there(*to), at)),
-            Instruction::Stalled(slot, to) => Some((if self.slots[there(*slot)] == at { there(*to) } else { next }, at)),
-            Instruction::Ahead { negative, to } => self.look(*negative, |machine| machine.run(next, at, None))?.then_some((there(*to), at)),
+            Instruction::Stalled(slot, to) => {
+                Some((if self.slots[there(*slot)] == at { there(*to) } else { next }, at))
+            }
+            Instruction::Ahead { negative, to } => {
+                self.look(*negative, |machine| machine.run(next, at, None))?.then_some((there(*to), at))
+            }
             Instruction::Behind { negative, min, max, to } => {
                 let found = self.look(*negative, |machine| machine.behind(next, at, there(*min)..=there(*max)))?;
                 found.then_some((there(*to), at))
@@ -212,11 +216,12 @@ impl Assertion {
             }
             // Not at the very end, as in Java.
             Self::LineStart => {
-                at == 0 || (!behind.is_empty() && !within && before.chars().next_back().is_some_and(is_terminator))
+                !behind.is_empty() && (at == 0 || (!within && before.chars().next_back().is_some_and(is_terminator)))
             }
             Self::LineEnd => behind.is_empty() || (!within && behind.chars().next().is_some_and(is_terminator)),
             Self::Word { negative, unicode } => {
-                let is_word = |c: char| c == '_' || if unicode { c.is_alphanumeric() } else { c.is_ascii_alphanumeric() };
+                let is_word =
+                    |c: char| c == '_' || if unicode { c.is_alphanumeric() } else { c.is_ascii_alphanumeric() };
                 let (left, right) = (before.chars().next_back(), behind.chars().next());
                 (left.is_some_and(is_word) != right.is_some_and(is_word)) != negative
             }

@@ -13,7 +13,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{borrow::Cow, cell::RefCell, fmt, sync::Arc};
 
 use gray_document::Compile;
 use regex_automata::nfa::thompson::WhichCaptures;
@@ -23,6 +23,11 @@ use self::{machine::NOWHERE, parse::Parsed, program::Program};
 use crate::{Compiled, MAX_GROUPS, MAX_TEXT, SELF, Unfit};
 
 pub use self::steps::{StepLimit, Steps};
+
+thread_local! {
+    /// Room for the positions that a search notes.
+    static SLOTS: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+}
 
 /// How a Java expression is to be matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -127,7 +132,12 @@ impl JavaExpression {
     pub fn is_match(&self, text: &str, steps: &Steps) -> Result<bool, StepLimit> {
         match &self.0.engine {
             Engine::Linear(compiled) => Ok(compiled.is_match(text.as_bytes())),
-            Engine::Stepwise(_) => self.find(text, 0, &mut Vec::new(), steps),
+            Engine::Stepwise(_) => {
+                let mut slots = SLOTS.take();
+                let found = self.find(text, 0, &mut slots, steps);
+                SLOTS.set(slots);
+                found
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! A Java expression, taken apart.
 
-use regex_syntax::hir::{Capture, Class, ClassUnicode, Hir, Look, Repetition};
+use regex_syntax::hir::{Capture, Class, ClassUnicode, ClassUnicodeRange, Hir, Look, Repetition};
 
 /// A part of an expression. Flags are worked into it where it is read.
 #[derive(Clone, Debug)]
@@ -8,6 +8,8 @@ pub(super) enum Node {
     Empty,
     Char(char),
     Class(ClassUnicode),
+    /// `.` without the flag `s`: all but these.
+    Dot(ClassUnicode),
     Assertion(Assertion),
     Concat(Vec<Self>),
     /// The first that leads to a match.
@@ -78,6 +80,13 @@ impl Node {
             Self::Empty => Hir::empty(),
             Self::Char(c) => Hir::literal(c.encode_utf8(&mut [0; 4]).as_bytes()),
             Self::Class(set) => Hir::class(Class::Unicode(set.clone())),
+            // The terminators beyond ASCII would make automata of it twice as large; they are left to the other engine.
+            Self::Dot(terminators) => {
+                let mut set = ClassUnicode::new([ClassUnicodeRange::new('\0', '\x7f')]);
+                set.intersect(terminators);
+                set.negate();
+                Hir::class(Class::Unicode(set))
+            }
             Self::Assertion(assertion) => Hir::look(assertion.look()?),
             Self::Concat(nodes) => Hir::concat(all(nodes)?),
             Self::Alternate(nodes) => Hir::alternation(all(nodes)?),
@@ -88,11 +97,9 @@ impl Node {
                 greedy: *kind == Kind::Greedy,
                 sub: Box::new(of.hir()?),
             }),
-            Self::Group(index, of) => Hir::capture(Capture {
-                index: u32::try_from(*index).ok()?,
-                name: None,
-                sub: Box::new(of.hir()?),
-            }),
+            Self::Group(index, of) => {
+                Hir::capture(Capture { index: u32::try_from(*index).ok()?, name: None, sub: Box::new(of.hir()?) })
+            }
             Self::Ahead { .. } | Self::Behind { .. } | Self::Atomic(_) | Self::Reference(..) => return None,
         })
     }
@@ -104,7 +111,7 @@ impl Node {
         };
         match self {
             Self::Empty | Self::Assertion(_) | Self::Ahead { .. } | Self::Behind { .. } => (0, Some(0)),
-            Self::Char(_) | Self::Class(_) => (1, Some(1)),
+            Self::Char(_) | Self::Class(_) | Self::Dot(_) => (1, Some(1)),
             Self::Concat(nodes) => nodes.iter().map(Self::width).fold((0, Some(0)), sum),
             Self::Alternate(nodes) => {
                 let widths = nodes.iter().map(Self::width);

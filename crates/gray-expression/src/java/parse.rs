@@ -165,7 +165,7 @@ impl<E: From<Unfit>> Parser<'_, E> {
         Ok(Some(match self.next() {
             Some('(') => return self.deeper(Self::group),
             Some('[') => Node::Class(self.deeper(Self::class)?),
-            Some('.') => Node::Class(self.dot()),
+            Some('.') => self.dot(),
             Some('^') if self.flags.lines => Node::Assertion(Assertion::LineStart),
             Some('^') => Node::Assertion(Assertion::Start),
             Some('$') if self.flags.lines => Node::Assertion(Assertion::LineEnd),
@@ -184,14 +184,16 @@ impl<E: From<Unfit>> Parser<'_, E> {
         }))
     }
 
-    fn dot(&self) -> ClassUnicode {
-        let mut dot = match (self.flags.dot_all, self.flags.unix_lines) {
-            (true, _) => ClassUnicode::empty(),
-            (false, true) => set(&[('\n', '\n')]),
-            (false, false) => set(&LINE_ENDS.map(|c| (c, c))),
-        };
-        dot.negate();
-        dot
+    fn dot(&self) -> Node {
+        match (self.flags.dot_all, self.flags.unix_lines) {
+            (true, _) => {
+                let mut all = ClassUnicode::empty();
+                all.negate();
+                Node::Class(all)
+            }
+            (false, true) => Node::Dot(set(&[('\n', '\n')])),
+            (false, false) => Node::Dot(set(&LINE_ENDS.map(|c| (c, c)))),
+        }
     }
 
     fn literal(&mut self, c: char) -> Result<Node, E> {
@@ -308,7 +310,8 @@ impl<E: From<Unfit>> Parser<'_, E> {
     pub(super) fn name(&mut self, end: char) -> Result<Box<str>, E> {
         let length = self.rest().find(end).unwrap_or_default();
         let name = self.rest().get(..length).unwrap_or_default();
-        let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.bytes().all(|b| b.is_ascii_alphanumeric());
+        let is_name =
+            name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.bytes().all(|b| b.is_ascii_alphanumeric());
         if !is_name {
             return Err(self.error("the name of a group has ASCII letters and digits only, a letter first"));
         }

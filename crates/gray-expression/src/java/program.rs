@@ -25,9 +25,19 @@ pub(super) enum Instruction {
     /// Goes on there if nothing was matched since the position was noted, else goes on behind.
     Stalled(u32, Place),
     /// What is behind it, up to its [`Accept`](Self::Accept); then on there.
-    Ahead { negative: bool, to: Place },
-    Behind { negative: bool, min: u32, max: u32, to: Place },
-    Atomic { to: Place },
+    Ahead {
+        negative: bool,
+        to: Place,
+    },
+    Behind {
+        negative: bool,
+        min: u32,
+        max: u32,
+        to: Place,
+    },
+    Atomic {
+        to: Place,
+    },
     Reference(u32, Fold),
     Accept,
 }
@@ -96,6 +106,11 @@ impl Writer {
         match node {
             Node::Empty => {}
             Node::Char(c) => drop(self.push(Instruction::Char(*c))?),
+            Node::Dot(terminators) => {
+                let mut set = terminators.clone();
+                set.negate();
+                self.write(&Node::Class(set))?;
+            }
             Node::Class(class) => {
                 let set: Set = class.ranges().iter().map(|range| (range.start(), range.end())).collect();
                 let known = self.sets.iter().position(|known| *known == set);

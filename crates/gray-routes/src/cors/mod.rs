@@ -16,7 +16,10 @@ use gray_rules::Facts;
 use http::{HeaderName, HeaderValue, Method, header};
 
 use self::origin::{Allowed, Origins, is_same};
-use crate::{index::Tree, pattern::{PathPattern, segments}};
+use crate::{
+    index::Tree,
+    pattern::{PathPattern, segments},
+};
 
 /// What every answer depends on where there are settings, allowed or not, so that no cache mixes them up.
 pub const VARY: HeaderValue =
@@ -52,7 +55,8 @@ impl CorsTable {
         self.index.walk(segments(path), &mut |places: &Vec<usize>| {
             for &place in places.iter().take_while(|&&place| place < best) {
                 // `/a/` is not `/a`, as in Spring.
-                let takes = self.by_path.get(place).map_or(Ok(false), |(pattern, _)| pattern.matches(path, false, &steps));
+                let takes =
+                    self.by_path.get(place).map_or(Ok(false), |(pattern, _)| pattern.matches(path, false, &steps));
                 if takes != Ok(false) {
                     (best, is_known) = (place, takes.is_ok());
                     break;
@@ -60,6 +64,13 @@ impl CorsTable {
             }
         });
         if is_known { Ok(self.by_path.get(best).map(|(_, cors)| cors)) } else { Err(StepLimit) }
+    }
+
+    /// The definition that the index must agree with.
+    #[cfg(test)]
+    pub(crate) fn find_in_turn(&self, path: &str) -> Option<&Arc<Cors>> {
+        let takes = |pattern: &PathPattern| pattern.matches(path, false, &Steps::default()) == Ok(true);
+        self.by_path.iter().find(|(pattern, _)| takes(pattern)).map(|(_, cors)| cors)
     }
 
     /// The same for a request that no route takes.
@@ -133,11 +144,6 @@ pub enum Verdict {
 }
 
 impl Cors {
-    #[cfg(test)]
-    pub(crate) fn max_age(&self) -> Option<String> {
-        self.max_age.as_ref().and_then(|value| value.to_str().ok()).map(str::to_owned)
-    }
-
     /// Judges a request; `scheme` and `authority` are those that the client has asked for. If a header is sent twice, the
     /// first value counts.
     pub fn judge(&self, request: &impl Facts, scheme: &str, authority: &str) -> Verdict {

@@ -83,20 +83,20 @@ impl Location {
 
 /// The same with another host; `rest` is what stands behind `://`.
 fn replaced(protocol: &str, rest: &str, host: &str, strips: bool) -> Option<String> {
-        let mut path = rest.get(rest.find([':', '/']).filter(|end| *end > 0)?..)?;
-        if let Some(port) = path.strip_prefix(':') {
-            let digits = port.bytes().take_while(u8::is_ascii_digit).count();
-            path = port.get(digits..).filter(|_| digits > 0)?;
-        }
-        if !path.starts_with('/') {
-            return None;
-        }
-        if let Some(after) = version(path).filter(|_| strips).and_then(|end| path.get(end..))
-            && after.starts_with('/')
-        {
-            path = after;
-        }
-        Some(format!("{protocol}://{host}{path}"))
+    let mut path = rest.get(rest.find([':', '/']).filter(|end| *end > 0)?..)?;
+    if let Some(port) = path.strip_prefix(':') {
+        let digits = port.bytes().take_while(u8::is_ascii_digit).count();
+        path = port.get(digits..).filter(|_| digits > 0)?;
+    }
+    if !path.starts_with('/') {
+        return None;
+    }
+    if let Some(after) = version(path).filter(|_| strips).and_then(|end| path.get(end..))
+        && after.starts_with('/')
+    {
+        path = after;
+    }
+    Some(format!("{protocol}://{host}{path}"))
 }
 
 /// The length of `/v2` at the beginning of a path.

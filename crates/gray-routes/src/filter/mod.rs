@@ -29,6 +29,7 @@ pub use self::{
 pub(crate) use self::{
     answer::status,
     name::written,
+    path::template as path_template,
     read::{Common, Filter},
     secure::SecureHeaders,
     unknown::{is_taken, refusal},
@@ -39,7 +40,8 @@ use self::{
     query::QueryEdit,
 };
 use crate::{
-    Lookup, RateLimit, Retry, TokenCheck,
+    CircuitBreaker, FallbackHeaders, Lookup, RateLimit, Retry, TokenCheck,
+    breaker::BreakerSettings,
     variables::{EditError, Variables},
 };
 
@@ -55,6 +57,10 @@ pub struct Filters {
     pub preserve_host: bool,
     /// Which answers are not the last word.
     pub retry: Option<Retry>,
+    /// When no instance is asked, and what is answered then.
+    pub breaker: Option<Arc<CircuitBreaker>>,
+    /// What is told of a failure that this route is the fallback of.
+    pub fallback_headers: Option<FallbackHeaders>,
     /// Longest body of a request, in bytes.
     pub max_body: Option<u64>,
     /// Longest header field of a request.
@@ -127,7 +133,26 @@ impl Filters {
     /// Whether the client's fields of this name stay behind. The case does not matter, nor whether there is `_` or `.` for
     /// `-`: some backends take these for the same name.
     pub fn removes(&self, name: &str) -> bool {
-        self.fields.removes(name)
+        self.fields.removes(name) || self.fallback_headers.as_ref().is_some_and(|headers| headers.has(name))
+    }
+
+    /// Names a circuit breaker that has no name after its route; returns how many bytes it takes then, besides what it took.
+    ///
+    /// # Errors
+    /// The route has no name either.
+    pub(crate) fn name_breaker(&mut self, id: &str, settings: &BreakerSettings) -> Result<usize, &'static str> {
+        match &self.breaker {
+            Some(breaker) if breaker.name.is_empty() && id.is_empty() => {
+                Err("a circuit breaker needs a `name`, or its route an `id`")
+            }
+            Some(breaker) if breaker.name.is_empty() => {
+                let named = breaker.named(id, settings);
+                let bytes = named.size();
+                self.breaker = Some(Arc::new(named));
+                Ok(bytes)
+            }
+            _ => Ok(0),
+        }
     }
 
     /// Writes the fields that the request gets besides; `client` has those that came.
@@ -223,6 +248,14 @@ impl Extend<Filter> for Filters {
                 Filter::PreserveHost => self.preserve_host = true,
                 Filter::Host(host) => self.host = Some(host),
                 Filter::Retry(retry) => self.retry = Some(retry),
+                // The first one is around the others.
+                Filter::Breaker(breaker) => {
+                    self.breaker = Some(match self.breaker.take() {
+                        Some(outer) => Arc::new(breaker.within(&outer)),
+                        None => breaker,
+                    });
+                }
+                Filter::FallbackHeaders(headers) => self.fallback_headers = Some(headers),
                 Filter::Redirect(redirect) => self.redirect = Some(redirect),
                 // The first one of the document is the last to see the answer.
                 Filter::Status(status) => drop(self.status.get_or_insert(status)),

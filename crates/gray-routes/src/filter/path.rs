@@ -91,12 +91,7 @@ pub(super) fn apply<'p>(
 }
 
 impl PathStep {
-    fn apply<'p>(
-        &self,
-        path: &'p str,
-        variables: &Variables<'_>,
-        left: &Steps,
-    ) -> Result<Cow<'p, str>, EditError> {
+    fn apply<'p>(&self, path: &'p str, variables: &Variables<'_>, left: &Steps) -> Result<Cow<'p, str>, EditError> {
         Ok(match self {
             Self::Strip(parts) => strip(path, *parts),
             Self::Rewrite(replacement) => match replacement.apply(path, left)? {
@@ -143,7 +138,7 @@ fn merged(path: &str) -> String {
 }
 
 /// Reads what `PrefixPath` and `SetPath` write: a path, with variables or without.
-pub(super) fn template(text: &str) -> Result<Template, String> {
+pub(crate) fn template(text: &str) -> Result<Template, String> {
     if !text.starts_with('/') {
         return Err(format!("expected a path that begins with `/`, found {}", crate::text::quoted(text)));
     }

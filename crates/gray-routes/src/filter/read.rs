@@ -21,7 +21,8 @@ use super::{
     unknown,
 };
 use crate::{
-    RateLimit, Retry, TokenCheck,
+    CircuitBreaker, FallbackHeaders, RateLimit, Retry, TokenCheck,
+    breaker::BreakerSettings,
     definition::{self, Definition, Parameter, relaxed, truth},
     mapping::{Mapped, Mapping, OwnFilters},
     text::{TextPattern, quoted},
@@ -43,6 +44,8 @@ pub(crate) struct Common {
     pub(crate) secure: SecureHeaders,
     /// `set-status.original-status-header-name`
     pub(crate) original_status: Option<HeaderName>,
+    /// What documents say of circuit breakers by name.
+    pub(crate) breakers: Arc<BreakerSettings>,
     /// Whether the documents have clients of OAuth2 (`spring.security.oauth2.client`).
     pub(crate) has_login: bool,
     /// What is said of beans (`gray.spring`).
@@ -59,6 +62,8 @@ pub(crate) enum Filter {
     PreserveHost,
     Host(Value),
     Retry(Retry),
+    Breaker(Arc<CircuitBreaker>),
+    FallbackHeaders(FallbackHeaders),
     MaxBody(u64),
     MaxField(FieldLimit),
     Token(Arc<TokenCheck>),
@@ -103,6 +108,7 @@ impl Filter {
             Self::Fields(edits) => Box::new(edits.iter().flat_map(FieldEdit::names)),
             Self::Response(edit) => Box::new(edit.names()),
             Self::Several(filters) => Box::new(filters.iter().flat_map(Self::names)),
+            Self::Breaker(breaker) => Box::new(breaker.names()),
             _ => Box::new(std::iter::empty()),
         }
     }
@@ -121,6 +127,10 @@ impl Filter {
         let name = definition.name.clone();
         match &*name {
             "Retry" => Retry::read(definition).map(Self::Retry),
+            "CircuitBreaker" | "Hystrix" => {
+                CircuitBreaker::read(definition, item, &common.breakers).map(|breaker| Self::Breaker(Arc::new(breaker)))
+            }
+            "FallbackHeaders" => FallbackHeaders::read(&definition).map(Self::FallbackHeaders),
             "RequestRateLimiter" if !item.spend("rate limits", RATE_LIMIT) => None,
             "RequestRateLimiter" => RateLimit::read(&definition, &common.mapping).map(Self::Rate),
             "JsonWebToken" => TokenCheck::read(definition).map(|token| Self::Token(Arc::new(token))),

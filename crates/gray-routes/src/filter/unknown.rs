@@ -5,13 +5,16 @@ use gray_document::Item;
 use crate::text::{quoted, suggestion};
 
 /// Every filter that is taken.
-pub(super) const TAKEN: [&str; 31] = [
+pub(super) const TAKEN: [&str; 34] = [
     "AddRequestHeader",
     "AddRequestHeadersIfNotPresent",
     "AddRequestParameter",
     "AddResponseHeader",
     "CacheRequestBody",
+    "CircuitBreaker",
     "DedupeResponseHeader",
+    "FallbackHeaders",
+    "Hystrix",
     "JsonWebToken",
     "MapRequestHeader",
     "PrefixPath",
@@ -40,22 +43,7 @@ pub(super) const TAKEN: [&str; 31] = [
 ];
 
 /// Filters of Spring that are not taken: what they are and what to use instead.
-const REFUSED: [(&str, &str); 10] = [
-    (
-        "CircuitBreaker",
-        "Spring's circuit breaker with a fallback is not supported yet: instances that fail are ejected by themselves \
-         (`outlier`), `metadata.response-timeout` limits the wait, `metadata.max-in-flight` the requests; remove the filter",
-    ),
-    (
-        "Hystrix",
-        "the circuit breaker of Spring Cloud Gateway 2, gone since 3.0, is not supported: instances that fail are ejected by \
-         themselves (`outlier`), `metadata.response-timeout` limits the wait; remove the filter",
-    ),
-    (
-        "FallbackHeaders",
-        "it tells the fallback of a circuit breaker what went wrong, and CircuitBreaker is not supported yet; remove the \
-         filter",
-    ),
+const REFUSED: [(&str, &str); 7] = [
     (
         "JsonToGrpc",
         "bodies are passed on as they are; let the service answer JSON itself, or send gRPC through (`metadata.protocol: h2`)",

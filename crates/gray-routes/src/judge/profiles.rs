@@ -9,11 +9,13 @@ const MOST: usize = 8;
 /// Most that are named in a message.
 const NAMED: usize = 3;
 
-/// Reads the documents for each profile that they name. What is found there alone is added with its profiles; returned are those
+/// Reads the documents for each profile that they name. What is found there alone is added with its profiles, and what is found
+/// without one alone is marked so; returned are those
 /// with routes, and how many there are.
 pub(super) fn look(question: &Question<'_>, named: &[String], verdict: &mut Verdict) -> Vec<(String, usize)> {
     let mut routes = Vec::new();
     let (mut problems, mut findings) = (Vec::new(), Vec::new());
+    let mut is_elsewhere = vec![false; verdict.problems.len()];
     for name in named.iter().take(MOST) {
         let Ok(profiles) = name.parse::<Profiles>() else { continue };
         let reading = Reading { profiles, ..question.reading.clone() };
@@ -22,8 +24,15 @@ pub(super) fn look(question: &Question<'_>, named: &[String], verdict: &mut Verd
         if count > 0 && lacks_routes(question, &reading).is_none() {
             routes.push((name.clone(), count));
         }
+        for (is_elsewhere, problem) in is_elsewhere.iter_mut().zip(&verdict.problems) {
+            *is_elsewhere |= problem.severity == Severity::Note || run.problems.contains(problem);
+        }
         collect(&mut problems, run.problems.into_iter().filter(|problem| !verdict.problems.contains(problem)), name);
         collect(&mut findings, run.findings.into_iter().filter(|finding| !verdict.findings.contains(finding)), name);
+    }
+    let here_alone = verdict.problems.iter_mut().zip(is_elsewhere).filter(|(_, is_elsewhere)| !is_elsewhere);
+    for (problem, _) in here_alone.filter(|_| !named.is_empty()) {
+        problem.message.push_str(" (without a profile)");
     }
     let with = |profiles: &[String]| format!(" (with --profile {})", profiles.join(", or "));
     for (mut problem, profiles) in problems {

@@ -124,6 +124,12 @@ fn what_is_wrong_in_a_part_for_a_profile_is_told_with_its_profile() {
     let (counts, lines) = said(&both, "");
     assert_eq!(counts.errors, 3, "{lines:#?}");
     assert!(lines.iter().filter(|line| line.contains("(with --profile")).count() == 2, "{lines:#?}");
+    // A part that only one of them has use for.
+    let auth = "gray.spring.filters: { Auth: refuse }\n---\nspring.profiles: prod\nspring.cloud.gateway.default-filters: [ Auth ]\n";
+    let (counts, lines) = said(&format!("{}{auth}", routes(&[route("a", "")])), "");
+    assert_eq!((counts.errors, counts.warnings), (0, 1), "{lines:#?}");
+    assert!(lines[0].ends_with("the entry can go (without a profile)"), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.ends_with("403 (in 1 place) (with --profile prod)")), "{lines:#?}");
     let many: String = (0..20).map(|number| format!("---\nspring.profiles: p{number:02}\nx: 1\n")).collect();
     let (_, lines) = said(&format!("{}{many}", routes(&[route("a", "")])), "");
     assert!(lines.iter().any(|line| line.contains("parts for more than 8 profiles: check p08, p09")), "{lines:#?}");

@@ -25,12 +25,12 @@ fn what_comes_to_too_much_is_refused_with_its_line() {
         ("labels", each(8, |_| format!("predicates: ['Host=a{}']", ".a".repeat(20_000))), "host patterns"),
         (
             "expressions",
-            each(300, |number| format!(r"predicates: ['Header=X, \w{{8}}{number}']")),
+            each(300, |number| format!(r"predicates: ['Header=X, \p{{L}}{{8}}{number}']")),
             "regular expressions",
         ),
         (
             "segments that are expressions",
-            each(300, |number| format!(r"predicates: ['Path=/{{x:\w{{8}}{number}}}/**']")),
+            each(300, |number| format!(r"predicates: ['Path=/{{x:\p{{L}}{{8}}{number}}}/**']")),
             "regular expressions",
         ),
         (

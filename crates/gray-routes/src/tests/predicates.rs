@@ -224,6 +224,12 @@ fn remote_addr() {
         &[from("192.168.1.200"), from("10.0.0.7"), from("fd12::1"), from("::ffff:10.0.0.7")],
         &[from("192.168.2.1"), from("10.0.0.8"), from("fe80::1"), from("127.0.0.1")],
     );
+    // As IPv6 writes addresses of IPv4.
+    check(
+        &["'RemoteAddr=::ffff:7f00:1'", "'RemoteAddr=::ffff:127.0.0.1,fd00::/8'", "'RemoteAddr=::ffff:127.0.0.0/127'"],
+        &[from("127.0.0.1"), from("::ffff:127.0.0.1")],
+        &[from("127.0.0.2"), from("10.0.0.1"), from("::1")],
+    );
 }
 
 #[test]

@@ -49,8 +49,15 @@ fn what_is_not_done_is_said() {
             "{ name: Retry, args: { methods: 'GET,POST' } }",
             "Warning g.yaml:4: spring.cloud.gateway.routes[0].filters[0].args.methods: POST is not sent again",
         ),
-        ("{ name: Retry, args: { exceptions: java.io.IOException } }", "every idempotent request"),
-        ("{ name: Retry, args: { backoff: { firstBackoff: 10ms } } }", "at once"),
+        ("{ name: Retry, args: { exceptions: com.example.BusyException } }", "every idempotent request"),
+        ("{ name: Retry, args: { backoff: { firstBackoff: soon } } }", "a duration above 0"),
+        (
+            "{ name: Retry, args: { backoff: { firstBackoff: 20ms, maxBackoff: 10ms } } }",
+            "less than the first wait, 20 ms",
+        ),
+        ("{ name: Retry, args: { backoff: { factor: 0 } } }", "from 1 to 1000"),
+        ("{ name: Retry, args: { backoff: { basedOnPreviousValue: perhaps } } }", "true or false"),
+        ("{ name: Retry, args: { jitter: { randomFactor: 2 } } }", "from 0 to 1"),
         ("{ name: Retry, args: { retrys: 1 } }", "retrys"),
         ("Retry=11", "a number from 0 to 10"),
         ("'Retry=1,TEAPOT'", "such as 502 or BAD_GATEWAY"),
@@ -59,4 +66,34 @@ fn what_is_not_done_is_said() {
         let (_, problems) = read(&document("Path=/**", text));
         assert!(problems.iter().any(|problem| problem.contains(expect)), "{text}: {problems:#?}");
     }
+}
+
+#[test]
+fn waits_grow() {
+    let waits = |text: &str, random: u64| {
+        let (table, problems) = read(&document("Path=/**", text));
+        assert!(problems.is_empty(), "{problems:#?}");
+        let backoff = table.routes()[0].filters.retry.as_ref().expect(text).backoff.clone();
+        backoff.map(|backoff| (1..6).map(|time| backoff.wait(time, random).as_millis()).collect::<Vec<_>>())
+    };
+    for (text, expect) in [
+        ("Retry=2", None),
+        ("{ name: Retry, args: { retries: 2, backoff: { firstBackoff: 10ms } } }", Some([10, 20, 40, 80, 160])),
+        (
+            "{ name: Retry, args: { backoff: { firstBackoff: 10, maxBackOff: 50ms, factor: 3 } } }",
+            Some([10, 30, 50, 50, 50]),
+        ),
+        ("{ name: Retry, args: { backoff.factor: 1 } }", Some([5; 5])),
+        ("'Retry=3,503,GET,10ms,50ms,2,false'", Some([10, 20, 40, 50, 50])),
+        (
+            "{ name: Retry, args: { backoff: { firstBackoff: 6s, maxBackoff: 1h, factor: 1000 } } }",
+            Some([6_000, 10_000, 10_000, 10_000, 10_000]),
+        ),
+    ] {
+        assert_eq!(waits(text, 7), expect.map(Vec::from), "{text}");
+    }
+    let jitter =
+        "{ name: Retry, args: { backoff: { firstBackoff: 100ms, maxBackoff: 400ms }, jitter: { randomFactor: 0.5 } } }";
+    assert_eq!(waits(jitter, 0), Some(vec![100, 100, 200, 200, 200]), "no wait is shorter than the first");
+    assert_eq!(waits(jitter, u64::MAX), Some(vec![150, 300, 400, 400, 400]), "nor longer than the longest");
 }

@@ -5,6 +5,7 @@ mod check;
 pub(crate) mod edge;
 mod edited;
 pub(super) mod envelope;
+pub(super) mod forward;
 pub(super) mod forwarded;
 pub(super) mod last_hop;
 pub(super) mod steps;

@@ -3,11 +3,19 @@
 
 use std::{net::IpAddr, ops::Range};
 
-use gray_core::{balance::Chosen, lane::Told};
+use gray_core::balance::Chosen;
 use gray_rules::{Decision, Facts, find_cookie};
 use http::{HeaderValue, Method, header::COOKIE};
 
-use super::{check, edited::Edited, envelope::Envelope, forwarded::Forwarded, view::RequestView, writing::Writing};
+use super::{
+    check,
+    edited::Edited,
+    envelope::Envelope,
+    forward::{Again, Kept},
+    forwarded::Forwarded,
+    view::RequestView,
+    writing::Writing,
+};
 use crate::{
     dye,
     proxy::{
@@ -16,7 +24,7 @@ use crate::{
         response::{cross_origin::CrossOrigin, error::Failure},
         worker::{held::Held, local::Worker},
     },
-    rates::Rated,
+    rates::{Left, Rated},
     route::{Remembered, Resolved, Route, Target, Upstream},
     snapshot::Snapshot,
 };
@@ -42,13 +50,23 @@ pub(in crate::proxy) struct Request<'s> {
     pub(in crate::proxy) chosen: Option<Chosen<'s>>,
     /// The target as the client wrote it: for answers out of a directory.
     pub(in crate::proxy) original: Option<Box<str>>,
-    /// What the client is told about its rate, if that is limited.
-    pub(in crate::proxy) rated: Option<Rated>,
+    /// What the client has left of its rate, if that is limited, or what is to be asked about that. In a box: most requests have none.
+    pub(in crate::proxy) left: Option<Box<Left>>,
     /// What the filters of the answer need to know of it.
     pub(in crate::proxy) remembered: Remembered,
+    /// What is kept for the fallback of the route's circuit breaker, if it has one.
+    pub(in crate::proxy) fallback: Option<Box<Kept>>,
 }
 
 impl Request<'_> {
+    /// What the client is told about its rate, if that is limited.
+    pub(in crate::proxy) fn rated(&self) -> Option<&Rated> {
+        match self.left.as_deref() {
+            Some(Left::Known(rated)) => Some(rated),
+            Some(Left::Asked(_)) | None => None,
+        }
+    }
+
     /// The cookie that tells the browser its lane, if that is news.
     pub(in crate::proxy) fn cookie(&self, snapshot: &Snapshot) -> Option<HeaderValue> {
         dye::tell(&snapshot.rules, &self.decision, self.told.as_deref())
@@ -122,19 +140,24 @@ impl<'w> Reader<'w, '_> {
             return Reading::Request(envelope, Err(answer));
         }
         let view = RequestView::new(&request, (&checked, &*asked), self.forwarded, snapshot, fastrand::u64(..));
-        Reading::Request(envelope, Steps { worker: self.worker, snapshot, view }.take(out, log, cross_origin))
+        Reading::Request(
+            envelope,
+            Steps { worker: self.worker, snapshot, view, again: None }.take(out, log, cross_origin),
+        )
     }
 }
 
 /// The steps of a request, in the order in which they are taken, and what they are taken with.
-struct Steps<'r, 'b, 's> {
-    worker: &'r Worker,
-    snapshot: &'s Held,
-    view: RequestView<'r, 'b>,
+pub(super) struct Steps<'r, 'b, 's> {
+    pub(super) worker: &'r Worker,
+    pub(super) snapshot: &'s Held,
+    pub(super) view: RequestView<'r, 'b>,
+    /// It has been sent before, and comes to a fallback now.
+    pub(super) again: Option<Again<'r, 's>>,
 }
 
 impl<'r, 's> Steps<'r, '_, 's> {
-    fn take(
+    pub(super) fn take(
         &self,
         out: &mut Vec<u8>,
         log: &mut Option<LogDraft<'s>>,
@@ -144,29 +167,51 @@ impl<'r, 's> Steps<'r, '_, 's> {
         if let (Some(log), Ok((_, route))) = (&mut *log, &routed) {
             log.route = Some(&route.id);
         }
-        let judged = self.cross_origin(routed.is_ok(), cross_origin);
+        let judged = match self.again {
+            // By the path that the client has asked for.
+            Some(_) => Ok(()),
+            None => self.cross_origin(routed.is_ok(), cross_origin),
+        };
         let (resolved, route) = match routed {
             // A preflight is answered where no route takes it, if the settings say so.
             Err(Failure::NoRoute) => return Err(judged.err().unwrap_or(Failure::NoRoute)),
             routed => routed?,
         };
         judged?;
-        let (passed, rated) = self.admit(route)?;
-        let (decision, told) = self.decide(route);
+        let (passed, left) = self.admit(route)?;
         let view = &self.view;
-        if let Some(log) = log {
-            log.decided(view.client_ip, &decision);
-        }
+        let decision = match self.again {
+            // Once for each request.
+            Some(again) => again.decision.clone(),
+            None => {
+                let decision = self.decide(route);
+                if let Some(log) = log {
+                    log.decided(view.client_ip, &decision);
+                }
+                decision
+            }
+        };
         let target = route.target(decision.lane.name());
+        let told = match &target.upstream {
+            Upstream::Service(service) => decision.lane.told(service),
+            _ => decision.lane.told(""),
+        };
+        if self.again.is_none() {
+            self.worker.decided(self.snapshot, &decision, told.tag);
+        }
         let chosen = self.pick(route, target, &decision, log)?;
         if !told.is_whole && chosen.is_some_and(|chosen| chosen.endpoint.is_foreign()) {
             self.worker.stats().tag_only.add();
         }
         let edited = Edited::of(view, &resolved, route)?;
         let authority = self.authority(target, chosen);
-        let writing = Writing { view, route, edited: &edited, authority, passed, tag: told.tag };
+        let failed = self.again.map(|again| again.told);
+        let writing = Writing { view, route, edited: &edited, authority, passed, tag: told.tag, failed };
         let host_at =
             writing.write_head(self.snapshot, &decision, out).map_err(|error| Failure::of_field(error, route))?;
+        let fallback = route.filters.breaker.as_ref().and_then(|breaker| breaker.fallback.as_ref());
+        let fallback = fallback.map(|fallback| Kept::of(view, fallback, &resolved.variables)).transpose();
+        let fallback = fallback.map_err(|error| Failure::of_field(error, route))?;
         let remembered = edited.remembered;
         let original = matches!(target.upstream, Upstream::Directory(_)).then(|| Box::from(view.request.target));
         let (client, told) = (view.client_ip, self.told());
@@ -182,8 +227,9 @@ impl<'r, 's> Steps<'r, '_, 's> {
             host_at,
             chosen,
             original,
-            rated,
+            left,
             remembered,
+            fallback,
         })
     }
 
@@ -201,8 +247,8 @@ impl<'r, 's> Steps<'r, '_, 's> {
     }
 
     /// Refuses what the route does not take: TRACE, too many hops, too long a body, no token, too high a rate. Returns the
-    /// gateways that the request has passed, and what the client has left of its rate.
-    fn admit(&self, route: &'s Route) -> Result<(usize, Option<Rated>), Failure<'s>> {
+    /// gateways that the request has passed, and what the client has left of its rate, or what is to be asked about that.
+    fn admit(&self, route: &'s Route) -> Result<(usize, Option<Box<Left>>), Failure<'s>> {
         let passed = check::taken(&self.view, self.snapshot, route).inspect_err(|failure| {
             if matches!(failure, Failure::Loop) && self.worker.may_warn(&route.id) {
                 tracing::warn!(
@@ -212,23 +258,24 @@ impl<'r, 's> Steps<'r, '_, 's> {
             }
         })?;
         let user = check::user(&self.view, route)?;
-        let rated = self.snapshot.rates.count(route, &self.view, user.as_deref()).map_err(Failure::TooMany)?;
-        Ok((passed, rated))
+        let (rates, user) = (&self.snapshot.rates, user.as_deref());
+        let left = match &self.worker.shared_rates {
+            Some(counting) if !route.filters.rates.is_empty() => {
+                Some(Left::Asked(rates.asks(counting.shared(), route, &self.view, user)))
+            }
+            _ => rates.count(route, &self.view, user).map_err(Failure::TooMany)?.map(Left::Known),
+        };
+        Ok((passed, left.map(Box::new)))
     }
 
-    /// Decides the lane, and what the called service is told of it.
-    fn decide(&self, route: &Route) -> (Decision<'s>, Told) {
+    /// Decides the lane.
+    fn decide(&self, route: &Route) -> Decision<'s> {
         let (snapshot, worker, view) = (self.snapshot, self.worker, &self.view);
         let decision = snapshot.rules.decide(view);
         worker.sample(snapshot, view);
-        let told = match &route.target(decision.lane.name()).upstream {
-            Upstream::Service(service) => decision.lane.told(service),
-            _ => decision.lane.told(""),
-        };
-        worker.decided(snapshot, &decision, told.tag);
         let (lane, rule, client_ip) = (decision.lane.name(), decision.rule, view.client_ip);
         tracing::debug!(route = &*route.id, lane, rule, %client_ip, "decided");
-        (decision, told)
+        decision
     }
 
     /// Picks an instance by the lane, if it is a service that answers.
@@ -247,6 +294,10 @@ impl<'r, 's> Steps<'r, '_, 's> {
             log.service = Some(service);
         }
         let first = self.worker.choose(self.snapshot, service, decision, self.view.client_ip, &[]);
+        if first.is_none() && route.filters.breaker.is_some() {
+            // A failure like any other: the fallback may answer.
+            return Ok(None);
+        }
         first.map(Some).ok_or(Failure::NoInstance { service, hidden: route.use404 })
     }
 

@@ -150,6 +150,10 @@ impl Lookup for RequestView<'_, '_> {
     fn peer(&self) -> Option<IpAddr> {
         Some(self.forwarded.peer())
     }
+
+    fn authority(&self) -> Option<&str> {
+        self.asked.host()
+    }
 }
 
 #[cfg(test)]
@@ -172,7 +176,9 @@ mod tests {
     /// What is seen of the request when it comes from this peer and private networks are trusted.
     fn seen<T>(peer: [u8; 4], given: Option<Given<'_>>, see: impl FnOnce(&RequestView<'_, '_>) -> T) -> T {
         let mut snapshot = Snapshot::empty();
-        snapshot.trusted_hops.insert("10.0.0.0/8").expect("a network");
+        let mut hops = gray_core::IpSet::default();
+        hops.insert("10.0.0.0/8").expect("a network");
+        snapshot.trusted_hops = hops.into();
         let mut room = room();
         let request = read_request(HEAD.as_bytes(), &mut room, 100).expect("a request");
         let forwarded = Forwarded::new((peer, 4321).into(), Scheme::Http);

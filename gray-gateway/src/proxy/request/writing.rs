@@ -10,7 +10,7 @@ use super::{edited::Edited, forwarded, last_hop::MAX_FORWARDS, view::RequestView
 use crate::{
     header::write_field,
     name::Name,
-    proxy::{http1::Skipped, worker::held::Held},
+    proxy::{http1::Skipped, upstream::cause::Told, worker::held::Held},
     route::{EditError, Route},
 };
 
@@ -29,6 +29,8 @@ pub(super) struct Writing<'w, 'r, 'b> {
     pub(super) passed: usize,
     /// What the header `gray` says.
     pub(super) tag: GrayStatus,
+    /// What has failed, when it comes to a fallback.
+    pub(super) failed: Option<&'w Told>,
 }
 
 impl Writing<'_, '_, '_> {
@@ -42,7 +44,7 @@ impl Writing<'_, '_, '_> {
         decision: &Decision<'_>,
         out: &mut Vec<u8>,
     ) -> Result<Option<Range<usize>>, EditError> {
-        let Self { view, route, edited, authority, passed, tag } = self;
+        let Self { view, route, edited, authority, passed, tag, failed } = self;
         let RequestView { request, checked, asked, forwarded, trusted, .. } = view;
         for part in [view.method(), " ", &edited.path.path] {
             out.extend_from_slice(part.as_bytes());
@@ -69,6 +71,9 @@ impl Writing<'_, '_, '_> {
         request.head.copy_lines(self.skipped(keeps_host), out);
         // Which names they may write was checked when they were read.
         route.filters.write_fields(*view, edited.variables, |name, value| write_field(out, name.as_str(), value))?;
+        if let (Some(failed), Some(headers)) = (failed, &route.filters.fallback_headers) {
+            failed.write(headers, out);
+        }
         let prefix = edited.path.prefix(view.checked.path);
         forwarded.write(
             out,

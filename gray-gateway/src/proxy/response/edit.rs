@@ -37,7 +37,7 @@ impl Request<'_> {
     }
 
     fn edit_own(&self, headers: &mut HeaderMap) -> Result<(), EditError> {
-        for (name, value) in self.rated.iter().flat_map(|rated| rated.fields()) {
+        for (name, value) in self.rated().into_iter().flat_map(|rated| rated.fields()) {
             headers.append(name, value.into());
         }
         if let Some(added) = self.route.filters.response.added() {
@@ -70,7 +70,7 @@ impl<'s> Exchange<'_, 's> {
         let headers = response.headers_mut();
         let status = if let Some(redirect) = &route.filters.redirect {
             // Nothing but that: in Spring, it is sent before any other filter sees it.
-            for (name, value) in request.rated.iter().flat_map(|rated| rated.fields()) {
+            for (name, value) in request.rated().into_iter().flat_map(|rated| rated.fields()) {
                 headers.append(name, value.into());
             }
             if let Some(cross_origin) = self.cross_origin {

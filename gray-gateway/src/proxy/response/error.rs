@@ -75,6 +75,16 @@ pub(in crate::proxy) enum Failure<'r> {
         /// The route.
         route: &'r str,
     },
+    /// The route's circuit breaker is open.
+    CircuitOpen {
+        /// The route.
+        route: &'r str,
+    },
+    /// The route has failed, and what its fallback answers is not known here.
+    NoFallback {
+        /// The route.
+        route: &'r str,
+    },
     /// No instance may answer.
     NoInstance {
         /// Of which service.
@@ -118,6 +128,7 @@ impl Failure<'_> {
             Self::NotAllowed | Self::TraceRefused => StatusCode::METHOD_NOT_ALLOWED,
             Self::Loop => StatusCode::LOOP_DETECTED,
             Self::NotReady | Self::KeysMissing | Self::OutOfDescriptors => StatusCode::SERVICE_UNAVAILABLE,
+            Self::CircuitOpen { .. } | Self::NoFallback { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::HeadTimeout | Self::UploadTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NoInstance { .. } | Self::Overloaded { .. } => StatusCode::SERVICE_UNAVAILABLE,
@@ -185,6 +196,8 @@ impl Failure<'_> {
             Self::OutOfDescriptors => "the gateway has too many open connections".into(),
             Self::UploadTimeout => "the request body did not arrive in time".into(),
             Self::Internal { route } => format!("route {route} cannot serve this request"),
+            Self::CircuitOpen { route } => format!("route {route} is not called for now: too many calls have failed"),
+            Self::NoFallback { route } => format!("route {route} has failed, and nothing answers in its place"),
             Self::NoInstance { service, .. } => format!("no instance of {service} is available"),
             Self::Instance { service, fault, reason } => match fault {
                 Fault::Connect => format!("{service} could not be reached"),
@@ -221,6 +234,8 @@ impl Failure<'_> {
                 | Self::NoInstance { hidden: false, .. }
                 | Self::NotReady
                 | Self::KeysMissing
+                | Self::CircuitOpen { .. }
+                | Self::NoFallback { .. }
         ) {
             // A retry at once finds the same.
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -301,6 +316,8 @@ mod tests {
             ("`Overloaded`", Failure::Overloaded { route: "r" }),
             ("`OutOfDescriptors`", Failure::OutOfDescriptors),
             ("`NoInstance`", Failure::NoInstance { service: "s", hidden: false }),
+            ("`CircuitOpen`", Failure::CircuitOpen { route: "r" }),
+            ("`NoFallback`", Failure::NoFallback { route: "r" }),
             ("`Internal`", Failure::Internal { route: "r" }),
             ("`connect`", instance(Fault::Connect)),
             ("`tls`", instance(Fault::Tls)),

@@ -105,8 +105,8 @@ impl Exchange<'_, '_> {
         dated: bool,
         out: &mut Vec<u8>,
     ) -> Result<bool, &'static str> {
-        let Request { route, rated, remembered, .. } = &self.request;
-        let rated = rated.as_ref().map(|rated| rated.fields());
+        let Request { route, remembered, .. } = &self.request;
+        let rated = self.request.rated().map(|rated| rated.fields());
         let rated = rated.as_ref().map(|fields| fields.as_slice()).unwrap_or_default();
         let cross_origin = self.cross_origin.as_ref();
         // What the settings say to pages of other origins is not said twice.
@@ -125,7 +125,9 @@ impl Exchange<'_, '_> {
         let mut lines: Vec<_> = came.chain(rated).collect();
         let edited = route.filters.response.apply(&mut lines, remembered);
         edited.map_err(|error| match error {
-            EditError::StepLimit(_) => "a regular expression of the route's filters would take too many steps for its head",
+            EditError::StepLimit(_) => {
+                "a regular expression of the route's filters would take too many steps for its head"
+            }
             _ => "the route's filters make its head too long",
         })?;
         lines.iter().filter(|line| stays(line.name)).for_each(|line| write_field(out, line.name, &line.value));

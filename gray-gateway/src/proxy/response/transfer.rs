@@ -100,6 +100,17 @@ impl<'w> Transfer<'w> {
         Self { limit: limit.unwrap_or(u64::MAX), ..self }
     }
 
+    /// Puts the body behind another head, with another limit, to be sent from the beginning; only while it is whole.
+    pub(in crate::proxy) fn put_behind(&mut self, mut head: Lent<'w>, limit: Option<u64>) -> Result<(), Broken> {
+        let body = usize::try_from(self.head_len).ok().and_then(|length| self.out.get(length..)).unwrap_or_default();
+        self.head_len = head.len() as u64;
+        head.extend_from_slice(body);
+        self.out = head;
+        self.limit = limit.unwrap_or(u64::MAX);
+        self.restart(None);
+        if self.taken > self.limit { Err(Broken::TooLong) } else { Ok(()) }
+    }
+
     /// Puts what there is of the body behind the head, so that they go together.
     pub(in crate::proxy) fn gather(&mut self, received: &mut Received) -> Result<(), Broken> {
         if received.is_empty() || self.decoder.is_done() {

@@ -3,6 +3,7 @@
 use std::{
     future::poll_fn,
     io,
+    pin::pin,
     rc::Rc,
     task::{Context, Poll},
     time::Duration,
@@ -143,12 +144,17 @@ impl Exchange<'_, '_> {
         cx: &mut Context<'_>,
         upstream: &mut Upstream,
     ) -> Result<(), SendError> {
-        let Self { client, worker, upload, .. } = self;
+        let Self { client, upload, guard, .. } = self;
         let Connection { state, socket, received, .. } = &mut **client;
         if !upload.is_done() {
             let before = upload.taken;
             match upload.poll(cx, socket, received, &mut upstream.socket) {
-                Poll::Ready(Ok(())) => state.uploaded(),
+                Poll::Ready(Ok(())) => {
+                    state.uploaded();
+                    if let Some(guard) = guard {
+                        guard.has_body();
+                    }
+                }
                 Poll::Pending => {
                     state.uploading(upload.taken - before, upload.waits_for_receiver(received));
                     return Ok(());
@@ -159,6 +165,25 @@ impl Exchange<'_, '_> {
                 Poll::Ready(Err(error)) => return Err(SendError::Client(error)),
             }
         }
+        client.poll_gone(cx)
+    }
+
+    /// Waits without an instance; an error when the client has gone meanwhile.
+    pub(super) async fn pause(&mut self, wait: Duration) -> Result<(), SendError> {
+        self.client.state.busy();
+        let mut waiting = pin!(tokio::time::sleep(wait));
+        poll_fn(|cx| match waiting.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Ok(())),
+            Poll::Pending => self.client.poll_gone(cx).map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending),
+        })
+        .await
+    }
+}
+
+impl Connection {
+    /// An error when the client has gone; what it sends is kept.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Result<(), SendError> {
+        let Self { worker, socket, received, .. } = self;
         loop {
             match received.poll_fill(cx, socket, MAX_WAITING, false) {
                 Poll::Ready(Ok(Filled::Bytes(_))) => {}

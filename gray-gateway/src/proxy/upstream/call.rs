@@ -1,6 +1,6 @@
 //! A request, sent to one instance after the other until one answers.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use gray_core::{
     Endpoint,
@@ -34,6 +34,11 @@ impl<'s> Exchange<'_, 's> {
             let dial = callee.dial(&self.request)?;
             self.after.note(|log| log.called(callee.authority));
             let patience = self.patience(tried.is_empty() && self.upload.is_read());
+            if let Some(guard) = &mut self.guard
+                && !self.upload.is_read()
+            {
+                guard.awaits_body();
+            }
             let mut attempted = self.attempt(&callee.bucket, dial, patience, &mut reuse).await;
             if let Some(silent) = reuse.silent.take() {
                 // In a box: it is rare, and would make room in every request.
@@ -46,8 +51,22 @@ impl<'s> Exchange<'_, 's> {
                         self.report_answer(&callee, answer.status);
                         if let Some(next) = self.elsewhere(answer.status, &mut tried) {
                             self.request.chosen = Some(next);
+                            drop((upstream, answer, callee));
+                            if let Some(wait) = self.backoff(tried.len())
+                                // In a box, as it is rare.
+                                && Box::pin(self.pause(wait)).await.is_err()
+                            {
+                                return Ok(End::Gone);
+                            }
                             self.restart();
                             continue;
+                        }
+                        if let Some(failure) = self.judge(answer.status) {
+                            let is_over = answer.framing.reusable && answer.download.is_read();
+                            if is_over && upstream.received.is_empty() && self.upload.is_done() {
+                                callee.bucket.checkin(upstream.socket);
+                            }
+                            return Err(failure);
                         }
                         if let Ok(status) = StatusCode::from_u16(answer.status) {
                             self.worker.stats().responded(status);
@@ -65,7 +84,7 @@ impl<'s> Exchange<'_, 's> {
             let failure = self.give_up(callee.authority, error);
             // Of what was not sent a pipe may have taken a part, which is gone with it.
             let may_go_on = (is_unsent || (is_broken && self.request.method.is_idempotent())) && self.upload.is_whole();
-            if !may_go_on || tried.len() + 1 >= self.worker.limits.connect_attempts {
+            if !may_go_on || !self.has_time(Duration::ZERO) || tried.len() + 1 >= self.worker.limits.connect_attempts {
                 return failure;
             }
             tried.extend(callee.chosen.map(|chosen| Arc::clone(chosen.endpoint)));
@@ -111,10 +130,25 @@ impl<'s> Exchange<'_, 's> {
         if tried.len() >= retry.retries || !self.upload.is_whole() || !covers {
             return None;
         }
+        let longest = retry.backoff.as_ref().map_or(Duration::ZERO, |backoff| backoff.wait(tried.len() + 1, u64::MAX));
+        if !self.has_time(longest) {
+            return None;
+        }
         tried.push(Arc::clone(chosen.endpoint));
         let next = self.pick_other(tried)?;
         // Another kind of instance is for when there is none of this one, not for when it fails.
         (next.is_fallback == chosen.is_fallback && self.may_repeat()).then_some(next)
+    }
+
+    /// How long is waited before a request is sent again for this time, by the route's `Retry` filter.
+    fn backoff(&self, time: usize) -> Option<Duration> {
+        let retry = self.request.route.filters.retry.as_ref()?;
+        retry.backoff.as_ref().map(|backoff| backoff.wait(time, fastrand::u64(..)))
+    }
+
+    /// Whether there is time left after so long, by the route's circuit breaker.
+    fn has_time(&self, wait: Duration) -> bool {
+        self.guard.as_ref().and_then(|guard| guard.left()).is_none_or(|left| left > wait)
     }
 
     /// Takes in how an instance has answered.
@@ -151,10 +185,15 @@ impl<'s> Exchange<'_, 's> {
     fn patience(&self, may_hedge: bool) -> Patience {
         let (limits, request) = (&self.worker.limits, &self.request);
         let may_hedge = may_hedge && request.chosen.is_some() && request.method.is_safe() && !request.upgrade;
-        let response_ticks = ticks(request.route.metadata.response_timeout.unwrap_or(limits.response_timeout));
+        let mut response = request.route.metadata.response_timeout.unwrap_or(limits.response_timeout);
+        let mut connect = request.route.metadata.connect_timeout.unwrap_or(limits.connect_timeout);
+        if let Some(left) = self.guard.as_ref().and_then(|guard| guard.left()) {
+            (response, connect) = (response.min(left), connect.min(left));
+        }
+        let response_ticks = ticks(response);
         let hedge_ticks = request.route.metadata.hedge_after.map(ticks);
         Patience {
-            connect: request.route.metadata.connect_timeout.unwrap_or(limits.connect_timeout),
+            connect,
             response_ticks,
             hedge_ticks: hedge_ticks.filter(|hedge| may_hedge && *hedge < response_ticks),
             is_stream: request.route.is_stream(),

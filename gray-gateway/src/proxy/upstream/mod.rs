@@ -4,9 +4,11 @@
 mod attempt;
 mod call;
 pub(super) mod callee;
+pub(super) mod cause;
 mod choose;
 pub(super) mod dial;
 pub(super) mod fault;
+pub(super) mod guarded;
 mod hedge;
 pub(super) mod pool;
 pub(super) mod send_error;

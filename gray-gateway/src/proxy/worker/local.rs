@@ -29,6 +29,7 @@ use crate::{
         listener::admission::{Admission, Clients},
         upstream::pool::Pool,
     },
+    rates::{SharedCounting, SharedRates},
     record::RecordSender,
     snapshot::Snapshot,
     tls::UpstreamTls,
@@ -74,6 +75,8 @@ pub(in crate::proxy) struct Worker {
     /// By service or authority; looked at only when something has failed.
     pub(in crate::proxy) budgets: RefCell<HashMap<Box<str>, RetryBudget>>,
     sampler: Sampler,
+    /// `None`: rates are counted in this process alone.
+    pub(in crate::proxy) shared_rates: Option<SharedCounting>,
 }
 
 impl Worker {
@@ -115,6 +118,19 @@ impl Worker {
             warned: RefCell::default(),
             budgets: RefCell::default(),
             sampler: Sampler::new(records),
+            shared_rates: None,
+        }
+    }
+
+    /// The same, with rates that are counted in a Redis.
+    pub(in crate::proxy) fn sharing(self, rates: Option<Arc<SharedRates>>) -> Self {
+        Self { shared_rates: rates.map(SharedCounting::new), ..self }
+    }
+
+    /// Keeps the connection to that Redis, if there is to be one.
+    pub(super) async fn share_rates(&self) {
+        if let Some(counting) = &self.shared_rates {
+            counting.run(|is_connected| self.stats().redis_connected.set(is_connected.into())).await;
         }
     }
 

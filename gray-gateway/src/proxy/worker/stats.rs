@@ -2,11 +2,12 @@
 
 use std::{io, sync::Arc};
 
-use gray_core::GrayStatus;
+use gray_core::{GrayStatus, breaker::Phase};
 use http::StatusCode;
 
 use crate::{
     proxy::{response::refusal::Refusal, upstream::fault::Fault},
+    rates::Missed,
     tally::Counter,
 };
 
@@ -34,6 +35,9 @@ pub(in crate::proxy) struct WorkerStats {
     pub(in crate::proxy) repeats_refused: Counter,
     pub(in crate::proxy) shed: Counter,
     pub(in crate::proxy) hedges: Counter,
+    pub(in crate::proxy) breaker_refused: Counter,
+    pub(in crate::proxy) breaker_changes: [Counter; Phase::ALL.len()],
+    pub(in crate::proxy) breaker_fallbacks: [Counter; FallbackKind::ALL.len()],
     /// `unreachable` and `failures`; checks are made elsewhere.
     pub(in crate::proxy) ejections: [Counter; 2],
     pub(in crate::proxy) began: Counter,
@@ -49,6 +53,10 @@ pub(in crate::proxy) struct WorkerStats {
     pub(super) unrecorded: Counter,
     pub(in crate::proxy) log_dropped: Counter,
     pub(in crate::proxy) log_failed: Counter,
+    /// Requests that Redis has not counted.
+    pub(in crate::proxy) rates_missed: [Counter; Missed::ALL.len()],
+    /// 1 while there is a connection to Redis.
+    pub(super) redis_connected: Counter,
 }
 
 impl WorkerStats {
@@ -122,6 +130,31 @@ impl Pick {
     }
 }
 
+/// What answered in place of a route that has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FallbackKind {
+    /// Another route.
+    Route,
+    /// The documents (`gray.spring.fallbacks`).
+    Answer,
+    /// Nothing: 503.
+    None,
+}
+
+impl FallbackKind {
+    /// All values, in the order of declaration.
+    pub const ALL: [Self; 3] = [Self::Route, Self::Answer, Self::None];
+
+    /// The value in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Route => "route",
+            Self::Answer => "answer",
+            Self::None => "none",
+        }
+    }
+}
+
 /// All counters at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StatsSnapshot {
@@ -145,6 +178,12 @@ pub struct StatsSnapshot {
     pub repeats_refused: u64,
     /// Requests that were sent to a second instance, because the first one took long.
     pub hedges: u64,
+    /// Requests for which no instance was asked, because a circuit breaker was open.
+    pub breaker_refused: u64,
+    /// Changes of circuit breakers, by what they changed to, in the order of `Phase::ALL`.
+    pub breaker_changes: [u64; Phase::ALL.len()],
+    /// Failed requests that a fallback was to answer, in the order of [`FallbackKind::ALL`].
+    pub breaker_fallbacks: [u64; FallbackKind::ALL.len()],
     /// Requests that were turned away because too many were in flight.
     pub shed: u64,
     /// Instances that were left out for a while: those that could not be reached, and those that failed.
@@ -165,6 +204,10 @@ pub struct StatsSnapshot {
     pub log_dropped: u64,
     /// Lines of the access log that could not be written.
     pub log_failed: u64,
+    /// Requests that Redis has not counted, in the order of [`Missed::ALL`].
+    pub rates_missed: [u64; Missed::ALL.len()],
+    /// Workers that are connected to Redis.
+    pub redis_connections: u64,
     /// Requests and connections turned away, in the order of [`Refusal::ALL`].
     pub refused: [u64; Refusal::ALL.len()],
     /// Attempts at instances that failed, in the order of [`Fault::ALL`].
@@ -241,12 +284,17 @@ impl Stats {
             repeats_refused: sum(&|w| &w.repeats_refused),
             shed: sum(&|w| &w.shed),
             hedges: sum(&|w| &w.hedges),
+            breaker_refused: sum(&|w| &w.breaker_refused),
+            breaker_changes: std::array::from_fn(|phase| sum(&|w| &w.breaker_changes[phase])),
+            breaker_fallbacks: std::array::from_fn(|kind| sum(&|w| &w.breaker_fallbacks[kind])),
             held_bytes: self.held(),
             ejections: std::array::from_fn(|reason| sum(&|w| &w.ejections[reason])),
             recorded: sum(&|w| &w.recorded),
             unrecorded: sum(&|w| &w.unrecorded),
             log_dropped: sum(&|w| &w.log_dropped),
             log_failed: sum(&|w| &w.log_failed),
+            rates_missed: std::array::from_fn(|why| sum(&|w| &w.rates_missed[why])),
+            redis_connections: sum(&|w| &w.redis_connected),
             refused: std::array::from_fn(|why| sum(&|w| &w.refused[why])),
             faults: std::array::from_fn(|fault| sum(&|w| &w.faults[fault])),
             // `ended` first: a request that ends in between must not make the difference negative.

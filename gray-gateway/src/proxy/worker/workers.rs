@@ -105,6 +105,7 @@ pub fn start_on(
         let (limits, snapshot, stats) = (options.limits.clone(), Arc::clone(&snapshot), stats.clone());
         let (records, access_log, clients) = (options.records.clone(), access_logs.next(), Arc::clone(&clients));
         let (upstream_tls, stages, report) = (Arc::clone(&options.upstream_tls), stages.clone(), report.clone());
+        let shared_rates = options.shared_rates.clone();
         thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
             let ready = runtime(listeners);
             let (ready, outcome) = match ready {
@@ -115,7 +116,7 @@ pub fn start_on(
             let _told = report.send(outcome);
             if let Some((runtime, listeners)) = ready {
                 let worker = Worker::new(limits, clients, upstream_tls, snapshot, stats, index, records, access_log);
-                let worker = Rc::new(worker);
+                let worker = Rc::new(worker.sharing(shared_rates));
                 let cut_off = runtime.block_on(run(Rc::clone(&worker), listeners, peers, stages));
                 // Takes every task along, and with it the rest of the connections.
                 drop(runtime);
@@ -226,8 +227,10 @@ async fn run(
     peers: Peers,
     mut stages: Stages,
 ) -> usize {
-    let (sweeper, leaver, mut leaving) = (Rc::clone(&worker), Rc::clone(&worker), stages.clone());
+    let (sweeper, leaver, sharer, mut leaving) =
+        (Rc::clone(&worker), Rc::clone(&worker), Rc::clone(&worker), stages.clone());
     tokio::task::spawn_local(async move { sweeper.sweep().await });
+    tokio::task::spawn_local(async move { sharer.share_rates().await });
     tokio::task::spawn_local(async move {
         leaving.leaving().await;
         leaver.leave();

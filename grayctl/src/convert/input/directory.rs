@@ -26,7 +26,7 @@ struct File {
 pub(super) fn read(root: &Path, inputs: &mut Inputs) -> Result<()> {
     let mut files = Vec::new();
     let is_project = ["pom.xml", "build.gradle", "build.gradle.kts", "src"].iter().any(|name| root.join(name).exists());
-    walk(root, 0, root, is_project, inputs, &mut files)?;
+    walk(root, 0, is_project, inputs, &mut files)?;
     let only = if is_project { module(root, &files)? } else { None };
     for file in files {
         if let Some(only) = &only
@@ -48,14 +48,7 @@ pub(super) fn read(root: &Path, inputs: &mut Inputs) -> Result<()> {
     Ok(())
 }
 
-fn walk(
-    directory: &Path,
-    depth: usize,
-    root: &Path,
-    is_project: bool,
-    inputs: &mut Inputs,
-    files: &mut Vec<File>,
-) -> Result<()> {
+fn walk(directory: &Path, depth: usize, is_project: bool, inputs: &mut Inputs, files: &mut Vec<File>) -> Result<()> {
     let shown = directory.display();
     let entries = fs::read_dir(directory).map_err(|error| UsageError(format!("cannot read {shown}: {error}")))?;
     let mut entries = entries.collect::<Result<Vec<_>, _>>().with_context(|| format!("cannot list {shown}"))?;
@@ -68,7 +61,7 @@ fn walk(
         let path = entry.path();
         if kind.is_dir() {
             if depth < MAX_DEPTH && !name.starts_with('.') && !SKIPPED.contains(&&*name) {
-                walk(&path, depth + 1, root, is_project, inputs, files)?;
+                walk(&path, depth + 1, is_project, inputs, files)?;
             }
         } else if kind.is_file()
             && let Some(kind) = kind_of_file(&name).filter(|kind| is_wanted(*kind, &name, depth, &path, is_project))

@@ -60,7 +60,7 @@ mod tests {
             ("@Bean(\"ip\") X", "Bean", &["ip"], 5),
             ("@Bean(name = \"ip\", destroyMethod = \"stop\")", "Bean", &["ip"], 11),
             ("@a.b.Order(-1) X", "Order", &[], 10),
-            ("@RequestMapping(value = {\"/a\", \"/b\"}, produces = \"x\")", "RequestMapping", &["/a", "/b"], 14),
+            ("@RequestMapping(value = {\"/a\", \"/b\"}, produces = \"x\")", "RequestMapping", &["/a", "/b"], 15),
             ("@GetMapping(\"/a\"", "GetMapping", &["/a"], 4),
         ] {
             let tokens = tokens(source);
