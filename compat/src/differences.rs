@@ -85,7 +85,7 @@ impl<'a> Found<'a> {
 
     /// Whether the client says where its request comes from.
     fn is_forwarded(&self) -> bool {
-        FORWARDED.iter().any(|name| self.case.request.has(name))
+        FORWARDED.iter().chain(&["x-real-ip"]).any(|name| self.case.request.has(name))
     }
 }
 

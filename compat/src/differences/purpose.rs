@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{FORWARDED, Found, Known};
-use crate::release::Release::{V31, V43};
+use crate::release::Release::{V31, V43, V50};
 
 /// In the order of the page.
 pub const KNOWN: &[Known] = &[
@@ -44,6 +44,10 @@ pub const KNOWN: &[Known] = &[
     Known {
         name: "`Host` without port and case",
         explains: |found| found.has("Host=") && found.is_status("404 gateway", "") && !found.is_refused(),
+    },
+    Known {
+        name: "Slashes at the end",
+        explains: |found| found.release >= V50 && found.is_status("404", "") && found.path().ends_with('/'),
     },
     Known {
         name: "Hosts that are none",
