@@ -217,6 +217,8 @@ pub(super) struct HostPattern {
     labels: Box<[Label]>,
     /// Whether upper and lower case are told apart.
     is_exact: bool,
+    /// Whether it asks for a port where others are compared without one.
+    has_port: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -238,10 +240,9 @@ impl HostPattern {
         let outside = |part: &&str| part.split('{').next().unwrap_or_default().to_owned();
         let plain: String = parts.iter().map(outside).collect();
         let has_port = plain.contains("]:") || (plain.contains(':') && !plain.starts_with('['));
-        if has_port && !dialect.with_port {
+        if has_port && !dialect.with_port && dialect.exact_host {
             return Err(problem(
-                "a port cannot be asked for, as the host is compared without it; with gray.spring.release (3.1, 4 or 5) it is \
-                 compared as that release does it",
+                "a port cannot be asked for, as the host is compared without it (include-port: false)",
             ));
         }
         if plain.contains(|c: char| c.is_whitespace() || c == '/') {
@@ -253,17 +254,25 @@ impl HostPattern {
             part => Segment::parse(part, form, budget).map(Label::One),
         };
         let labels: Result<_, _> = parts.iter().filter(|part| !part.is_empty()).map(label).collect();
-        labels.map(|labels| Self { labels, is_exact: dialect.exact_host }).map_err(|reason| problem(&reason))
+        let has_port = has_port && !dialect.with_port;
+        labels.map(|labels| Self { labels, is_exact: dialect.exact_host, has_port }).map_err(|reason| problem(&reason))
     }
 
     /// Its labels from the right, up to `**`: what a route can be found by.
     pub(super) fn keys(&self) -> impl Iterator<Item = Key<'_>> {
-        self.labels.iter().rev().map_while(|label| match label {
+        self.labels.iter().rev().enumerate().map_while(|(place, label)| match label {
             Label::AnyDepth => None,
-            Label::One(segment) => {
-                Some(segment.literal().map_or(Key::Any, |text| Key::Literal(text.to_ascii_lowercase().into())))
-            }
+            Label::One(segment) => Some(segment.literal().map_or(Key::Any, |text| {
+                // Hosts are looked up without their port.
+                let name = if self.has_port && place == 0 { text.split(':').next().unwrap_or(text) } else { text };
+                Key::Literal(name.to_ascii_lowercase().into())
+            })),
         })
+    }
+
+    /// Whether it asks for a port where others are compared without one.
+    pub(super) fn has_port(&self) -> bool {
+        self.has_port
     }
 
     /// The names of its variables.

@@ -212,10 +212,10 @@ impl Predicate {
                 let pattern = value.as_ref().map(|pattern| (pattern, *latin1));
                 any(request.headers(&COOKIE), |field| cookie_holds(field, name, pattern, steps))?
             }
-            Self::Host { patterns, with_port } => {
-                let host = if *with_port { request.authority() } else { request.host() };
-                any(host, |host| any(patterns, |pattern| pattern.matches(host, steps)))?
-            }
+            Self::Host { patterns, with_port } => any(patterns, |pattern| {
+                let host = if *with_port || pattern.has_port() { request.authority() } else { request.host() };
+                host.map_or(Ok(false), |host| pattern.matches(host, steps))
+            })?,
             Self::RemoteAddr(networks) => holds(networks, request.peer()),
             Self::ClientAddr(networks) => holds(networks, request.client_ip()),
             Self::Time { from, to } => (*from..*to).contains(&request.now()),

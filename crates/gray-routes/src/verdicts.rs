@@ -176,13 +176,6 @@ const TABLE: &[Row] = &[
     (G, "forwarded", None, Note, "instances get `Forwarded`"),
     (
         G,
-        "trusted-proxies",
-        None,
-        Warning,
-        "an expression of Java; which peers are believed is said by `kerwin.tool.gray.gateway.trustedHops`, as networks",
-    ),
-    (
-        G,
         "filter.remove-hop-by-hop.headers",
         None,
         Warning,

@@ -62,7 +62,7 @@ fn key_servers(snapshot: &Snapshot) -> serde_json::Map<String, Value> {
         let keys = report.set.as_deref();
         let shown = json!({
             "keys": keys.map_or(0, KeySet::len),
-            "leftOut": keys.map(KeySet::skipped).unwrap_or_default(),
+            "excluded": keys.map(KeySet::skipped).unwrap_or_default(),
             "ageSecs": age,
             "error": report.error,
         });

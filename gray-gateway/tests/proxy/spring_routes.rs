@@ -130,7 +130,12 @@ async fn trusted_proxies_are_believed_and_strangers_are_not() {
         (r"  trusted-proxies: '10\..*'", "", "127.0.0.1", false),
         (r"  trusted-proxies: '127\.0\.0\.\d+'", "", "9.9.9.9, 127.0.0.1", false),
         (r"  server.webflux.trusted-proxies: '(?!10\.)127\..*'", "", "9.9.9.9, 127.0.0.1", false),
-        (r"  trusted-proxies: '127\..*'", "kerwin.tool.gray.gateway.trustedHeaders: forwarded\n", "127.0.0.1", true),
+        (
+            r"  trusted-proxies: '127\..*'",
+            "kerwin.tool.gray.gateway.trustedHeaders: forwarded\n",
+            "7.7.7.7, 127.0.0.1",
+            true,
+        ),
     ] {
         let gateway = gateway(&format!("{trusted}\n{routes}"), top, &backend);
         assert_eq!(status(&gateway, "/x", "h", said).await, 200);
