@@ -153,6 +153,7 @@ spring.cloud:
   gateway.routes:
   - {{ id: orders, uri: 'lb://order-app', predicates: ['Path=/order-api/**'] }}
   - {{ id: guarded, uri: 'lb://order-app', predicates: ['Path=/guarded/**'], filters: [{{ name: JsonWebToken, args: {{ jwks-uri: 'http://127.0.0.1:{dead}/keys' }} }}] }}
+  - {{ id: broken, uri: 'lb://order-app', predicates: ['Path=/broken/**'], filters: ['CircuitBreaker=orders'] }}
   discovery.client.simple.instances.order-app:
   - {{ uri: 'http://127.0.0.1:{one}', metadata: {{ version: V1 }} }}
   - {{ uri: 'http://127.0.0.1:{dead}', metadata: {{ version: V2 }} }}

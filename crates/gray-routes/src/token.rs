@@ -79,7 +79,9 @@ impl TokenCheck {
         }
         // What checks tokens in Java has its counterpart, whatever this filter takes of it.
         let settings = definition.at.root().section(SPRING);
-        settings.peek_keys().iter().for_each(|(key, _)| drop(settings.has(key)));
+        for (key, _) in settings.peek_keys() {
+            settings.has(&key);
+        }
         let requires_expiry = requires_expiry.map_or(Some(false), |value| value.convert(truth))?;
         let token = token.map_or(Some(Source::Header(http::header::AUTHORIZATION)), |token| {
             token.convert(|text| match text.split_once('.') {

@@ -209,7 +209,7 @@ const TABLE: &[Row] = &[
     (G, "enabled", None, Note, "this gateway is on as long as it runs"),
     (G, "filter.*.enabled", None, Note, "filters are there where a route has them"),
     (G, "filter.*.order", None, Note, "filters go in the order of the document"),
-    (G, "predicate", None, Note, "predicates are there where a route has them"),
+    (G, "predicate.*.enabled", None, Note, "predicates are there where a route has them"),
     (
         G,
         "global-filter",

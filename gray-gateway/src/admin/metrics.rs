@@ -1,6 +1,6 @@
 //! `/metrics`: the workers' own counters, brought into the `metrics` facade on every scrape.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 use axum::{extract::State, http::header, response::IntoResponse};
 use gray_common::{descriptors, telemetry};
@@ -22,12 +22,13 @@ use crate::{
 /// # Errors
 /// When another recorder is installed already.
 pub fn install() -> Result<PrometheusHandle, BuildError> {
-    static INSTALLED: OnceLock<PrometheusHandle> = OnceLock::new();
-    if let Some(handle) = INSTALLED.get() {
+    static INSTALLED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+    let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = &*installed {
         return Ok(handle.clone());
     }
     let handle = PrometheusBuilder::new().install_recorder()?;
-    let handle = INSTALLED.get_or_init(|| handle).clone();
+    *installed = Some(handle.clone());
     describe_counter!("gray_gateway_requests_total", Unit::Count, "Requests answered, by status class");
     describe_counter!("gray_gateway_decisions_total", Unit::Count, "Requests decided, by tag");
     describe_counter!(

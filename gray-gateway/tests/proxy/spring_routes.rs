@@ -113,6 +113,18 @@ async fn hosts_and_ends_of_paths_by_release() {
     for (host, expect) in [("a.example:8080", 200), ("a.example", 404), ("a.example:80", 404)] {
         assert_eq!(status(&gateway, "/", host, "").await, expect, "{host}");
     }
+    let lenient = "  routes:\n  - { id: port, uri: 'lb://app', predicates: ['Host=**.b.example:8080'] }\n\
+                   \x20 - { id: host, uri: 'lb://app', predicates: ['Host=a.example'] }\n";
+    let gateway = self::gateway(lenient, "", &backend);
+    for (host, expect) in [
+        ("a.example:8080", 200),
+        ("A.example", 200),
+        ("x.b.example:8080", 200),
+        ("x.b.example", 404),
+        ("b.example:80", 404),
+    ] {
+        assert_eq!(status(&gateway, "/", host, "").await, expect, "{host}");
+    }
     let without = "  predicate.host.include-port: false\n  routes:\n  - { id: host, uri: 'lb://app', predicates: ['Host=a.example'] }\n";
     let gateway = self::gateway(without, "gray.spring.release: 4.3\n", &backend);
     for (host, expect) in [("a.example:8080", 200), ("a.example", 200), ("A.example", 404)] {

@@ -39,12 +39,14 @@ fn replaced(expression: &JavaExpression, text: &str) -> String {
 #[test]
 fn the_same_as_java() {
     /// Java takes them, we do not.
-    const REFUSED: [&str; 3] = [r"\p{InGreek}x", r"\G", r"(a)\2"];
+    const REFUSED: [&str; 5] = [r"\p{InGreek}x", r"\G", r"(a)\2", "(?<=a*)b", "[a&&]"];
+    /// Java leaves the group as an earlier place in the text has set it, where it must not match.
+    const LEAKING: &str = r"(?!(a))\w";
     /// A last round of these matches nothing, and engines differ in whether their group notes it.
     const STALLING: [&str; 5] = ["(a*)*", "(a*)+", "()*", "(|a)+", "(a|)+"];
     let mut lines = include_str!("expected.tsv").lines();
     let inputs: Vec<_> = lines.next().expect("inputs").split('\t').skip(1).map(unescaped).collect();
-    let mut count = (0, 0);
+    let (mut count, mut refused) = ((0, 0), Vec::new());
     for line in lines {
         let (text, expected) = line.split_once('\t').expect("an expression and what it makes");
         let text = unescaped(text);
@@ -54,7 +56,13 @@ fn the_same_as_java() {
             count.1 += 1;
             continue;
         }
-        let (whole, within) = (whole.unwrap_or_else(|error| panic!("{text}: {error}")), within.expect("the same"));
+        let (whole, within) = match (whole, within) {
+            (Ok(whole), Ok(within)) => (whole, within),
+            (whole, within) => {
+                refused.push(format!("{text}: {:?}", whole.err().or(within.err()).map(|error| error.to_string())));
+                continue;
+            }
+        };
         let (digits, made) = expected.split_once('\t').expect("digits and texts");
         for ((input, digit), made) in inputs.iter().zip(digits.chars()).zip(made.split('\t')) {
             // JDK 19 and later: `\b` is of ASCII, as `\w` is.
@@ -73,10 +81,14 @@ fn the_same_as_java() {
                 continue;
             }
             let expect = if made == "=" { input.clone() } else { unescaped(made) };
-            assert_eq!(replaced(&within, input), expect, "{text} within {input:?}");
+            let made = replaced(&within, input);
+            if made != expect && text != LEAKING {
+                refused.push(format!("{text} within {input:?}: {made:?}, not {expect:?}"));
+            }
             count.0 += 1;
         }
     }
+    assert!(refused.is_empty(), "{refused:#?}");
     assert!(count.0 > 4_000 && count.1 > 25, "{count:?}");
 }
 

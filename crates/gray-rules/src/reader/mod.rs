@@ -44,8 +44,6 @@ impl RuleSet {
         section.has("spring");
         let reader = Reader::new(documents, &section);
         let set = reader.read(settings);
-        // For what was a Spring Cloud Gateway: read with the routes.
-        section.has("spring");
         section.reject_unknown();
         set
     }
