@@ -11,7 +11,7 @@ use crate::{
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct RedisArgs {
     /// Redis in which the rates of RequestRateLimiter are counted for all gateways together, Spring Cloud Gateway's included:
-    /// redis://[USER][:PASSWORD@]HOST[:PORT][/DATABASE], rediss:// over TLS; better given in the environment. Without it each
+    /// `redis://[USER][:PASSWORD@]HOST[:PORT][/DATABASE]`, rediss:// over TLS; better given in the environment. Without it each
     /// gateway counts by itself
     #[arg(long, help_heading = "Gateway", env = "GRAY_REDIS", hide_env_values = true, value_name = "URL")]
     pub redis: Option<RedisUrl>,
