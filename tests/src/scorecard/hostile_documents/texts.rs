@@ -134,7 +134,7 @@ pub(super) fn all() -> Vec<Hostile> {
         of(
             GATEWAY,
             "expressions of routes",
-            routes(1_000, |number| format!(r"uri: 'lb://shop', predicates: ['Header=X, \w{{8}}{number}']")),
+            routes(1_000, |number| format!(r"uri: 'lb://shop', predicates: ['Header=X, \p{{L}}{{8}}{number}']")),
         ),
         of(
             GATEWAY,
