@@ -76,10 +76,17 @@ mod tests {
     async fn work_that_is_no_longer_waited_for_is_left() {
         let judge = Judge::start().expect("a thread");
         let (go, gate) = std::sync::mpsc::channel::<()>();
+        let (occupied, is_occupied) = oneshot::channel();
         let blocked = gray_common::spawn({
             let judge = judge.clone();
-            async move { judge.run(move || gate.recv()).await }
+            let wait = move || {
+                occupied.send(()).expect("the test waits for it");
+                gate.recv()
+            };
+            async move { judge.run(wait).await }
         });
+        // Else the thread could take the next work first.
+        is_occupied.await.expect("the thread has begun");
         let (begun, has_begun) = std::sync::mpsc::channel();
         {
             let abandoned = judge.run(move || begun.send(()));
