@@ -73,7 +73,7 @@ pub use self::{
     cors::CorsTable,
     fallback::{FallbackAnswer, FallbackAnswers},
     files::FileOptions,
-    filter::{FieldLimit, Filters, Line, Redirect, Remembered, ResponseEdits, Rewritten},
+    filter::{FieldLimit, Filters, Line, Redirect, Remembered, ResponseEdits, Rewritten, is_known_filter},
     judge::{Counts, Question, RESPONSE_TIMEOUT, Verdict, judge},
     locator::{Located, Locator},
     lookup::Lookup,

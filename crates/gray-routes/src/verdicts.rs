@@ -45,7 +45,7 @@ const TABLE: &[Row] = &[
         "spring.security.oauth2.client",
         None,
         Error,
-        "Spring Security's login at the gateway: nobody logs in here, and every request is let through. Put the login in front, \
+        "Spring Security's login at the gateway: there is no login here, and every request is let through. Put the login in front, \
          or let clients send tokens that the filter JsonWebToken checks (`default-filters`)",
     ),
     (

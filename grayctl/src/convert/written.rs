@@ -37,10 +37,10 @@ pub(super) fn write(directory: &Path, documents: &[Out<'_>], force: bool) -> Res
         if let Some(parent) = path.parent()
             && fs::symlink_metadata(parent).is_ok_and(|metadata| !metadata.is_dir())
         {
-            bail!("{} is no directory; choose another --out", parent.display());
+            bail!("{} is not a directory; choose another --out", parent.display());
         }
         match fs::symlink_metadata(&path) {
-            Ok(metadata) if !metadata.is_file() => bail!("{} is no file; choose another --out", path.display()),
+            Ok(metadata) if !metadata.is_file() => bail!("{} is not a file; choose another --out", path.display()),
             Ok(_) if !is_same(&path, out.text) => taken.push(&*out.path),
             _ => {}
         }

@@ -24,9 +24,17 @@ enum Kind {
     ByOthers {
         /// What it wants of each service, in the order of the lane.
         services: Box<[Wish]>,
+        /// All of these together.
+        all: Others,
         /// What it wants of all other services.
         others: Wish,
     },
+}
+
+impl Kind {
+    fn by_others(services: Box<[Wish]>, others: Wish) -> Self {
+        Self::ByOthers { all: services.iter().copied().collect(), services, others }
+    }
 }
 
 impl Tagging {
@@ -56,7 +64,7 @@ pub struct Told {
 }
 
 /// What a lane wants of services other than the one that reads the tag.
-#[derive(Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Others {
     named_gray: usize,
     named_baseline: usize,
@@ -64,12 +72,20 @@ struct Others {
 }
 
 impl Others {
-    fn add(&mut self, wish: Wish) {
+    fn of(&mut self, wish: Wish) -> &mut usize {
         match wish {
-            Wish::Baseline => self.named_baseline += 1,
-            Wish::Gray => self.named_gray += 1,
-            Wish::Other => self.other += 1,
+            Wish::Baseline => &mut self.named_baseline,
+            Wish::Gray => &mut self.named_gray,
+            Wish::Other => &mut self.other,
         }
+    }
+
+    /// Without the service that reads the tag.
+    fn without(mut self, own: Option<Wish>) -> Self {
+        if let Some(own) = own {
+            *self.of(own) -= 1;
+        }
+        self
     }
 
     /// PROD while all of them are on the baseline; GRAY when there are others and each of them has grayVersion; else PROD.
@@ -93,6 +109,24 @@ fn wish(wanted: Option<Selector<&str>>, baseline: Option<Selector<&str>>, gray: 
     }
 }
 
+impl FromIterator<Wish> for Others {
+    fn from_iter<I: IntoIterator<Item = Wish>>(wishes: I) -> Self {
+        let mut all = Self::default();
+        wishes.into_iter().for_each(|wish| *all.of(wish) += 1);
+        all
+    }
+}
+
+/// What the lane wants of a named service, and of all others, as a service sees it that has only the header `gray-lane`. The baseline
+/// itself does not travel: what the lane wants of most services is as good a guess, and where that is wrong, the tag is fixed.
+fn wish_on_the_wire(first: Option<Selector<&str>>, rest: Option<Selector<&str>>, prod: &str, gray: &str) -> Wish {
+    if first == Some(Selector::version(prod)) { Wish::Baseline } else { wish(first, rest, gray) }
+}
+
+fn rest_on_the_wire(rest: Option<Selector<&str>>, gray: &str) -> Wish {
+    if rest == Some(Selector::version(gray)) { Wish::Gray } else { Wish::Baseline }
+}
+
 fn wanted(choice: &Choice) -> Option<Selector<&str>> {
     choice.iter().next()
 }
@@ -103,10 +137,11 @@ impl Lane {
     #[must_use]
     pub fn tagged_by_others(mut self, baseline: &Lane, prod: &str, gray: &str) -> Self {
         let wish_of = |choice: &Choice, ordinary: &Choice| wish(wanted(choice), wanted(ordinary), gray);
-        let services = self.services().map(|(service, choice)| wish_of(choice, baseline.choice(service))).collect();
+        let services: Box<[_]> =
+            self.services().map(|(service, choice)| wish_of(choice, baseline.choice(service))).collect();
         let others = wish_of(&self.others, &baseline.others);
         let versions = Some([prod.into(), gray.into()]);
-        self.tagging = Tagging { kind: Kind::ByOthers { services, others }, versions }.into();
+        self.tagging = Tagging { kind: Kind::by_others(services, others), versions }.into();
         self
     }
 
@@ -121,19 +156,16 @@ impl Lane {
     pub fn told(&self, service: &str) -> Told {
         match &self.tagging.kind {
             Kind::Fixed(tag) => Told { tag: *tag, is_whole: true },
-            Kind::ByOthers { services, others, .. } => {
-                let own = self.services.binary_search_by(|(name, _)| (**name).cmp(service)).ok();
-                let mut found = Others::default();
-                let named = services.iter().enumerate().filter(|(place, _)| Some(*place) != own);
-                named.for_each(|(_, wish)| found.add(*wish));
-                found.told(*others)
+            Kind::ByOthers { services, all, others } => {
+                let place = self.services.binary_search_by(|(name, _)| (**name).cmp(service)).ok();
+                all.without(place.and_then(|place| services.get(place).copied())).told(*others)
             }
         }
     }
 
     /// How the tag comes about when the open values are filled in.
     pub(super) fn refilled(&self, services: &[(Box<str>, Choice)], others: &Choice) -> Arc<Tagging> {
-        let (Kind::ByOthers { services: wishes, others: rest }, Some([_, gray])) =
+        let (Kind::ByOthers { services: wishes, others: rest, .. }, Some([_, gray])) =
             (&self.tagging.kind, &self.tagging.versions)
         else {
             return Arc::clone(&self.tagging);
@@ -144,15 +176,19 @@ impl Lane {
             Wish::Gray | Wish::Other => wish(wanted(choice), None, gray),
         };
         let wishes = wishes.iter().zip(services).map(|(before, (_, choice))| again(*before, choice));
-        let kind = Kind::ByOthers { services: wishes.collect(), others: again(*rest, others) };
+        let kind = Kind::by_others(wishes.collect(), again(*rest, others));
         Tagging { kind, versions: self.tagging.versions.clone() }.into()
     }
 
     /// Whether services that work the tag out from the header `gray-lane` come to another one somewhere.
-    pub(super) fn is_told_otherwise(&self, header: &LaneTag) -> bool {
+    pub(super) fn is_told_otherwise(&self) -> bool {
         let Some([prod, gray]) = &self.tagging.versions else { return false };
-        let names = self.services().map(|(service, _)| service);
-        names.chain([""]).any(|service| header.told(service, prod, gray) != Some(self.told(service).tag))
+        let rest = wanted(&self.others);
+        let seen = |choice: &Choice| wish_on_the_wire(wanted(choice), rest, prod, gray);
+        let all: Others = self.services().map(|(_, choice)| seen(choice)).collect();
+        let differs =
+            |service: &str, own| all.without(own).told(rest_on_the_wire(rest, gray)).tag != self.told(service).tag;
+        differs("", None) || self.services().any(|(service, choice)| differs(service, Some(seen(choice))))
     }
 }
 
@@ -164,15 +200,9 @@ impl LaneTag {
             return None;
         }
         let rest = self.choice("*").next();
-        let mut others = Others::default();
-        for (_, first) in self.firsts().filter(|(name, _)| *name != service && *name != "*") {
-            // The baseline itself does not travel. What the lane wants of most services is as good a guess; where it is wrong, the
-            // gateway fixes the tag.
-            let is_ordinary = first == Some(Selector::version(prod)) || first == rest;
-            others.add(if is_ordinary { Wish::Baseline } else { wish(first, None, gray) });
-        }
-        let rest = if rest == Some(Selector::version(gray)) { Wish::Gray } else { Wish::Baseline };
-        Some(others.told(rest).tag)
+        let others = self.firsts().filter(|(name, _)| *name != service && *name != "*");
+        let others: Others = others.map(|(_, first)| wish_on_the_wire(first, rest, prod, gray)).collect();
+        Some(others.told(rest_on_the_wire(rest, gray)).tag)
     }
 }
 

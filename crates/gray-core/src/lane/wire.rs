@@ -21,14 +21,7 @@ pub const MAX_LANE_BYTES: usize = 4096;
 const FLAGS: [[&str; 2]; 2] = [["-", "f"], ["t", "tf"]];
 
 pub(super) fn encode(lane: &Lane, revision: &str, traced: bool) -> Result<HeaderValue, String> {
-    let value = encode_with(lane, revision, FLAGS[usize::from(traced)][0])?;
-    match LaneTag::from_header(&value) {
-        Some(header) if lane.is_told_otherwise(&header) => encode_with(lane, revision, FLAGS[usize::from(traced)][1]),
-        _ => Ok(value),
-    }
-}
-
-fn encode_with(lane: &Lane, revision: &str, flags: &str) -> Result<HeaderValue, String> {
+    let flags = FLAGS[usize::from(traced)][usize::from(lane.is_told_otherwise())];
     let mut text = format!("{revision};{};{flags}", lane.name());
     for (service, choice) in lane.services().chain([("*", lane.others())]) {
         write!(text, ";{service}={choice}").map_err(|error| error.to_string())?;

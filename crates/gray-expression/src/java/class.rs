@@ -158,7 +158,7 @@ impl<E: From<Unfit>> Parser<'_, E> {
         let first = match self.character()? {
             Escaped::Char(first) => first,
             Escaped::Set(set) => return self.folded(set),
-            Escaped::Node(_) => return Err(self.error("this escape is no set of characters")),
+            Escaped::Node(_) => return Err(self.error("this escape is not a set of characters")),
         };
         let mut after = self.rest().chars();
         let is_range = after.next() == Some('-') && !matches!(after.next(), None | Some(']' | '['));

@@ -20,6 +20,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use http::{HeaderName, StatusCode};
 
+pub use self::unknown::is_known_filter;
 pub use self::{
     answer::Redirect,
     path::Rewritten,

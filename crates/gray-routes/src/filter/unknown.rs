@@ -83,6 +83,11 @@ const NEAREST: [(&str, &str); 14] = [
     ("trace", "the access log (--access-log), so `drop` it"),
 ];
 
+/// Whether this is a filter of Spring or of this gateway, taken or not: any other is of the system's own Java code.
+pub fn is_known_filter(name: &str) -> bool {
+    is_taken(name) || refusal(name).is_some()
+}
+
 /// Whether this is the name of a filter that is taken.
 pub(crate) fn is_taken(name: &str) -> bool {
     TAKEN.contains(&name)
