@@ -11,9 +11,10 @@ use http::{HeaderName, HeaderValue};
 use tokio::task::futures::TaskLocalFuture;
 
 use crate::{
+    baggage,
     carrier::{Extract, Inject},
     path::PathLog,
-    reading::{Claims, Standing, Verifier},
+    reading::{Claims, Standing, Verifier, claims},
 };
 
 /// Most that the headers named by the settings may take, names included, in bytes. A header that does not fit is not sent
@@ -29,6 +30,8 @@ pub struct ReleaseContext {
     signature: Option<HeaderValue>,
     carried: Option<Arc<[(HeaderName, HeaderValue)]>>,
     path: Option<PathLog>,
+    /// Whether it is written into headers alone.
+    has_no_baggage: bool,
 }
 
 tokio::task_local! {
@@ -42,9 +45,9 @@ impl ReleaseContext {
     }
 
     /// Reads the context that a carrier has, and believes it. Two tags are one too many: none counts, and so it is with
-    /// lanes and signatures.
+    /// lanes and signatures. Where the header `gray-lane` is missing, W3C Baggage is read.
     pub fn extract(carrier: &impl Extract) -> Self {
-        Self::of(&Claims::of(carrier))
+        claims(carrier, Self::of)
     }
 
     /// Reads the context that a carrier has. It is empty when tag and lane are not signed as they have to be, unless the
@@ -54,9 +57,12 @@ impl ReleaseContext {
         verifier: &Verifier<'_>,
         is_trusted: impl FnOnce() -> bool,
     ) -> (Self, Standing) {
-        let claims = Claims::of(carrier);
+        claims(carrier, |claims| Self::verified(claims, verifier, is_trusted))
+    }
+
+    fn verified(claims: &Claims<'_>, verifier: &Verifier<'_>, is_trusted: impl FnOnce() -> bool) -> (Self, Standing) {
         if !claims.any() {
-            return (Self::of(&claims), Standing::Silent);
+            return (Self::of(claims), Standing::Silent);
         }
         let verdict = claims.verdict(verifier);
         let standing = if verdict == Verdict::Valid {
@@ -66,7 +72,7 @@ impl ReleaseContext {
         } else {
             return (Self::default(), Standing::Rejected(verdict));
         };
-        let mut context = Self::of(&claims);
+        let mut context = Self::of(claims);
         if standing == Standing::Trusted || verifier.purpose != Purpose::Call {
             let expiry = verifier.now.saturating_add(verifier.ttl.as_secs());
             context.sign(verifier.keys.signer(), Purpose::Call, expiry);
@@ -77,7 +83,24 @@ impl ReleaseContext {
     fn of(claims: &Claims<'_>) -> Self {
         let lane = claims.lane();
         let path = lane.as_ref().filter(|lane| lane.traced()).map(|_| PathLog::default());
-        Self { tag: claims.tag, lane, signature: claims.signature(), carried: None, path }
+        Self { tag: claims.tag, lane, signature: claims.signature(), carried: None, path, has_no_baggage: false }
+    }
+
+    /// A context with a tag and a lane; `None` when this is not a lane.
+    pub(crate) fn of_lane(tag: GrayStatus, lane: &HeaderValue) -> Option<Self> {
+        Some(Self { tag: Some(tag), lane: Some(LaneTag::from_header(lane)?), ..Self::default() })
+    }
+
+    /// The context with tag and lane of another one.
+    #[must_use]
+    pub(crate) fn with_release_of(self, other: Self) -> Self {
+        Self { tag: other.tag, lane: other.lane, signature: other.signature, ..self }
+    }
+
+    /// The context as it is written into headers alone. Our member is still taken off the baggage of what is sent.
+    #[must_use]
+    pub fn without_baggage(self) -> Self {
+        Self { has_no_baggage: true, ..self }
     }
 
     /// The context with the named headers of a carrier, which are sent along with every call. Each goes with all its
@@ -116,6 +139,11 @@ impl ReleaseContext {
     pub fn sign(&mut self, key: &SigningKey, purpose: Purpose<'_>, expiry: u64) {
         let lane = self.lane.as_ref().map(LaneTag::as_header);
         self.signature = self.tag.map(|tag| key.sign_for(purpose, tag, lane, expiry));
+    }
+
+    /// Takes the signature off, where what is written is not signed.
+    pub(crate) fn unsign(&mut self) {
+        self.signature = None;
     }
 
     /// Where calls made for this request leave their path; `None` when the caller may not see it.
@@ -164,7 +192,8 @@ impl ReleaseContext {
     }
 
     /// Writes the context onto what is about to be sent; what was there under our names goes. A carried header gives way
-    /// to one that is there already.
+    /// to one that is there already. Tag and lane are written into W3C Baggage as well, beside the members of others; nothing of
+    /// ours stays there without a tag.
     pub fn inject(&self, carrier: &mut impl Inject) {
         let mut write = |name: HeaderName, value: Option<&HeaderValue>| match value {
             Some(value) => carrier.set(&name, value),
@@ -179,6 +208,8 @@ impl ReleaseContext {
                 values.iter().for_each(|(name, value)| carrier.add(name, value));
             }
         }
+        let tag = self.tag.filter(|_| !self.has_no_baggage);
+        baggage::write(carrier, tag, self.signature.as_ref(), self.lane.as_ref().map(LaneTag::as_header));
     }
 
     /// The context of the running task; empty outside of a request.

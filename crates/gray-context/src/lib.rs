@@ -3,21 +3,27 @@
 //! It lives in a task-local, never in a thread-local: a worker thread that goes on to another request takes nothing
 //! along. A plain `tokio::spawn` starts without it; use [`spawn`].
 //!
-//! It is read from a carrier ([`Extract`]) and written into one ([`Inject`]): [`HttpHeaders`], [`HttpHeadersMut`], or
-//! what other crates implement for the headers of messages. How it is read stands in one place for all of them
+//! It is read from a carrier ([`Extract`]) and written into one ([`Inject`]): [`HttpHeaders`], [`HttpHeadersMut`],
+//! [`MessageHeaders`], or what other crates implement. How it is read stands in one place for all of them
 //! ([`ReleaseContext::extract_verified`]).
 //!
 //! For services, and for adapters of whatever else carries requests. Never depends on a server, a client, a registry or rules.
 
+mod baggage;
 mod carrier;
 mod context;
+mod job;
+mod message;
 mod path;
 mod reading;
 
+pub use baggage::WithoutBaggage;
 pub use carrier::{Extract, HttpHeaders, HttpHeadersMut, Inject, Value};
 pub use context::{MAX_CARRIED_BYTES, ReleaseContext};
+pub use job::{CallSigning, JobRules};
+pub use message::{MessageHeaders, MessageRules, MessageSigning};
 pub use path::PathLog;
-pub use reading::{MAX_CALLER_BYTES, Standing, Verifier, caller, told_path};
+pub use reading::{BaggageUse, MAX_CALLER_BYTES, Standing, Verifier, caller, told_path};
 
 use std::future::Future;
 

@@ -6,6 +6,9 @@
 //! - A signature counts only beside a tag.
 //! - Where keys are known, what is not signed with one of them, for what it is read as ([`Purpose`]), says nothing:
 //!   neither tag nor lane, and no path is told. The exception is a trusted sender, for which we sign.
+//! - Where there is no `gray-lane`, the member `gray-lane` of W3C Baggage counts in its place, with the tag and the signature in
+//!   it: services that know nothing of gray releases pass on that alone. It is judged as the headers are. Two members that say
+//!   the same are one. One that names no tag gives way to a header `gray`.
 //! - The name of a caller is for counting, and the headers named by the settings go on unjudged: a stranger may say those.
 
 use std::{borrow::Cow, time::Duration};
@@ -17,6 +20,7 @@ use gray_core::{
 use http::{HeaderName, HeaderValue};
 
 use crate::{
+    baggage::Baggage,
     carrier::{Extract, Value},
     path::MAX_PATH_BYTES,
 };
@@ -105,8 +109,48 @@ pub(crate) struct Claims<'c> {
     signature: Sent<'c>,
 }
 
+/// What the baggage of a carrier has to do with its release context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BaggageUse {
+    /// Nothing: it says nothing of it, or what the headers say.
+    None,
+    /// It is read in place of the headers.
+    Source,
+    /// It says something else than the header `gray-lane`, which counts.
+    Conflict,
+}
+
+impl BaggageUse {
+    /// What it has to do with that of this carrier.
+    pub fn of(carrier: &impl Extract) -> Self {
+        match Sent::of(carrier, &LANE_HEADER) {
+            Sent::Never if Self::source(carrier).is_some() => Self::Source,
+            Sent::Once(lane) if Baggage::of(carrier).is_some_and(|baggage| baggage.differs_from(lane.as_bytes())) => {
+                Self::Conflict
+            }
+            Sent::Never | Sent::Once(_) | Sent::Twice => Self::None,
+        }
+    }
+
+    /// The baggage, where it is read in place of the headers.
+    fn source(carrier: &impl Extract) -> Option<Baggage> {
+        if carrier.contains(&LANE_HEADER) {
+            return None;
+        }
+        Baggage::of(carrier).filter(|baggage| baggage.is_readable() || !carrier.contains(&GRAY_HEADER))
+    }
+}
+
+/// Reads what a carrier says of its release, from where it says so.
+pub(crate) fn claims<R>(carrier: &impl Extract, read: impl FnOnce(&Claims<'_>) -> R) -> R {
+    match BaggageUse::source(carrier) {
+        Some(baggage) => read(&Claims::of(&baggage)),
+        None => read(&Claims::of(carrier)),
+    }
+}
+
 impl<'c> Claims<'c> {
-    pub(crate) fn of(carrier: &'c impl Extract) -> Self {
+    fn of(carrier: &'c impl Extract) -> Self {
         let tag = Sent::of(carrier, &GRAY_HEADER);
         Self {
             tag: tag.only(usize::MAX).and_then(|value| GrayStatus::from_bytes(value.as_bytes())),

@@ -111,7 +111,7 @@ impl FromStr for Addresses {
     }
 }
 
-/// The text is no address and no network.
+/// The text is neither an address nor a network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is neither an IP address nor a network such as 10.0.0.0/8")]
 pub struct InvalidAddress(Box<str>);

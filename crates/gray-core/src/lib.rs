@@ -13,10 +13,17 @@ pub mod entry;
 pub mod instance;
 mod ip_set;
 pub mod lane;
+pub mod message;
+mod service_key;
+mod side;
 mod space;
+mod strangers;
 pub mod tag;
 
 pub use instance::{Endpoint, Instance, InstanceSet, Metadata, Subset};
 pub use ip_set::{Addresses, InvalidAddress, IpSet};
-pub use space::{Space, SpaceError};
+pub use service_key::ServiceKey;
+pub use side::Side;
+pub use space::{MAX_SPACES, Space, SpaceError};
+pub use strangers::takes_everybody;
 pub use tag::{GRAY_HEADER, GrayStatus};

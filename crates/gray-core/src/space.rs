@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+/// So many spaces beside its own a program follows: each costs a connection or a thread for as long as the process lives.
+pub const MAX_SPACES: usize = 16;
 /// Longest name of a namespace or of a group; Nacos takes no longer ones.
 const MAX_NAME: usize = 128;
 

@@ -12,6 +12,12 @@ pub const GRAY_HEADER: HeaderName = HeaderName::from_static("gray");
 pub const LANE_HEADER: HeaderName = HeaderName::from_static("gray-lane");
 /// Header that says who made tag and lane: their signature.
 pub const SIGNATURE_HEADER: HeaderName = HeaderName::from_static("gray-signature");
+/// Header of W3C Baggage, one member of which says the same as the three above ([`lane::baggage`](crate::lane::baggage)).
+pub const BAGGAGE_HEADER: HeaderName = HeaderName::from_static("baggage");
+/// What every service passes on without being told: W3C Trace Context and W3C Baggage. Passing `traceparent` on unchanged is
+/// what the recommendation asks of a service that takes no part in the trace.
+pub const TRACE_HEADERS: [HeaderName; 3] =
+    [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate"), BAGGAGE_HEADER];
 /// Header of a request that names the caller, `order-app@V1`: for counting, never for deciding.
 pub const CALLER_HEADER: HeaderName = HeaderName::from_static("gray-caller");
 /// Header of a response that tells an authorised tester the path of the request: `order-app@V2:hit > user-app@V1:fallback`.
@@ -79,7 +85,7 @@ impl FromStr for GrayStatus {
     }
 }
 
-/// The text is none of `ALL`, `PROD`, `GRAY`.
+/// The text is not `ALL`, `PROD` or `GRAY`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a gray status: expected ALL, PROD or GRAY")]
 pub struct UnknownStatus;

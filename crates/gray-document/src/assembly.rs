@@ -34,7 +34,7 @@ pub(super) struct Assembly<'a> {
 pub(super) struct Parsed {
     /// All parts that are used, merged.
     pub(super) root: Map,
-    /// Whether it has parts that are left out.
+    /// Whether parts of it are skipped.
     pub(super) has_others: bool,
     /// Profiles that parts name.
     pub(super) named: BTreeSet<String>,
@@ -146,7 +146,7 @@ impl<'a> Assembly<'a> {
             if !accepted {
                 let (wanted, active) = (shown(&expressions.join(", ")), &self.reading.profiles);
                 let message =
-                    format!("this part is left out: it is for the profile `{wanted}`; active (--profile): {active}");
+                    format!("this part is skipped: it is for the profile `{wanted}`; active (--profile): {active}");
                 match self.reading.purpose {
                     Purpose::Run => self.report(Severity::Warning, line, key, message),
                     Purpose::Check => self.report(Severity::Note, line, key, message),
@@ -157,7 +157,7 @@ impl<'a> Assembly<'a> {
         }
         let key = "spring.config.activate.on-cloud-platform";
         if let Some(line) = part.find(key).filter(|node| texts(node).is_some()).map(|node| node.origin.line) {
-            let message = "this part is left out: which cloud platform this is, is not looked at; use a profile";
+            let message = "this part is skipped: cloud platforms are not detected; use a profile";
             self.report(Severity::Warning, line, key, message.into());
             is_used = false;
         }

@@ -2,12 +2,12 @@
 //!
 //! A client that may have a document checked must not be able to read the environment by it, or other documents: a
 //! placeholder is resolved only where the documents in effect have the same one under the same key. Elsewhere its
-//! value is not looked at, and nothing is said about it but that.
+//! value is not looked at, and nothing is said about it but that. The same holds for a test that names a list by its key.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Documents, Problems, Reading, Severity,
+    Documents, Problems, Reading, Severity, is_same_name,
     trail::Trail,
     tree::{Map, Node, Value},
 };
@@ -16,7 +16,11 @@ use super::{
 const OPAQUE: &str = "(not checked here)";
 const WHY: &str = "not checked here: a placeholder is looked up only where the document in effect has the same one under \
                    the same key";
-const HIDDEN: &str = "what the placeholder stands for does not fit here; it is not shown";
+const WHY_LISTED: &str = "not checked here: a list is looked up only where the document in effect names the same one under \
+                          the same key";
+/// What a test is called that names a list by its key.
+const LISTED: &str = "listed";
+const HIDDEN: &str = "the placeholder's value does not fit here; it is not shown";
 
 /// Most values with placeholders of a candidate: each is known by its path, which may be long.
 const MAX_PLACEHOLDERS: usize = 5_000;
@@ -71,7 +75,7 @@ impl Documents {
     ) -> Result<Self, Problems> {
         let mut documents = Self::merge(sources, reading)?;
         let mut veiling = Veiling { candidate, opaque: Vec::new(), kept: Vec::new() };
-        veiling.node(documents.root_node(), Some(in_effect.root_node()), Trail::default());
+        veiling.node(documents.root_node(), Some(in_effect.root_node()), Trail::default(), false);
         documents.resolve(env);
         let Veiling { opaque, kept, .. } = veiling;
         if let Some((path, node)) = opaque.iter().chain(&kept).nth(MAX_PLACEHOLDERS) {
@@ -82,7 +86,8 @@ impl Documents {
         }
         let mut veils: BTreeMap<Arc<str>, Veil> = BTreeMap::new();
         for (path, node) in opaque {
-            documents.report_key(Severity::Warning, &node.origin, &path, WHY);
+            let why = if is_templated(node) { WHY } else { WHY_LISTED };
+            documents.report_key(Severity::Warning, &node.origin, &path, why);
             veils.insert(path.to_string().into(), Veil::Opaque);
         }
         for (path, node) in kept {
@@ -104,7 +109,7 @@ struct Veiling<'d> {
 }
 
 impl<'d> Veiling<'d> {
-    fn node(&mut self, node: &'d Node, before: Option<&'d Node>, path: Trail) {
+    fn node(&mut self, node: &'d Node, before: Option<&'d Node>, path: Trail, names_a_list: bool) {
         let before = before.map(|before| &before.value);
         match &node.value {
             Value::Missing => {}
@@ -112,7 +117,7 @@ impl<'d> Veiling<'d> {
                 let before = before.and_then(as_map);
                 for (key, below) in map.entries() {
                     let before = before.and_then(|map| map.get(key)).map(|(_, node)| node);
-                    self.node(below, before, path.key(key));
+                    self.node(below, before, path.key(key), is_same_name(LISTED, key));
                 }
             }
             Value::List(items) => {
@@ -122,14 +127,16 @@ impl<'d> Veiling<'d> {
                 });
                 for (position, item) in items.iter().enumerate() {
                     let before = before.and_then(|items| items.get(position));
-                    self.node(item, before, path.place(position));
+                    self.node(item, before, path.place(position), false);
                 }
             }
-            Value::Scalar(scalar) if !scalar.is_templated() || *node.origin.document != *self.candidate => {}
+            Value::Scalar(_) if *node.origin.document != *self.candidate => {}
+            Value::Scalar(scalar) if !scalar.is_templated() && !names_a_list => {}
             Value::Scalar(scalar) => {
                 let is_the_same = matches!(before, Some(Value::Scalar(before)) if before.raw() == scalar.raw());
                 if is_the_same {
-                    self.kept.push((path, node));
+                    // The name of a list hides nothing.
+                    self.kept.extend(scalar.is_templated().then_some((path, node)));
                 } else {
                     // Whatever else refers to it sees this as well.
                     scalar.resolved.get_or_init(|| Ok(OPAQUE.into()));
@@ -138,6 +145,10 @@ impl<'d> Veiling<'d> {
             }
         }
     }
+}
+
+fn is_templated(node: &Node) -> bool {
+    matches!(&node.value, Value::Scalar(scalar) if scalar.is_templated())
 }
 
 fn as_map(value: &Value) -> Option<&Map> {
@@ -213,6 +224,23 @@ own: { password: hunter2 }
             let problems = documents.take_problems();
             assert!(problems.warnings().any(|problem| problem.message == WHY), "{candidate}: {problems}");
         }
+    }
+
+    #[test]
+    fn the_name_of_a_list_is_veiled_like_a_placeholder() {
+        let in_effect = Documents::parse(&[("rules", "a: { listed: common.uids, b: x }")], &|_| None).expect("good");
+        let read = |candidate: &str| {
+            let sources = [("common", "common: { uids: [1, 2], password: s3cret }"), ("rules", candidate)];
+            let documents = Documents::parse_candidate(&sources, "rules", &in_effect, &Reading::default(), &|_| None)
+                .expect("good");
+            let text = documents.root().section("a").string("listed");
+            (text, documents.take_problems().warnings().any(|problem| problem.message == WHY_LISTED))
+        };
+        assert_eq!(read("a: { listed: common.uids }"), (Some("common.uids".to_owned()), false));
+        for other in ["a: { listed: common.password }", "a.Listed: common.password", "a: { b: y, listed: uids }"] {
+            assert_eq!(read(other), (Some(OPAQUE.to_owned()), true), "{other}");
+        }
+        assert_eq!(read("a: { listed: ['${X}'] }").0, None);
     }
 
     /// Every value that is read.

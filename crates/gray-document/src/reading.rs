@@ -18,7 +18,7 @@ pub enum Purpose {
 /// What reading depends on: the profiles that are active, and which documents may be a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
-    /// Parts of documents for other profiles are left out.
+    /// Parts of documents for other profiles are skipped.
     pub profiles: Profiles,
     /// Documents (name, key) that may be a list instead of a map: it then stands under the key.
     pub lists: Vec<(String, String)>,

@@ -196,7 +196,7 @@ impl<'d> Section<'d> {
         value.map(|node| Item::new(self.documents, node, path).items()).unwrap_or_default()
     }
 
-    /// Every key, as written and in order. All of them count as known; an empty one is an error, and left out.
+    /// Every key, as written and in order. All of them count as known; an empty one is an error, and skipped.
     pub fn keys(&self) -> Vec<(String, Item<'d>)> {
         let entries = self.map.into_iter().flat_map(Map::entries);
         for (key, node) in entries {

@@ -251,7 +251,7 @@ impl Documents {
     /// The name tells the format: `.properties`, `.json`, or YAML; without an extension the text does.
     ///
     /// A placeholder that cannot be resolved becomes a problem when its key is read, not before: a document may
-    /// hold keys that are none of our business.
+    /// hold keys of other programs.
     ///
     /// # Errors
     /// A malformed document, a duplicate key, or a document that is too large, too deep or expands to too many nodes.
@@ -259,7 +259,7 @@ impl Documents {
         Self::parse_for(sources, &Reading::default(), env)
     }
 
-    /// The same, for profiles: parts of documents that are for others are left out, with a warning.
+    /// The same, for profiles: parts of documents that are for others are skipped, with a warning.
     ///
     /// # Errors
     /// As [`parse`](Self::parse) has them, and invalid expressions of profiles.

@@ -21,6 +21,8 @@ pub enum Decoder {
 pub struct Decoded {
     /// So many of them were taken.
     pub taken: usize,
+    /// Of these, what is the body itself and not its framing.
+    pub data: usize,
     /// The body goes on, and what is left of them is not a whole piece: only more bytes help.
     pub starved: bool,
 }
@@ -47,7 +49,7 @@ impl Decoder {
     }
 
     /// Takes what it can off `bytes` and appends it to `out`, framed in chunks or plain, until it has added `enough`. What
-    /// was in `out` before does not count, and the last piece is taken whole. Trailers whose names do not pass are left out.
+    /// was in `out` before does not count, and the last piece is taken whole. Trailers whose names do not pass are dropped.
     ///
     /// # Errors
     /// When it is not framed as it should be.
@@ -59,7 +61,7 @@ impl Decoder {
         enough: usize,
         passes: impl Fn(&str) -> bool,
     ) -> Result<Decoded, FramingError> {
-        let (before, mut taken) = (out.len(), 0);
+        let (before, mut taken, mut data) = (out.len(), 0, 0);
         while !self.is_done() && out.len() - before < enough {
             let rest = &bytes[taken..];
             match self {
@@ -71,18 +73,19 @@ impl Decoder {
                     if *left == 0 && in_chunks {
                         out.extend_from_slice(b"0\r\n\r\n");
                     }
-                    return Ok(Decoded { taken, starved: *left > 0 });
+                    return Ok(Decoded { taken, data: taken, starved: *left > 0 });
                 }
                 Self::UntilClose => {
                     append(rest, out, in_chunks);
-                    return Ok(Decoded { taken: bytes.len(), starved: true });
+                    return Ok(Decoded { taken: bytes.len(), data: bytes.len(), starved: true });
                 }
                 Self::Chunked(chunked) => match chunked.next(rest)? {
-                    Piece::Partial => return Ok(Decoded { taken, starved: true }),
+                    Piece::Partial => return Ok(Decoded { taken, data, starved: true }),
                     Piece::Skip(count) => taken += count,
-                    Piece::Data(data) => {
-                        append(data, out, in_chunks);
-                        taken += data.len();
+                    Piece::Data(piece) => {
+                        append(piece, out, in_chunks);
+                        taken += piece.len();
+                        data += piece.len();
                     }
                     Piece::End(count, trailers) => {
                         taken += count;
@@ -95,7 +98,7 @@ impl Decoder {
                 },
             }
         }
-        Ok(Decoded { taken, starved: false })
+        Ok(Decoded { taken, data, starved: false })
     }
 
     /// The stream has ended. Appends what the end looks like on the other side.

@@ -86,25 +86,32 @@ pub struct ResponseHead<'h, 'b> {
     pub reason: &'b str,
 }
 
-/// Which fields of a head are not passed on, by their place.
+/// Some of the fields of a head, by their place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Skipped(u128);
+pub struct Places([u64; MAX_FIELDS.div_ceil(64)]);
 
-impl Skipped {
-    /// Leaves a field out.
+impl Places {
+    /// Adds a field.
     pub fn add(&mut self, place: usize) {
-        self.0 |= 1 << place;
+        self.0[place / 64] |= 1 << (place % 64);
     }
 
-    /// Whether it is left out.
+    /// These, without those.
+    #[must_use]
+    pub fn without(mut self, other: Self) -> Self {
+        self.0.iter_mut().zip(other.0).for_each(|(these, those)| *these &= !those);
+        self
+    }
+
+    /// Whether a field is one of them.
     pub fn has(self, place: usize) -> bool {
-        self.0 & (1 << place) != 0
+        self.0[place / 64] & (1 << (place % 64)) != 0
     }
 }
 
 impl<'b> Head<'_, 'b> {
     /// Appends the lines that are not skipped, byte by byte as they came.
-    pub fn copy_lines(&self, skipped: Skipped, out: &mut Vec<u8>) {
+    pub fn copy_lines(&self, skipped: Places, out: &mut Vec<u8>) {
         let mut run: Option<usize> = None;
         for (place, field) in self.fields.iter().enumerate() {
             if skipped.has(place) {
@@ -122,7 +129,7 @@ impl<'b> Head<'_, 'b> {
     }
 
     /// Skips whatever any `Connection` names, but for what frames or addresses the message.
-    pub fn skip_named(&self, skipped: &mut Skipped) {
+    pub fn skip_named(&self, skipped: &mut Places) {
         let connection = || self.fields.all("connection");
         if connection().all(|value| value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")) {
             return;
@@ -146,7 +153,7 @@ impl<'b> Head<'_, 'b> {
     /// The length that `Content-Length` gives; `None` when it is not there.
     ///
     /// # Errors
-    /// When there are several, or it is no number.
+    /// If there are several, or it is not a number.
     pub fn content_length(&self) -> Result<Option<u64>, &'static str> {
         let mut values = self.fields.all("content-length");
         let Some(value) = values.next() else { return Ok(None) };
@@ -170,7 +177,7 @@ fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// Reads a request's head off the beginning of the bytes.
 ///
 /// # Errors
-/// Why there is none.
+/// Why it cannot be read.
 pub fn read_request<'h, 'b>(
     bytes: &'b [u8],
     room: &'h mut Room<'b>,
@@ -194,7 +201,7 @@ pub fn read_request<'h, 'b>(
 /// Reads a response's head off the beginning of the bytes.
 ///
 /// # Errors
-/// Why there is none.
+/// Why it cannot be read.
 pub fn read_response<'h, 'b>(bytes: &'b [u8], room: &'h mut Room<'b>) -> Result<ResponseHead<'h, 'b>, ParseError> {
     let mut response = httparse::Response::new(&mut []);
     let status = ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, room);
@@ -313,7 +320,7 @@ mod tests {
             let text = format!("GET / HTTP/1.1\r\n{lines}\r\n");
             let mut room = super::room();
             let request = read_request(text.as_bytes(), &mut room, 100).expect("a request");
-            let mut skipped = Skipped::default();
+            let mut skipped = Places::default();
             request.head.skip_named(&mut skipped);
             let mut out = Vec::new();
             request.head.copy_lines(skipped, &mut out);
@@ -336,7 +343,7 @@ mod tests {
             let text = format!("GET / HTTP/1.1\r\n{}\r\n", fields.iter().map(line).collect::<String>());
             let mut room = super::room();
             let request = read_request(text.as_bytes(), &mut room, 100).expect("a request");
-            let mut skipped = Skipped::default();
+            let mut skipped = Places::default();
             let mut expect = String::new();
             for (place, field) in fields.iter().enumerate() {
                 if field.2 { skipped.add(place) } else { expect += &line(field) }

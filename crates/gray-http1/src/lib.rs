@@ -44,7 +44,7 @@ mod target;
 pub use body::{Decoded, Decoder};
 pub use chunked::{Chunked, Piece, write_chunk_size};
 pub use framing_error::FramingError;
-pub use head::{Fields, Head, ParseError, RequestHead, ResponseHead, Room, Skipped, read_request, read_response, room};
+pub use head::{Fields, Head, ParseError, Places, RequestHead, ResponseHead, Room, read_request, read_response, room};
 pub use host::{is_host, read_host};
 pub use httparse::Header;
 pub use number::decimal;

@@ -1,6 +1,6 @@
 //! Numbers in fields.
 
-/// A number of nothing but digits; `None` when it is none, or does not fit.
+/// A number of digits only; `None` if it is anything else, or does not fit.
 pub fn decimal(text: &[u8]) -> Option<u64> {
     let is_number = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     std::str::from_utf8(text).ok().filter(|_| is_number)?.parse().ok()

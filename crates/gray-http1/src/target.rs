@@ -18,7 +18,7 @@ pub struct Target<'b> {
 /// Origin form (`/path`), absolute form (`http://host/path`), or `*` with OPTIONS.
 ///
 /// # Errors
-/// Why it is none of these.
+/// Why it is not valid.
 pub fn read_target<'b>(method: &Method, target: &'b str) -> Result<Target<'b>, &'static str> {
     // Servers differ in what they make of a fragment or a quote.
     if target.bytes().any(|byte| matches!(byte, 0..=b' ' | 0x7f | b'#' | b'<' | b'>')) {

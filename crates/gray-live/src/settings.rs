@@ -25,6 +25,7 @@ pub struct Followed {
 }
 
 /// What [`LiveSettings`] currently holds.
+#[non_exhaustive]
 pub struct SettingsState<T> {
     /// The last good value; `None` until there is one.
     pub current: Option<Arc<T>>,
@@ -34,6 +35,13 @@ pub struct SettingsState<T> {
     pub refused: Option<Arc<str>>,
     /// The documents in effect, name and text, in the order in which they were read.
     pub documents: Arc<[(Arc<str>, Arc<str>)]>,
+}
+
+impl<T> SettingsState<T> {
+    /// A value in effect that came from no document, as in tests.
+    pub fn of(value: impl Into<Arc<T>>, revision: u64) -> Self {
+        Self { current: Some(value.into()), revision, ..Self::default() }
+    }
 }
 
 impl<T> Clone for SettingsState<T> {

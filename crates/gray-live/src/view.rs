@@ -38,7 +38,7 @@ pub struct ViewSnapshot {
     pub policy: VersionPolicy,
     /// How one of the selected instances is picked.
     pub strategy: Strategy,
-    /// Who is left out for a while.
+    /// When instances are ejected.
     pub outliers: OutlierPolicy,
     /// Whether tags are signed; `None` = they are not.
     pub signing: Option<Signing>,

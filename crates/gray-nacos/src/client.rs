@@ -14,10 +14,10 @@ use nacos_sdk::api::{
 };
 use tokio::{task::JoinSet, time};
 
-pub(crate) use super::error::CallError;
-use gray_core::instance::Instance;
+use gray_core::instance::{CLUSTER_KEY, DEFAULT_CLUSTER, Instance, Metadata};
+use gray_registry::CallError;
 
-use super::{NacosOptions, cache::CacheDirectory, login::Login, relay::Relay};
+use super::{NacosOptions, cache::CacheDirectory, error::call_error, login::Login, relay::Relay};
 
 /// Runs one call of the SDK in a task of its own: it ends after `limit`, and a panic inside (the SDK has `expect`s on
 /// what the server sends) is an error here instead of the end of the caller.
@@ -32,7 +32,7 @@ where
     match time::timeout(limit, task.join_next()).await {
         Err(_) => Err(CallError::Timeout(limit)),
         Ok(Some(Ok(Ok(answer)))) => Ok(answer),
-        Ok(Some(Ok(Err(error)))) => Err(CallError::of(&error)),
+        Ok(Some(Ok(Err(error)))) => Err(call_error(&error)),
         Ok(Some(Err(_)) | None) => Err(CallError::Failed("the Nacos SDK could not make sense of the answer".into())),
     }
 }
@@ -170,6 +170,14 @@ pub fn instances_from_json(json: &[u8]) -> Option<Vec<Instance>> {
     serde_json::from_slice::<Vec<ServiceInstance>>(json).ok().map(|list| from_wire(&list))
 }
 
+/// What an instance says of itself, and in which cluster the server has it, unless that is the usual one.
+fn metadata(wire: &ServiceInstance) -> Metadata {
+    let cluster = wire.cluster_name.as_deref().filter(|name| !name.is_empty() && *name != DEFAULT_CLUSTER);
+    let said = wire.metadata.iter().filter(|(key, _)| cluster.is_none() || *key != CLUSTER_KEY);
+    let said = said.map(|(key, value)| (key.clone(), value.clone()));
+    said.chain(cluster.map(|name| (CLUSTER_KEY.to_owned(), name.to_owned()))).collect()
+}
+
 /// The wire's instances as ours. An address that is listed twice (a client that was replaced may linger) counts once.
 pub(crate) fn from_wire(list: &[ServiceInstance]) -> Vec<Instance> {
     let mut instances: Vec<Instance> = Vec::with_capacity(list.len());
@@ -185,7 +193,7 @@ pub(crate) fn from_wire(list: &[ServiceInstance]) -> Vec<Instance> {
             weight: wire.weight,
             healthy: wire.healthy,
             enabled: wire.enabled,
-            metadata: wire.metadata.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+            metadata: metadata(wire),
             space: None,
         };
         match places.entry((&wire.ip, port)) {
@@ -228,7 +236,12 @@ mod tests {
     #[test]
     fn an_instance_survives_the_wire() {
         let instance = Instance { weight: 2.5, enabled: false, ..Instance::new("10.0.0.1", 80).with_version("V2") };
-        assert_eq!(from_wire(&[to_wire(&instance, &NacosOptions::new("n"))]), [instance]);
+        assert_eq!(from_wire(&[to_wire(&instance, &NacosOptions::new("n"))]), std::slice::from_ref(&instance));
+        // The cluster is the server's to say, whatever an instance says of itself.
+        let mut options = NacosOptions::new("n");
+        options.cluster = "HZ".into();
+        let listed = from_wire(&[to_wire(&instance.clone().with_metadata(CLUSTER_KEY, "SH"), &options)]);
+        assert_eq!((listed[0].cluster(), listed[0].metadata.len()), ("HZ", instance.metadata.len() + 1));
     }
 
     #[test]

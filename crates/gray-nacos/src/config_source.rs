@@ -13,7 +13,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use gray_registry::{ConfigSource, DocumentText, Health};
+use gray_registry::{CallError, ConfigSource, DocumentText, Health, config_source::GrayPublish};
 use nacos_sdk::api::{
     config::{ConfigChangeListener, ConfigResponse, ConfigService},
     error::Error,
@@ -27,8 +27,9 @@ use tokio::{
 
 use crate::{
     NacosOptions,
-    client::{CallError, Dialer, Wired},
+    client::{Dialer, Wired},
     connection::{Client, Connection},
+    gray_publish::Marks,
     relay::Relay,
 };
 
@@ -47,6 +48,7 @@ const PROBE: &str = "common-config.yaml";
 pub struct NacosConfigSource {
     connection: Arc<Connection<Pair>>,
     documents: Mutex<HashMap<String, watch::Receiver<DocumentText>>>,
+    marks: Arc<Marks>,
     tasks: Mutex<JoinSet<()>>,
     runtime: Handle,
 }
@@ -62,7 +64,8 @@ impl NacosConfigSource {
         let connection = Connection::new(Arc::new(Dialer::new(options)));
         let mut tasks = JoinSet::new();
         tasks.spawn_on(Arc::clone(&connection).keep(), &runtime);
-        Arc::new(Self { connection, documents: Mutex::default(), tasks: Mutex::new(tasks), runtime })
+        let (documents, marks) = (Mutex::default(), Arc::default());
+        Arc::new(Self { connection, documents, marks, tasks: Mutex::new(tasks), runtime })
     }
 }
 
@@ -73,7 +76,7 @@ impl ConfigSource for NacosConfigSource {
             return text.clone();
         }
         let (sender, text) = watch::channel(DocumentText::Unknown);
-        let task = follow(Arc::clone(&self.connection), name.to_owned(), sender);
+        let task = follow(Arc::clone(&self.connection), name.to_owned(), sender, Arc::clone(&self.marks));
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn_on(task, &self.runtime);
         documents.insert(name.to_owned(), text.clone());
         text
@@ -81,6 +84,10 @@ impl ConfigSource for NacosConfigSource {
 
     fn health(&self) -> watch::Receiver<Health> {
         self.connection.health()
+    }
+
+    fn gray_publish(&self) -> GrayPublish {
+        self.marks.shown()
     }
 }
 
@@ -141,7 +148,7 @@ impl Pair {
 }
 
 /// Data id and group of a document: `DATAID`, or `DATAID@GROUP`.
-fn place(name: &str, own: &str) -> (String, String) {
+pub(crate) fn place(name: &str, own: &str) -> (String, String) {
     let (data_id, group) = name.split_once('@').unwrap_or((name, own));
     (data_id.to_owned(), group.to_owned())
 }
@@ -163,7 +170,7 @@ impl ConfigChangeListener for Hints {
 }
 
 /// Follows one document; never ends.
-async fn follow(connection: Arc<Connection<Pair>>, name: String, text: watch::Sender<DocumentText>) {
+async fn follow(connection: Arc<Connection<Pair>>, name: String, text: watch::Sender<DocumentText>, marks: Arc<Marks>) {
     let mut clients = connection.client();
     loop {
         let client = clients.borrow_and_update().clone();
@@ -174,7 +181,7 @@ async fn follow(connection: Arc<Connection<Pair>>, name: String, text: watch::Se
                 }
             }
             Some(pair) => {
-                if follow_on(&connection, &pair, &mut clients, &name, &text).await.is_err() {
+                if follow_on(&connection, &pair, &mut clients, &name, &text, &marks).await.is_err() {
                     return;
                 }
             }
@@ -189,6 +196,7 @@ async fn follow_on(
     clients: &mut watch::Receiver<Option<Pair>>,
     name: &str,
     text: &watch::Sender<DocumentText>,
+    marks: &Marks,
 ) -> Result<(), watch::error::RecvError> {
     let hints = Arc::new(Hints(watch::Sender::new(())));
     let (mut hinted, mut health) = (hints.0.subscribe(), connection.health());
@@ -211,7 +219,10 @@ async fn follow_on(
                             DocumentText::Absent => patience(name),
                             _ => POLL,
                         };
-                    publish(text, now);
+                    let is_changed = publish(text, &now);
+                    if is_changed || marks.has(name) {
+                        marks.look(connection.dialer(), name, &now).await;
+                    }
                 }
                 Err(failure) => {
                     tracing::debug!(document = %name, %failure, "could not be read, keeping what is known");
@@ -225,12 +236,15 @@ async fn follow_on(
     }
 }
 
-fn publish(text: &watch::Sender<DocumentText>, now: DocumentText) {
+/// Whether it is another text than before.
+fn publish(text: &watch::Sender<DocumentText>, now: &DocumentText) -> bool {
     text.send_if_modified(|state| {
-        let changed = *state != now;
-        *state = now;
+        let changed = state != now;
+        if changed {
+            *state = now.clone();
+        }
         changed
-    });
+    })
 }
 
 #[cfg(test)]

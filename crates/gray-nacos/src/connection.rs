@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use gray_registry::Health;
+use gray_registry::{CallError, Health};
 use nacos_sdk::api::naming::NamingService;
 use tokio::{
     sync::{Notify, watch},
@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     NacosOptions,
-    client::{CallError, Dialer, Wired},
+    client::{Dialer, Wired},
     relay::{Relay, Remedy},
 };
 

@@ -72,7 +72,7 @@ async fn ask(
 ) -> Option<bool> {
     let (token, port, began) = (dialer.login().token(), instance.port.to_string(), Instant::now());
     let detail =
-        Detail::of([options.namespace_id(), &options.group, &options.cluster], service, (&instance.host, &port));
+        Detail::of([options.namespace_id(), &options.group, instance.cluster()], service, (&instance.host, &port));
     let reading = match http::ask(options, server, &detail, token.as_deref(), TIMEOUT).await.ok()? {
         // A user that may only read is let see the list.
         Reading::Denied(said) => match http::dialect(options, server, TIMEOUT).await.ok()? {

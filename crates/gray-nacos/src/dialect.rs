@@ -9,7 +9,9 @@
 //! | [`Detail`] | `ns/instance` | `admin/ns/instance`, which needs the right to write; else [`Instances`] |
 //! | [`Namespaces`], [`CreateNamespace`] | `console/namespaces` | `admin/core/namespace`, for administrators |
 //! | [`ReadDocument`], [`WriteDocument`] | `cs/configs` | `admin/cs/config` |
+//! | [`ReadBeta`], [`WriteBeta`], [`StopBeta`] | `cs/configs`, `beta=true` | `admin/cs/config/beta`; written as a document |
 
+mod beta;
 mod operator;
 mod program;
 
@@ -19,6 +21,7 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 
 pub use self::{
+    beta::{Beta, ReadBeta, StopBeta, WriteBeta},
     operator::{CreateNamespace, DocumentPlace, Namespaces, ReadDocument, Ready, WriteDocument},
     program::{Detail, Instances, LoginReading, Openness, Token, login, read_login},
 };
@@ -41,12 +44,14 @@ pub enum Dialect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Question<'a> {
-    /// GET or POST.
+    /// GET, POST or DELETE.
     pub method: Method,
     /// Without the context path and the slash in front.
     pub path: &'static str,
-    /// In the query of a GET, in the body of a POST.
+    /// In the body of a POST, else in the query.
     pub fields: Vec<(&'static str, Cow<'a, str>)>,
+    /// What is said by a header.
+    pub header: Option<(&'static str, Cow<'a, str>)>,
 }
 
 /// What a server answered.
@@ -126,7 +131,7 @@ impl<'a> Question<'a> {
     }
 
     fn new<const N: usize>(method: Method, path: &'static str, fields: [(&'static str, &'a str); N]) -> Self {
-        Self { method, path, fields: fields.map(|(name, value)| (name, value.into())).into() }
+        Self { method, path, fields: fields.map(|(name, value)| (name, value.into())).into(), header: None }
     }
 }
 
@@ -144,7 +149,7 @@ impl<'a> Answer<'a> {
         String::from_utf8_lossy(self.body).into_owned()
     }
 
-    /// Whether it is the refusal of whoever asks.
+    /// Whether it refuses the caller rather than the request.
     fn is_denial(&self) -> bool {
         matches!(self.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
     }

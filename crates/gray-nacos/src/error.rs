@@ -5,9 +5,7 @@
 //! code, and the message is lost. So an answer that cannot be read counts as a refusal too: the worst that comes of it is a
 //! login too many, and those are rationed.
 
-use std::time::Duration;
-
-use gray_registry::RegistryError;
+use gray_registry::CallError;
 use nacos_sdk::api::error::Error;
 
 /// What the messages of refusals say, in lower case, by Nacos 2.x and 3.x, gRPC and HTTP.
@@ -28,47 +26,15 @@ const REFUSALS: [&str; 14] = [
     "permission denied",
 ];
 
-/// A call to Nacos failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum CallError {
-    /// No answer within the limit.
-    Timeout(Duration),
-    /// An answer, but not the one we want.
-    Failed(String),
-    /// Nacos answers, and does not let us: the token is not valid (any more), or the user has no right to this.
-    Refused(String),
-}
-
-impl CallError {
-    /// The same, for the caller of a [`Registry`](gray_registry::Registry).
-    pub(crate) fn into_registry_error(self, operation: &'static str, service: &str) -> RegistryError {
-        let service = service.to_owned();
-        match self {
-            Self::Timeout(limit) => RegistryError::Timeout { operation, service, limit },
-            Self::Failed(reason) => RegistryError::Failed { operation, service, reason },
-            Self::Refused(reason) => RegistryError::Refused { operation, service, reason },
-        }
-    }
-
-    /// What the SDK says, in short.
-    pub(super) fn of(error: &Error) -> Self {
-        let text = terse(&error.to_string()).to_owned();
-        match error {
-            Error::Serialization(_) => Self::Refused(format!(
-                "the answer lacks what was asked for, as when Nacos refuses a token, or the user has no right to it ({text})"
-            )),
-            error if is_refusal(error) => Self::Refused(text),
-            _ => Self::Failed(text),
-        }
-    }
-}
-
-impl std::fmt::Display for CallError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Timeout(limit) => write!(f, "no answer within {limit:?}"),
-            Self::Failed(reason) | Self::Refused(reason) => f.write_str(reason),
-        }
+/// What the SDK says, in short.
+pub(crate) fn call_error(error: &Error) -> CallError {
+    let text = terse(&error.to_string()).to_owned();
+    match error {
+        Error::Serialization(_) => CallError::Refused(format!(
+            "the answer lacks what was asked for, as when Nacos refuses a token, or the user has no right to it ({text})"
+        )),
+        error if is_refusal(error) => CallError::Refused(text),
+        _ => CallError::Failed(text),
     }
 }
 
@@ -147,7 +113,7 @@ mod tests {
             Error::GrpcBufferRequest("status: PermissionDenied, message: \"403 Forbidden\"".into()),
         ];
         for error in &refused {
-            assert!(matches!(CallError::of(error), CallError::Refused(_)), "{error}");
+            assert!(matches!(call_error(error), CallError::Refused(_)), "{error}");
         }
         let others = [
             handled("register_ephemeral_instance", 500, "server is starting"),
@@ -162,7 +128,7 @@ mod tests {
             Error::NoAvailableServer,
         ];
         for error in &others {
-            assert!(matches!(CallError::of(error), CallError::Failed(_)), "{error}");
+            assert!(matches!(call_error(error), CallError::Failed(_)), "{error}");
         }
     }
 }

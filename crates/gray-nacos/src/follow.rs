@@ -6,10 +6,7 @@
 use std::{future::pending, sync::Arc};
 
 use gray_core::instance::Instance;
-use gray_registry::{
-    Health, ServiceState,
-    hold::{self, Doubt, Entry, Terms},
-};
+use gray_registry::{CallError, Health, Published, ServiceState, hold::Terms};
 use nacos_sdk::api::naming::{NamingChangeEvent, NamingEventListener, NamingService};
 use tokio::{
     sync::watch,
@@ -18,16 +15,11 @@ use tokio::{
 
 use super::{
     NacosOptions,
-    client::{CallError, Dialer, Wired, from_wire, read_instances},
+    client::{Dialer, Wired, from_wire, read_instances},
     connection::Connection,
     console,
 };
 
-/// How long after it came back a registry may forget again who it lists: the server finds out one by one whose connections the
-/// outage has cut as well.
-const UNSETTLED: std::time::Duration = std::time::Duration::from_secs(30);
-/// A registry that takes longer for its first answer was away when we started.
-const PROMPT: std::time::Duration = std::time::Duration::from_secs(5);
 /// How soon a failed read is tried again.
 const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -95,7 +87,7 @@ async fn follow_on(
     let mut due = Instant::now();
     loop {
         let hold_ends = async {
-            match list.hold_ends {
+            match list.hold_ends() {
                 Some(at) => sleep_until(at).await,
                 None => pending().await,
             }
@@ -116,6 +108,11 @@ async fn follow_on(
             () = sleep_until(due) => match read(source, &health, list).await {
                 Ok(instances) => {
                     list.publish(instances);
+                    // What was pushed is older now, and as large as the list.
+                    pushes.0.send_if_modified(|event| {
+                        *event = None;
+                        false
+                    });
                     // Not all of a fleet at once.
                     due = Instant::now() + options.poll_interval.mul_f64(0.75 + fastrand::f64() / 2.0);
                 }
@@ -148,7 +145,7 @@ async fn read(
     if list.has_been_up && *health.borrow() != Health::Up {
         list.registry_was_away();
     }
-    let missing = hold::newly_held(&list.entries, &instances, Instant::now(), list.terms);
+    let missing = list.newly_held(&instances);
     let mut hidden = console::registered(connection.dialer(), options, service, missing).await;
     hidden.iter_mut().for_each(|instance| instance.enabled = false);
     if !hidden.is_empty() {
@@ -173,74 +170,5 @@ async fn subscribe(
     if let Err(failure) = dialer.call(options.read_timeout, call).await {
         // Not lost: the SDK repeats it, and until then we poll.
         tracing::debug!(%service, %failure, "subscription is not confirmed yet");
-    }
-}
-
-/// What this service's receivers see.
-struct Published {
-    service: String,
-    state: watch::Sender<ServiceState>,
-    terms: Terms,
-    entries: Vec<Entry>,
-    hold_ends: Option<Instant>,
-    unsettled_until: Instant,
-    since: Instant,
-    /// The registry answered on the client in use.
-    has_been_up: bool,
-}
-
-impl Published {
-    fn new(terms: Terms, service: String, remembered: &[Instance], state: watch::Sender<ServiceState>) -> Self {
-        let entries = remembered.iter().cloned().map(Entry::remembered).collect();
-        let now = Instant::now();
-        let (hold_ends, unsettled_until) = (None, now);
-        Self { service, state, terms, entries, hold_ends, unsettled_until, since: now, has_been_up: false }
-    }
-
-    /// Who is missing from here on may have to register again.
-    fn registry_was_away(&mut self) {
-        self.entries.iter_mut().for_each(|entry| entry.doubt = Doubt::Unseen);
-        self.unsettled_until = Instant::now() + UNSETTLED;
-    }
-
-    fn is_known(&self) -> bool {
-        self.state.borrow().is_some()
-    }
-
-    fn publish(&mut self, incoming: Vec<Instance>) {
-        let held_before = self.held();
-        let now = Instant::now();
-        if !self.is_known() && !self.entries.is_empty() && self.since.elapsed() > PROMPT {
-            self.registry_was_away();
-        }
-        let unsettled = now < self.unsettled_until;
-        (self.entries, self.hold_ends) = hold::apply(&self.entries, incoming, now, self.terms, unsettled);
-        let held = self.held();
-        if held > held_before {
-            let longest = self.entries.iter().filter_map(|entry| entry.held_until).max();
-            let for_secs = longest.map_or(0, |until| until.duration_since(now).as_secs());
-            tracing::warn!(
-                service = %self.service, held, for_secs,
-                "instances are missing that should not be: the registry may be recovering; keeping them meanwhile"
-            );
-        }
-        let list: Vec<Instance> = self.entries.iter().map(|entry| entry.instance.clone()).collect();
-        self.state.send_if_modified(|state| {
-            let changed = state.as_deref() != Some(&list);
-            if changed {
-                *state = Some(list.into());
-            }
-            changed
-        });
-    }
-
-    fn held(&self) -> usize {
-        self.entries.iter().filter(|entry| entry.held_until.is_some()).count()
-    }
-
-    /// A hold ended: merges the last report once more.
-    fn look_again(&mut self) {
-        let listed = self.entries.iter().filter(|entry| entry.held_until.is_none());
-        self.publish(listed.map(|entry| entry.instance.clone()).collect());
     }
 }

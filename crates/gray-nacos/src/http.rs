@@ -127,6 +127,10 @@ pub async fn put(
         Method::POST => request.form(&question.fields),
         _ => request.query(&question.fields),
     };
+    let request = match &question.header {
+        Some((name, value)) => request.header(*name, value.as_ref()),
+        None => request,
+    };
     let request = match token {
         Some(token) => request.bearer_auth(token).header(ACCESS_TOKEN, token),
         None => request,

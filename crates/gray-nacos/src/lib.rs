@@ -6,7 +6,7 @@
 //!   sockets, with TLS.
 //! - `follow`: one task per followed service; `registration`: one task and one client per own instance.
 //! - `config_source`: documents, by two clients of their own.
-//! - `doubts`: own instances that may not be listed any more; `names`: the names of all services.
+//! - `names`: the names of all services.
 //! - [`http`]: the other port of the servers; [`dialect`]: what is said there, in two versions; `console`: tells what is gone from
 //!   what an operator switched off.
 //! - `error`: which failures are refusals; `cache`: where the SDK writes what no program reads.
@@ -18,9 +18,9 @@ mod config_source;
 mod connection;
 mod console;
 pub mod dialect;
-mod doubts;
 mod error;
 mod follow;
+mod gray_publish;
 pub mod http;
 mod login;
 mod names;
@@ -46,20 +46,16 @@ use std::{
 
 use async_trait::async_trait;
 use gray_core::instance::Instance;
-use gray_registry::{Health, Opened, Registry, RegistryError, ServiceNames, ServiceState, Space};
-use nacos_sdk::api::naming::NamingService;
-use tokio::{
-    runtime::Handle,
-    sync::{mpsc, oneshot, watch},
-    task::JoinSet,
-    time::timeout,
+use gray_registry::{
+    Announcements, CallError, Doubts, Health, Opened, Registry, RegistryError, ServiceNames, ServiceState, Space,
 };
+use nacos_sdk::api::naming::NamingService;
+use tokio::{runtime::Handle, sync::watch, task::JoinSet};
 
 use self::{
-    client::{CallError, Dialer, Wired},
+    client::{Dialer, Wired},
     connection::Connection,
-    doubts::Doubts,
-    registration::{Command, Registration},
+    registration::Registration,
 };
 
 type Followed = watch::Receiver<ServiceState>;
@@ -74,7 +70,7 @@ pub struct NacosRegistry {
     services: Mutex<HashMap<[String; 3], Followed>>,
     /// By the same; what was known before this process started, until it is followed.
     remembered: Mutex<HashMap<[String; 3], Arc<[Instance]>>>,
-    registrations: Mutex<HashMap<(String, String), mpsc::Sender<Command>>>,
+    announcements: Announcements,
     doubts: Arc<Doubts>,
     /// Of all services, from when they are first asked for.
     names: OnceLock<watch::Receiver<ServiceNames>>,
@@ -105,7 +101,7 @@ impl NacosRegistry {
             elsewhere: Opened::new(),
             services: Mutex::default(),
             remembered: Mutex::default(),
-            registrations: Mutex::default(),
+            announcements: Announcements::new(runtime.clone()),
             doubts: Arc::default(),
             names: OnceLock::new(),
             tasks: Mutex::new(tasks),
@@ -149,28 +145,6 @@ impl NacosRegistry {
             Ok(connection)
         })
     }
-
-    fn registration(&self, service: &str, instance: &Instance) -> mpsc::Sender<Command> {
-        let key = (service.to_owned(), instance.authority());
-        let mut registrations = lock(&self.registrations);
-        match registrations.get(&key) {
-            Some(commands) if !commands.is_closed() => commands.clone(),
-            _ => {
-                let (commands, receiver) = mpsc::channel(4);
-                let registration = Registration::new(
-                    Arc::clone(self.connection.dialer()),
-                    service.to_owned(),
-                    Arc::clone(&self.doubts),
-                );
-                let mut tasks = lock(&self.tasks);
-                while tasks.try_join_next().is_some() {}
-                tasks.spawn_on(registration.run(receiver), &self.runtime);
-                drop(tasks);
-                registrations.insert(key, commands.clone());
-                commands
-            }
-        }
-    }
 }
 
 /// One service of one namespace and group.
@@ -181,25 +155,19 @@ fn key(options: &NacosOptions, service: &str) -> [String; 3] {
 #[async_trait]
 impl Registry for NacosRegistry {
     async fn register(&self, service: &str, instance: &Instance) -> Result<(), RegistryError> {
-        const OPERATION: &str = "registration";
-        let failed = |failure: CallError| failure.into_registry_error(OPERATION, service);
         if !instance.weight.is_finite() || instance.port == 0 || instance.host.is_empty() {
             let reason = format!("`{}` with weight {} cannot be announced", instance.authority(), instance.weight);
-            return Err(failed(CallError::Failed(reason)));
+            return Err(CallError::Failed(reason).into_registry_error("registration", service));
         }
-        let commands = self.registration(service, instance);
         // Dial and announce have their own limits; the margin lets their clearer errors through.
         let limit = self.options().connect_timeout + self.options().register_timeout + Duration::from_secs(3);
-        call(&commands, limit, |reply| Command::Register(instance.clone(), reply)).await.map_err(failed)
+        let (dialer, doubts) = (self.connection.dialer(), &self.doubts);
+        let announcer = || Registration::new(Arc::clone(dialer), service.to_owned(), Arc::clone(doubts));
+        self.announcements.register(service, instance, limit, announcer).await
     }
 
     async fn deregister(&self, service: &str, instance: &Instance) -> Result<(), RegistryError> {
-        let Some(commands) = lock(&self.registrations).remove(&(service.to_owned(), instance.authority())) else {
-            return Ok(());
-        };
-        call(&commands, self.options().deregister_timeout, |reply| Command::Deregister(instance.clone(), reply))
-            .await
-            .map_err(|failure| failure.into_registry_error("deregistration", service))
+        self.announcements.deregister(service, instance, self.options().deregister_timeout).await
     }
 
     fn watch(&self, service: &str) -> watch::Receiver<ServiceState> {
@@ -239,21 +207,6 @@ impl Registry for NacosRegistry {
     }
 }
 
-/// Sends a command and waits for its outcome, all within `limit`.
-async fn call(
-    commands: &mpsc::Sender<Command>,
-    limit: Duration,
-    command: impl FnOnce(oneshot::Sender<Result<(), CallError>>) -> Command,
-) -> Result<(), CallError> {
-    let (reply, outcome) = oneshot::channel();
-    let exchange = async {
-        let gone = || CallError::Failed("the instance was taken back at the same time".into());
-        commands.send(command(reply)).await.map_err(|_| gone())?;
-        outcome.await.map_err(|_| gone())?
-    };
-    timeout(limit, exchange).await.unwrap_or(Err(CallError::Timeout(limit)))
-}
-
 /// No code panics while holding one of our locks, and what they protect is valid at every step.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -267,7 +220,7 @@ impl fmt::Debug for NacosRegistry {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::Instant;
+    use tokio::time::{Instant, timeout};
 
     use super::*;
 

@@ -14,13 +14,13 @@ use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
+use gray_registry::CallError;
 use nacos_sdk::api::plugin::{AuthContext, AuthPlugin, LoginIdentityContext, RequestResource};
 use ring::hmac;
 use tokio::time::Instant;
 
 use super::{
     NacosOptions,
-    client::CallError,
     dialect::{self, Answer, LoginReading, Openness, Reading},
     http::{self, HttpError},
 };
@@ -242,13 +242,11 @@ async fn ask(options: &NacosOptions, username: &str, password: &str) -> Result<d
                 LoginReading::In(token) => return Ok(token),
                 LoginReading::Refused(how) => return Err(NoToken::Refused(refused(&how))),
                 LoginReading::Doubtful(how) => {
-                    let how =
-                        format!("{how}, which is what Nacos 3 says of a wrong password, and of a fault of its own");
+                    let how = format!("{how}, which is how Nacos 3 answers a wrong password and its own faults");
                     return Err(NoToken::Doubtful(refused(&how)));
                 }
-                LoginReading::NoPath(how) => failures.push(format!(
-                    "{url}: there is no login ({how}); is the context path another one (--nacos-context)?"
-                )),
+                LoginReading::NoPath(how) => failures
+                    .push(format!("{url}: no login found ({how}); is the context path right (--nacos-context)?")),
                 LoginReading::Failed(how) => {
                     failures.push(format!("{url}: {how}"));
                     continue 'servers;

@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use gray_registry::{MAX_NAMES, ServiceNames};
+use gray_registry::{CallError, MAX_NAMES, ServiceNames};
 use nacos_sdk::api::naming::NamingService;
 use tokio::{sync::watch, time::sleep};
 
 use super::{
-    client::{CallError, Dialer, Wired},
+    client::{Dialer, Wired},
     connection::Connection,
 };
 

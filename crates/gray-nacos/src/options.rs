@@ -17,7 +17,7 @@ const GRPC_OFFSET: u16 = 1000;
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct NacosOptions {
-    /// `host:port` of the HTTP port (8848 when left out); several servers of one cluster separated by commas.
+    /// `host:port` of the HTTP port (8848 by default); several servers of one cluster separated by commas.
     pub server: String,
     /// gRPC port, when it is not HTTP port + 1000 (a mapped port, say).
     pub grpc_port: Option<u16>,

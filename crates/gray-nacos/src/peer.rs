@@ -88,16 +88,15 @@ fn refused(strangers: u64, is_blind: bool) {
     *said = Some(Instant::now());
     if is_blind {
         tracing::warn!(
-            "whose connections reach the Nacos client's port on loopback cannot be told, so none is let in, not even our own: \
-             {} cannot be read; is /proc mounted?",
+            "the users behind connections to the Nacos client's port on loopback cannot be determined, so all are refused, our own \
+             included: {} cannot be read; is /proc mounted?",
             table::PATHS[0]
         );
     } else {
         tracing::warn!(
             connections = strangers,
-            "another user of this machine connects to the Nacos client's port on loopback, or a client whose \
-             connection was gone at once; refused. Said once a minute at most; gray_nacos_relay_refused_total counts \
-             them"
+            "connections to the Nacos client's port on loopback refused: another user of this machine, or a client that \
+             closed at once. Logged at most once a minute; gray_nacos_relay_refused_total counts them"
         );
     }
 }

@@ -6,17 +6,14 @@
 use std::{sync::Arc, time::Duration};
 
 use gray_core::instance::Instance;
+use gray_registry::{Announcer, CallError, Doubts};
 use nacos_sdk::api::naming::NamingService;
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    client::{CallError, Dialer, Wired, read_instances, to_wire},
+    client::{Dialer, Wired, read_instances, to_wire},
     connection::MAX_REPLACEMENTS,
     console,
-    doubts::Doubts,
     relay::Remedy,
 };
 
@@ -33,15 +30,8 @@ const READ_BACK_INTERVAL: Duration = Duration::from_millis(50);
 const FIRST_REPAIR: u32 = 2;
 /// After so many refusals in a row a new token does not help, and there is no hurry.
 const HASTY: u32 = 5;
-/// Not seen in the registry for so long, it is said to be doubtful.
+/// If it is not seen in the registry for so long, its registration counts as doubtful.
 const DOUBTFUL: Duration = Duration::from_secs(15);
-
-type Reply = oneshot::Sender<Result<(), CallError>>;
-
-pub(super) enum Command {
-    Register(Instance, Reply),
-    Deregister(Instance, Reply),
-}
 
 /// The task behind one address of one service.
 pub(super) struct Registration {
@@ -59,6 +49,55 @@ pub(super) struct Registration {
     doubts: Arc<Doubts>,
 }
 
+impl Announcer for Registration {
+    async fn register(&mut self, instance: Instance) -> Result<(), CallError> {
+        let client = match &self.client {
+            Some(client) => client.clone(),
+            None => self.client.insert(self.dialer.naming().await?).clone(),
+        };
+        self.announce(&client, &instance).await?;
+        self.announced = Some(instance.clone());
+        (self.silent_since, self.confirmed) = (None, Instant::now());
+        self.found(true);
+        if timeout(READ_BACK, self.listed(&client, &instance)).await.is_err() {
+            let (service, address) = (&self.service, instance.authority());
+            tracing::warn!(%service, %address, "nacos took our instance, but does not list it yet; looking again later");
+        }
+        Ok(())
+    }
+
+    async fn deregister(&mut self, instance: Instance) -> Result<(), CallError> {
+        let Some(client) = self.client.take() else { return Ok(()) };
+        let instance = self.announced.take().unwrap_or(instance);
+        self.doubts.set(&self.service, &instance.authority(), None);
+        let options = self.dialer.options();
+        let (service, group, wire) = (self.service.clone(), Some(options.group.clone()), to_wire(&instance, options));
+        let sdk = client.sdk.clone();
+        let call = async move { sdk.deregister_instance(service, group, wire).await };
+        // With the client goes its connection, and with that the instance, should the call have failed.
+        self.dialer.call(options.deregister_timeout, call).await
+    }
+
+    fn is_announced(&self) -> bool {
+        self.announced.is_some()
+    }
+
+    /// Waits, then checks once.
+    async fn keep(&mut self) {
+        let is_due = (1..=FIRST_REPAIR).contains(&self.misses) || (1..=HASTY).contains(&self.refusals);
+        let is_calm = self.silent_since.is_none() && !is_due;
+        sleep(if is_calm { CHECK_INTERVAL } else { TROUBLE_INTERVAL }).await;
+        let (Some(client), Some(instance)) = (self.client.clone(), self.announced.clone()) else { return };
+        let doubt = self.check(&client, &instance).await.err();
+        if doubt.is_none() {
+            self.confirmed = Instant::now();
+        }
+        if doubt.is_none() || self.confirmed.elapsed() >= DOUBTFUL {
+            self.doubts.set(&self.service, &instance.authority(), doubt.map(|doubt| doubt.to_string()));
+        }
+    }
+}
+
 impl Registration {
     pub(super) fn new(dialer: Arc<Dialer>, service: String, doubts: Arc<Doubts>) -> Self {
         Self {
@@ -74,45 +113,6 @@ impl Registration {
             confirmed: Instant::now(),
             doubts,
         }
-    }
-
-    /// Serves commands until the instance is taken back.
-    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
-        loop {
-            tokio::select! {
-                biased;
-                command = commands.recv() => match command {
-                    Some(Command::Register(instance, reply)) => {
-                        let outcome = self.register(instance).await;
-                        // The caller has stopped waiting: the outcome stands all the same.
-                        drop(reply.send(outcome));
-                    }
-                    Some(Command::Deregister(instance, reply)) => {
-                        drop(reply.send(self.deregister(instance).await));
-                        return;
-                    }
-                    None => return,
-                },
-                // Dropped when a command comes; every step leaves a state from which the next one goes on.
-                () = self.keep(), if self.announced.is_some() => {}
-            }
-        }
-    }
-
-    async fn register(&mut self, instance: Instance) -> Result<(), CallError> {
-        let client = match &self.client {
-            Some(client) => client.clone(),
-            None => self.client.insert(self.dialer.naming().await?).clone(),
-        };
-        self.announce(&client, &instance).await?;
-        self.announced = Some(instance.clone());
-        (self.silent_since, self.confirmed) = (None, Instant::now());
-        self.found(true);
-        if timeout(READ_BACK, self.listed(&client, &instance)).await.is_err() {
-            let (service, address) = (&self.service, instance.authority());
-            tracing::warn!(%service, %address, "nacos took our instance, but does not list it yet; looking again later");
-        }
-        Ok(())
     }
 
     /// Returns when Nacos lists it: from then on callers can find it.
@@ -139,33 +139,6 @@ impl Registration {
         let wire = to_wire(instance, options);
         let call = async move { client.register_instance(service, group, wire).await };
         self.dialer.call(options.register_timeout, call).await
-    }
-
-    async fn deregister(&mut self, instance: Instance) -> Result<(), CallError> {
-        let Some(client) = self.client.take() else { return Ok(()) };
-        let instance = self.announced.take().unwrap_or(instance);
-        self.doubts.set(&self.service, &instance.authority(), None);
-        let options = self.dialer.options();
-        let (service, group, wire) = (self.service.clone(), Some(options.group.clone()), to_wire(&instance, options));
-        let sdk = client.sdk.clone();
-        let call = async move { sdk.deregister_instance(service, group, wire).await };
-        // With the client goes its connection, and with that the instance, should the call have failed.
-        self.dialer.call(options.deregister_timeout, call).await
-    }
-
-    /// Waits, then checks once.
-    async fn keep(&mut self) {
-        let is_due = (1..=FIRST_REPAIR).contains(&self.misses) || (1..=HASTY).contains(&self.refusals);
-        let is_calm = self.silent_since.is_none() && !is_due;
-        sleep(if is_calm { CHECK_INTERVAL } else { TROUBLE_INTERVAL }).await;
-        let (Some(client), Some(instance)) = (self.client.clone(), self.announced.clone()) else { return };
-        let doubt = self.check(&client, &instance).await.err();
-        if doubt.is_none() {
-            self.confirmed = Instant::now();
-        }
-        if doubt.is_none() || self.confirmed.elapsed() >= DOUBTFUL {
-            self.doubts.set(&self.service, &instance.authority(), doubt.map(|doubt| doubt.to_string()));
-        }
     }
 
     /// Looks for it in the registry, and does something about it when it is not there.

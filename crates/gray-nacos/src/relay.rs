@@ -17,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use gray_registry::CallError;
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
@@ -25,9 +26,7 @@ use tokio::{
 };
 
 use super::{
-    NacosOptions,
-    client::CallError,
-    peer,
+    NacosOptions, peer,
     wire::{self, Socket},
 };
 

@@ -2,6 +2,7 @@
 
 use std::{fmt, io, path::Path, sync::Arc, time::Duration};
 
+use gray_registry::CallError;
 use gray_tls::{PemFile, TlsError, mozilla, provider, refusal};
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use tokio::{
@@ -11,7 +12,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::{NacosOptions, client::CallError};
+use super::NacosOptions;
 
 /// How long one server may take to accept a connection, and to say its first word on it.
 const REACH_TIMEOUT: Duration = Duration::from_secs(2);

@@ -1,28 +1,39 @@
 //! Several registries as one.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
-use futures_util::future::select_all;
+use futures_util::future::{join_all, select_all};
 use gray_core::instance::{Instance, merge};
-use tokio::{runtime::Handle, sync::watch, task::JoinSet};
+use tokio::{
+    runtime::Handle,
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
 
 use super::{Health, Registry, RegistryError, ServiceNames, ServiceState, Space};
 
+/// How long a fleet that is spread over several registries waits for the first answer of each.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Several registries as one: instances of all of them are found, and announced in the first, the primary.
 ///
-/// An address that several of them list counts once, as the first of them has it. A part that has not answered yet
-/// keeps no caller waiting: the others' lists count, and it joins in when it answers. What a part said last stays in force
-/// when it goes silent.
+/// An address that several of them list counts once, as the first of them has it; one that is disabled in any is disabled. A part
+/// that has not answered yet keeps no caller waiting: the others' lists count, and it joins in when it answers
+/// ([`spread`](Self::spread) waits for a while). What a part said last stays in force when it goes silent.
 pub struct CombinedRegistry {
     /// Where instances are announced.
-    home: Arc<dyn Registry>,
+    homes: Vec<Arc<dyn Registry>>,
     /// Where they are found.
     parts: Vec<(String, Arc<dyn Registry>)>,
+    /// How long a list is unknown while a part has not answered.
+    patience: Duration,
     services: Mutex<HashMap<Key, watch::Receiver<ServiceState>>>,
     /// From when they are first asked for.
     names: OnceLock<watch::Receiver<ServiceNames>>,
@@ -43,7 +54,24 @@ impl CombinedRegistry {
         let home = Arc::clone(&primary.1);
         let parts: Vec<_> = std::iter::once((primary.0.into(), primary.1)).chain(others).collect();
         let healths = parts.iter().map(|(name, part)| (name.clone(), part.health())).collect();
-        Self::build(home, parts, healths)
+        Self::build(vec![home], parts, healths, Duration::ZERO)
+    }
+
+    /// Combines registries that share one fleet, as while it moves from one to the other: instances are announced in each of
+    /// `homes`, and found in those and in `others`, each under a name for the log. A list is unknown until all have answered, for
+    /// 5 s at most: half of a fleet would look like all of it.
+    ///
+    /// # Panics
+    /// When called outside of a tokio runtime.
+    pub fn spread(
+        homes: impl IntoIterator<Item = (String, Arc<dyn Registry>)>,
+        others: impl IntoIterator<Item = (String, Arc<dyn Registry>)>,
+    ) -> Arc<Self> {
+        let mut parts: Vec<_> = homes.into_iter().collect();
+        let homes = parts.iter().map(|(_, home)| Arc::clone(home)).collect();
+        parts.extend(others);
+        let healths = parts.iter().map(|(name, part)| (name.clone(), part.health())).collect();
+        Self::build(homes, parts, healths, PATIENCE)
     }
 
     /// Instances are announced in `home` alone, and found in `world` alone, each under a name for the log.
@@ -52,19 +80,21 @@ impl CombinedRegistry {
     /// When called outside of a tokio runtime.
     pub fn apart(home: (&str, Arc<dyn Registry>), world: (&str, Arc<dyn Registry>)) -> Arc<Self> {
         let healths = [&home, &world].map(|(name, part)| ((*name).to_owned(), part.health())).to_vec();
-        Self::build(home.1, vec![(world.0.to_owned(), world.1)], healths)
+        Self::build(vec![home.1], vec![(world.0.to_owned(), world.1)], healths, Duration::ZERO)
     }
 
     fn build(
-        home: Arc<dyn Registry>,
+        homes: Vec<Arc<dyn Registry>>,
         parts: Vec<(String, Arc<dyn Registry>)>,
         healths: Vec<(String, watch::Receiver<Health>)>,
+        patience: Duration,
     ) -> Arc<Self> {
         let (runtime, mut tasks) = (Handle::current(), JoinSet::new());
         let (names, healths): (Vec<_>, Vec<_>) = healths.into_iter().unzip();
-        let health = fold(healths, move |healths: &[Health]| overall(&names, healths), &mut tasks, &runtime);
+        let overall = move |healths: &[Health]| overall(&names, healths);
+        let health = fold(healths, overall, None, &mut tasks, &runtime);
         let (services, names) = (Mutex::default(), OnceLock::new());
-        Arc::new(Self { home, parts, services, names, health, tasks: Mutex::new(tasks), runtime })
+        Arc::new(Self { homes, parts, patience, services, names, health, tasks: Mutex::new(tasks), runtime })
     }
 
     fn combine(
@@ -78,16 +108,19 @@ impl CombinedRegistry {
         }
         let states: Vec<_> = self.parts.iter().map(|(_, part)| watch(&**part)).collect();
         let mut last: Vec<ServiceState> = vec![None; states.len()];
+        let waits = Instant::now() + self.patience;
         let merged = move |states: &[ServiceState]| {
             for (last, state) in last.iter_mut().zip(states) {
                 if state.is_some() {
                     last.clone_from(state);
                 }
             }
-            merge(last.iter().flatten().map(|list| &**list)).map(Arc::from)
+            let is_early = Instant::now() < waits && last.iter().any(Option::is_none);
+            if is_early { None } else { as_one(&last) }
         };
+        let again = (!self.patience.is_zero()).then_some(waits);
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = fold(states, merged, &mut tasks, &self.runtime);
+        let state = fold(states, merged, again, &mut tasks, &self.runtime);
         services.insert(key, state.clone());
         state
     }
@@ -96,10 +129,25 @@ impl CombinedRegistry {
 /// A service by space (`None`: the own one) and name.
 type Key = (Option<Space>, String);
 
-/// A receiver of what `combine` makes of all of `parts`, now and whenever one of them changes.
+/// All lists as one, and disabled what an operator has disabled in any of them.
+fn as_one(lists: &[ServiceState]) -> ServiceState {
+    let lists = || lists.iter().flatten().map(|list| &**list);
+    let mut merged = merge(lists())?;
+    let disabled = lists().flatten().filter(|instance| !instance.enabled);
+    let disabled: HashSet<_> = disabled.map(|instance| (instance.host.as_str(), instance.port)).collect();
+    if !disabled.is_empty() {
+        for instance in &mut merged {
+            instance.enabled &= !disabled.contains(&(instance.host.as_str(), instance.port));
+        }
+    }
+    Some(merged.into())
+}
+
+/// A receiver of what `combine` makes of all of `parts`, now, whenever one of them changes, and at the moment `again`.
 fn fold<T, U>(
     mut parts: Vec<watch::Receiver<T>>,
     mut combine: impl FnMut(&[T]) -> U + Send + 'static,
+    mut again: Option<Instant>,
     tasks: &mut JoinSet<()>,
     runtime: &Handle,
 ) -> watch::Receiver<U>
@@ -112,9 +160,21 @@ where
     let mut parts: Vec<_> = parts.into_iter().enumerate().collect();
     let follow = async move {
         while !parts.is_empty() {
-            let changed = parts.iter_mut().map(|(_, part)| Box::pin(part.changed()));
-            let (outcome, which, _) = select_all(changed).await;
-            if outcome.is_err() {
+            let changed = select_all(parts.iter_mut().map(|(_, part)| Box::pin(part.changed())));
+            let late = async {
+                match again {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let gone = tokio::select! {
+                (outcome, which, _) = changed => outcome.is_err().then_some(which),
+                () = late => {
+                    again = None;
+                    None
+                }
+            };
+            if let Some(which) = gone {
                 // It says nothing any more; its last word stays.
                 parts.swap_remove(which);
                 continue;
@@ -149,14 +209,21 @@ fn overall(names: &[String], healths: &[Health]) -> Health {
     if down.is_empty() { Health::Up } else { Health::Down(down.join("; ")) }
 }
 
+/// Does all of them at the same time; the first failure counts, once all have ended.
+async fn all(
+    calls: impl Iterator<Item = impl Future<Output = Result<(), RegistryError>>>,
+) -> Result<(), RegistryError> {
+    join_all(calls).await.into_iter().collect()
+}
+
 #[async_trait]
 impl Registry for CombinedRegistry {
     async fn register(&self, service: &str, instance: &Instance) -> Result<(), RegistryError> {
-        self.home.register(service, instance).await
+        all(self.homes.iter().map(|home| home.register(service, instance))).await
     }
 
     async fn deregister(&self, service: &str, instance: &Instance) -> Result<(), RegistryError> {
-        self.home.deregister(service, instance).await
+        all(self.homes.iter().map(|home| home.deregister(service, instance))).await
     }
 
     fn watch(&self, service: &str) -> watch::Receiver<ServiceState> {
@@ -181,7 +248,7 @@ impl Registry for CombinedRegistry {
                 let all = || Arc::new(known.iter().flat_map(|names| names.iter().cloned()).collect());
                 (!known.is_empty()).then(all)
             };
-            fold(parts, merged, &mut self.tasks.lock().unwrap_or_else(PoisonError::into_inner), &self.runtime)
+            fold(parts, merged, None, &mut self.tasks.lock().unwrap_or_else(PoisonError::into_inner), &self.runtime)
         };
         self.names.get_or_init(follow).clone()
     }
@@ -191,7 +258,17 @@ impl Registry for CombinedRegistry {
     }
 
     fn doubts(&self) -> watch::Receiver<Option<String>> {
-        self.home.doubts()
+        match &self.homes[..] {
+            [home] => home.doubts(),
+            homes => {
+                let doubts = homes.iter().map(|home| home.doubts()).collect();
+                let told = |doubts: &[Option<String>]| {
+                    let told: Vec<_> = doubts.iter().flatten().map(String::as_str).collect();
+                    (!told.is_empty()).then(|| told.join("; "))
+                };
+                fold(doubts, told, None, &mut self.tasks.lock().unwrap_or_else(PoisonError::into_inner), &self.runtime)
+            }
+        }
     }
 
     fn refresh(&self) {
@@ -206,99 +283,4 @@ impl fmt::Debug for CombinedRegistry {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use tokio::time::timeout;
-
-    use super::*;
-    use crate::MemoryRegistry;
-
-    fn two() -> (Arc<MemoryRegistry>, Arc<MemoryRegistry>, Arc<CombinedRegistry>) {
-        let (one, two) = (MemoryRegistry::new(), MemoryRegistry::new());
-        let both = CombinedRegistry::new(("one", Arc::clone(&one) as _), [("two".to_owned(), Arc::clone(&two) as _)]);
-        (one, two, both)
-    }
-
-    fn at(port: u16, version: &str) -> Instance {
-        Instance::new("10.0.0.1", port).with_version(version)
-    }
-
-    async fn becomes<T: PartialEq + std::fmt::Debug>(receiver: &mut watch::Receiver<T>, expect: T) {
-        let found = timeout(Duration::from_secs(5), receiver.wait_for(|value| *value == expect)).await;
-        assert!(found.is_ok_and(|found| found.is_ok()), "expected {expect:?}, found {:?}", receiver.borrow());
-    }
-
-    fn list(instances: &[Instance]) -> ServiceState {
-        Some(instances.into())
-    }
-
-    #[tokio::test]
-    async fn lists_are_merged_and_the_first_one_wins() {
-        let (one, two, both) = two();
-        one.set("user-app", vec![at(1, "V1"), at(2, "V1")]);
-        two.set("user-app", vec![at(2, "V2"), at(3, "V2")]);
-        let mut state = both.watch("user-app");
-        assert_eq!(*state.borrow(), list(&[at(1, "V1"), at(2, "V1"), at(3, "V2")]), "at once");
-        // What the first one gives up, the second one still has.
-        one.set("user-app", vec![at(1, "V1")]);
-        becomes(&mut state, list(&[at(1, "V1"), at(2, "V2"), at(3, "V2")])).await;
-        two.set("user-app", vec![]);
-        becomes(&mut state, list(&[at(1, "V1")])).await;
-    }
-
-    #[tokio::test]
-    async fn apart_what_is_announced_here_is_not_found_there() {
-        let (home, world) = (MemoryRegistry::new(), MemoryRegistry::new());
-        let apart = CombinedRegistry::apart(("home", Arc::clone(&home) as _), ("world", Arc::clone(&world) as _));
-        world.set("user-app", vec![at(1, "V1")]);
-        apart.register("user-app", &at(2, "V2")).await.expect("registered");
-        assert_eq!(*home.watch("user-app").borrow(), list(&[at(2, "V2")]));
-        assert_eq!(*apart.watch("user-app").borrow(), list(&[at(1, "V1")]));
-        apart.deregister("user-app", &at(2, "V2")).await.expect("deregistered");
-        assert_eq!(*home.watch("user-app").borrow(), list(&[]));
-        home.set_health(Health::Down("gone".into()));
-        becomes(&mut apart.health(), Health::Down("home: gone".into())).await;
-    }
-
-    #[tokio::test]
-    async fn who_has_not_answered_is_not_waited_for_and_joins_in_later() {
-        let (one, two, both) = two();
-        one.forget("user-app");
-        two.forget("user-app");
-        let mut state = both.watch("user-app");
-        assert_eq!(*state.borrow(), None, "unknown is not empty");
-        two.set("user-app", vec![at(2, "V2")]);
-        becomes(&mut state, list(&[at(2, "V2")])).await;
-        one.set("user-app", vec![at(1, "V1")]);
-        becomes(&mut state, list(&[at(1, "V1"), at(2, "V2")])).await;
-        // One that goes silent takes nothing away.
-        one.forget("user-app");
-        two.set("user-app", vec![]);
-        becomes(&mut state, list(&[at(1, "V1")])).await;
-    }
-
-    #[tokio::test]
-    async fn announced_in_the_first_one_alone() {
-        let (one, two, both) = two();
-        both.register("user-app", &at(1, "V1")).await.expect("registered");
-        assert_eq!(*one.watch("user-app").borrow(), list(&[at(1, "V1")]));
-        assert_eq!(*two.watch("user-app").borrow(), list(&[]));
-        both.deregister("user-app", &at(1, "V1")).await.expect("deregistered");
-        assert_eq!(*one.watch("user-app").borrow(), list(&[]));
-    }
-
-    #[tokio::test]
-    async fn up_when_all_are_up_and_otherwise_the_one_that_is_not_is_named() {
-        let (one, two, both) = two();
-        let mut health = both.health();
-        assert_eq!(*health.borrow(), Health::Up);
-        two.set_health(Health::Down("no answer".into()));
-        becomes(&mut health, Health::Down("two: no answer".into())).await;
-        one.set_health(Health::Down("gone".into()));
-        becomes(&mut health, Health::Down("one: gone; two: no answer".into())).await;
-        one.set_health(Health::Up);
-        two.set_health(Health::Up);
-        becomes(&mut health, Health::Up).await;
-    }
-}
+mod tests;

@@ -69,7 +69,7 @@ impl Reader {
         let mut seen = BTreeMap::new();
         for entry in entries {
             let entry = entry.map_err(|error| self.unreadable(&error))?;
-            // A name that is no UTF-8 is none of ours.
+            // A name that is not UTF-8 is not ours.
             let Ok(name) = entry.file_name().into_string() else { continue };
             if !self.wants(&name) {
                 continue;

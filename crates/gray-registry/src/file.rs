@@ -81,7 +81,7 @@ impl FileRegistry {
         let directory = directory.into();
         if !directory.exists() {
             // The first program makes it; with a typo in the path every program is first.
-            tracing::warn!(directory = %directory.display(), "there is no such registry directory yet: making it");
+            tracing::warn!(directory = %directory.display(), "the registry directory does not exist yet: creating it");
         }
         fs::create_dir_all(&directory)?;
         let (wake, woken) = Wake::channel();
@@ -136,7 +136,7 @@ impl State {
                 known => match text.clone().and_then(|text| format::parse(name, &text)) {
                     Ok(file) => Known { text: text.clone(), says: Some(file), is_refused: false },
                     Err(reason) => {
-                        tracing::error!(file = %name, "instance file refused, keeping what it said before: {reason}");
+                        tracing::error!(file = %name, "instance file refused, its last good content stays: {reason}");
                         Known { text: text.clone(), says: known.and_then(|known| known.says), is_refused: true }
                     }
                 },

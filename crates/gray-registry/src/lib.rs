@@ -7,29 +7,35 @@
 //!
 //! The request path never calls a registry: it reads the last snapshot that [`Registry::watch`] delivered.
 
+mod announcements;
 mod combined;
 pub mod config_source;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod directory;
 pub mod disk;
+mod doubts;
 mod file;
 pub mod hold;
 #[cfg(any(test, feature = "test-util"))]
 mod memory;
 mod none;
 mod opened;
+mod published;
 pub mod telemetry;
 
+pub use announcements::{Announcements, Announcer, CallError};
 pub use combined::CombinedRegistry;
 #[cfg(any(test, feature = "test-util"))]
 pub use config_source::MemoryConfigSource;
 pub use config_source::{ConfigSource, DocumentText, FileConfigSource, LocalDocuments};
+pub use doubts::Doubts;
 pub use file::FileRegistry;
 #[cfg(any(test, feature = "test-util"))]
 pub use memory::MemoryRegistry;
 pub use none::NoRegistry;
 pub use opened::Opened;
+pub use published::Published;
 
 use std::{
     collections::BTreeSet,
@@ -118,7 +124,9 @@ pub enum RegistryError {
     NoRegistry,
     /// The registry answers, and does not let us: the user has no right to do this, say. Trying again is of use once
     /// that was changed.
-    #[error("{operation} of {service} was refused: {reason}; has the user (--nacos-username) the right to write here?")]
+    #[error(
+        "{operation} of {service} was refused: {reason}; has the user (--nacos-username, or in --eureka) the right to write here?"
+    )]
     Refused {
         /// What was asked.
         operation: &'static str,

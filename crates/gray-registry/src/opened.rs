@@ -5,12 +5,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use gray_core::MAX_SPACES;
 use tokio::sync::watch;
 
 use super::{ServiceState, Space};
-
-/// So many spaces are opened; each costs a connection or a thread for as long as the process lives.
-const MAX_OPEN: usize = 16;
 
 /// What was opened for other spaces: on first use, and kept.
 #[derive(Debug)]
@@ -38,10 +36,10 @@ impl<K: Ord, T> Opened<K, T> {
         if let Some(found) = opened.get(&key) {
             return Some(Arc::clone(found));
         }
-        let found = if opened.len() < MAX_OPEN {
+        let found = if opened.len() < MAX_SPACES {
             open()
         } else {
-            Err(format!("{MAX_OPEN} others are open already, and more are not opened"))
+            Err(format!("{MAX_SPACES} others are open already, and more are not opened"))
         };
         match found {
             Ok(found) => {
@@ -75,10 +73,10 @@ mod tests {
         let opened = Opened::new();
         let space: Space = "lane".parse().expect("a space");
         assert!(opened.get(0, &space, || Err("not today".into())).is_none());
-        for key in 0..MAX_OPEN {
+        for key in 0..MAX_SPACES {
             assert_eq!(opened.get(key, &space, || Ok(Arc::new(key))).as_deref(), Some(&key));
         }
-        assert!(opened.get(MAX_OPEN, &space, || Ok(Arc::new(MAX_OPEN))).is_none());
+        assert!(opened.get(MAX_SPACES, &space, || Ok(Arc::new(MAX_SPACES))).is_none());
         let again = opened.get(3, &space, || unreachable!("it is open"));
         assert_eq!(again.as_deref(), Some(&3), "those that are open stay");
         let silent = opened.silent();

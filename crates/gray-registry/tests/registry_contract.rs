@@ -30,6 +30,16 @@ async fn combined() {
     contract::run(|| combine("", Arc::clone(&memory)), &spaces(), inside, "contract").await;
 }
 
+#[tokio::test]
+async fn spread() {
+    let (one, two) = (MemoryRegistry::new(), MemoryRegistry::new());
+    let combine = |one: Arc<MemoryRegistry>, two: Arc<MemoryRegistry>| -> Arc<dyn Registry> {
+        CombinedRegistry::spread([("one".to_owned(), one as _), ("two".to_owned(), two as _)], [])
+    };
+    let inside = |space: &Space| combine(one.space(space), two.space(space));
+    contract::run(|| combine(Arc::clone(&one), Arc::clone(&two)), &spaces(), inside, "contract").await;
+}
+
 /// Another namespace, another group, and both.
 fn spaces() -> [Space; 3] {
     ["lane-a", "lane-a@blue", "@blue"].map(|text| text.parse().expect("a space"))

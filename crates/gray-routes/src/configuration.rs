@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use gray_core::{MAX_SPACES, ServiceKey};
 use gray_document::{Documents, Lasting, Section, Setting};
 use gray_rules::{Finding, KeyServer, RuleSet};
 use gray_settings::GraySettings;
@@ -51,6 +52,7 @@ impl Configuration {
         let configuration = Self { gray, rules, findings: routes.lint(), routes, listed, has_redis };
         let section = root.section(OLD);
         configuration.check_services(&section);
+        configuration.check_spaces(&section);
         configuration.check_lanes(&section);
         configuration.check_key_servers(&section);
         GraySettings::warn_unread(&root);
@@ -58,9 +60,9 @@ impl Configuration {
     }
 
     /// The services that routes and lanes name.
-    fn services(&self) -> BTreeSet<Box<str>> {
+    fn services(&self) -> BTreeSet<ServiceKey> {
         let mut services = self.routes.services();
-        services.extend(lane_services(&self.rules).map(Box::from));
+        services.extend(lane_services(&self.rules).map(ServiceKey::from));
         services
     }
 
@@ -82,6 +84,34 @@ impl Configuration {
         let found = self.services().len();
         if found > MAX_SERVICES {
             routes.error("routes", format!("routes and lanes name {found} services; a gateway follows {MAX_SERVICES}"));
+        }
+    }
+
+    /// Spaces beyond those that are followed would have no instances, and a space that says nothing new is followed twice.
+    fn check_spaces(&self, routes: &Section<'_>) {
+        let mesh = &self.gray.mesh;
+        let services = self.routes.services();
+        let named: BTreeSet<_> = services.iter().filter_map(ServiceKey::space).collect();
+        let all =
+            named.iter().copied().chain(&mesh.namespaces).chain(mesh.spaces.values()).collect::<BTreeSet<_>>().len();
+        if !named.is_empty() && all > MAX_SPACES {
+            routes.error(
+                "routes",
+                format!(
+                    "metadata.space of routes, `namespaces` and `spaces` name {all} namespaces and groups beside the gateway's \
+                     own; it follows {MAX_SPACES}: name fewer, or run another gateway for some of them"
+                ),
+            );
+        }
+        let repeats = |key: &&ServiceKey| key.space().is_some_and(|space| mesh.spaces.get(key.name()) == Some(space));
+        for key in services.iter().filter(repeats) {
+            let (name, space) = (key.name(), key.space().map(ToString::to_string).unwrap_or_default());
+            routes.warn(
+                "routes",
+                format!(
+                    "metadata.space `{space}` of a route to {name} says what `spaces.{name}` says already: leave it out"
+                ),
+            );
         }
     }
 

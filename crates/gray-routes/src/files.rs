@@ -15,6 +15,30 @@ pub struct FileOptions {
     pub fallback: Option<Arc<str>>,
     /// `metadata.max-age`: seconds that a cache may use anything but HTML without asking; 0 has it always ask.
     pub max_age: u32,
+    /// `metadata.versioned`: files whose names change with their content.
+    pub versioned: Option<Arc<Versioned>>,
+}
+
+/// Files whose names change with their content (`app.3f2a.js`): the same for every lane, for ever.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Versioned {
+    /// How their paths begin.
+    prefixes: Box<[Box<str>]>,
+    /// All directories of the route. A page that was loaded before its user changed lanes asks for names that only the
+    /// directory of its own lane has.
+    directories: Box<[Arc<Path>]>,
+}
+
+impl Versioned {
+    /// Whether a path, decoded, is one of them.
+    pub fn has(&self, path: &str) -> bool {
+        self.prefixes.iter().any(|prefix| path.starts_with(&**prefix))
+    }
+
+    /// The directories besides this one.
+    pub fn others<'v>(&'v self, directory: &Path) -> impl Iterator<Item = &'v Path> {
+        self.directories.iter().map(|other| &**other).filter(move |other| *other != directory)
+    }
 }
 
 /// The directory that a uri names; `None` when its scheme is another one.
@@ -52,6 +76,29 @@ pub(super) fn fallback(text: &str) -> Result<Arc<str>, String> {
         return Ok(file.into());
     }
     Err(format!("expected a file below the directory, such as index.html, found {}", quoted(text)))
+}
+
+/// Reads `metadata.versioned`: how paths begin, with commas between.
+pub(super) fn versioned(text: &str, directories: &[&Arc<Path>]) -> Result<Arc<Versioned>, String> {
+    const MOST: usize = 16;
+    let prefixes: Vec<_> = text.split(',').map(str::trim).collect();
+    if let Some(odd) = prefixes.iter().find(|prefix| !prefix.starts_with('/') || prefix.len() < 2) {
+        return Err(format!(
+            "expected how the paths of files begin whose names change with their content, such as /assets/, found {}",
+            quoted(odd)
+        ));
+    }
+    if prefixes.len() > MOST {
+        return Err(format!("at most {MOST} beginnings of paths, found {}", prefixes.len()));
+    }
+    let mut known: Vec<Arc<Path>> = Vec::new();
+    for directory in directories {
+        if !known.contains(directory) {
+            known.push(Arc::clone(directory));
+        }
+    }
+    let prefixes = prefixes.into_iter().map(Box::from).collect();
+    Ok(Arc::new(Versioned { prefixes, directories: known.into() }))
 }
 
 /// Reads `metadata.max-age`.

@@ -30,6 +30,8 @@ mod definition;
 mod fallback;
 mod files;
 mod filter;
+mod forward;
+mod forwarded;
 mod group;
 mod ids;
 mod index;
@@ -72,8 +74,9 @@ pub use self::{
     configuration::{Configuration, MAX_SERVICES, lane_services},
     cors::CorsTable,
     fallback::{FallbackAnswer, FallbackAnswers},
-    files::FileOptions,
+    files::{FileOptions, Versioned},
     filter::{FieldLimit, Filters, Line, Redirect, Remembered, ResponseEdits, Rewritten, is_known_filter},
+    forwarded::{ForwardedFields, OriginField},
     judge::{Counts, Question, RESPONSE_TIMEOUT, Verdict, judge},
     locator::{Located, Locator},
     lookup::Lookup,

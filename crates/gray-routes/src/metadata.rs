@@ -1,7 +1,8 @@
 //! A route's `metadata`.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 
+use gray_core::{Space, SpaceError};
 use gray_document::Section;
 
 use crate::{
@@ -35,13 +36,15 @@ pub struct Metadata {
     pub files: FileOptions,
     /// Whether `%2f` is a character of a variable and nothing else: `metadata.encoded-slash`.
     pub encoded_slash: bool,
+    /// Whether caches are told that the answers of instances depend on the lane: `metadata.vary-by-lane`.
+    pub vary_by_lane: bool,
 }
 
 impl Metadata {
     /// What holds for every route, with what this one says: limits in milliseconds (a negative response or idle timeout: none),
     /// how it answers files, which HTTP its instances speak.
-    pub(super) fn with(mut self, metadata: &Section<'_>, has_directory: bool) -> Self {
-        const KNOWN: [&str; 12] = [
+    pub(super) fn with(mut self, metadata: &Section<'_>, directories: &[&Arc<Path>]) -> Self {
+        const KNOWN: [&str; 15] = [
             "connect-timeout",
             "response-timeout",
             "idle-timeout",
@@ -54,6 +57,9 @@ impl Metadata {
             "lanes",
             "encoded-slash",
             "cors",
+            "versioned",
+            "vary-by-lane",
+            "space",
         ];
         for (key, value) in metadata.keys() {
             let text = value.text().unwrap_or_default().trim();
@@ -102,14 +108,14 @@ impl Metadata {
                     Ok(protocol) => self.protocol = protocol,
                     Err(reason) => value.error(reason),
                 },
-                "lanes" | "cors" => {}
+                "lanes" | "cors" | "space" => {}
                 "encodedslash" if text == "pass" => self.encoded_slash = true,
                 "encodedslash" => value.error(format!(
                     "expected pass (`%2f` in a variable of the path is a character of it), found {}; leave it out \
                      otherwise",
                     quoted(text)
                 )),
-                "fallback" | "maxage" if !has_directory => {
+                "fallback" | "maxage" | "versioned" if directories.is_empty() => {
                     value.warn("has no effect: it is for a directory (a uri such as file:///srv/web/v1)");
                 }
                 "fallback" => match files::fallback(text) {
@@ -120,11 +126,27 @@ impl Metadata {
                     Ok(seconds) => self.files.max_age = seconds,
                     Err(reason) => value.error(reason),
                 },
+                "versioned" => match files::versioned(text, directories) {
+                    Ok(versioned) => self.files.versioned = Some(versioned),
+                    Err(reason) => value.error(reason),
+                },
+                "varybylane" => match text {
+                    "true" | "false" => self.vary_by_lane = text == "true",
+                    _ => value.error(format!("expected true or false, found {}", quoted(text))),
+                },
                 _ => value.warn(format!("this gateway makes nothing of this{}", suggestion(&key, KNOWN))),
             }
         }
         self
     }
+}
+
+/// `metadata.space`: the namespace or group in which the services of the route are, where that is not the program's own.
+pub(super) fn space(metadata: &Section<'_>) -> Option<Space> {
+    let (_, item) = metadata.peek_keys().into_iter().find(|(key, _)| relaxed(key) == "space")?;
+    let text =
+        item.required_text("where the services of the route are: the ID of a namespace, namespace@group or @group")?;
+    text.parse().map_err(|error: SpaceError| item.error(error.to_string())).ok()
 }
 
 /// `metadata.protocol`

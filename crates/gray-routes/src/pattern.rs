@@ -86,7 +86,8 @@ impl PathPattern {
         }
         Ok(match (parts.next(), parts.next()) {
             (None, _) => true,
-            (Some(slash), None) => slash.is_empty() && trailing_slash && !last_is_empty,
+            // A segment of nothing but parameters (`/a/;v=1`) is one, as for Spring.
+            (Some(slash), None) => slash.is_empty() && path.ends_with('/') && trailing_slash && !last_is_empty,
             _ => false,
         })
     }

@@ -42,8 +42,8 @@ const REFUSED: [(&str, &str); 3] = [
     ),
     (
         "Version",
-        "where a version stands is said in Java or in `spring.webflux.apiversion`, which is not read here; use Header, Query or \
-         Path for where yours stands",
+        "where the version of an API is found is set in Java or in `spring.webflux.apiversion`, which is not read here; use \
+         Header, Query or Path",
     ),
 ];
 

@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use gray_core::Space;
 use gray_document::{Item, Section};
 
 use super::{
@@ -10,10 +11,12 @@ use super::{
     cors::{Cors, CorsTable},
     definition::relaxed,
     filter::{self, Common, FILTER, Filter, SecureHeaders},
+    forward,
+    forwarded::ForwardedFields,
     ids::Ids,
     locator::Locator,
     mapping::{self, Acknowledged, Mapping, OwnFilters},
-    metadata::Metadata,
+    metadata::{self, Metadata},
     misspelt,
     pattern::PathPattern,
     predicate::Predicate,
@@ -66,6 +69,7 @@ pub(super) struct Read {
     /// Whether hosts are compared with their ports.
     pub(super) with_port: bool,
     pub(super) trusted: Option<TrustedProxies>,
+    pub(super) forwarded: ForwardedFields,
 }
 
 /// What all routes share.
@@ -120,7 +124,7 @@ pub(super) fn read(root: &Section<'_>) -> Read {
     is_stated |= root.has(ROUTES_DOCUMENT);
     let is_map = |(key, item): &(String, Item<'_>)| relaxed(key) == "routes" && item.is_map();
     if items.is_empty() && is_stated && !holder.peek_keys().iter().any(is_map) {
-        holder.warn("routes", "there are none: every request is answered 404");
+        holder.warn("routes", "empty: every request is answered 404");
     }
     let mut drafts = shared.routes(&items);
     for group in
@@ -132,6 +136,8 @@ pub(super) fn read(root: &Section<'_>) -> Read {
     let cors = drafts.iter_mut().filter_map(|draft| draft.cors.take()).collect();
     let cors = CorsTable::read(cors, &gateway.holder("globalcors").section("globalcors"));
     let trusted = TrustedProxies::read(gateway.holder("trusted-proxies"));
+    let origin = |name| gateway.holder(name).section(name);
+    let forwarded = ForwardedFields::read(&origin("x-forwarded"), &origin("forwarded"));
     let discovery = gateway.holder("discovery").section("discovery");
     let locator = Locator::read(&discovery.section("locator"), &shared);
     // Asked for in vain as a rule, but a key that is close to one of these is a typing error.
@@ -144,6 +150,8 @@ pub(super) fn read(root: &Section<'_>) -> Read {
     gateway.new.section("filter");
     gateway.new.section("set-status");
     gateway.new.section("predicate");
+    gateway.new.section("x-forwarded");
+    gateway.new.section("forwarded");
     gateway.new.has("trusted-proxies");
     misspelt::refuse(&[&gateway.old, &gateway.new]);
     verdicts::judge(root, [&gateway.old, &gateway.new], &acknowledged);
@@ -158,7 +166,7 @@ pub(super) fn read(root: &Section<'_>) -> Read {
         spring.has(key);
     }
     spring.reject_unknown();
-    Read { drafts, is_stated, cors, locator, with_port: dialect.with_port, trusted }
+    Read { drafts, is_stated, cors, locator, with_port: dialect.with_port, trusted, forwarded }
 }
 
 struct Gateway<'d> {
@@ -227,8 +235,11 @@ impl Shared {
         }
         let section = item.section();
         let id = section.string("id").map(|id| ids.take(&id, &section)).unwrap_or_default();
+        let metadata = section.section("metadata");
+        let space = metadata::space(&metadata);
+        let known = (&*self.settings.mapping, space.as_ref());
         let target = match section.string("uri") {
-            Some(uri) => uri::target(&section, "uri", &uri, &self.settings.mapping),
+            Some(uri) => uri::target(&section, "uri", &uri, known),
             None => {
                 section.error("uri", "a route needs a `uri`: lb://service, http://host:port or file:///directory");
                 None
@@ -245,12 +256,15 @@ impl Shared {
         }
         let items = section.items("filters");
         let filters: Vec<_> = items.iter().map(|item| Filter::read(item, &self.settings)).collect();
-        let metadata = section.section("metadata");
-        let lanes = lanes(&metadata.section("lanes"), &self.settings.mapping);
-        let is_directory = |target: &Target| matches!(target.upstream, Upstream::Directory(_));
-        let has_directory = target.iter().chain(lanes.iter().map(|(_, target)| target)).any(is_directory);
+        let lanes = lanes(&metadata.section("lanes"), known);
+        let targets = target.iter().chain(lanes.iter().map(|(_, target)| target));
+        let is_service = |target: &Target| matches!(target.upstream, Upstream::Service(_));
+        if space.is_some() && !targets.clone().any(is_service) {
+            metadata.warn("space", "has no effect: it is for services (a uri such as lb://pay-app)");
+        }
+        let directories: Vec<_> = targets.filter_map(Target::directory).collect();
         let cors = cors(&metadata, &predicates, item);
-        let metadata = self.common.clone().with(&metadata, has_directory);
+        let metadata = self.common.clone().with(&metadata, &directories);
         let order = section.parsed("order").unwrap_or(0);
         let enabled = section.bool("enabled").unwrap_or(true);
         section.reject_unknown();
@@ -267,6 +281,7 @@ impl Shared {
                  shortest time limit, the status codes of all, and the fallback of the last that has one",
             );
         }
+        let own_filters: Vec<bool> = own.iter().map(forward::may_stand).collect();
         let own_limit = own.iter().rev().find_map(Filter::max_body);
         let mut filters = Filters::default();
         filters.extend(interleaved(&self.filters, own));
@@ -286,6 +301,10 @@ impl Shared {
         } else {
             (target, lanes, filters)
         };
+        if let Err((at, reason)) = forward::check((&target, &lanes), &filters, &own_filters) {
+            at.and_then(|at| items.get(at)).unwrap_or(item).error(reason);
+            return None;
+        }
         let route =
             Route { id: id.into(), place: 0, is_located: false, target, lanes, use404: self.use404, filters, metadata };
         (enabled && !predicates.is_empty()).then_some(Draft { order, route, predicates, cors })
@@ -364,7 +383,7 @@ fn cors(metadata: &Section<'_>, predicates: &[Option<Predicate>], item: &Item<'_
 }
 
 /// `metadata.lanes`: who answers on some lanes instead.
-fn lanes(section: &Section<'_>, mapping: &Mapping) -> Vec<(Box<str>, Target)> {
+fn lanes(section: &Section<'_>, known: (&Mapping, Option<&Space>)) -> Vec<(Box<str>, Target)> {
     let keys = section.keys();
     if let Some((_, item)) = keys.get(MAX_LANES) {
         item.error(format!("at most {MAX_LANES} lanes may have a target of their own on one route"));
@@ -372,7 +391,7 @@ fn lanes(section: &Section<'_>, mapping: &Mapping) -> Vec<(Box<str>, Target)> {
     }
     let lanes = keys.iter().filter_map(|(lane, item)| {
         let uri = item.required_text(uri::SCHEMES)?;
-        Some((lane.as_str().into(), uri::target(section, lane, uri, mapping)?))
+        Some((lane.as_str().into(), uri::target(section, lane, uri, known)?))
     });
     lanes.collect()
 }

@@ -150,6 +150,13 @@ impl Route {
     }
 }
 
+impl<'t> Resolved<'t> {
+    /// A route that was found otherwise than by the path, and has no filters: the path is sent as it came.
+    pub fn as_sent(route: &'t Arc<Route>) -> Self {
+        Self { route: Some(route), variables: Variables::default(), canonical: None, is_ambiguous: false }
+    }
+}
+
 impl Resolved<'_> {
     /// The path that is sent: what the route's filters make of the one that came, without empty segments. It means to every
     /// server what it means to the routes.

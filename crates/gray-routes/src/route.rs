@@ -2,6 +2,8 @@
 
 use std::{path::Path, sync::Arc};
 
+use gray_core::ServiceKey;
+
 use crate::{
     filter::Filters,
     metadata::Metadata,
@@ -35,6 +37,11 @@ impl Route {
         self.lanes.iter().find(|(name, _)| **name == *lane).map_or(&self.target, |(_, target)| target)
     }
 
+    /// Whether who answers depends on the lane.
+    pub fn depends_on_lane(&self) -> bool {
+        !self.lanes.is_empty() || matches!(self.target.upstream, Upstream::Service(_))
+    }
+
     /// Whether bodies of requests may be streams that rest for as long as a response may take: what
     /// goes to instances over HTTP/2 (gRPC).
     pub fn is_stream(&self) -> bool {
@@ -56,11 +63,21 @@ pub struct Target {
     pub upstream: Upstream,
 }
 
+impl Target {
+    /// The directory whose files answer.
+    pub(super) fn directory(&self) -> Option<&Arc<Path>> {
+        match &self.upstream {
+            Upstream::Directory(directory) => Some(directory),
+            _ => None,
+        }
+    }
+}
+
 /// Who answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Upstream {
-    /// `lb://name`, `lb:https://name`: an instance of this service.
-    Service(Box<str>),
+    /// `lb://name`, `lb:https://name`: an instance of this service, in the space that the route names.
+    Service(ServiceKey),
     /// `http://host:port`, `https://host:port`: always this one.
     Fixed {
         /// `host:port` as written, for the Host header.
@@ -72,6 +89,8 @@ pub enum Upstream {
     },
     /// `file:///srv/web/v1`: the files below this directory.
     Directory(Arc<Path>),
+    /// `forward:/path`: what is answered under this path, by another route or by the documents.
+    Forward(Box<str>),
     /// `no://op`: the route answers itself, with what its filters make of an empty answer.
     Nowhere,
 }

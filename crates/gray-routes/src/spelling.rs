@@ -23,8 +23,8 @@ type Cut = fn(&[u8]) -> &[u8];
 pub(super) struct Forms {
     /// None twice, none that patterns read like the path itself; the canonical one is always the last.
     others: Vec<String>,
-    /// Whether the canonical form has the path's own segments.
-    is_canonical: bool,
+    /// The canonical one, unless that is the path itself, byte by byte: filters see those.
+    canonical: Option<String>,
 }
 
 impl Forms {
@@ -38,7 +38,7 @@ impl Forms {
         }
         let raw = path.as_bytes();
         let own = written(split(raw, b"/").map(|segment| decoded(before_semicolon(segment))));
-        let mut forms = Self { others: Vec::new(), is_canonical: false };
+        let mut forms = Self { others: Vec::new(), canonical: None };
         // Parameters are cut before decoding, or after it, or are none; what is encoded is a separator, or is none.
         forms.add_all(&own, path, raw, &[before_semicolon, or_all], decoded);
         let mut cut = [before_semicolon, or_all].map(|cut| split(raw, b"/").map(cut).collect::<Vec<_>>().join(&b'/'));
@@ -63,10 +63,10 @@ impl Forms {
             (whole, cut) = (next, cut.map(|cut| decoded(&cut)));
         }
         forms.others.retain(|form| *form != canonical);
-        forms.is_canonical = canonical == own;
-        if !forms.is_canonical {
-            forms.others.push(canonical);
+        if canonical != own {
+            forms.others.push(canonical.clone());
         }
+        forms.canonical = Some(canonical).filter(|canonical| canonical != path);
         Ok(forms)
     }
 
@@ -94,10 +94,9 @@ impl Forms {
         &self.others
     }
 
-    /// The canonical one, unless the path is that.
+    /// The canonical one, unless that is the path itself, byte by byte.
     pub(super) fn canonical(self) -> Option<String> {
-        let Self { mut others, is_canonical } = self;
-        if is_canonical { None } else { others.pop() }
+        self.canonical
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
+use gray_core::ServiceKey;
 use gray_document::{Problems, Section};
 use gray_expression::{StepLimit, Steps};
 use gray_rules::KeyServer;
 use http::Method;
 
 use crate::{
-    CorsTable, FallbackAnswer, FallbackAnswers, Located, Locator, Lookup, Route, Target, TrustedProxies, Upstream,
+    CorsTable, FallbackAnswer, FallbackAnswers, ForwardedFields, Located, Locator, Lookup, Route, Target,
+    TrustedProxies, Upstream,
     index::{Index, Key},
     predicate::Predicate,
     read::{self, Read},
@@ -32,17 +34,18 @@ pub struct RouteTable {
     /// Whether hosts are compared with their ports.
     with_port: bool,
     trusted: Option<Arc<TrustedProxies>>,
+    forwarded: ForwardedFields,
 }
 
 impl RouteTable {
     /// Reads `spring.cloud.gateway.routes` and what belongs to it. Problems are left in the documents; with an error
     /// among them the table is incomplete and must not be used.
     pub fn read(root: &Section<'_>) -> Self {
-        let Read { drafts, is_stated, cors, locator, with_port, trusted } = read::read(root);
+        let Read { drafts, is_stated, cors, locator, with_port, trusted, forwarded } = read::read(root);
         let fallbacks = FallbackAnswers::read(&root.section("gray").section("spring").section("fallbacks"));
         let (cors, locator, trusted) = (Arc::new(cors), locator.map(Arc::new), trusted.map(Arc::new));
         let fallbacks = Arc::new(fallbacks);
-        let table = Self { is_stated, cors, locator, with_port, trusted, fallbacks, ..Self::new(drafts) };
+        let table = Self { is_stated, cors, locator, with_port, trusted, forwarded, fallbacks, ..Self::new(drafts) };
         table.check_fallbacks(root);
         table
     }
@@ -186,15 +189,20 @@ impl RouteTable {
             predicates: predicates.to_vec(),
             cors: None,
         }));
-        let Self { is_stated, with_port, .. } = *self;
+        let Self { is_stated, with_port, forwarded, .. } = *self;
         let (cors, locator, trusted) = (Arc::clone(&self.cors), self.locator.clone(), self.trusted.clone());
         let fallbacks = Arc::clone(&self.fallbacks);
-        Ok(Self { is_stated, cors, locator, with_port, trusted, fallbacks, ..Self::new(drafts) })
+        Ok(Self { is_stated, cors, locator, with_port, trusted, forwarded, fallbacks, ..Self::new(drafts) })
     }
 
     /// Peers that may say where requests came from, besides those of other settings.
     pub fn trusted_proxies(&self) -> Option<&Arc<TrustedProxies>> {
         self.trusted.as_ref()
+    }
+
+    /// Which fields tell an instance where a request comes from.
+    pub fn forwarded_fields(&self) -> ForwardedFields {
+        self.forwarded
     }
 
     /// What cross-origin requests may do.
@@ -203,7 +211,10 @@ impl RouteTable {
     }
 
     /// What is answered where a fallback leads to this path, if a document says so.
-    pub fn fallback(&self, path: &str) -> Option<&FallbackAnswer> {
+    ///
+    /// # Errors
+    /// It is not known, because the expressions of the patterns would take more steps than they may.
+    pub fn fallback(&self, path: &str) -> Result<Option<&FallbackAnswer>, StepLimit> {
         self.fallbacks.find(path)
     }
 
@@ -215,7 +226,9 @@ impl RouteTable {
     /// What a document from Spring may not expect, though nothing is wrong with it. For checks of documents.
     pub fn note(&self, response_timeout: Duration) -> Option<String> {
         let is_served = |route: &&Arc<Route>| {
-            let own = |target: &Target| matches!(target.upstream, Upstream::Directory(_) | Upstream::Nowhere);
+            let own = |target: &Target| {
+                matches!(target.upstream, Upstream::Directory(_) | Upstream::Nowhere | Upstream::Forward(_))
+            };
             route.filters.redirect.is_none() && !route.targets().all(own)
         };
         let untimed: Vec<_> = { self.routes.iter() }
@@ -235,13 +248,16 @@ impl RouteTable {
     }
 
     /// The services behind `lb://` and `lb:https://` routes.
-    pub fn services(&self) -> BTreeSet<Box<str>> {
-        let services =
-            self.routes.iter().flat_map(|route| route.targets()).filter_map(|target| match &target.upstream {
-                Upstream::Service(name) => Some(name.clone()),
-                Upstream::Fixed { .. } | Upstream::Directory(_) | Upstream::Nowhere => None,
-            });
-        services.collect()
+    pub fn services(&self) -> BTreeSet<ServiceKey> {
+        self.named_services().cloned().collect()
+    }
+
+    /// The same, in the order of the routes, as often as they are named.
+    pub fn named_services(&self) -> impl Iterator<Item = &ServiceKey> {
+        self.routes.iter().flat_map(|route| route.targets()).filter_map(|target| match &target.upstream {
+            Upstream::Service(name) => Some(name),
+            Upstream::Fixed { .. } | Upstream::Directory(_) | Upstream::Nowhere | Upstream::Forward(_) => None,
+        })
     }
 }
 

@@ -2,16 +2,21 @@
 
 use std::net::Ipv6Addr;
 
+use gray_core::{ServiceKey, Space};
 use gray_document::Section;
 
-use crate::{Target, Upstream, files, mapping::Mapping, scheme::Scheme, text::quoted};
+use crate::{Target, Upstream, files, forward, mapping::Mapping, scheme::Scheme, text::quoted};
 
 /// What a uri may begin with.
-pub(super) const SCHEMES: &str =
-    "lb://service, lb:https://service, http://host:port, https://host:port, file:///directory or no://op";
+pub(super) const SCHEMES: &str = "lb://service, lb:https://service, http://host:port, https://host:port, file:///directory, forward:/path or no://op";
 
-/// Reads the uri under a key; one that cannot be taken is reported.
-pub(super) fn target(section: &Section<'_>, key: &str, uri: &str, mapping: &Mapping) -> Option<Target> {
+/// Reads the uri under a key; one that cannot be taken is reported. `space`: where the route looks for services.
+pub(super) fn target(
+    section: &Section<'_>,
+    key: &str,
+    uri: &str,
+    (mapping, space): (&Mapping, Option<&Space>),
+) -> Option<Target> {
     let fail = |reason: &str| {
         section.error(key, format!("{}: {reason}", quoted(uri)));
         None
@@ -23,10 +28,27 @@ pub(super) fn target(section: &Section<'_>, key: &str, uri: &str, mapping: &Mapp
         Some(Err(reason)) => return fail(reason),
         None => {}
     }
+    if let Some(written) = forward::written(uri) {
+        let (path, query) = written.split_once('?').map_or((written, None), |(path, query)| (path, Some(query)));
+        if query.is_some() {
+            section.warn(key, "what stands behind `?` is dropped, as in Spring: the client's query stays");
+        }
+        return match forward::path(path) {
+            Ok(path) => Some(Target { scheme: Scheme::Http, upstream: Upstream::Forward(path) }),
+            Err(reason) => fail(&reason),
+        };
+    }
     let Some((scheme, rest)) = uri.split_once("://") else {
         return fail(&format!("expected {SCHEMES}"));
     };
     let (authority, path) = rest.find(['/', '?', '#']).map_or((rest, ""), |end| rest.split_at(end));
+    if let Some((group, service)) = authority.split_once("@@") {
+        let (group, service) = (quoted(group), quoted(service));
+        return fail(&format!(
+            "a group does not stand in a uri (Spring takes none there either): the service is {service}, and the group {group} \
+             belongs into the route's metadata, `space: '@GROUP'`"
+        ));
+    }
     if authority.contains('@') {
         return fail("a user or password in a uri is not supported");
     }
@@ -38,7 +60,6 @@ pub(super) fn target(section: &Section<'_>, key: &str, uri: &str, mapping: &Mapp
         "lb:https" | "lb:wss" => (true, Scheme::Https),
         "http" | "ws" => (false, Scheme::Http),
         "https" | "wss" => (false, Scheme::Https),
-        "forward" => return fail(&format!("there are no controllers to forward to; use {SCHEMES}")),
         _ => {
             return fail(&format!(
                 "unknown scheme; use {SCHEMES}. If the system's own Java makes a load balancer of it, say so: \
@@ -55,7 +76,7 @@ pub(super) fn target(section: &Section<'_>, key: &str, uri: &str, mapping: &Mapp
         if let Some(port) = port {
             section.warn(key, format!("the port {port} counts for nothing, as in Spring: each instance has its own"));
         }
-        Upstream::Service(service.into())
+        Upstream::Service(space.map_or_else(|| service.into(), |space| ServiceKey::within(space, service)))
     } else {
         let Some((host, port)) = host_and_port(authority, scheme.default_port()) else {
             return fail(&format!("expected {scheme}://host or {scheme}://host:port"));

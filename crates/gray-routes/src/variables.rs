@@ -46,7 +46,7 @@ pub enum EditError {
     #[error(transparent)]
     StepLimit(#[from] StepLimit),
     /// A variable stands for nothing: a matter of the configuration, 500.
-    #[error("a variable stands for nothing")]
+    #[error("a variable has no value")]
     Missing,
 }
 

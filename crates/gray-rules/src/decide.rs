@@ -49,6 +49,8 @@ pub enum Reason {
     Off,
     /// An operator stopped all rules.
     Killed,
+    /// It was decided before: the request says it.
+    Carried,
 }
 
 impl Reason {
@@ -60,6 +62,7 @@ impl Reason {
             Self::Default => "default",
             Self::Off => "off",
             Self::Killed => "killed",
+            Self::Carried => "carried",
         }
     }
 }

@@ -20,7 +20,7 @@ const MAX_BYTES: usize = 16 * 1024;
 /// Where tokens are, and who must have signed them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Jwt {
-    /// Where the token is; `Bearer ` in front of it is left out.
+    /// Where the token is; `Bearer ` in front of it is removed.
     pub token: Source,
     /// The key by which a token must be signed.
     pub key: TokenKey,
@@ -35,7 +35,7 @@ pub enum TokenKey {
     Unverified,
     /// This one.
     Known(JwtKey),
-    /// One that a server publishes; whoever asks has fetched them ([`Facts::keys`]).
+    /// One that a server publishes; the caller has fetched them ([`Facts::keys`]).
     Fetched {
         /// Which server.
         server: KeyServer,

@@ -26,6 +26,7 @@ mod test;
 pub mod time;
 mod translate;
 mod user_agent;
+mod vary;
 mod window;
 
 pub use decide::{Decision, Reason};
@@ -44,6 +45,7 @@ pub use share::{Share, ShareKey, WHOLE};
 pub use source::{Source, Value, find_cookie, plain_city};
 pub use test::{Bounds, Test, Values};
 pub use user_agent::Agent;
+pub use vary::Vary;
 pub use window::Window;
 
 pub use gray_core::{Addresses, InvalidAddress, IpSet};
@@ -95,6 +97,8 @@ pub struct Rule {
     pub until: Option<u64>,
     /// Whether those who match are told the path of their requests.
     pub traced: bool,
+    /// Whether the cookie that tells a front end its lane stays as it is for those who match.
+    pub keeps_cookie: bool,
 }
 
 impl Rule {
@@ -150,6 +154,7 @@ pub struct RuleSet {
     default: usize,
     switch: Switch,
     cookie: Option<Box<str>>,
+    vary: Vary,
 }
 
 impl RuleSet {
@@ -211,6 +216,11 @@ impl RuleSet {
     /// The cookie that tells a front end its lane, if there is to be one.
     pub fn cookie(&self) -> Option<&str> {
         self.cookie.as_deref()
+    }
+
+    /// What caches have to know of how requests are decided.
+    pub fn vary(&self) -> &Vary {
+        &self.vary
     }
 
     /// Whether rules decide at all.
@@ -304,7 +314,8 @@ impl RuleSetBuilder {
         let Self { revision, names: _, sources, lanes, rules, cookie } = self;
         debug_assert!(default < lanes.len() && rules.iter().all(|rule| rule.lane < lanes.len()));
         let index = Index::new(&sources, &rules);
-        RuleSet { revision, sources, lanes, rules, index, default, switch, cookie }
+        let vary = Vary::of(&sources, &lanes, &rules, switch);
+        RuleSet { revision, sources, lanes, rules, index, default, switch, cookie, vary }
     }
 }
 

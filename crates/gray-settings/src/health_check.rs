@@ -6,6 +6,7 @@ use gray_document::Section;
 
 /// How the instances of a service are asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HealthCheck {
     /// Path of a GET that a well instance answers with 200 to 399; empty: it is enough that it accepts a connection.
     pub path: String,
@@ -13,10 +14,17 @@ pub struct HealthCheck {
     pub interval: Duration,
     /// How long an answer may take.
     pub timeout: Duration,
-    /// Bad answers in a row after which an instance is left out.
+    /// Bad answers in a row after which an instance is ejected.
     pub unhealthy: u32,
-    /// Good answers in a row after which it takes part again.
+    /// Good answers in a row after which it is readmitted.
     pub healthy: u32,
+}
+
+impl Default for HealthCheck {
+    fn default() -> Self {
+        let (interval, timeout) = (Duration::from_secs(5), Duration::from_secs(2));
+        Self { path: String::new(), interval, timeout, unhealthy: 3, healthy: 1 }
+    }
 }
 
 pub(super) fn read(section: &Section<'_>) -> BTreeMap<String, HealthCheck> {
@@ -41,12 +49,13 @@ fn one(section: &Section<'_>) -> Option<HealthCheck> {
     if !is_sound {
         section.error("path", "must begin with / and be percent-encoded; leave it out to ask for a connection only");
     }
+    let defaults = HealthCheck::default();
     let check = HealthCheck {
         path,
-        interval: duration("interval", Duration::from_secs(5))?,
-        timeout: duration("timeout", Duration::from_secs(2))?,
-        unhealthy: count("unhealthy", 3)?,
-        healthy: count("healthy", 1)?,
+        interval: duration("interval", defaults.interval)?,
+        timeout: duration("timeout", defaults.timeout)?,
+        unhealthy: count("unhealthy", defaults.unhealthy)?,
+        healthy: count("healthy", defaults.healthy)?,
     };
     section.reject_unknown();
     Some(check)

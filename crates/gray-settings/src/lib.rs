@@ -18,6 +18,7 @@ pub use mesh::{AdmissionRules, Caller, Edge, Exclusion, Invalid, Mesh, Signing};
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     str::FromStr,
+    sync::Arc,
 };
 
 use foldhash::quality::RandomState;
@@ -78,9 +79,12 @@ impl GraySettings {
 
     /// The candidates of a service: what the registry lists, and the static instances of these settings. `None`: the
     /// registry has not answered yet, and the settings name none.
-    pub fn candidates(&self, service: &str, listed: Option<&[Instance]>) -> Option<Vec<Instance>> {
-        let fixed = self.static_instances.get(service).map(Vec::as_slice);
-        merge([listed, fixed].into_iter().flatten())
+    pub fn candidates(&self, service: &str, listed: Option<&Arc<[Instance]>>) -> Option<Arc<[Instance]>> {
+        match self.static_instances.get(service) {
+            // The registry's own list: a copy of each would cost what it costs itself.
+            None => listed.cloned(),
+            Some(fixed) => merge(listed.map(|listed| &**listed).into_iter().chain([&**fixed])).map(Into::into),
+        }
     }
 }
 

@@ -1,37 +1,43 @@
 //! What every hop of the chain has to know besides the lane of a request.
 
-use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+    time::Duration,
+};
 
 use gray_core::{
     IpSet, Space, SpaceError,
     balance::OutlierPolicy,
     instance::Instance,
     lane::{SigningKey, SigningKeys, is_token},
+    tag::TRACE_HEADERS,
 };
 use gray_document::{Item, Section};
 use http::{HeaderName, header};
 
 use crate::read::addresses;
 
+const DAY: Duration = Duration::from_secs(86_400);
 /// Signing keys at the same time.
 const MAX_KEYS: usize = 8;
 
-/// What every service passes on without being told: W3C Trace Context and W3C Baggage. Passing `traceparent` on unchanged is
-/// what the recommendation asks of a service that takes no part in the trace.
-const ALWAYS: [HeaderName; 3] =
-    [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate"), HeaderName::from_static("baggage")];
-
-/// `propagate`, `namespaces`, `drain`, `slowStart`, `edges`, `outlier` and `signing`.
+/// `propagate`, `baggage`, `namespaces`, `drain`, `slowStart`, `edges`, `outlier` and `signing`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Mesh {
     /// Headers of a request that every call made for it carries as well, `traceparent`, `tracestate` and `baggage` first.
     pub propagate: Vec<HeaderName>,
+    /// Whether tag and lane travel as W3C Baggage as well.
+    pub baggage: bool,
     /// Other namespaces or groups in which instances of lanes live.
     pub namespaces: Vec<Space>,
+    /// Services that are found in another namespace or group than the program's own.
+    pub spaces: BTreeMap<Box<str>, Space>,
     /// Who gets no requests, or few at first.
     pub admission: AdmissionRules,
-    /// Who is left out for a while.
+    /// When instances are ejected.
     pub outliers: OutlierPolicy,
     /// Whether tags are signed; `None` = they are not.
     pub signing: Option<Signing>,
@@ -68,8 +74,10 @@ pub struct Edge {
 pub struct Signing {
     /// The shared secrets.
     pub keys: SigningKeys,
-    /// How long a signature holds.
+    /// How long the signature of a call holds.
     pub ttl: Duration,
+    /// How long the signature of a message holds: longer than the longest lag.
+    pub message_ttl: Duration,
     /// What a service does with a tag that is not properly signed.
     pub invalid: Invalid,
     /// Callers whose requests need no signature: services that know only the header `gray`.
@@ -93,6 +101,8 @@ pub struct Caller {
     pub service: String,
     /// Its version.
     pub version: Option<String>,
+    /// Its cluster, if instances in the same one are asked first.
+    pub cluster: Option<String>,
 }
 
 impl fmt::Display for Caller {
@@ -149,7 +159,9 @@ impl Mesh {
     pub(super) fn read(gray: &Section<'_>) -> Self {
         Self {
             propagate: propagate(gray),
+            baggage: gray.bool("baggage").unwrap_or(true),
             namespaces: namespaces(gray),
+            spaces: spaces(&gray.section("spaces")),
             admission: AdmissionRules {
                 drain: drain(gray),
                 slow_start: gray.duration("slowStart").unwrap_or_default(),
@@ -163,8 +175,8 @@ impl Mesh {
 
 impl Default for Mesh {
     fn default() -> Self {
-        let (namespaces, admission, outliers, signing) = Default::default();
-        Self { propagate: ALWAYS.to_vec(), namespaces, admission, outliers, signing }
+        let (namespaces, spaces, admission, outliers, signing) = Default::default();
+        Self { propagate: TRACE_HEADERS.to_vec(), baggage: true, namespaces, spaces, admission, outliers, signing }
     }
 }
 
@@ -181,8 +193,8 @@ fn propagate(gray: &Section<'_>) -> Vec<HeaderName> {
             Err(_) => item.error(format!("`{text}` is not a header name: ASCII letters, digits and - _ . only")),
         }
     }
-    let named: Vec<_> = names.into_iter().filter(|name| !ALWAYS.contains(name)).collect();
-    ALWAYS.into_iter().chain(named).collect()
+    let named: Vec<_> = names.into_iter().filter(|name| !TRACE_HEADERS.contains(name)).collect();
+    TRACE_HEADERS.into_iter().chain(named).collect()
 }
 
 /// The items of a list of which every request, or every service, asks each.
@@ -218,6 +230,20 @@ fn namespaces(gray: &Section<'_>) -> Vec<Space> {
     let spaces = items.iter().filter_map(|item| {
         let text = item.required_text("the ID of a namespace, namespace@group or @group")?;
         text.parse().map_err(|error: SpaceError| item.error(error.to_string())).ok()
+    });
+    spaces.collect()
+}
+
+fn spaces(section: &Section<'_>) -> BTreeMap<Box<str>, Space> {
+    const MOST: usize = 256;
+    let keys = section.keys();
+    if let Some((_, item)) = keys.get(MOST) {
+        item.error(format!("`spaces` has at most {MOST} entries"));
+    }
+    let spaces = keys.iter().take(MOST).filter_map(|(service, item)| {
+        let text = item.required_text("where the service is: the ID of a namespace, namespace@group or @group")?;
+        let space = text.parse().map_err(|error: SpaceError| item.error(error.to_string())).ok()?;
+        Some((service.as_str().into(), space))
     });
     spaces.collect()
 }
@@ -295,9 +321,13 @@ fn signing(section: &Section<'_>) -> Option<Signing> {
     if !(Duration::from_secs(10)..=Duration::from_secs(86_400)).contains(&ttl) {
         section.error("ttl", "must be from 10s to 24h: longer than the clocks of two machines differ");
     }
+    let message_ttl = section.duration("messageTtl").unwrap_or(7 * DAY);
+    if !(Duration::from_secs(60)..=90 * DAY).contains(&message_ttl) {
+        section.error("messageTtl", "must be from 1m to 90d: longer than a message may wait in the broker");
+    }
     let trusted_callers = addresses(section, "trustedCallers");
     let mut keys = signing_keys(section)?.into_iter();
-    Some(Signing { keys: SigningKeys::new(keys.next()?, keys), ttl, invalid, trusted_callers })
+    Some(Signing { keys: SigningKeys::new(keys.next()?, keys), ttl, message_ttl, invalid, trusted_callers })
 }
 
 /// `key`, or `keys`: the first one signs, all are believed.

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, str::FromStr};
 use gray_core::{
     Addresses, IpSet,
     balance::{Fallback, Strategy, VersionPolicy},
+    takes_everybody,
 };
 use gray_document::{Item, Section, is_same_name};
 use http::HeaderValue;
@@ -151,7 +152,7 @@ fn gateway(section: &Section<'_>) -> GatewayGray {
         city_list: texts(section, "grayCityList", "the name of a city"),
         user_no_list: texts(section, "grayUserNoList", "a user number"),
         user_no_header: section.parsed("userNoHeader").unwrap_or(default.user_no_header),
-        trusted_hops: addresses(section, "trustedHops"),
+        trusted_hops: trusted_hops(section),
         trusted_headers: section.parsed("trustedHeaders").unwrap_or_default(),
         health_checks: super::health_check::read(&section.section("healthCheck")),
         max_in_flight: section.parsed::<Limit>("maxInFlight").map(|limit| limit.0),
@@ -166,7 +167,7 @@ impl FromStr for Limit {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.parse() {
-            Ok(0) => Err("it would turn every request away; leave it out for no limit"),
+            Ok(0) => Err("it would turn every request away; remove it for no limit"),
             Ok(limit) => Ok(Self(limit)),
             Err(_) => Err("expected a whole number of requests, at least 1"),
         }
@@ -194,6 +195,19 @@ pub(super) fn addresses(section: &Section<'_>, key: &str) -> IpSet {
         text.parse::<Addresses>().map_err(|error| item.error(error.to_string())).ok()
     });
     addresses.collect()
+}
+
+fn trusted_hops(section: &Section<'_>) -> IpSet {
+    const KEY: &str = "trustedHops";
+    let hops = addresses(section, KEY);
+    if takes_everybody(|address| hops.contains(address)) {
+        section.error(
+            KEY,
+            "trusts every address, so that any client could say where it comes from: write the networks of your proxies, such \
+             as 10.0.0.0/24, or leave it out",
+        );
+    }
+    hops
 }
 
 fn texts(section: &Section<'_>, key: &str, expected: &str) -> Vec<String> {

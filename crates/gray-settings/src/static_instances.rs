@@ -21,7 +21,7 @@ pub(super) fn read(root: &Section<'_>) -> BTreeMap<String, Vec<Instance>> {
             }
             let Some(instance) = instance(&item.section()) else { continue };
             if !addresses.insert((instance.host.to_string(), instance.port)) {
-                item.warn(format!("{} stands here twice; the first one counts", instance.authority()));
+                item.warn(format!("{} is listed twice; the first one counts", instance.authority()));
                 continue;
             }
             instances.push(instance);
@@ -51,6 +51,8 @@ fn instance(section: &Section<'_>) -> Option<Instance> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use gray_document::check;
 
     use super::*;
@@ -127,18 +129,17 @@ spring:
         let (fixed, listed) = (Instance::new("h", 1), Instance::new("h", 2));
         let static_instances = BTreeMap::from([("user-app".to_owned(), vec![fixed.clone()])]);
         let settings = GraySettings { static_instances, ..GraySettings::default() };
-        assert_eq!(settings.candidates("other", None), None);
-        assert_eq!(settings.candidates("other", Some(&[])), Some(vec![]));
-        assert_eq!(settings.candidates("user-app", None), Some(vec![fixed.clone()]));
-        assert_eq!(
-            settings.candidates("user-app", Some(std::slice::from_ref(&listed))),
-            Some(vec![listed, fixed.clone()])
-        );
+        let candidates = |service, listed: Option<&[Instance]>| {
+            let listed = listed.map(Arc::from);
+            settings.candidates(service, listed.as_ref()).map(|all| all.to_vec())
+        };
+        assert_eq!(candidates("other", None), None);
+        assert_eq!(candidates("other", Some(&[])), Some(vec![]));
+        assert_eq!(candidates("user-app", None), Some(vec![fixed.clone()]));
+        let both = Some(vec![listed.clone(), fixed.clone()]);
+        assert_eq!(candidates("user-app", Some(std::slice::from_ref(&listed))), both);
         let sick = Instance { healthy: false, ..fixed };
-        assert_eq!(
-            settings.candidates("user-app", Some(std::slice::from_ref(&sick))),
-            Some(vec![sick]),
-            "the registry knows better"
-        );
+        let known = candidates("user-app", Some(std::slice::from_ref(&sick)));
+        assert_eq!(known, Some(vec![sick]), "the registry knows better");
     }
 }

@@ -74,7 +74,7 @@ impl PemFile {
     /// All certificates; at least one.
     ///
     /// # Errors
-    /// When there is none, or something that is no PEM.
+    /// If there is none, or something that is not PEM.
     pub fn certificates(&self, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         let all = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
         let all = all.map_err(|error| self.broken(&error))?;
@@ -102,7 +102,7 @@ impl PemFile {
     /// The first private key.
     ///
     /// # Errors
-    /// When there is none, or one that cannot be used.
+    /// If there is none, or one that cannot be used.
     pub fn private_key(&self, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
         PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
             _ if contains(pem, b"ENCRYPTED") => {

@@ -24,32 +24,6 @@ fn verifier() -> Verifier<'static> {
     Verifier::new(&KEYS, NOW, Duration::from_secs(60))
 }
 
-/// The headers of a message as brokers keep them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Message(Vec<(String, Vec<u8>)>);
-
-impl Extract for Message {
-    fn values<'c>(&'c self, name: &HeaderName) -> impl Iterator<Item = Value<'c>> {
-        let of_name = self.0.iter().filter(move |(other, _)| other.eq_ignore_ascii_case(name.as_str()));
-        of_name.map(|(_, value)| Value::from(value.as_slice()))
-    }
-}
-
-impl Inject for Message {
-    fn set(&mut self, name: &HeaderName, value: &HeaderValue) {
-        self.remove(name);
-        self.add(name, value);
-    }
-
-    fn add(&mut self, name: &HeaderName, value: &HeaderValue) {
-        self.0.push((name.to_string(), value.as_bytes().to_vec()));
-    }
-
-    fn remove(&mut self, name: &HeaderName) {
-        self.0.retain(|(other, _)| !other.eq_ignore_ascii_case(name.as_str()));
-    }
-}
-
 fn names() -> [HeaderName; 3] {
     ["token", "x-tenant", "absent"].map(HeaderName::from_static)
 }
@@ -168,7 +142,7 @@ proptest! {
     #[test]
     fn both_carriers_say_the_same(fields in fields(false)) {
         let headers = http(&fields);
-        let message = Message(fields);
+        let message = MessageHeaders(fields);
         for belief in BELIEFS {
             prop_assert_eq!(seen(&HttpHeaders(&headers), belief), seen(&message, belief), "{:?}", belief);
         }
@@ -178,7 +152,7 @@ proptest! {
     /// as what it was.
     #[test]
     fn what_was_written_is_read_again(fields in fields(true), stale in fields(true)) {
-        let came = Message(fields);
+        let came = MessageHeaders(fields);
         for belief in BELIEFS {
             let (context, _) = context(&came, belief);
             // Of the other carrier, and not of the context, are these.
@@ -188,7 +162,7 @@ proptest! {
             prop_assert_eq!(&plain_of(seen(&HttpHeaders(&headers), Belief::All)), &plain);
             // Ours replace what a carrier has under our names; what it carries of others stays.
             let others = ["token", "x-tenant"];
-            let mut message = Message(stale.clone());
+            let mut message = MessageHeaders(stale.clone());
             message.0.retain(|(name, _)| !others.iter().any(|other| other.eq_ignore_ascii_case(name)));
             context.inject(&mut message);
             prop_assert_eq!(&plain_of(seen(&message, Belief::All)), &plain);
@@ -198,7 +172,7 @@ proptest! {
     /// Whatever a stranger sends: without a good signature neither tag nor lane nor path is believed.
     #[test]
     fn only_what_is_signed_is_believed(fields in fields(true)) {
-        let message = Message(fields);
+        let message = MessageHeaders(fields);
         let lane = message.values(&LANE_HEADER).next().map(|value| value.as_bytes().to_vec());
         for purpose in [Purpose::Call, ORDERS] {
             let (context, standing) = context(&message, Belief::Signed(purpose));
@@ -298,7 +272,7 @@ fn rules_of_reading() {
     ];
     for (case, sent, purpose, expect) in cases {
         let fields = sent.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()));
-        let carrier = Message(fields.collect());
+        let carrier = MessageHeaders(fields.collect());
         let verifier = verifier().reading(*purpose);
         let (context, standing) = ReleaseContext::extract_verified(&carrier, &verifier, || false);
         assert_eq!(standing, *expect, "{case}");
@@ -333,7 +307,7 @@ fn callers_and_paths_are_text_of_bounded_length() {
         ("线", false),
         ("a".repeat(65).as_str(), false),
     ] {
-        let mut carrier = Message::default();
+        let mut carrier = MessageHeaders::default();
         carrier.0.push(("gray-caller".to_owned(), text.as_bytes().to_vec()));
         assert_eq!(caller(&carrier).is_some(), is_caller, "{text}");
         carrier.0.push(("Gray-Caller".to_owned(), text.as_bytes().to_vec()));
@@ -342,7 +316,7 @@ fn callers_and_paths_are_text_of_bounded_length() {
     for (text, is_path) in
         [("a@V2:hit > (b@-:hit, c)", true), ("a\nb", false), ("a\u{e9}", false), ("a".repeat(4097).as_str(), false)]
     {
-        let carrier = Message(vec![(PATH_HEADER.to_string(), text.as_bytes().to_vec())]);
+        let carrier = MessageHeaders(vec![(PATH_HEADER.to_string(), text.as_bytes().to_vec())]);
         assert_eq!(told_path(&carrier), is_path.then_some(text));
     }
     assert_eq!(CALLER_HEADER, "gray-caller");
@@ -353,7 +327,7 @@ fn carried_headers_go_whole_or_not_at_all() {
     let field = |name: &str, value: &[u8]| (name.to_owned(), value.to_vec());
     let big = vec![b'a'; MAX_CARRIED_BYTES - "token".len()];
     let carried = |fields: Vec<(String, Vec<u8>)>| {
-        let carrier = Message(fields);
+        let carrier = MessageHeaders(fields);
         let sent = written(&ReleaseContext::default().carrying(&carrier, &names()), HeaderMap::new());
         let pairs = sent.iter().map(|(name, value)| (name.to_string(), value.len()));
         pairs.collect::<Vec<_>>()

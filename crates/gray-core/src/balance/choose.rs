@@ -23,7 +23,8 @@ pub struct Chosen<'s> {
 
 /// Chooses an endpoint that is not one of `tried` (by address); `None` when there is no such.
 ///
-/// Those that are out ([`OutlierPolicy`]) are passed over: others of the same selector stand in, and when none of them
+/// Of those that a selector selects, the ones of the caller's own cluster come first, as long as any of them is in. Those that
+/// are out ([`OutlierPolicy`]) are passed over: others of the same selector stand in, and when none of them
 /// can be reached, those of the next one. When all of them are out the first selector counts again, whatever speaks
 /// against its endpoints: one that may be well is better than none. A request that has tried every reachable instance
 /// ends there, and is no other version's. O(1) and without allocation, unless an instance is out or was tried.
@@ -36,7 +37,10 @@ pub fn choose<'s, 'c>(
     tried: &[Arc<Endpoint>],
 ) -> Option<Chosen<'s>> {
     // Nearly always: an instance of the first selector, and nothing speaks against it.
-    let first = choice.clone().next().and_then(|selector| strategy.pick(set.select(selector)?, draw));
+    let first = choice.clone().next().and_then(|selector| {
+        let subset = set.select(selector)?;
+        strategy.pick(subset.near().unwrap_or(subset), draw)
+    });
     if let Some(endpoint) = first.filter(|endpoint| tried.is_empty() && endpoint.load().is_in()) {
         return Some(Chosen { endpoint, is_fallback: false, is_trial: false });
     }
@@ -56,7 +60,8 @@ fn choose_slowly<'s, 'c>(
     let subsets = choice.enumerate().filter_map(|(place, selector)| set.select(selector).map(|subset| (place, subset)));
     let mut last = usize::MAX;
     for (place, subset) in subsets.clone() {
-        if let Some((endpoint, is_trial)) = admitted(subset, strategy, draw, outliers, tried) {
+        let near = subset.near().and_then(|near| well(near, strategy, draw, outliers, tried));
+        if let Some((endpoint, is_trial)) = near.or_else(|| admitted(subset, strategy, draw, outliers, tried)) {
             return Some(Chosen { endpoint, is_fallback: place > 0, is_trial });
         }
         if subset.endpoints().iter().any(|endpoint| is_reachable(endpoint)) {
@@ -79,7 +84,23 @@ pub fn is_reachable(endpoint: &Endpoint) -> bool {
     endpoint.load().ejection().is_none_or(|reason| reason == Reason::Failures)
 }
 
-/// The picked endpoint if it takes part, else a stand-in; and whether it is on trial.
+/// The same as [`admitted`] among those of the caller's own cluster, but without those that are out: others are better than these.
+fn well<'s>(
+    near: &'s Subset,
+    strategy: Strategy,
+    draw: Draw,
+    outliers: &OutlierPolicy,
+    tried: &[Arc<Endpoint>],
+) -> Option<(&'s Arc<Endpoint>, bool)> {
+    let picked = strategy.pick(near, draw)?;
+    if !is_tried(picked, tried) && (picked.load().is_in() || picked.load().claim_trial(draw.now_ms, outliers)) {
+        return Some((picked, !picked.load().is_in()));
+    }
+    let others = || near.endpoints().iter().filter(|endpoint| endpoint.load().is_in() && !is_tried(endpoint, tried));
+    drawn(others, draw).map(|endpoint| (endpoint, false))
+}
+
+/// The picked endpoint if it is in rotation, else a stand-in; and whether it is on trial.
 fn admitted<'s>(
     subset: &'s Subset,
     strategy: Strategy,
@@ -96,7 +117,7 @@ fn admitted<'s>(
     drawn(others, draw).map(|endpoint| (endpoint, false))
 }
 
-/// Who of a subset takes part.
+/// Which of a subset are in rotation.
 pub(super) fn taking_part(subset: &Subset, outliers: &OutlierPolicy) -> impl Fn(&Endpoint) -> bool {
     let endpoints = subset.endpoints();
     let in_count = endpoints.iter().filter(|endpoint| endpoint.load().is_in()).count();
@@ -129,7 +150,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{super::Outcome, Strategy, *};
-    use crate::{instance::Instance, lane::Choice};
+    use crate::{
+        instance::{Admission, CLUSTER_KEY, Instance},
+        lane::Choice,
+    };
 
     const POLICY: OutlierPolicy =
         OutlierPolicy { consecutive_failures: 1, slow_ms: 0, eject_ms: 100, max_eject_ms: 800, panic_percent: 50 };
@@ -246,6 +270,46 @@ mod tests {
         assert_eq!(next(&[101, 102]), None, "it fails, but answers");
         report(&set, 102, Outcome::Unreachable, 200);
         assert_eq!(next(&[101, 102]), Some(1), "now nobody of the kind can be reached");
+    }
+
+    /// The caller is in HZ: it asks those of its own cluster while one of them is in, then the others of the same version.
+    #[test]
+    fn those_of_the_same_cluster_come_first() {
+        let one = |port: u16, version: &str, cluster: &str| {
+            Instance::new("h", port).with_version(version).with_metadata(CLUSTER_KEY, cluster)
+        };
+        let all = [
+            one(1, "V1", "HZ"),
+            one(2, "V1", "HZ"),
+            one(3, "V1", "SH"),
+            Instance::new("h", 4).with_version("V1"),
+            one(101, "V2", "SH"),
+        ];
+        let near = InstanceSet::admit(&all, None, Admission { cluster: Some("HZ"), ..Admission::default() });
+        let baseline = Choice::version("V1");
+        assert_eq!(ports(&near, &baseline, 1), [1, 2]);
+        assert_eq!(ports(&near, &gray(), 1), [101], "the version counts more than the cluster");
+        report(&near, 1, Outcome::Failed, 1);
+        assert_eq!(ports(&near, &baseline, 1), [2]);
+        report(&near, 2, Outcome::Failed, 1);
+        assert_eq!(ports(&near, &baseline, 1), [3, 4]);
+        report(&near, 3, Outcome::Unreachable, 1);
+        report(&near, 4, Outcome::Unreachable, 1);
+        assert_eq!(ports(&near, &baseline, 1), [1, 2], "they answer, if not well");
+        // Those that were tried are not asked again for the sake of the cluster.
+        let near = InstanceSet::admit(&all, None, Admission { cluster: Some("HZ"), ..Admission::default() });
+        let mut tried = Vec::new();
+        for _ in 0..4 {
+            let next = choose(&near, baseline.iter(), Strategy::RoundRobin, draw(0, 1), &POLICY, &tried);
+            tried.push(Arc::clone(next.expect("one more").endpoint));
+        }
+        let order: Vec<_> = tried.iter().map(|endpoint| endpoint.instance().port).collect();
+        assert!(order[..2].iter().all(|port| *port < 3) && order[2..].iter().all(|port| *port > 2), "{order:?}");
+        // Those that say no cluster are in DEFAULT; of a cluster without instances nothing is preferred, nor without one.
+        for (cluster, expect) in [(Some("DEFAULT"), &[4][..]), (Some("BJ"), &[1, 2, 3, 4]), (None, &[1, 2, 3, 4])] {
+            let set = InstanceSet::admit(&all, None, Admission { cluster, ..Admission::default() });
+            assert_eq!(ports(&set, &baseline, 1), expect, "{cluster:?}");
+        }
     }
 
     #[test]

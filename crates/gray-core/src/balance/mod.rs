@@ -1,5 +1,5 @@
 //! Balancing as a pure function: [`choose`] goes through the selectors, a [`Strategy`] picks one endpoint of those that
-//! are selected, an [`OutlierPolicy`] says who is left out for now.
+//! are selected, an [`OutlierPolicy`] says which are ejected for now.
 //!
 //! Nothing here reads a clock or a random source; the caller draws both ([`Draw`]), so that every pick can be
 //! repeated in a test.

@@ -13,7 +13,7 @@ use crate::{
 pub struct Outlook<'s> {
     /// The place of the selector that counts.
     pub place: usize,
-    /// Who of those it selects takes part.
+    /// Which of the selected ones are in rotation.
     pub endpoints: Vec<&'s Arc<Endpoint>>,
     /// Whether all that any selector means are out, and are asked all the same.
     pub is_last_resort: bool,
@@ -28,6 +28,11 @@ pub fn outlook<'s, 'c>(
     let mut first = None;
     for (place, selector) in choice.enumerate() {
         let Some(subset) = set.select(selector) else { continue };
+        let near = subset.near().into_iter().flat_map(|near| near.endpoints());
+        let near: Vec<_> = near.filter(|endpoint| endpoint.load().is_in()).collect();
+        if !near.is_empty() {
+            return Some(Outlook { place, endpoints: near, is_last_resort: false });
+        }
         let takes_part = taking_part(subset, outliers);
         let endpoints: Vec<_> = subset.endpoints().iter().filter(|endpoint| takes_part(endpoint)).collect();
         if !endpoints.is_empty() {
@@ -48,7 +53,7 @@ mod tests {
     use super::*;
     use crate::{
         balance::{Draw, Outcome, Strategy, choose},
-        instance::Instance,
+        instance::{Admission, CLUSTER_KEY, Instance},
         lane::Choice,
     };
 
@@ -59,11 +64,14 @@ mod tests {
         /// Before the first trial is due, it is exactly those whom requests get to.
         #[test]
         fn it_is_what_is_chosen(
-            v1 in 0_u16..4, v2 in 0_u16..4, out in prop::collection::vec((1_u16..9, 0_u8..3), 0..8),
+            v1 in 0_u16..4, v2 in 0_u16..4, near in 0_u16..9, out in prop::collection::vec((1_u16..9, 0_u8..3), 0..8),
         ) {
-            let one = |port, version| Instance::new("h", port).with_version(version);
+            let one = |port, version| {
+                let instance = Instance::new("h", port).with_version(version);
+                if port % 4 == near { instance.with_metadata(CLUSTER_KEY, "HZ") } else { instance }
+            };
             let all: Vec<_> = (1..=v1).map(|p| one(p, "V1")).chain((5..5 + v2).map(|p| one(p, "V2"))).collect();
-            let set = InstanceSet::new(&all, None);
+            let set = InstanceSet::admit(&all, None, Admission { cluster: Some("HZ"), ..Admission::default() });
             for (port, how) in out {
                 let Some(endpoint) = set.endpoints().find(|one| one.instance().port == port) else { continue };
                 let load = endpoint.load();

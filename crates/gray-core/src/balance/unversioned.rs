@@ -1,7 +1,7 @@
 //! Services that are not under gray release: none of their instances says a version.
 //!
 //! In the Java system only the services for which a rule class is set are filtered by version; the gateway's other
-//! services answer whatever the tag says. Here a service is left out of gray release while nothing names it and none of its
+//! services answer whatever the tag says. Here a service is outside gray release while nothing names it and none of its
 //! instances has, or had within [`LABEL_MEMORY_MS`](crate::instance::LABEL_MEMORY_MS), what the selectors ask for.
 
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! A circuit breaker: calls that fail too often are not made for a while, then a few are tried. The states and the window are
-//! those of Resilience4j (`COUNT_BASED`).
+//! those of Resilience4j (`COUNT_BASED`, `TIME_BASED`).
 //!
 //! ```text
 //!            a rate is reached                    open_ms have passed
@@ -13,14 +13,18 @@
 //! generation, and what was begun in an earlier one counts for nothing.
 
 mod policy;
+mod seconds;
 #[cfg(test)]
 mod tests;
 mod window;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use self::window::{GENERATIONS, Window, is_newer};
 pub use self::{policy::BreakerPolicy, window::Counts};
+use self::{
+    seconds::Seconds,
+    window::{GENERATIONS, Window, is_newer},
+};
 
 /// Whether calls are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -81,6 +85,8 @@ pub struct Breaker {
     /// Trials that were begun: the generation in the upper half.
     trials: AtomicU64,
     window: Window,
+    /// With a window of time; of trials there are as many as are permitted, whenever.
+    seconds: Option<Seconds>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,8 +125,9 @@ impl Breaker {
     pub fn new(policy: BreakerPolicy) -> Self {
         let policy = policy.bounded();
         let state = State { phase: Phase::Closed, generation: 0, since_ms: 0 };
-        let window = Window::new(policy.window);
-        Self { policy, state: state.packed().into(), trials: AtomicU64::new(0), window }
+        let seconds = policy.is_timed.then(|| Seconds::new(policy.window));
+        let window = Window::new(if policy.is_timed { 0 } else { policy.window });
+        Self { policy, state: state.packed().into(), trials: AtomicU64::new(0), window, seconds }
     }
 
     /// What it goes by.
@@ -132,7 +139,9 @@ impl Breaker {
     pub fn look(&self) -> (Phase, Counts) {
         let state = self.state();
         let back = u32::from(state.phase == Phase::Open);
-        (state.phase, self.window.counts(state.generation.wrapping_sub(back) & GENERATIONS))
+        let generation = state.generation.wrapping_sub(back) & GENERATIONS;
+        let timed = self.seconds.as_ref().map(|seconds| seconds.newest(generation)).filter(|counts| counts.calls > 0);
+        (state.phase, timed.unwrap_or_else(|| self.window.counts(generation)))
     }
 
     fn state(&self) -> State {
@@ -210,12 +219,14 @@ impl Breaker {
             return None;
         }
         let policy = &self.policy;
-        let (size, least) = match state.phase {
+        let (generation, is_slow) = (state.generation, took_ms > policy.slow_ms);
+        let (counts, least) = match (state.phase, &self.seconds) {
             // There are no more than are permitted, so none takes the place of another.
-            Phase::HalfOpen => (None, policy.trials),
-            Phase::Closed | Phase::Open => (Some(policy.window), policy.min_calls),
+            (Phase::HalfOpen, _) => (self.window.add(generation, None, has_failed, is_slow), policy.trials),
+            (_, Some(seconds)) => (seconds.add(generation, now_ms / 1_000, has_failed, is_slow), policy.min_calls),
+            (_, None) => (self.window.add(generation, Some(policy.window), has_failed, is_slow), policy.min_calls),
         };
-        let counts = self.window.add(state.generation, size, has_failed, took_ms > policy.slow_ms)?;
+        let counts = counts?;
         if counts.calls < least {
             return None;
         }

@@ -183,7 +183,9 @@ proptest! {
         (failure_rate, slow_rate) in (1..=10_000_u32, 1..=10_000_u32),
         steps in steps(),
     ) {
-        let policy = BreakerPolicy { window, min_calls, trials, failure_rate, slow_rate, open_ms: 100, slow_ms: 10 };
+        let policy = BreakerPolicy {
+            window, min_calls, trials, failure_rate, slow_rate, is_timed: false, open_ms: 100, slow_ms: 10,
+        };
         let breaker = Breaker::new(policy.clone());
         let mut model = Model { policy, phase: Phase::Closed, since_ms: 0, state: 0, ring: VecDeque::new(), begun: 0 };
         let (mut now_ms, mut passes) = (0, Vec::new());
@@ -255,4 +257,85 @@ fn threads_count_each_call_once() {
         breaker.record(pass(&breaker, 0), true, 0, 0);
     }
     assert_eq!(breaker.look().1, Counts { calls: 3, failed: 3, slow: 0 });
+}
+
+/// Three seconds are judged, half of four calls may not fail.
+fn timed() -> Breaker {
+    Breaker::new(policy(|policy| {
+        (policy.window, policy.is_timed, policy.min_calls, policy.trials) = (3, true, 4, 1);
+        (policy.open_ms, policy.slow_ms) = (100, 10);
+    }))
+}
+
+#[test]
+fn a_window_of_time_forgets_second_by_second() {
+    let breaker = timed();
+    let call = |has_failed, now_ms| breaker.record(pass(&breaker, now_ms), has_failed, 0, now_ms);
+    for (has_failed, now_ms, calls) in
+        [(true, 0, 1), (true, 999, 2), (true, 2_999, 3), (false, 3_000, 2), (false, 5_500, 2), (true, 60_000, 1)]
+    {
+        assert_eq!(call(has_failed, now_ms), None, "{now_ms}");
+        assert_eq!(breaker.look().1.calls, calls, "{now_ms}");
+    }
+    for now_ms in [60_100, 61_000] {
+        assert_eq!(call(false, now_ms), None);
+    }
+    // Two of four within three seconds.
+    let change = call(true, 62_900).expect("open");
+    assert_eq!((change.to, change.counts), (Phase::Open, Counts { calls: 4, failed: 2, slow: 0 }));
+    assert_eq!(breaker.look(), (Phase::Open, change.counts), "what it opened for");
+    // One trial, whenever it ends; what was counted before is gone then, even within the same second.
+    let trial = pass(&breaker, 63_000);
+    assert_eq!(breaker.record(trial, false, 0, 63_001).map(|change| change.to), Some(Phase::Closed));
+    assert_eq!(call(true, 63_002), None);
+    assert_eq!(breaker.look().1, Counts { calls: 1, failed: 1, slow: 0 });
+}
+
+#[test]
+fn windows_of_time_are_bounded() {
+    let breaker =
+        Breaker::new(policy(|policy| (policy.window, policy.is_timed, policy.min_calls) = (u32::MAX, true, 500)));
+    assert_eq!((breaker.policy().window, breaker.policy().min_calls), (BreakerPolicy::MAX_SECONDS, 500));
+}
+
+proptest! {
+    /// The same as a list of calls with their times.
+    #[test]
+    fn seconds_are_those_of_a_list(window in 1..6_u32, calls in prop::collection::vec((0..2_500_u64, any::<bool>(), 0..20_u64), 0..200)) {
+        let breaker = Breaker::new(policy(|policy| {
+            (policy.window, policy.is_timed, policy.failure_rate, policy.slow_rate) = (window, true, 0, 0);
+            policy.slow_ms = 10;
+        }));
+        let (mut now_ms, mut list) = (0, Vec::new());
+        for (wait_ms, has_failed, took_ms) in calls {
+            now_ms += wait_ms;
+            breaker.record(pass(&breaker, now_ms), has_failed, took_ms, now_ms);
+            list.push((now_ms / 1_000, has_failed, took_ms > 10));
+            let is_in = |(second, ..): &&(u64, bool, bool)| second + u64::from(window) > now_ms / 1_000;
+            let count = |is_it: &dyn Fn(&(u64, bool, bool)) -> bool| list.iter().filter(is_in).filter(|call| is_it(call)).count() as u32;
+            let expect = Counts { calls: count(&|_| true), failed: count(&|call| call.1), slow: count(&|call| call.2) };
+            prop_assert_eq!(breaker.look().1, expect);
+        }
+    }
+}
+
+/// Within one second, none is lost and none counted twice; nor are those of a second that is gone counted again.
+#[test]
+fn threads_count_each_call_of_a_second_once() {
+    let breaker = Breaker::new(policy(|policy| {
+        (policy.window, policy.is_timed, policy.failure_rate) = (2, true, 0);
+    }));
+    for round in 0..50_u64 {
+        std::thread::scope(|scope| {
+            for thread in 0..4_u64 {
+                let breaker = &breaker;
+                scope.spawn(move || {
+                    for call in 0..50_u64 {
+                        breaker.record(pass(breaker, 0), (call + thread) % 2 == 0, 0, round * 2_000);
+                    }
+                });
+            }
+        });
+        assert_eq!(breaker.look().1, Counts { calls: 200, failed: 100, slow: 0 }, "{round}");
+    }
 }

@@ -1,4 +1,4 @@
-//! Passive health: an instance that cannot be reached, or fails again and again, is left out for a while and then tried
+//! Passive health: an instance that cannot be reached, or keeps failing, is ejected for a while and then tried
 //! with one request. In the words of the circuit breaker pattern: out is open, a trial is half-open.
 //!
 //! All times are milliseconds on the clock of [`Draw::now_ms`](crate::balance::Draw). Of reports that come at once, in whichever

@@ -60,17 +60,17 @@ impl Load {
         self.ewma_us.store(new.max(1), Relaxed);
     }
 
-    /// Whether it takes part: requests and checks have found nothing that speaks against it.
+    /// Whether it is in rotation: neither requests nor health checks have ejected it.
     pub fn is_in(&self) -> bool {
         self.health.is_in()
     }
 
-    /// Why it does not take part.
+    /// Why it is out of rotation.
     pub fn ejection(&self) -> Option<Reason> {
         self.health.ejection()
     }
 
-    /// Since when it does not take part, in milliseconds on the clock of picks ([`Draw::now_ms`](crate::balance::Draw)).
+    /// Since when it is out of rotation, in milliseconds on the clock of picks ([`Draw::now_ms`](crate::balance::Draw)).
     pub fn ejected_since_ms(&self) -> Option<u64> {
         self.health.ejected_since_ms()
     }

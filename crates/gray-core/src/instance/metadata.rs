@@ -1,9 +1,15 @@
 //! Metadata of instances.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+    sync::Arc,
+};
+
+use super::Instance;
 
 /// Keys and values, sorted by key. Cloning is cheap: a registry's list, a snapshot and its endpoints share one.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Metadata(Arc<[(Box<str>, Box<str>)]>);
 
 impl Metadata {
@@ -58,5 +64,36 @@ impl<K: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(K, V)> for Metadata {
 impl fmt::Debug for Metadata {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+/// Has instances whose metadata say the same share them, with each other and with those of an older list: they take more than all
+/// else that is known of an instance, and say the same for most of a service.
+pub fn share_metadata(instances: &mut [Instance], older: &[Instance]) {
+    let mut known: HashSet<Metadata, foldhash::quality::RandomState> =
+        older.iter().map(|instance| instance.metadata.clone()).collect();
+    for Instance { metadata, .. } in instances {
+        match known.get(metadata) {
+            Some(same) => *metadata = same.clone(),
+            None => _ = known.insert(metadata.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_that_say_the_same_are_kept_once() {
+        let instance = |version: &str| Instance::new("h", 1).with_version(version);
+        let older = ["V1", "V2"].map(instance);
+        let mut newer = ["V2", "V3", "V1", "V3"].map(instance);
+        let said = newer.clone();
+        share_metadata(&mut newer, &older);
+        assert_eq!(newer, said);
+        let is_one = |one: &Instance, other: &Instance| Arc::ptr_eq(&one.metadata.0, &other.metadata.0);
+        assert!(is_one(&newer[0], &older[1]) && is_one(&newer[2], &older[0]) && is_one(&newer[1], &newer[3]));
+        assert!(!is_one(&newer[0], &newer[1]));
     }
 }

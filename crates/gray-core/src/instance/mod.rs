@@ -20,7 +20,7 @@ mod weights;
 pub use endpoint::Endpoint;
 pub use labels::LABEL_MEMORY_MS;
 pub use load::{InFlight, Load};
-pub use metadata::Metadata;
+pub use metadata::{Metadata, share_metadata};
 pub use outlier::{Change, Outcome, OutlierPolicy, Reason};
 pub use ring::key_of;
 pub use set::{Admission, InstanceSet};
@@ -41,6 +41,11 @@ use crate::{
 
 /// The metadata key that says whether an instance is to be called over TLS.
 const SECURE_KEY: &str = "secure";
+
+/// The metadata key that says in which cluster of the registry an instance is, as Spring Cloud Alibaba's `NacosServiceDiscovery` has it.
+pub const CLUSTER_KEY: &str = "nacos.cluster";
+/// The cluster of those that say none.
+pub const DEFAULT_CLUSTER: &str = "DEFAULT";
 
 /// One instance as a registry knows it.
 ///
@@ -93,6 +98,11 @@ impl Instance {
     /// The announced version; an empty one counts as none.
     pub fn version(&self) -> Option<&str> {
         self.label(VERSION_KEY)
+    }
+
+    /// The cluster of the registry that it is in.
+    pub fn cluster(&self) -> &str {
+        self.label(CLUSTER_KEY).unwrap_or(DEFAULT_CLUSTER)
     }
 
     /// Whether its metadata says that it is to be called over TLS: `secure=true`, as Spring Cloud Alibaba's

@@ -1,8 +1,8 @@
-//! When an instance is left out: what [`health`](super::health) goes by, in the words of Envoy's outlier detection.
+//! When an instance is ejected: what [`health`](super::health) goes by, in the words of Envoy's outlier detection.
 
 use std::fmt;
 
-/// When an instance is left out, and for how long: `outlier.*`.
+/// When an instance is ejected, and for how long: `outlier.*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OutlierPolicy {

@@ -25,6 +25,8 @@ pub struct Admission<'a> {
     /// Whether the service is under gray release even if none of its instances says a version
     /// ([`InstanceSet::is_unversioned`]).
     pub is_versioned: bool,
+    /// The caller's own cluster: of the instances that a selector selects, those in it come first. `None`: all are alike.
+    pub cluster: Option<&'a str>,
     /// The time on the clock that picks use ([`Draw::now_ms`](crate::balance::Draw)).
     pub now_ms: u64,
 }
@@ -33,6 +35,7 @@ impl fmt::Debug for Admission<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Admission");
         shown.field("slow_start_ms", &self.slow_start_ms).field("is_versioned", &self.is_versioned);
+        shown.field("cluster", &self.cluster);
         shown.field("now_ms", &self.now_ms).finish_non_exhaustive()
     }
 }
@@ -55,6 +58,8 @@ struct Candidates {
     all: Subset,
     /// By metadata key. `version` is indexed at once, another key when a request first asks for it.
     by_key: Map<Box<str>, OnceLock<Index>>,
+    /// The cluster whose endpoints come first.
+    cluster: Option<Arc<str>>,
 }
 
 #[derive(Debug, Default)]
@@ -64,7 +69,7 @@ struct Index {
 }
 
 impl Candidates {
-    fn new(endpoints: Vec<Arc<Endpoint>>) -> Self {
+    fn new(endpoints: Vec<Arc<Endpoint>>, cluster: Option<&Arc<str>>) -> Self {
         let mut by_key: Map<Box<str>, OnceLock<Index>> = Map::default();
         for endpoint in &endpoints {
             for key in endpoint.instance().metadata.keys() {
@@ -73,7 +78,8 @@ impl Candidates {
                 }
             }
         }
-        let candidates = Self { all: Subset::new(endpoints), by_key };
+        let all = Subset::new(endpoints, cluster.map(|cluster| &**cluster));
+        let candidates = Self { all, by_key, cluster: cluster.cloned() };
         candidates.index(VERSION_KEY);
         candidates
     }
@@ -88,8 +94,9 @@ impl Candidates {
                     None => lacking.push(Arc::clone(endpoint)),
                 }
             }
-            let values = groups.into_iter().map(|(value, group)| (value.into(), Subset::new(group))).collect();
-            Index { values, lacking: Subset::new(lacking) }
+            let cluster = self.cluster.as_deref();
+            let values = groups.into_iter().map(|(value, group)| (value.into(), Subset::new(group, cluster))).collect();
+            Index { values, lacking: Subset::new(lacking, cluster) }
         };
         self.by_key.get(key).map(|index| index.get_or_init(build))
     }
@@ -125,6 +132,11 @@ impl InstanceSet {
 
     /// Like [`new`](Self::new), with instances kept out or brought in slowly.
     pub fn admit(instances: &[Instance], previous: Option<&InstanceSet>, admission: Admission<'_>) -> Self {
+        Self::of(instances.into(), previous, admission)
+    }
+
+    /// The same of a list that it shares.
+    pub fn of(known: Arc<[Instance]>, previous: Option<&InstanceSet>, admission: Admission<'_>) -> Self {
         let before = previous.into_iter().flat_map(|set| set.spaces.values().chain([&set.shared]));
         let mut loads: Map<&str, &Arc<Load>> =
             before.flat_map(|space| space.all.endpoints()).map(|e| (e.authority(), e.load())).collect();
@@ -139,7 +151,6 @@ impl InstanceSet {
             };
             (load, if warm_until_ms > admission.now_ms { warm_until_ms } else { 0 })
         };
-        let known: Arc<[Instance]> = instances.into();
         let mut shared = Vec::with_capacity(known.len());
         let mut spaces: Map<&str, Vec<Arc<Endpoint>>> = Map::default();
         let mut without = Vec::new();
@@ -154,7 +165,9 @@ impl InstanceSet {
                 Some(space) => spaces.entry(space).or_default().push(endpoint),
             }
         }
-        let spaces = spaces.into_iter().map(|(space, all)| (space.into(), Candidates::new(all))).collect();
+        let cluster = admission.cluster.map(Arc::from);
+        let candidates = |all| Candidates::new(all, cluster.as_ref());
+        let spaces = spaces.into_iter().map(|(space, all)| (space.into(), candidates(all))).collect();
         loads.extend(previous.into_iter().flat_map(|set| &set.left).map(|(authority, load)| (&**authority, load)));
         let left = without.into_iter().filter_map(|authority| {
             let load = loads.get(authority.as_str()).map(|load| Arc::clone(load))?;
@@ -162,13 +175,14 @@ impl InstanceSet {
         });
         let left = left.collect();
         let labels = Labels::new(&known, previous.map(|set| &set.labels), admission.now_ms);
-        Self { shared: Candidates::new(shared), spaces, left, known, labels, is_versioned: admission.is_versioned }
+        Self { shared: candidates(shared), spaces, left, known, labels, is_versioned: admission.is_versioned }
     }
 
     /// Makes the rings of all subsets, so that no request has to wait for one.
     pub(crate) fn make_rings(&self) {
         let spaces = self.spaces.values().chain([&self.shared]);
-        spaces.flat_map(Candidates::subsets).for_each(|subset| _ = subset.ring());
+        let subsets = spaces.flat_map(Candidates::subsets).flat_map(|subset| subset.near().into_iter().chain([subset]));
+        subsets.for_each(|subset| _ = subset.ring());
     }
 
     /// Every candidate of the shared namespace.

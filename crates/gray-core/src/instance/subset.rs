@@ -11,13 +11,19 @@ pub struct Subset {
     weights: Option<Weights>,
     ring: OnceLock<Ring>,
     warming: bool,
+    /// Those of the caller's own cluster, where there are others as well.
+    near: Option<Box<Subset>>,
 }
 
 impl Subset {
-    pub(super) fn new(endpoints: Vec<Arc<Endpoint>>) -> Self {
+    /// `cluster`: the one whose endpoints come first.
+    pub(super) fn new(endpoints: Vec<Arc<Endpoint>>, cluster: Option<&str>) -> Self {
+        let is_near = |endpoint: &&Arc<Endpoint>| cluster == Some(endpoint.instance().cluster());
+        let near: Vec<_> = endpoints.iter().filter(is_near).cloned().collect();
+        let near = (!near.is_empty() && near.len() < endpoints.len()).then(|| Box::new(Self::new(near, None)));
         let weights = Weights::new(endpoints.iter().map(|endpoint| endpoint.instance().weight));
         let warming = endpoints.iter().any(|endpoint| endpoint.is_warming());
-        Self { endpoints: endpoints.into(), weights, ring: OnceLock::new(), warming }
+        Self { endpoints: endpoints.into(), weights, ring: OnceLock::new(), warming, near }
     }
 
     /// The endpoints, in the registry's order.
@@ -35,6 +41,11 @@ impl Subset {
         self.ring.get_or_init(|| {
             Ring::new(self.endpoints.iter().map(|endpoint| (endpoint.authority(), endpoint.instance().weight)))
         })
+    }
+
+    /// The endpoints of the caller's own cluster, which are asked first; `None` when there are none, or no others.
+    pub fn near(&self) -> Option<&Self> {
+        self.near.as_deref()
     }
 
     /// Whether some endpoint may still be starting slowly, so that a pick depends on the time.

@@ -8,6 +8,7 @@
 //! The lane travels with the request whole ([`LaneTag`]), not by name: every hop follows the revision by which the
 //! gateway decided, and none needs the rules.
 
+pub mod baggage;
 mod selector;
 #[cfg(feature = "signing")]
 mod signature;

@@ -195,7 +195,7 @@ impl FromStr for Choice {
     }
 }
 
-/// The text is no list of selectors.
+/// The text is not a list of selectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected selectors such as version:V2, !gray-tag or *, separated by |")]
 pub struct ParseChoiceError;

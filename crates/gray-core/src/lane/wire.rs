@@ -12,7 +12,8 @@ use std::fmt::{self, Write};
 
 use http::HeaderValue;
 
-use super::{Lane, Selector, is_token};
+use super::{Choice, Lane, Selector, is_token};
+use crate::tag::GrayStatus;
 
 /// Longest lane on the wire, in bytes. Servers commonly take 8 KiB of headers in all.
 pub const MAX_LANE_BYTES: usize = 4096;
@@ -126,6 +127,21 @@ impl LaneTag {
     fn found(&self, service: &str) -> &str {
         let mut parts = self.text().get(self.choices..).unwrap_or_default().split(';');
         parts.find(|part| is_of(part, service) || is_of(part, "*")).unwrap_or_default()
+    }
+
+    /// The lane with choices of its own, for those who ask it often. `tag` is what services that know nothing else are told.
+    pub fn to_lane(&self, tag: GrayStatus) -> Lane {
+        let parts = self.text().get(self.choices..).unwrap_or_default().split(';');
+        let choices = parts.filter_map(|part| part.split_once('='));
+        let (mut services, mut others) = (Vec::new(), Choice::any());
+        for (service, choice) in choices.filter_map(|(service, choice)| Some((service, choice.parse().ok()?))) {
+            if service == "*" {
+                others = choice;
+            } else {
+                services.push((service.into(), choice));
+            }
+        }
+        Lane::new(self.lane(), tag, services, others)
     }
 
     /// The selectors for one service, best first.

@@ -66,7 +66,7 @@ fn a_part_that_is_left_out_is_told_and_hides_nothing() {
     };
     assert_eq!(
         left_out("a: 1\n---\nspring.profiles: dev\na: 2"),
-        "a.yaml:3: spring.profiles: this part is left out: it is for the profile `dev`; active (--profile): prod"
+        "a.yaml:3: spring.profiles: this part is skipped: it is for the profile `dev`; active (--profile): prod"
     );
     assert!(left_out("spring.config.activate.on-cloud-platform: kubernetes").contains("use a profile"));
     assert_eq!(

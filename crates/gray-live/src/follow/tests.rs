@@ -15,6 +15,28 @@ use crate::{ServiceView, SettingsState, ViewSnapshot};
 
 const LIMIT: Duration = Duration::from_secs(5);
 
+#[tokio::test]
+async fn there_is_news_when_the_registry_says_something() {
+    let registry = MemoryRegistry::new();
+    registry.set("user-app", vec![user(1, "V1")]);
+    let elsewhere = "staging".parse::<Space>().expect("a space");
+    let mut settings = GraySettings::default();
+    let mut follower = ServiceFollower::new(registry.clone(), Caller::default(), "user-app", Arc::default());
+    assert!(follower.has_news(), "the first time");
+    for namespaces in [Vec::new(), vec![elsewhere.clone()]] {
+        settings.mesh.namespaces = namespaces.into_iter().collect();
+        follower.update(&settings);
+        assert!(!follower.has_news(), "all was taken in");
+    }
+    registry.set("user-app", vec![user(2, "V1")]);
+    assert!(follower.has_news() && follower.update(&settings) && !follower.has_news());
+    registry.set("other-app", vec![user(3, "V1")]);
+    assert!(!follower.has_news(), "of another service");
+    registry.space(&elsewhere).set("user-app", vec![user(4, "V1")]);
+    assert!(follower.has_news() && follower.update(&settings) && !follower.has_news());
+    assert_eq!(follower.set().known().len(), 2);
+}
+
 /// A caller, what it follows, and who changes it.
 struct World {
     registry: Arc<MemoryRegistry>,
@@ -27,7 +49,7 @@ impl World {
     fn new() -> Self {
         let registry = MemoryRegistry::new();
         let (settings, receiver) = watch::channel(SettingsState::default());
-        let caller = Caller { service: "order-app".into(), version: Some("V2".into()) };
+        let caller = Caller { service: "order-app".into(), version: Some("V2".into()), cluster: None };
         let view = ServiceView::follow(registry.clone(), caller, "user-app", receiver);
         Self { registry, settings, view }
     }
@@ -40,12 +62,7 @@ impl World {
         let text = format!("kerwin.tool.gray: {{ load: true, version: {{ prodVersion: V1, grayVersion: V2 }}{mesh} }}");
         let read = |documents: &gray_document::Documents| GraySettings::read(&documents.root(), "kerwin.tool.gray");
         let settings = check(&[("a.yaml", &text)], read).unwrap_or_else(|problems| panic!("{problems}")).0;
-        self.settings.send_replace(SettingsState {
-            current: Some(Arc::new(settings)),
-            revision: 1,
-            refused: None,
-            ..SettingsState::default()
-        });
+        self.settings.send_replace(SettingsState::of(settings, 1));
     }
 
     /// Ports that a choice leads to: `None` when no instance may answer.
@@ -215,4 +232,51 @@ async fn instances_of_other_spaces_are_for_lanes_that_name_them() {
     assert_eq!(world.ports("gray-ns/*"), Some(vec![14]));
     world.publish("");
     world.becomes("gray-ns/*", None).await;
+}
+
+/// Two of one name, each in its place, at the same time: what is said of the name holds for both.
+#[tokio::test]
+async fn a_key_leads_to_one_space_whatever_the_settings_say_of_the_name() {
+    let registry = MemoryRegistry::new();
+    let space = |text: &str| registry.space(&text.parse().expect("a space"));
+    registry.set("user-app", vec![user(1, "V1")]);
+    space("@A").set("user-app", vec![user(11, "V1"), user(12, "V2")]);
+    space("@B").set("user-app", vec![user(21, "V1")]);
+    space("lane-ns").set("user-app", vec![user(31, "V1")]);
+    let text = "kerwin.tool.gray: { load: true, version: { prodVersion: V1, grayVersion: V2 }, spaces: { user-app: '@B' }, \
+                namespaces: [lane-ns], edges: [{ from: order-app, to: user-app, allow: [V1] }] }\n\
+                spring.cloud.discovery.client.simple.instances.user-app: [{ uri: 'http://10.0.0.7:41', metadata: { version: V1 } }]\n";
+    let read = |documents: &gray_document::Documents| GraySettings::read(&documents.root(), "kerwin.tool.gray");
+    let settings = check(&[("a.yaml", text)], read).unwrap_or_else(|problems| panic!("{problems}")).0;
+    let caller = || Caller { service: "order-app".into(), version: None, cluster: None };
+    let within = |text: &str| ServiceKey::within(&text.parse().expect("a space"), "user-app");
+    for (key, expect) in [(ServiceKey::from("user-app"), &[21, 41][..]), (within("@A"), &[11]), (within("@B"), &[21])] {
+        let mut follower = ServiceFollower::of(registry.clone(), caller(), key.clone(), Arc::default());
+        follower.update(&settings);
+        let found = |choice: &str| {
+            let choice: Choice = choice.parse().expect("a choice");
+            let subset = choice.iter().find_map(|selector| follower.set().select(selector));
+            subset.map(|subset| subset.endpoints().iter().map(|endpoint| endpoint.instance().port).collect::<Vec<_>>())
+        };
+        assert_eq!(found("*").as_deref(), Some(expect), "{key}");
+        assert_eq!(found("lane-ns/*"), Some(vec![31]), "{key}: lanes with a namespace look there as ever");
+        assert!(follower.is_known() && follower.is_settled());
+    }
+}
+
+/// A service that lives elsewhere is found there, for everybody; and here again, once the settings say so.
+#[tokio::test]
+async fn a_service_may_be_at_home_in_another_space() {
+    let world = World::new();
+    let space = |text: &str| world.registry.space(&text.parse().expect("a space"));
+    world.set(&[(1, "V1")]);
+    space("@PAY_GROUP").set("user-app", vec![user(11, "V1"), user(12, "V2")]);
+    world.publish(", spaces: { user-app: '@PAY_GROUP', other-app: other-ns }");
+    world.becomes("*", Some(&[11, 12])).await;
+    assert_eq!(world.ports("version:V2"), Some(vec![12]));
+    assert_eq!(world.ports("@PAY_GROUP/*"), None, "only for lanes where it is one of the `namespaces`");
+    space("@PAY_GROUP").set("user-app", vec![user(13, "V1")]);
+    world.becomes("*", Some(&[13])).await;
+    world.publish("");
+    world.becomes("*", Some(&[1])).await;
 }

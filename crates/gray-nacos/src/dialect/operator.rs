@@ -89,7 +89,7 @@ impl<'a> DocumentPlace<'a> {
         Self { namespace, group, name }
     }
 
-    fn path(dialect: Dialect) -> &'static str {
+    pub(super) fn path(dialect: Dialect) -> &'static str {
         match dialect {
             Dialect::V1 => "v1/cs/configs",
             Dialect::V3 => "v3/admin/cs/config",
@@ -97,7 +97,7 @@ impl<'a> DocumentPlace<'a> {
     }
 
     /// v3 takes no notice of `tenant`, and would answer for the built-in namespace.
-    fn fields(&self, dialect: Dialect) -> [(&'static str, &'a str); 3] {
+    pub(super) fn fields(&self, dialect: Dialect) -> [(&'static str, &'a str); 3] {
         let Self { namespace, group, name } = *self;
         match dialect {
             Dialect::V1 => [("tenant", namespace), ("group", group), ("dataId", name)],
@@ -134,7 +134,7 @@ impl Ask for WriteDocument<'_> {
 
     fn question(&self, dialect: Dialect) -> Question<'_> {
         let mut question = Question::post(DocumentPlace::path(dialect), self.0.fields(dialect));
-        question.fields.extend([("content", self.1.into()), ("type", "yaml".into())]);
+        question.fields.extend([("content", self.1.into()), ("type", format_of(self.0.name).into())]);
         question
     }
 
@@ -143,7 +143,16 @@ impl Ask for WriteDocument<'_> {
     }
 }
 
-fn accepted(dialect: Dialect, answer: Answer<'_>) -> Reading<bool> {
+/// How the console shows a document.
+pub(super) fn format_of(name: &str) -> &'static str {
+    match name.rsplit_once('.') {
+        Some((_, "properties")) => "properties",
+        Some((_, "json")) => "json",
+        _ => "yaml",
+    }
+}
+
+pub(super) fn accepted(dialect: Dialect, answer: Answer<'_>) -> Reading<bool> {
     match dialect {
         Dialect::V1 => answer.plain().then(answer, |text| Some(text == "true")),
         Dialect::V3 => answer.enveloped().then(answer, |data| data.as_bool()),

@@ -15,8 +15,9 @@ fn answer(status: u16, body: &str) -> Answer<'_> {
 /// `GET path?a=b` or `POST path a=b`.
 fn text(question: &Question<'_>) -> String {
     let fields: Vec<_> = question.fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let between = if question.method == Method::GET { '?' } else { ' ' };
-    format!("{} {}{between}{}", question.method, question.path, fields.join("&"))
+    let between = if question.method == Method::POST { ' ' } else { '?' };
+    let header = question.header.as_ref().map(|(name, value)| format!(" {name}: {value}")).unwrap_or_default();
+    format!("{} {}{between}{}{header}", question.method, question.path, fields.join("&"))
 }
 
 fn questions<A: Ask>(ask: &A) -> [String; 2] {
@@ -310,6 +311,57 @@ fn documents() {
             (V3, 200, r#"{"code":0,"message":"success","data":true}"#, "true"),
             (V3, 500, r#"{"code":30000,"message":"server error","data":"caused"}"#, "fault"),
             (V3, 403, NO_RIGHT, "denied"),
+        ],
+    );
+}
+
+#[test]
+fn gray_publishes() {
+    let (place, addresses) = (DocumentPlace::new("n", "g", "a.properties"), ["10.0.0.7", "2001:db8::7"]);
+    let addresses = addresses.map(|address| address.parse().expect("an address"));
+    assert_eq!(
+        questions(&WriteBeta { place, text: "a=2", addresses: &addresses }),
+        [
+            "POST v1/cs/configs tenant=n&group=g&dataId=a.properties&content=a=2&type=properties \
+             betaIps: 10.0.0.7,2001:db8::7",
+            "POST v3/admin/cs/config namespaceId=n&groupName=g&dataId=a.properties&content=a=2&type=properties \
+             betaIps: 10.0.0.7,2001:db8::7",
+        ]
+    );
+    assert_eq!(
+        questions(&ReadBeta(place)),
+        [
+            "GET v1/cs/configs?tenant=n&group=g&dataId=a.properties&beta=true",
+            "GET v3/admin/cs/config/beta?namespaceId=n&groupName=g&dataId=a.properties",
+        ]
+    );
+    assert!(questions(&StopBeta(place)).iter().all(|question| question.starts_with("DELETE v")));
+    let beta = r#"{"code":200,"message":"query beta ok","data":{"id":"1","dataId":"a","content":"a=2","betaIps":"10.0.0.7,10.0.0.8"}}"#;
+    let ruled = r#"{"code":0,"data":{"content":"a=2","grayName":"beta","grayRule":"{\"type\":\"beta\",\"version\":\"1.0.0\",\"expr\":\"10.0.0.7\",\"priority\":2}"}}"#;
+    let named = r#"{"code":0,"data":{"content":"a=2","betaIps":"10.0.0.7"}}"#;
+    let (of_two, of_one) =
+        (r#"Beta { text: "a=2", addresses: "10.0.0.7,10.0.0.8" }"#, r#"Beta { text: "a=2", addresses: "10.0.0.7" }"#);
+    reads(
+        &ReadBeta(place),
+        &[
+            (V1, 200, beta, of_two),
+            (V1, 200, r#"{"code":200,"message":"query beta ok","data":null}"#, "absent"),
+            (V1, 200, r#"{"code":500,"message":"query beta fail","data":null}"#, "failed"),
+            (V1, 200, "a: 1", "failed"),
+            (V1, 403, "", "denied"),
+            (V3, 200, ruled, of_one),
+            (V3, 200, named, of_one),
+            (V3, 404, r#"{"code":20004,"message":"resource not found","data":"Config is not in beta."}"#, "absent"),
+            (V3, 200, r#"{"code":0,"data":{"content":"a=2"}}"#, "failed"),
+            (V3, 403, NO_RIGHT, "denied"),
+        ],
+    );
+    reads(
+        &StopBeta(place),
+        &[
+            (V1, 200, r#"{"code":200,"message":"stop beta ok","data":true}"#, "true"),
+            (V1, 500, "caused: Derby", "fault"),
+            (V3, 200, r#"{"code":0,"message":"success","data":true}"#, "true"),
         ],
     );
 }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use tokio::sync::watch;
 
-use super::{ConfigSource, DocumentText};
+use super::{ConfigSource, DocumentText, GrayPublish};
 use crate::Health;
 
 /// Another source, and some texts of its own (`bootstrap.yml`), which never change.
@@ -28,6 +28,10 @@ impl ConfigSource for LocalDocuments {
 
     fn health(&self) -> watch::Receiver<Health> {
         self.inner.health()
+    }
+
+    fn gray_publish(&self) -> GrayPublish {
+        self.inner.gray_publish()
     }
 
     fn refresh(&self) {

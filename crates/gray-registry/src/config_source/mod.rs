@@ -12,7 +12,7 @@ pub use local::LocalDocuments;
 #[cfg(any(test, feature = "test-util"))]
 pub use memory::MemoryConfigSource;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use tokio::sync::watch;
 
@@ -31,6 +31,16 @@ pub enum DocumentText {
     Present(Arc<str>),
 }
 
+/// What a source gives to some programs in place of the text for all (Nacos' gray publish, "beta").
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GrayPublish {
+    /// The address by which the source knows this program; `None` if it tells programs apart by nothing.
+    pub address: Option<Arc<str>>,
+    /// Documents of which this program has such a text.
+    pub documents: BTreeSet<Arc<str>>,
+}
+
 /// A source of named documents, followed live.
 pub trait ConfigSource: Send + Sync + std::fmt::Debug {
     /// Follows one document (`common-config.yaml`; in another group `common-config.yaml@GROUP`). Returns at once; retries
@@ -39,6 +49,11 @@ pub trait ConfigSource: Send + Sync + std::fmt::Debug {
 
     /// Whether the source answers.
     fn health(&self) -> watch::Receiver<Health>;
+
+    /// Which documents this program has in a text that is not for all, as far as that is known.
+    fn gray_publish(&self) -> GrayPublish {
+        GrayPublish::default()
+    }
 
     /// Looks at once at what is otherwise looked at now and then. What is pushed needs no such thing.
     fn refresh(&self) {}

@@ -11,7 +11,7 @@ use tokio::{runtime::Handle, sync::watch, task::JoinSet, time::sleep};
 use super::{Content, DiskStore, GRACE, Kept};
 use crate::{
     Health,
-    config_source::{ConfigSource, DocumentText},
+    config_source::{ConfigSource, DocumentText, GrayPublish},
     unix_seconds,
 };
 
@@ -107,6 +107,10 @@ impl ConfigSource for KeptConfigSource {
 
     fn health(&self) -> watch::Receiver<Health> {
         self.inner.health()
+    }
+
+    fn gray_publish(&self) -> GrayPublish {
+        self.inner.gray_publish()
     }
 
     fn refresh(&self) {

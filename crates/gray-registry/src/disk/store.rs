@@ -53,6 +53,7 @@ struct Pending {
 
 /// What is in use from disk because the real source has not answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DiskStatus {
     /// Names (`documents`, or of services) with the moment at which they were last known to be true, in Unix seconds.
     pub in_use: BTreeMap<String, u64>,
@@ -122,7 +123,7 @@ impl DiskStore {
         self.opened.elapsed()
     }
 
-    /// Reads a file that must be of this place; `None` when there is none that can be used, which is logged.
+    /// Reads the file, which must be of this space; `None` if none can be used, which is logged.
     pub(super) fn read(&self, name: &str, place: &str) -> Option<Kept> {
         let file = file_name(name, place);
         let read = Private::open(&self.directory).and_then(|directory| directory.read(&file, MAX_BYTES as u64));

@@ -74,7 +74,7 @@ fn parse_yaml(name: &str, text: &str) -> Result<ServiceFile, String> {
     }
     let instances: Vec<_> = root.items("instances").iter().filter_map(|item| entry::read(&item.section())).collect();
     if !root.has("instances") {
-        root.error("instances", "missing; if there are none, write `instances: []`");
+        root.error("instances", "missing; for an empty list, write `instances: []`");
     }
     root.reject_unknown();
     let found = documents.take_problems();

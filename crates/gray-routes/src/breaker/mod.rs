@@ -60,7 +60,8 @@ impl CircuitBreaker {
     /// What it takes with what is counted for it, in bytes.
     pub(crate) fn size(&self) -> usize {
         const BREAKER: usize = 2 << 10;
-        BREAKER + size_of::<u32>() * self.policy.window as usize
+        let one = if self.policy.is_timed { 2 * size_of::<u64>() } else { size_of::<u32>() };
+        BREAKER + one * self.policy.window as usize
     }
 
     /// The variables of path or host that it asks for.

@@ -21,8 +21,8 @@ impl CircuitBreaker {
         let is_hystrix = definition.name == "Hystrix";
         if definition.name_places(&["name", "fallbackUri"]) {
             item.warn(
-                "Spring takes `name=` of the short form for a part of the name, and makes nothing of `fallbackUri=`; it is read \
-                 as it is meant. For Spring write { name: CircuitBreaker, args: { name: ..., fallbackUri: ... } }",
+                "Spring reads `name=` of the short form as part of the name and ignores `fallbackUri=`; here both are read as \
+                 keys. For Spring write { name: CircuitBreaker, args: { name: ..., fallbackUri: ... } }",
             );
         }
         let written = definition.take("statusCodes", None);

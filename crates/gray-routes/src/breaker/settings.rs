@@ -198,21 +198,15 @@ fn policy(section: &Section<'_>, mut policy: BreakerPolicy) -> BreakerPolicy {
     }
     if let Some(kind) = section.string("sliding-window-type") {
         match relaxed(&kind).as_str() {
-            "countbased" => {}
-            "timebased" => {
-                policy.window = policy.min_calls.max(100);
-                section.warn(
-                    "sliding-window-type",
-                    format!(
-                        "windows of time are not kept: the last {} calls are judged; write COUNT_BASED and \
-                         `sliding-window-size` in calls",
-                        policy.window
-                    ),
-                );
-            }
+            "countbased" => policy.is_timed = false,
+            "timebased" => policy.is_timed = true,
             _ => section
                 .error("sliding-window-type", format!("expected COUNT_BASED or TIME_BASED, found {}", quoted(&kind))),
         }
+    }
+    if policy.is_timed && policy.window > BreakerPolicy::MAX_SECONDS {
+        let (found, most) = (policy.window, BreakerPolicy::MAX_SECONDS);
+        section.error("sliding-window-size", format!("{found} seconds: a window of time has at most {most}"));
     }
     for (key, item) in section.peek_keys() {
         let name = relaxed(&key);

@@ -66,7 +66,7 @@ fn what_is_wrong_is_said() {
         (
             "",
             "'CircuitBreaker=name=x,fallbackUri=/f'",
-            "Warning g.yaml:3: spring.cloud.gateway.routes[0].filters[0]: Spring takes",
+            "Warning g.yaml:3: spring.cloud.gateway.routes[0].filters[0]: Spring reads",
         ),
         (
             "",
@@ -89,7 +89,12 @@ fn what_is_wrong_is_said() {
         ("resilience4j.circuitbreaker.instances.x: { slidingWindowSize: 0 }", "CircuitBreaker=x", "from 1 to 10000"),
         ("resilience4j.circuitbreaker.instances.x: { slidingWindowSize: 100000000 }", "", "from 1 to 10000"),
         ("resilience4j.circuitbreaker.instances.x: { failureRateThreshold: 101 }", "", "not a percentage"),
-        ("resilience4j.circuitbreaker.instances.x: { slidingWindowType: TIME_BASED }", "", "the last 100 calls"),
+        (
+            "resilience4j.circuitbreaker.instances.x: { slidingWindowType: TIME_BASED, slidingWindowSize: 601 }",
+            "",
+            "601 seconds: a window of time has at most 600",
+        ),
+        ("resilience4j.circuitbreaker.instances.x: { slidingWindowType: DAILY }", "", "COUNT_BASED or TIME_BASED"),
         ("resilience4j.circuitbreaker.instances.x: { base-config: y }", "", "one of `configs`"),
         (
             "resilience4j.circuitbreaker.configs: { y: { base-config: z }, z: { base-config: y } }",
@@ -115,6 +120,7 @@ resilience4j:
       more: { baseConfig: shared, waitDurationInOpenState: 5s }
       group: { slowCallDurationThreshold: 2000 }
     instances:
+      timed: { slidingWindowType: TIME_BASED, slidingWindowSize: 30 }
       plain: { permittedNumberOfCallsInHalfOpenState: 3 }
       based: { base-config: more, slowCallRateThreshold: 80, automaticTransitionFromOpenToHalfOpenEnabled: true }
   timelimiter:
@@ -126,12 +132,15 @@ hystrix.command:
   endless: { execution.timeout.enabled: false, circuitBreaker.enabled: false }";
     let shown = |filter: &str| {
         let CircuitBreaker { policy, time_limit, .. } = breaker(SETTINGS, filter);
-        let BreakerPolicy { window, min_calls, failure_rate, slow_rate, slow_ms, open_ms, trials, .. } = policy;
+        let BreakerPolicy { window, is_timed, min_calls, failure_rate, slow_rate, slow_ms, open_ms, trials, .. } =
+            policy;
         let limit = time_limit.map(|limit| limit.as_millis());
+        let window = if is_timed { format!("{window}s") } else { window.to_string() };
         format!("{window} {min_calls} {failure_rate} {slow_rate} {slow_ms} {open_ms} {trials} {limit:?}")
     };
     for (filter, expect) in [
         ("CircuitBreaker=other", "50 100 5000 10000 60000 60000 10 Some(3000)"),
+        ("CircuitBreaker=timed", "30s 100 5000 10000 60000 60000 10 Some(3000)"),
         ("CircuitBreaker=plain", "50 100 5000 10000 60000 60000 3 Some(3000)"),
         ("CircuitBreaker=based", "20 5 1250 8000 60000 5000 10 Some(500)"),
         ("CircuitBreaker=group", "100 100 5000 10000 2000 60000 10 Some(3000)"),
@@ -140,6 +149,9 @@ hystrix.command:
         ("Hystrix=endless", "100 7 0 0 60000 5000 1 None"),
     ] {
         assert_eq!(shown(filter), expect, "{filter}");
+    }
+    for filter in ["CircuitBreaker=x", "Hystrix=x"] {
+        assert_eq!(breaker("", filter).time_limit, Some(Duration::from_secs(1)), "{filter}");
     }
     let none = "spring.cloud.circuitbreaker.resilience4j.disableTimeLimiter: true";
     assert_eq!(breaker(none, "CircuitBreaker=x").time_limit, None);

@@ -2,7 +2,7 @@
 //!
 //! Mirrors Spring's `DefaultCorsProcessor` and `CorsConfiguration`; the table mirrors `CorsGatewayFilterApplicationListener`: what
 //! routes say comes first, by the first pattern of their `Path`, then what `globalcors` says, and the first pattern that matches the path
-//! counts. One thing differs on purpose: an origin that only `*` allows is never allowed credentials.
+//! counts. One thing differs on purpose: an origin that any page can have (`*`, `https://*`, `null`) is never allowed credentials.
 
 mod origin;
 mod read;
@@ -179,6 +179,7 @@ impl Cors {
     fn origin_fields(&self, origin: &[u8]) -> Option<Vec<(HeaderName, HeaderValue)>> {
         let (origin, by_name) = match self.origins.allow(origin)? {
             Allowed::All => (HeaderValue::from_static("*"), false),
+            Allowed::Anyone => (HeaderValue::from_bytes(origin).ok()?, false),
             Allowed::This => (HeaderValue::from_bytes(origin).ok()?, true),
         };
         let mut fields = vec![(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin)];

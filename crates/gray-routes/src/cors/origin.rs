@@ -1,5 +1,10 @@
 //! Origins: `scheme://host`, with a port where it is not the scheme's own.
 
+/// The origin of pages that have none: those in a sandbox, as which every page can show another one.
+const NULL: &str = "null";
+/// Hosts that have nothing in common but dots and hyphens.
+const STRANGERS: [&str; 2] = ["q-q.q-q.q.q.q.zz", "7-7.7-7.7.7.7.jk"];
+
 /// `allowed-origins` and `allowed-origin-patterns`
 #[derive(Debug, Default)]
 pub(super) struct Origins {
@@ -14,18 +19,36 @@ pub(super) struct Origins {
 pub(super) enum Allowed {
     /// As every other one is.
     All,
-    /// By its name or a pattern that not every one matches.
+    /// By what any page can come to be: a pattern that leaves the end of the host open (`https://*`), or `null`, as which every page can ask.
+    Anyone,
+    /// By its name, or by a pattern that tells hosts apart.
     This,
 }
 
 impl Origins {
     pub(super) fn allow(&self, origin: &[u8]) -> Option<Allowed> {
         let text = std::str::from_utf8(origin).ok()?.trim_end_matches('/');
-        let is_named = || self.named.iter().any(|named| named.eq_ignore_ascii_case(text));
-        if !text.is_empty() && (is_named() || self.patterns.iter().any(|pattern| pattern.matches(text))) {
+        if text.is_empty() {
+            return None;
+        }
+        let is_named = self.named.iter().any(|named| named.eq_ignore_ascii_case(text));
+        let patterns = self.patterns.iter().filter(|pattern| pattern.matches(text));
+        let by_pattern = patterns.map(|pattern| pattern.is_open).min();
+        let is_told_apart = is_named || by_pattern == Some(false);
+        if is_told_apart && !text.eq_ignore_ascii_case(NULL) {
             return Some(Allowed::This);
         }
-        (self.all && !text.is_empty()).then_some(Allowed::All)
+        if is_named || by_pattern.is_some() {
+            return Some(Allowed::Anyone);
+        }
+        self.all.then_some(Allowed::All)
+    }
+
+    /// Whether an origin may be allowed that any page can have.
+    pub(super) fn are_open(&self) -> bool {
+        self.all
+            || self.patterns.iter().any(|pattern| pattern.is_open || pattern.matches(NULL))
+            || self.named.iter().any(|named| named.eq_ignore_ascii_case(NULL))
     }
 }
 
@@ -35,6 +58,8 @@ pub(super) struct OriginPattern {
     /// What stands between the `*`.
     pieces: Box<[Box<str>]>,
     ports: Ports,
+    /// Whether everybody can have a host that it takes.
+    is_open: bool,
 }
 
 #[derive(Debug)]
@@ -63,7 +88,29 @@ impl OriginPattern {
         if origin.is_empty() {
             return Err("expected an origin such as `https://*.example.com`".to_owned());
         }
-        Ok(Self { pieces: origin.split('*').map(Box::from).collect(), ports })
+        let mut pattern = Self { pieces: origin.split('*').map(Box::from).collect(), ports, is_open: false };
+        pattern.is_open = pattern.takes_strangers(origin);
+        Ok(pattern)
+    }
+
+    /// Whether the pattern takes hosts that have nothing in common but how they begin; `written` is the pattern without its list
+    /// of ports.
+    fn takes_strangers(&self, written: &str) -> bool {
+        let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+        let port = match (&self.ports, written.rsplit_once(':')) {
+            (Ports::These(ports), _) => ports.first().map(u16::to_string).unwrap_or_default(),
+            (_, Some((_, port))) => digits(port),
+            (_, None) => String::new(),
+        };
+        let ports = [String::new(), ":8443".to_owned(), format!(":{port}")];
+        // `https://shop.*`: anyone can register such a host. Not so what begins with a whole host and its port.
+        let begins = written.split_once('*').map(|(begin, _)| begin).filter(|begin| {
+            let host = begin.strip_prefix("https://").or_else(|| begin.strip_prefix("http://"));
+            host.is_some_and(|host| !host.contains(':'))
+        });
+        ["https://", "http://"].into_iter().chain(begins).any(|begin| {
+            ports.iter().any(|port| STRANGERS.iter().all(|host| self.matches(&format!("{begin}{host}{port}"))))
+        })
     }
 
     pub(super) fn matches(&self, origin: &str) -> bool {

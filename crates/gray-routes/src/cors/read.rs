@@ -66,11 +66,11 @@ impl Cors {
     fn of(section: &Section<'_>) -> Option<Self> {
         let origins = origins(section)?;
         let wants_credentials = section.bool("allow-credentials").unwrap_or(false);
-        if wants_credentials && origins.all {
+        if wants_credentials && origins.are_open() {
             section.warn(
                 "allow-credentials",
-                "is not granted to origins that only `*` allows, since any page could act as its visitor; name the origins, or use \
-                 allowed-origin-patterns such as https://*.example.com",
+                "is not granted to origins that any page can have (`*`, a pattern that leaves the end of the host open, such as https://*, `null`), since any page could \
+                 act as its visitor; name the origins, or use allowed-origin-patterns such as https://*.example.com",
             );
         }
         let cors = Self {

@@ -160,6 +160,44 @@ fn an_origin_that_only_the_star_allows_gets_no_credentials() {
     }
 }
 
+/// `*` by another name: what every page can have gets no credentials either.
+#[test]
+fn an_origin_that_any_page_can_have_gets_no_credentials() {
+    let evil = "https://evil.example";
+    for (origins, origin, is_open) in [
+        ("allowed-origin-patterns: 'https://*'", evil, true),
+        ("allowed-origin-patterns: 'http*'", evil, true),
+        ("allowed-origin-patterns: '**'", evil, true),
+        ("allowed-origin-patterns: '*://*'", evil, true),
+        ("allowed-origin-patterns: '*:[*]'", evil, true),
+        ("allowed-origin-patterns: 'https://*.*'", evil, true),
+        ("allowed-origin-patterns: 'https://*:8443'", "https://evil.example:8443", true),
+        ("allowed-origin-patterns: '*://*:*'", "http://evil.example:81", true),
+        ("allowed-origin-patterns: ['https://*:[8080,8443]']", "https://evil.example:8443", true),
+        ("allowed-origin-patterns: 'https://shop.*'", "https://shop.evil.example", true),
+        ("allowed-origin-patterns: 'http://localhost*'", "http://localhost.evil.example", true),
+        ("allowed-origin-patterns: ['https://shop*:[443,8443]']", "https://shop.evil.example:443", true),
+        ("allowed-origin-patterns: 'http://localhost:*'", "http://localhost:81", false),
+        ("allowed-origin-patterns: 'http://[::1]:*'", "http://[::1]:81", false),
+        ("allowed-origins: 'null'", "null", true),
+        ("allowed-origin-patterns: 'n*'", "null", true),
+        ("allowed-origin-patterns: ['https://*', 'https://*.page.example']", evil, true),
+        ("allowed-origin-patterns: ['https://*', 'https://*.page.example']", "https://a.page.example", false),
+        ("allowed-origin-patterns: 'https://*.page.example'", "https://a.page.example", false),
+        ("allowed-origin-patterns: 'http://localhost:[*]'", "http://localhost:81", false),
+        ("allowed-origin-patterns: 'http://*.page.example:*'", "http://a.page.example:81", false),
+    ] {
+        let (table, problems) = read(&format!(
+            "spring.cloud.gateway:\n  routes: []\n  globalcors.cors-configurations:\n    '[/**]': {{ {origins}, allow-credentials: true }}\n"
+        ));
+        let told = shown(&judge(&table, "GET", &[("origin", origin)]));
+        let credentials = if is_open { "" } else { "; allow-credentials: true" };
+        assert_eq!(told, format!("allowed: allow-origin: {origin}{credentials}"), "{origins}");
+        let is_warned = problems.iter().any(|problem| problem.contains("any page can have"));
+        assert_eq!(is_warned, is_open || origins.contains("'https://*'"), "{origins}: {problems:?}");
+    }
+}
+
 #[test]
 fn patterns_of_origins() {
     for (pattern, origin, matches) in [

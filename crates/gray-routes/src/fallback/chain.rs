@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gray_document::Section;
 use gray_expression::Steps;
 
-use crate::{Route, RouteTable, predicate::Predicate, read::ROUTES, text::quoted};
+use crate::{Route, RouteTable, Upstream, predicate::Predicate, read::ROUTES, text::quoted};
 
 /// Most warnings of one kind; more say nothing new.
 const MAX_WARNINGS: usize = 20;
@@ -13,23 +13,27 @@ const MAX_WARNINGS: usize = 20;
 impl RouteTable {
     /// Notes fallbacks that lead in a circle, and those of which nothing is known.
     pub(crate) fn check_fallbacks(&self, root: &Section<'_>) {
-        // Paths of which nothing is known, each with the route that takes it, if one takes every path.
+        // Paths of which nothing is known, each with the route that takes it, if one takes every path; and whether a route
+        // forwards there, or only when it has failed.
         let (mut unknown, mut is_reported) = (BTreeMap::new(), BTreeSet::new());
         let at = |report: &dyn Fn(&Section<'_>, &str)| {
             let found = ROUTES.iter().find(|key| root.has(key)).unwrap_or(&ROUTES[0]);
             report(root, found);
         };
-        for route in self.routes.iter().map(|route| &**route).filter(|route| route.filters.breaker.is_some()) {
+        for route in self.routes.iter().map(|route| &**route) {
             let Some(path) = sample(route) else { continue };
-            if self.fallbacks.find(&path).is_some() {
+            let forwards = forwarded(route).is_some();
+            if self.fallbacks.find(&path) != Ok(None) {
                 continue;
             }
             match self.routes.iter().find(|other| self.may_take(other, &path)) {
                 None => {
-                    unknown.insert(path.clone(), None);
+                    unknown.insert((path.clone(), forwards), None);
                     continue;
                 }
-                Some(other) if self.takes_all(other) => drop(unknown.insert(path.clone(), Some(other.id.clone()))),
+                Some(other) if self.takes_all(other) => {
+                    drop(unknown.insert((path.clone(), forwards), Some(other.id.clone())))
+                }
                 Some(_) => {}
             }
             let (mut seen, mut current) = (vec![route.place], route);
@@ -38,11 +42,12 @@ impl RouteTable {
                     let circle: BTreeSet<_> = seen.iter().skip(begin).copied().collect();
                     if is_reported.insert(circle) {
                         let (id, path) = (&current.id, quoted(&sample(current).unwrap_or_default()));
+                        let what = if forwarded(current).is_some() { "the `uri`" } else { "the fallback" };
                         at(&|root, key| {
                             root.error(
                                 key,
                                 format!(
-                                    "the fallback of route `{id}` ({path}) leads back to route `{}`, from which such a request \
+                                    "{what} of route `{id}` ({path}) leads back to route `{}`, from which such a request \
                                      comes: write what is answered under gray.spring.fallbacks, or another path",
                                     next.id
                                 ),
@@ -55,16 +60,17 @@ impl RouteTable {
                 current = next;
             }
         }
-        for (path, taken) in unknown.iter().take(MAX_WARNINGS) {
+        for ((path, forwards), taken) in unknown.iter().take(MAX_WARNINGS) {
             let instead = match taken {
                 Some(id) => format!("go to route `{id}`, which takes every path"),
-                None => String::from("get 503"),
+                None => String::from(if *forwards { "get 404" } else { "get 503" }),
             };
+            let key_of = if *forwards { "uri" } else { "fallbackUri" };
             at(&|root, key| {
                 root.warn(
                     key,
                     format!(
-                        "what the Java controller behind fallbackUri forward:{path} answers is unknown here: such requests \
+                        "what the Java controller behind {key_of} forward:{path} answers is unknown here: such requests \
                          {instead}; write its answer under gray.spring.fallbacks, for example \
                          gray.spring.fallbacks: {{ {path:?}: {{ status: 503, body: '...', contentType: application/json }} }}"
                     ),
@@ -75,7 +81,7 @@ impl RouteTable {
 
     /// The route that answers in place of another one for certain, if there is one.
     fn next_of(&self, route: &Route) -> Option<&Route> {
-        let path = sample(route).filter(|path| self.fallbacks.find(path).is_none())?;
+        let path = sample(route).filter(|path| self.fallbacks.find(path) == Ok(None))?;
         let is_certain = |other: &Route| {
             let predicates = self.predicates.get(other.place).into_iter().flatten();
             // What has come to this route once comes to it again: only the path is another one.
@@ -102,7 +108,18 @@ impl RouteTable {
     }
 }
 
-/// Where the fallback of a route leads to.
+/// Where a route forwards to.
+fn forwarded(route: &Route) -> Option<&str> {
+    match &route.target.upstream {
+        Upstream::Forward(path) if route.filters.redirect.is_none() => Some(path),
+        _ => None,
+    }
+}
+
+/// Where a route leads to within this gateway: what it forwards to, or its fallback.
 fn sample(route: &Route) -> Option<String> {
+    if let Some(path) = forwarded(route) {
+        return Some(path.to_owned());
+    }
     route.filters.breaker.as_ref()?.fallback.as_ref().map(|fallback| fallback.sample())
 }

@@ -7,7 +7,7 @@ mod tests;
 use std::sync::Arc;
 
 use gray_document::{Budget, Item, Section};
-use gray_expression::Steps;
+use gray_expression::{StepLimit, Steps};
 use http::{HeaderValue, StatusCode};
 
 use crate::{filter::status, pattern::PathPattern, text::quoted};
@@ -36,12 +36,20 @@ pub struct FallbackAnswers(Vec<(PathPattern, FallbackAnswer)>);
 
 impl FallbackAnswers {
     /// The first answer, as written, whose path is this one; one without a pattern comes before all others.
-    pub fn find(&self, path: &str) -> Option<&FallbackAnswer> {
-        let exact = self.0.iter().find(|(pattern, _)| pattern.text() == path);
-        // One that takes too long to tell does not answer: the next one may, and at last the gateway does (503).
+    ///
+    /// # Errors
+    /// It is not known, because the expressions of the patterns would take more steps than they may.
+    pub fn find(&self, path: &str) -> Result<Option<&FallbackAnswer>, StepLimit> {
+        if let Some((_, answer)) = self.0.iter().find(|(pattern, _)| pattern.text() == path) {
+            return Ok(Some(answer));
+        }
         let steps = Steps::default();
-        let takes = |pattern: &PathPattern| pattern.matches(path, true, &steps).unwrap_or(false);
-        exact.or_else(|| self.0.iter().find(|(pattern, _)| takes(pattern))).map(|(_, answer)| answer)
+        for (pattern, answer) in &self.0 {
+            if pattern.matches(path, true, &steps)? {
+                return Ok(Some(answer));
+            }
+        }
+        Ok(None)
     }
 
     /// Reads `gray.spring.fallbacks`.

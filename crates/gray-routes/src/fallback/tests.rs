@@ -23,7 +23,7 @@ gray.spring.fallbacks:
     );
     assert_eq!(problems, Vec::<String>::new());
     let shown = |path: &str| {
-        table.fallback(path).map_or_else(String::new, |answer| {
+        table.fallback(path).expect("few steps").map_or_else(String::new, |answer| {
             format!("{} {} {}", answer.status.as_u16(), answer.content_type.to_str().expect("text"), answer.body)
         })
     };
@@ -35,6 +35,26 @@ gray.spring.fallbacks:
         ("/other", ""),
     ] {
         assert_eq!(shown(path), expect, "{path}");
+    }
+}
+
+/// An answer that takes too long to find is not passed over for another one, or for a route.
+#[test]
+fn what_takes_too_many_steps_is_not_known() {
+    let (table, problems) = read(
+        r"gray.spring.fallbacks: { '/f/{x:(?!ok)(?:a+)+b}': { status: 403 }, '/f/**': { status: 200 }, /f/known: { body: x } }",
+    );
+    assert_eq!(problems, Vec::<String>::new());
+    let status = |path: &str| table.fallback(path).map(|answer| answer.map(|answer| answer.status.as_u16()));
+    let expensive = format!("/f/{}", "a".repeat(60));
+    for (path, expect) in [
+        ("/f/aab", Some(Some(403))),
+        ("/f/x", Some(Some(200))),
+        ("/f/known", Some(Some(503))),
+        (&*expensive, None),
+        ("/g", Some(None)),
+    ] {
+        assert_eq!(status(path).ok(), expect, "{path}");
     }
 }
 

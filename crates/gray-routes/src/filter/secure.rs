@@ -122,6 +122,6 @@ fn known(text: &str) -> Result<String, String> {
     let found = names().find(|name| relaxed(name) == relaxed(text));
     found.map(str::to_owned).ok_or_else(|| {
         let (all, hint) = (names().collect::<Vec<_>>().join(", "), suggestion(text, names()));
-        format!("{} is none of the headers of SecureHeaders{hint}: expected one of {all}", quoted(text))
+        format!("{} is not a header of SecureHeaders{hint}: expected one of {all}", quoted(text))
     })
 }

@@ -120,6 +120,13 @@ impl Run {
     }
 }
 
+impl From<Problems> for Verdict {
+    /// The verdict on documents that have neither rules nor routes.
+    fn from(problems: Problems) -> Self {
+        Self::of(problems, None, 0)
+    }
+}
+
 impl Verdict {
     fn of(problems: Problems, read: Option<Configuration>, now: u64) -> Self {
         let read = read.filter(|_| !problems.has_errors());

@@ -81,6 +81,26 @@ fn rules_and_routes_are_judged_together() {
     assert!(lines[0].starts_with("error    g.yaml:1: ") && lines[0].contains("no lane `nowhere`"), "{lines:?}");
 }
 
+/// Two routes lead to services of one name in different places; more spaces than are followed are an error, and one that says what the
+/// settings say is not needed.
+#[test]
+fn spaces_of_routes() {
+    let with = |id: &str, space: &str| route(id, &format!(", metadata: {{ space: '{space}' }}"));
+    let both = routes(&[with("a", "@A"), with("b", "ns@B"), route("c", "")]);
+    let mesh = |text: &str| format!("{both}kerwin.tool.gray: {{ {text} }}\n");
+    assert_eq!(said(&both, ""), (Counts::default(), vec![]));
+    assert_eq!(said(&mesh("spaces: { s: '@C', t: '@A' }"), "").1, Vec::<String>::new());
+    let (counts, lines) = said(&mesh("spaces: { s: '@A' }"), "");
+    assert_eq!(counts, Counts { warnings: 1, ..Counts::default() }, "{lines:?}");
+    assert!(lines[0].contains("`@A` of a route to s says what `spaces.s` says already"), "{lines:?}");
+    for (count, expect) in [(14, 0), (15, 1)] {
+        let names: Vec<_> = (0..count).map(|n| format!("n{n}")).collect();
+        let (counts, lines) = said(&mesh(&format!("namespaces: [{}]", names.join(", "))), "");
+        assert_eq!(counts.errors, expect, "{lines:?}");
+        assert!(lines.iter().all(|line| line.contains("name 17 namespaces and groups") && line.contains("follows 16")));
+    }
+}
+
 #[test]
 fn routes_that_stand_in_parts_for_profiles_alone_are_a_warning() {
     let part = |profile: &str, ids: &[&str]| {

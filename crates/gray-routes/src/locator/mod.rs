@@ -2,7 +2,7 @@
 //!
 //! Mirrors Spring's `DiscoveryClientRouteDefinitionLocator`: by default `/NAME/**` goes to `lb://NAME` without the prefix, before written
 //! routes of the same order. Names are literals: only those are taken that mean nothing in a pattern. What a service's metadata say decides
-//! whether it is taken (`include-expression`), and never becomes metadata of its route. The gateway itself is left out, and so is what lies
+//! whether it is taken (`include-expression`), and never becomes metadata of its route. The gateway itself is not routed, nor is what lies
 //! below `/actuator` of an instance: who wants that writes a route.
 
 mod spel;

@@ -93,17 +93,22 @@ impl Spel {
         }
     }
 
-    /// Whether it holds; what is not a truth does not.
+    /// Whether it holds; what is not a truth does not, nor what is not known because it would take too many steps.
     pub(super) fn holds(&self, root: Root<'_>) -> bool {
-        self.value(root) == Value::Truth(true)
+        let steps = Steps::default();
+        self.is_true(root, &steps) && steps.left() > 0
     }
 
     /// The text it comes to.
     pub(super) fn text(&self, root: Root<'_>) -> String {
-        self.value(root).into_text()
+        self.value(root, &Steps::default()).into_text()
     }
 
-    fn value(&self, root: Root<'_>) -> Value {
+    fn is_true(&self, root: Root<'_>, steps: &Steps) -> bool {
+        self.value(root, steps) == Value::Truth(true)
+    }
+
+    fn value(&self, root: Root<'_>, steps: &Steps) -> Value {
         match self {
             Self::Text(text) => Value::Text(text.to_string()),
             Self::Truth(truth) => Value::Truth(*truth),
@@ -113,19 +118,19 @@ impl Spel {
                 let value = root.metadata.and_then(|metadata| metadata.get(key));
                 value.map_or(Value::Null, |value| Value::Text(value.to_owned()))
             }
-            Self::Not(one) => Value::Truth(!one.holds(root)),
-            Self::All(all) => Value::Truth(all.iter().all(|one| one.holds(root))),
-            Self::Any(any) => Value::Truth(any.iter().any(|one| one.holds(root))),
-            Self::Same(one, other, same) => Value::Truth((one.value(root) == other.value(root)) == *same),
-            Self::Matches(one, expression) => match one.value(root) {
-                // A name that it is not known of is left out.
-                Value::Text(text) => Value::Truth(expression.is_match(&text, &Steps::default()).unwrap_or(false)),
+            Self::Not(one) => Value::Truth(!one.is_true(root, steps)),
+            Self::All(all) => Value::Truth(all.iter().all(|one| one.is_true(root, steps))),
+            Self::Any(any) => Value::Truth(any.iter().any(|one| one.is_true(root, steps))),
+            Self::Same(one, other, same) => Value::Truth((one.value(root, steps) == other.value(root, steps)) == *same),
+            Self::Matches(one, expression) => match one.value(root, steps) {
+                // Where it is not known no steps are left, and the whole does not hold: `!` makes no truth of it.
+                Value::Text(text) => Value::Truth(expression.is_match(&text, steps).unwrap_or(false)),
                 Value::Truth(_) | Value::Null => Value::Truth(false),
             },
-            Self::Sum(all) => Value::Text(all.iter().map(|one| one.text(root)).collect()),
-            Self::Lower(one) => Value::Text(one.text(root).to_lowercase()),
-            Self::Upper(one) => Value::Text(one.text(root).to_uppercase()),
-            Self::Has(one, part, other) => match (one.value(root), other.value(root)) {
+            Self::Sum(all) => Value::Text(all.iter().map(|one| one.value(root, steps).into_text()).collect()),
+            Self::Lower(one) => Value::Text(one.value(root, steps).into_text().to_lowercase()),
+            Self::Upper(one) => Value::Text(one.value(root, steps).into_text().to_uppercase()),
+            Self::Has(one, part, other) => match (one.value(root, steps), other.value(root, steps)) {
                 (Value::Text(text), Value::Text(wanted)) => Value::Truth(part.is_in(&text, &wanted)),
                 _ => Value::Truth(false),
             },

@@ -64,7 +64,7 @@ impl OwnFilters {
                 Mapped::Refuse => {
                     section.note(name, format!("routes with this filter answer every request 403 (in {places})"));
                 }
-                Mapped::Drop(reason) => section.note(name, format!("left out in {places}: {reason}")),
+                Mapped::Drop(reason) => section.note(name, format!("dropped in {places}: {reason}")),
             }
         }
     }

@@ -102,10 +102,10 @@ fn dropped_filters_are_listed_with_their_reason() {
     assert_eq!(table.routes().len(), 1);
     let [cache, log] = &*problems else { panic!("{problems:#?}") };
     assert!(
-        cache.starts_with("Note") && cache.ends_with("LocalResponseCache: left out in 1 place: answers are small"),
+        cache.starts_with("Note") && cache.ends_with("LocalResponseCache: dropped in 1 place: answers are small"),
         "{cache}"
     );
-    assert!(log.ends_with("Log: left out in 1 place: the access log does it"), "{log}");
+    assert!(log.ends_with("Log: dropped in 1 place: the access log does it"), "{log}");
 }
 
 #[test]

@@ -145,10 +145,7 @@ fn filters() {
         ("'RewriteResponseHeader=X, a'", &["RewriteResponseHeader needs `replacement`"]),
         ("'RewriteLocationResponseHeader=SOMETIMES'", &["NEVER_STRIP, AS_IN_REQUEST or ALWAYS_STRIP"]),
         ("'RewriteLocationResponseHeader=NEVER_STRIP, Location, a b'", &["expected host or host:port, found `a b`"]),
-        (
-            "{ name: SecureHeaders, args: { disable: [X-Frame] } }",
-            &["`X-Frame` is none of the headers of SecureHeaders"],
-        ),
+        ("{ name: SecureHeaders, args: { disable: [X-Frame] } }", &["`X-Frame` is not a header of SecureHeaders"]),
         ("'RequestHeaderSize=much'", &["expected a size such as 5MB"]),
         ("{ name: RequestHeaderSize, args: { errorHeaderName: gray } }", &["header `gray`"]),
         (
@@ -225,7 +222,30 @@ fn routes() {
         ),
         ("{ id: a, uri: 'lb://s', predicates: [Path=/**], order: first }", 3, &["routes[0].order", "`first`"]),
         ("{ id: a, predicates: [Path=/**],\n    uri: 'order-app' }", 4, &["routes[0].uri", "expected lb://service"]),
-        ("{ id: a, predicates: [Path=/**],\n    uri: 'forward:///x' }", 4, &["no controllers to forward to"]),
+        (
+            "{ id: a, predicates: [Path=/**],\n    uri: 'forward:x' }",
+            4,
+            &["expected a path that begins with `/`, found `x`"],
+        ),
+        ("{ id: a, predicates: [Path=/**],\n    uri: 'forward:/{x}' }", 4, &["nothing is filled in"]),
+        ("{ id: a, predicates: [Path=/**],\n    uri: 'forward:/a//b' }", 4, &["in different ways"]),
+        ("{ id: a, predicates: [Path=/**],\n    uri: 'forward:/a/../b' }", 4, &["dot segment"]),
+        (
+            "{ id: a, predicates: [Path=/a], uri: 'forward:///b',\n    filters: [StripPrefix=1] }",
+            4,
+            &["a route that forwards"],
+        ),
+        (
+            "{ id: a, predicates: [Path=/a], uri: 'lb://b',\n    metadata: { lanes: { x: 'forward:/b' } } }",
+            3,
+            &["a lane cannot be forwarded"],
+        ),
+        (
+            "{ id: a, predicates: [Path=/a], uri: 'forward:/b',\n    metadata: { lanes: { x: 'lb://b' } } }",
+            3,
+            &["has no lanes"],
+        ),
+        ("{ id: a, predicates: [Path=/a/**],\n    uri: 'forward:/a/b' }", 2, &["the `uri` of route `a`", "leads back"]),
         ("{ id: a, predicates: [Path=/**],\n    uri: 'ftp://x' }", 4, &["unknown scheme"]),
         ("{ id: a, predicates: [Path=/**],\n    uri: 'lb://' }", 4, &["name of a service"]),
         ("{ id: a, predicates: [Path=/**],\n    uri: 'lb://x:y' }", 4, &["name of a service"]),
@@ -239,6 +259,21 @@ fn routes() {
         ("{ id: a, predicates: [Path=/**],\n    uri: 'http://:80' }", 4, &["expected http://host"]),
         ("{ id: a, predicates: [Path=/**],\n    uri: 'http://[::1' }", 4, &["expected http://host"]),
         ("{ id: a, predicates: [Path=/**],\n    uri: 'http://u:p@x' }", 4, &["user or password"]),
+        (
+            "{ id: a, predicates: [Path=/**],\n    uri: 'lb://PAY@@x' }",
+            4,
+            &["service is `x`", "`PAY`", "`space: '@GROUP'`"],
+        ),
+        (
+            "{ id: a, uri: 'lb://x', predicates: [Path=/**],\n    metadata: { space: 'a b' } }",
+            4,
+            &["metadata.space", "`a b` names no space: expected NAMESPACE"],
+        ),
+        (
+            "{ id: a, uri: 'lb://x', predicates: [Path=/**],\n    metadata: { space: [] } }",
+            4,
+            &["metadata.space", "namespace@group or @group"],
+        ),
         ("{ id: a, predicates: [Path=/**],\n    uri: 'file:/srv/web' }", 4, &["`file:/srv/web`", "file:///srv/web/v1"]),
         ("{ id: a, predicates: [Path=/**],\n    uri: 'file://srv/web' }", 4, &["absolute directory"]),
         ("{ id: a, predicates: [Path=/**],\n    uri: 'file://localhost/srv' }", 4, &["absolute directory"]),
@@ -257,6 +292,21 @@ fn routes() {
             "{ id: a, uri: 'file:///srv', predicates: [Path=/**],\n    metadata: { max-age: 1h } }",
             4,
             &["metadata.max-age", "seconds", "`1h`"],
+        ),
+        (
+            "{ id: a, uri: 'file:///srv', predicates: [Path=/**],\n    metadata: { versioned: '/assets/, js' } }",
+            4,
+            &["metadata.versioned", "such as /assets/", "`js`"],
+        ),
+        (
+            "{ id: a, uri: 'file:///srv', predicates: [Path=/**],\n    metadata: { versioned: / } }",
+            4,
+            &["metadata.versioned", "`/`"],
+        ),
+        (
+            "{ id: a, uri: 'lb://s', predicates: [Path=/**],\n    metadata: { vary-by-lane: cookie } }",
+            4,
+            &["metadata.vary-by-lane", "true or false", "`cookie`"],
         ),
         (
             "{ id: a, uri: 'lb://s', predicates: [Path=/**],\n    metadata: { connect-timeout: 0 } }",
@@ -308,64 +358,6 @@ fn routes() {
         check(&format!("spring.cloud.gateway:\n  {key}\n"), "Error", 2, parts);
     }
     check("spring.cloud.gateway:\n  httpclient.connect-timeout: 0", "Error", 2, &["longer than 0"]);
-}
-
-#[test]
-fn warnings() {
-    for (text, line, parts) in [
-        (
-            "spring.cloud.gateway:\n  httpclient: { unheard-of: 1 }\n",
-            2,
-            &["spring.cloud.gateway.httpclient.unheard-of", "no effect"][..],
-        ),
-        ("spring.cloud.gateway:\n  requestLog: true\n", 2, &["not a setting of Spring Cloud Gateway"]),
-        (
-            "spring.cloud.gateway.routes:\n  - { id: a, uri: 'lb://a', predicates: ['Path=,'] }\n",
-            2,
-            &["predicates[0]", "never taken"],
-        ),
-        ("spring.cloud.gateway.server:\n  webmvc: { routes: [] }\n", 2, &["gateway.server.webmvc"]),
-        ("spring.cloud.gateway:\n  routes: []\n", 2, &["there are none: every request is answered 404"]),
-        (
-            "spring.cloud.gateway.routes:\n- { id: a, predicates: [Path=/**],\n    uri: 'lb://s:80' }",
-            3,
-            &["the port 80 counts for nothing"],
-        ),
-        ("spring.cloud.gateway:\n  default-filters:\n  - SaveSession\n", 3, &["no sessions"]),
-        (
-            "spring.cloud.gateway:\n  default-filters:\n  - 'RequestRateLimiter=1, 0'\n",
-            3,
-            &["0 answers every request 429"],
-        ),
-        ("spring.cloud.gateway:\n  default-filters:\n  - TokenRelay=x\n", 3, &["no login at this gateway"]),
-        (
-            "spring.cloud.gateway:\n  default-filters:\n  - 'MapRequestHeader=X-Real-IP, X'\n",
-            3,
-            &["`x-real-ip` is what the client wrote"],
-        ),
-        (
-            "spring.cloud.gateway.routes:\n- { id: a, predicates: [Path=/**],\n    uri: 'http://x/y?z' }",
-            3,
-            &["`/y?z` is dropped"],
-        ),
-        (
-            "spring.cloud.gateway.routes:\n- { id: a, uri: 'lb://s', predicates: [Path=/**],\n    metadata: { owner: me } }",
-            3,
-            &["metadata.owner", "makes nothing of this"],
-        ),
-        (
-            "spring.cloud.gateway.routes:\n- { id: a, uri: 'lb://s', predicates: [Path=/**],\n    metadata: { max-age: 1 } }",
-            3,
-            &["metadata.max-age", "has no effect", "file:///srv/web/v1"],
-        ),
-        (
-            "spring.cloud.gateway.routes:\n- { id: a, uri: 'lb://s', predicates: ['Weight=g,0'] }",
-            1,
-            &["weight group `g`", "none of them is ever taken"],
-        ),
-    ] {
-        check(text, "Warning", line, parts);
-    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod sent;
 mod settings;
 mod spellings;
 mod tokens;
+mod warnings;
 mod written;
 
 use gray_document::Documents;

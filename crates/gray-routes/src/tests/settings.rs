@@ -84,6 +84,19 @@ fn routes_without_a_name_get_one_that_is_free() {
 }
 
 #[test]
+fn a_route_names_the_space_of_its_services() {
+    let text = "spring.cloud.gateway.routes:
+  - { id: own, uri: 'lb://pay', predicates: [Path=/**] }
+  - { id: group, uri: 'lb:https://pay', predicates: [Path=/**], metadata: { space: '@PAY', lanes: { x: 'lb://pay-x', y: 'http://h' } } }
+  - { id: relaxed, uri: 'lb://pay', predicates: [Path=/**], metadata.SPACE: ns }";
+    let table = table(text);
+    let services: Vec<_> = table.services().iter().map(ToString::to_string).collect();
+    assert_eq!(services, ["@PAY/pay", "@PAY/pay-x", "ns/pay", "pay"]);
+    let Upstream::Service(service) = &table.routes()[1].target.upstream else { panic!("a service") };
+    assert_eq!((service.name(), service.space().map(ToString::to_string)), ("pay", Some("@PAY".to_owned())));
+}
+
+#[test]
 fn upstreams() {
     let fixed =
         |authority: &str, host: &str, port| Upstream::Fixed { authority: authority.into(), host: host.into(), port };
@@ -153,6 +166,27 @@ fn how_files_are_answered() {
 - { id: page, uri: 'file:///srv/web', predicates: [Path=/**], metadata: { fallback: /app/index.html, maxAge: '3600' } }",
     );
     let files: Vec<_> = table.routes().iter().map(|route| route.metadata.files.clone()).collect();
-    assert_eq!(files, [FileOptions::default(), FileOptions { fallback: Some("app/index.html".into()), max_age: 3600 }]);
+    let page = FileOptions { fallback: Some("app/index.html".into()), max_age: 3600, ..FileOptions::default() };
+    assert_eq!(files, [FileOptions::default(), page]);
     assert!(table.services().is_empty());
+}
+
+#[test]
+fn names_that_change_with_their_content_are_looked_for_in_all_directories() {
+    let table = table(
+        "spring.cloud.gateway.routes:
+- { id: web, uri: 'file:///srv/1', predicates: [Path=/**], metadata: { versioned: '/assets/, /main.', lanes: { gray: 'file:///srv/2', any: 'file:///srv/1' } } }
+- { id: api, uri: 'lb://s', predicates: [Path=/**], metadata: { vary-by-lane: true } }",
+    );
+    let [web, api] = table.routes() else { panic!("two routes") };
+    let versioned = web.metadata.files.versioned.as_deref().expect("versioned");
+    for (path, is_versioned) in
+        [("/assets/a.js", true), ("/main.3f.js", true), ("/assets", false), ("/a/assets/a.js", false), ("/", false)]
+    {
+        assert_eq!(versioned.has(path), is_versioned, "{path}");
+    }
+    let others = |own: &str| versioned.others(std::path::Path::new(own)).collect::<Vec<_>>();
+    assert_eq!(others("/srv/1"), [std::path::Path::new("/srv/2")]);
+    assert_eq!(others("/srv/2"), [std::path::Path::new("/srv/1")]);
+    assert!(api.metadata.vary_by_lane && api.depends_on_lane() && !web.metadata.vary_by_lane);
 }

@@ -86,7 +86,7 @@ impl Algorithm {
         Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name)
     }
 
-    /// Whether it takes a secret, which whoever verifies could sign by as well.
+    /// Whether it takes a secret, with which every verifier could sign as well.
     pub fn is_secret(self) -> bool {
         self.mac().is_some()
     }

@@ -38,7 +38,7 @@ impl KeySet {
     /// Longest text that is read, in bytes.
     pub const MAX_BYTES: usize = 64 * 1024;
 
-    /// Reads a key set. Keys that are for something else, or that cannot be used, are left out.
+    /// Reads a key set. Keys that are for something else, or that cannot be used, are ignored.
     ///
     /// # Errors
     /// When it is not one, is too large, has one id twice or a private key, or when no key is left.
@@ -89,7 +89,7 @@ impl KeySet {
         self.keys.iter().any(|key| key.id.as_deref() == Some(id))
     }
 
-    /// The keys that are left out, and why.
+    /// The keys that are ignored, and why.
     pub fn skipped(&self) -> &[String] {
         &self.skipped
     }
@@ -113,7 +113,7 @@ impl KeySet {
 
 /// Why a key is not used.
 enum Unfit {
-    /// It is left out.
+    /// It is ignored.
     Skipped(String),
     /// None of the set can be trusted.
     Private,

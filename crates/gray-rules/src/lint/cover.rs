@@ -57,7 +57,7 @@ impl<'s> Lint<'s> {
         match (known_test, asked_test) {
             _ if known.negated => false,
             (Test::Exact(value), _) => passes(value),
-            (Test::In(values), _) => values.iter().all(|value| passes(value)),
+            (Test::In(values), _) => !values.is_empty() && values.iter().all(|value| passes(value)),
             (Test::Prefix(known), Test::Prefix(asked_prefix)) => !asked.negated && known.starts_with(asked_prefix),
             (Test::Suffix(known), Test::Suffix(asked_suffix)) => !asked.negated && known.ends_with(asked_suffix),
             _ => false,

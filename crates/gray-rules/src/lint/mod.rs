@@ -8,7 +8,7 @@ mod services;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use gray_core::instance::InstanceSet;
+use gray_core::{ServiceKey, instance::InstanceSet};
 use serde::Serialize;
 
 use super::{RuleSet, Source};
@@ -21,7 +21,7 @@ pub enum Severity {
     Error,
     /// A part of the document does not do what it says.
     Warning,
-    /// Works, and could be said better or left out.
+    /// Works, and could be written better or removed.
     Note,
 }
 
@@ -76,6 +76,7 @@ impl Finding {
             "unknown-service",
             "unversioned-service",
             "lane-beyond-tag",
+            "service-name-case",
         ];
         codes.contains(&self.code)
     }
@@ -102,19 +103,27 @@ impl fmt::Display for Finding {
 /// The services that are known, with their instances. One that is not in it is not judged.
 #[derive(Clone, Debug, Default)]
 pub struct Fleet {
-    services: BTreeMap<Box<str>, Arc<InstanceSet>>,
+    /// By name, then by where it is.
+    services: BTreeMap<Box<str>, BTreeMap<ServiceKey, Arc<InstanceSet>>>,
     now_ms: u64,
 }
 
 impl Fleet {
-    /// The instances of a service, when its registry has answered.
-    pub fn get(&self, service: &str) -> Option<&InstanceSet> {
-        self.services.get(service).map(AsRef::as_ref)
+    /// The instances of a service of this name, when its registry has answered: where there are any, if it is in several spaces.
+    pub fn get(&self, name: &str) -> Option<&InstanceSet> {
+        let places = self.services.get(name)?;
+        let mut sets = places.values().map(AsRef::as_ref);
+        sets.clone().find(|set: &&InstanceSet| !set.known().is_empty()).or_else(|| sets.next())
+    }
+
+    /// Those in one space.
+    pub fn within(&self, service: &ServiceKey) -> Option<&InstanceSet> {
+        self.services.get(service.name())?.get(service).map(AsRef::as_ref)
     }
 
     /// Every service.
-    pub fn services(&self) -> impl Iterator<Item = (&str, &InstanceSet)> {
-        self.services.iter().map(|(service, set)| (&**service, &**set))
+    pub fn services(&self) -> impl Iterator<Item = (&ServiceKey, &InstanceSet)> {
+        self.services.values().flatten().map(|(service, set)| (service, &**set))
     }
 }
 
@@ -126,9 +135,13 @@ impl Fleet {
     }
 }
 
-impl FromIterator<(Box<str>, Arc<InstanceSet>)> for Fleet {
-    fn from_iter<I: IntoIterator<Item = (Box<str>, Arc<InstanceSet>)>>(services: I) -> Self {
-        Self { services: services.into_iter().collect(), now_ms: 0 }
+impl FromIterator<(ServiceKey, Arc<InstanceSet>)> for Fleet {
+    fn from_iter<I: IntoIterator<Item = (ServiceKey, Arc<InstanceSet>)>>(services: I) -> Self {
+        let mut fleet = Self::default();
+        for (service, set) in services {
+            fleet.services.entry(service.name().into()).or_default().insert(service, set);
+        }
+        fleet
     }
 }
 

@@ -46,12 +46,13 @@ impl Lint<'_> {
         self.unknown(fleet);
         let default = set.default_lane().lane();
         for (service, instances) in fleet.services() {
-            let choice = default.choice(service);
-            let is_named = set.lanes.iter().any(|entry| entry.lane().services().any(|(name, _)| name == service));
+            let choice = default.choice(service.name());
+            let is_named =
+                { set.lanes.iter() }.any(|entry| entry.lane().services().any(|(name, _)| name == service.name()));
             let is_missing = found(choice, instances).is_none();
             if is_missing && !is_named && instances.is_unversioned(choice.iter(), fleet.now_ms) {
                 let message = format!(
-                    "{service} takes no part in gray release: no instance says what `{choice}` asks for, so every instance \
+                    "{service} is outside gray release: no instance has what `{choice}` asks for, so every instance \
                      serves every lane; give its instances a version, or name it on a lane, to change that"
                 );
                 self.lane(Note, "unversioned-service", default.name(), message);
@@ -62,7 +63,7 @@ impl Lint<'_> {
                 );
                 self.lane(Error, "baseline-without-instance", default.name(), message);
             } else {
-                self.ejected(default, choice, service, instances);
+                self.ejected(default, choice, service.as_str(), instances);
             }
         }
         self.beyond_tag(fleet);
@@ -70,9 +71,9 @@ impl Lint<'_> {
             if place != set.default && self.is_used(place) {
                 self.lane_instances(entry.lane(), default, fleet);
                 for (service, instances) in fleet.services() {
-                    let choice = entry.lane().choice(service);
-                    if wanted(choice) != wanted(default.choice(service)) {
-                        self.ejected(entry.lane(), choice, service, instances);
+                    let choice = entry.lane().choice(service.name());
+                    if wanted(choice) != wanted(default.choice(service.name())) {
+                        self.ejected(entry.lane(), choice, service.as_str(), instances);
                     }
                 }
             }
@@ -102,7 +103,7 @@ impl Lint<'_> {
         let foreign: Vec<_> = fleet.services().filter(|(_, set)| is_foreign(set)).map(|(service, _)| service).collect();
         for (place, entry) in set.lanes.iter().enumerate() {
             let lane = entry.lane();
-            let cut: Vec<_> = foreign.iter().copied().filter(|service| !lane.told(service).is_whole).collect();
+            let cut: Vec<_> = foreign.iter().copied().filter(|service| !lane.told(service.name()).is_whole).collect();
             let Some((first, others)) = cut.split_first().filter(|_| place != set.default && self.is_used(place))
             else {
                 continue;
@@ -112,7 +113,7 @@ impl Lint<'_> {
                 "instances of {first}{more} were not registered by gray-chain and may know the header `gray` alone, which cannot \
                  say what this lane wants of the services behind them: they are told {}; let them pass the header `gray-lane` \
                  on, or set the lane's `tag`",
-                lane.told(first).tag
+                lane.told(first.name()).tag
             );
             self.lane(Warning, "lane-beyond-tag", lane.name(), message);
         }
@@ -133,7 +134,7 @@ impl Lint<'_> {
         let of_others: Vec<_> = fleet
             .services()
             .filter(|(service, set)| {
-                wanted(lane.choice(service)) == wanted(others)
+                wanted(lane.choice(service.name())) == wanted(others)
                     && !set.known().is_empty()
                     && !set.is_unversioned(others.iter(), fleet.now_ms)
             })

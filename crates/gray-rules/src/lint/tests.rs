@@ -217,17 +217,15 @@ fn lanes_have_their_findings_and_no_others() {
 fn a_service_without_versions_is_a_note() {
     let plain = |names: &[&str]| -> Fleet {
         let set = || Arc::new(InstanceSet::new(&[Instance::new("10.0.0.1", 1)], None));
-        names.iter().map(|name| (Box::from(*name), set())).collect()
+        names.iter().map(|name| ((*name).into(), set())).collect()
     };
     let lane = "lanes: { two: { select: V2 } }, rules: [{ name: r, when: { header.x: 1 }, lane: two }]";
     let findings = rules(&format!("gray: {{ {lane} }}")).lint(&plain(&["pay"]), NOW);
     let shown: Vec<_> = findings.iter().map(ToString::to_string).collect();
     assert_eq!(
         shown,
-        [
-            "note[unversioned-service] lane `baseline`: pay takes no part in gray release: no instance says what `version:V1` \
-          asks for, so every instance serves every lane; give its instances a version, or name it on a lane, to change that"
-        ]
+        ["note[unversioned-service] lane `baseline`: pay is outside gray release: no instance has what `version:V1` \
+          asks for, so every instance serves every lane; give its instances a version, or name it on a lane, to change that"]
     );
     let named = "lanes: { two: { services: { pay: V2 } } }, rules: [{ name: r, when: { header.x: 1 }, lane: two }]";
     let codes = found_in(&format!("gray: {{ {named} }}"), &plain(&["pay"]));
@@ -241,7 +239,7 @@ fn a_lane_that_ends_at_a_service_of_another_kind_is_said() {
             Instance::new("10.0.0.1", port).with_version(version).with_metadata("preserved.register.source", source)
         };
         let set = || Arc::new(InstanceSet::new(&[instance(1, "V1"), instance(2, "V2"), instance(3, "V3")], None));
-        ["order", "user"].into_iter().map(|name| (Box::from(name), set())).collect()
+        ["order", "user"].into_iter().map(|name| (name.into(), set())).collect()
     };
     let rule = "rules: [{ name: r, when: { header.x: 1 }, lane: two }]";
     for (lane, source, expect) in [

@@ -10,7 +10,8 @@ use super::{Reader, first_of, lanes::Lanes, only, some};
 use crate::{Rule, Share, ShareKey, WHOLE};
 
 /// Keys of a rule.
-pub(super) const RULE_KEYS: [&str; 8] = ["name", "when", "share", "lane", "since", "until", "enabled", "trace"];
+pub(super) const RULE_KEYS: [&str; 9] =
+    ["name", "when", "share", "lane", "since", "until", "enabled", "trace", "cookie"];
 
 /// What a rule takes besides its conditions, its part of the index and of the counters included.
 const RULE: usize = 768;
@@ -78,6 +79,7 @@ impl Reader<'_> {
         }
         let enabled = section.bool("enabled").unwrap_or(true);
         let traced = section.bool("trace").unwrap_or(false);
+        let keeps_cookie = !section.bool("cookie").unwrap_or(true);
         only(&section, "a rule has", &RULE_KEYS);
         let rule = Rule {
             name: name.into(),
@@ -87,6 +89,7 @@ impl Reader<'_> {
             since,
             until,
             traced,
+            keeps_cookie,
         };
         // Read to the end first: a rule that is off is checked all the same.
         enabled.then_some(rule)
@@ -113,7 +116,7 @@ impl Reader<'_> {
             [one] if one == "random" => Some(Key::Random),
             [one] => self.place(one, items.first()?).map(Key::Fact),
             several if several.iter().any(|text| text == "random") => {
-                section.error("key", "`random` cannot stand beside others: it would always have the last word");
+                section.error("key", "`random` cannot be combined with other facts: every request has it");
                 None
             }
             several => {
@@ -210,7 +213,7 @@ fn percent(section: &Section<'_>, key: &str) -> Option<u32> {
     points
 }
 
-/// Percent as hundredths of a percent, exactly; `None` when it is no number from 0 to 100 with two decimals at most.
+/// Percent as hundredths of a percent, exactly; `None` if it is not a number from 0 to 100 with at most two decimals.
 fn hundredths(text: &str) -> Option<u32> {
     let text = text.trim();
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));

@@ -157,6 +157,8 @@ pub struct Rule {
     pub enabled: Option<Flag>,
     /// Whether those who match are told the path of their requests in the header `gray-path`.
     pub trace: Option<Flag>,
+    /// `false`: answers to those who match leave the cookie `gray.cookie` as it is.
+    pub cookie: Option<Flag>,
 }
 
 /// A part of the matching requests.
@@ -261,6 +263,9 @@ pub struct Tests {
     /// Equal to one of these values.
     #[schemars(default)]
     pub r#in: Values,
+    /// Equal to one of the values of the list under this key of the documents, such as shop.grayUids.
+    #[schemars(default)]
+    pub listed: Text,
     /// Begins with this.
     #[schemars(default)]
     pub prefix: Text,
@@ -303,6 +308,9 @@ pub struct AddressTests {
     /// One of these addresses and networks.
     #[schemars(default)]
     pub r#in: Values,
+    /// One of the addresses and networks of the list under this key of the documents.
+    #[schemars(default)]
+    pub listed: Text,
     /// Whether it is known.
     #[schemars(default)]
     pub exists: bool,

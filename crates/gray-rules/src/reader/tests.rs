@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use crate::{Reason, RequestFacts, RuleSet, Verdict};
 
 mod bounds;
+mod listed;
 mod mistakes;
 mod shares;
 
@@ -292,7 +293,7 @@ fn mistakes_are_told_with_their_line() {
         ),
         (
             "gray.rules: [{ name: r, share: { percent: 5, key: [ip, random] }, lane: gray }]",
-            "always have the last word",
+            "`random` cannot be combined with other facts",
         ),
         ("gray.rules: [{ name: r, share: { percent: 5, layer: x, slot: 0..5 }, lane: gray }]", "there is no layer `x`"),
         (

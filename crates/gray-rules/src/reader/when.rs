@@ -3,7 +3,7 @@
 use std::{fmt::Display, str::FromStr};
 
 use gray_core::Addresses;
-use gray_document::{Item, Section, boolean, is_same_name};
+use gray_document::{Item, Section, boolean, is_same_name, is_secret_name};
 use gray_expression::Form;
 use jiff::{civil, tz::TimeZone};
 
@@ -19,10 +19,12 @@ const NETWORK: usize = 160;
 /// What a condition takes.
 const CONDITION: usize = 256;
 /// Keys of a test.
-pub(super) const TESTS: [&str; 12] =
-    ["exact", "in", "prefix", "suffix", "regex", "exists", "version", "at-least", "above", "at-most", "below", "not"];
-const TEST_HELP: &str = "a value, a list of values, or a map of exact, in, prefix, suffix, regex, exists, version, at-least, \
-                         above, at-most, below, not";
+pub(super) const TESTS: [&str; 13] = [
+    "exact", "in", "listed", "prefix", "suffix", "regex", "exists", "version", "at-least", "above", "at-most", "below",
+    "not",
+];
+const TEST_HELP: &str = "a value, a list of values, or a map of exact, in, listed, prefix, suffix, regex, exists, version, \
+                         at-least, above, at-most, below, not";
 
 impl Reader<'_> {
     /// A map is one block, a list one block each.
@@ -108,6 +110,7 @@ impl Reader<'_> {
                     value.error("an address is compared with addresses and networks, nothing else");
                 }
                 "exact" | "in" => push(values(kind, &value)),
+                "listed" => push(listed(kind, &value)),
                 "prefix" => push(text(&value).map(|text| Test::Prefix(text.as_bytes().into()))),
                 "suffix" => push(text(&value).map(|text| Test::Suffix(text.as_bytes().into()))),
                 "regex" => push(regex(&value)),
@@ -191,19 +194,35 @@ impl Kind {
 fn values(kind: Kind, item: &Item<'_>) -> Option<Test> {
     let whole = item.text().map(str::trim).filter(|text| !text.is_empty());
     // A text with a comma is one value here, not a list: header values have commas.
-    let texts: Vec<(String, Item<'_>)> = match whole {
+    let texts = match whole {
         Some(text) => vec![(text.to_owned(), item.clone())],
-        None => {
-            let items = item.items();
-            let texts =
-                items.into_iter().filter_map(|item| Some((item.required_text("a value")?.to_owned(), item.clone())));
-            texts.collect()
-        }
+        None => texts(item.items()),
     };
     if texts.is_empty() {
         item.error(format!("expected {TEST_HELP}"));
         return None;
     }
+    one_of(kind, item, &texts)
+}
+
+/// The values of a list that stands elsewhere in the documents, under this key. As long as it does not, none.
+fn listed(kind: Kind, item: &Item<'_>) -> Option<Test> {
+    let key = item.required_text("the key of a list in these documents, such as shop.grayUids")?;
+    if key.split('.').any(is_secret_name) {
+        item.error(format!("`{key}` sounds like a secret: explanations would show it; expected the key of a list"));
+        return None;
+    }
+    match &texts(item.root().items(key))[..] {
+        [] => Some(Test::In(Values::default())),
+        texts => one_of(kind, item, texts),
+    }
+}
+
+fn texts<'d>(items: Vec<Item<'d>>) -> Vec<(String, Item<'d>)> {
+    items.into_iter().filter_map(|item| Some((item.required_text("a value")?.to_owned(), item.clone()))).collect()
+}
+
+fn one_of(kind: Kind, item: &Item<'_>, texts: &[(String, Item<'_>)]) -> Option<Test> {
     if kind == Kind::Ip {
         let parts: Vec<_> =
             texts.iter().flat_map(|(text, item)| text.split(',').map(move |part| (part, item))).collect();

@@ -122,7 +122,7 @@ fn what_is_wrong_is_refused_by_line() {
         ),
         (
             "  gateway: {maxInFlight: 0}",
-            "a:2: kerwin.tool.gray.gateway.maxInFlight: `0` cannot be used: it would turn every request away; leave it out \
+            "a:2: kerwin.tool.gray.gateway.maxInFlight: `0` cannot be used: it would turn every request away; remove it \
              for no limit",
         ),
         (
@@ -160,6 +160,11 @@ fn what_is_wrong_is_refused_by_line() {
             "  gateway:\n    trustedHops: [{a: b}]",
             "a:3: kerwin.tool.gray.gateway.trustedHops[0]: expected an IP address or a network such as 10.0.0.0/8, \
              found a map",
+        ),
+        (
+            "  gateway:\n    trustedHops: ['10.0.0.1', '0.0.0.0/0']",
+            "a:3: kerwin.tool.gray.gateway.trustedHops: trusts every address, so that any client could say where it comes \
+             from: write the networks of your proxies, such as 10.0.0.0/24, or leave it out",
         ),
         (
             "  gateway:\n    grayUserNoList: ['']",

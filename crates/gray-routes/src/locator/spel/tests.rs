@@ -41,6 +41,24 @@ fn truths() {
     }
 }
 
+/// Services of which it is not known whether they are meant have no route, however the expression asks.
+#[test]
+fn what_takes_too_many_steps_does_not_hold() {
+    let name = "a".repeat(60);
+    let expensive = "serviceId matches '(?!ok)(?:a+)+b'";
+    for (text, expect) in [
+        (expensive.to_owned(), false),
+        (format!("!({expensive})"), false),
+        (format!("not ({expensive}) and serviceId != 'b'"), false),
+        (format!("({expensive}) == false"), false),
+        (format!("({expensive}) or true"), false),
+        (format!("true or {expensive}"), true),
+        ("!(serviceId matches '(?!ok)a+b')".to_owned(), true),
+    ] {
+        assert_eq!(parse(&text).expect(&text).holds(Root { service_id: &name, metadata: None }), expect, "{text}");
+    }
+}
+
 #[test]
 fn texts() {
     let metadata = metadata();

@@ -1,4 +1,4 @@
-//! Own instances of which Nacos may have lost sight.
+//! Own instances of which a registry may have lost sight.
 
 use std::{
     collections::BTreeMap,
@@ -9,17 +9,19 @@ use tokio::sync::watch;
 
 /// By service and address, why it is doubtful that the instance is listed.
 #[derive(Debug, Default)]
-pub(super) struct Doubts {
+pub struct Doubts {
     reasons: Mutex<BTreeMap<(String, String), String>>,
     told: watch::Sender<Option<String>>,
 }
 
 impl Doubts {
-    pub(super) fn subscribe(&self) -> watch::Receiver<Option<String>> {
+    /// All of them in one line, [`Registry::doubts`](crate::Registry::doubts).
+    pub fn subscribe(&self) -> watch::Receiver<Option<String>> {
         self.told.subscribe()
     }
 
-    pub(super) fn set(&self, service: &str, address: &str, reason: Option<String>) {
+    /// Why this instance may not be listed any more; `None`: it is listed.
+    pub fn set(&self, service: &str, address: &str, reason: Option<String>) {
         let mut doubts = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (service.to_owned(), address.to_owned());
         match reason {
