@@ -4,6 +4,7 @@
 
 use gray_core::Space;
 use gray_document::encrypted;
+use gray_eureka::{EurekaOptions, EurekaRegistry, EurekaTls, without_passwords};
 use gray_nacos::{NacosConfigSource, NacosOptions, NacosRegistry, NacosTls, context_path};
 use gray_registry::{
     CombinedRegistry, ConfigSource, FileConfigSource, FileRegistry, NoRegistry, Registry,
@@ -23,11 +24,12 @@ use crate::{
     flag::{duration, whole},
 };
 
-/// Where instances and settings live: Nacos, directories, or both.
+/// Where instances and settings live: Nacos, Eureka (instances alone), directories, or several of them.
 ///
-/// Instances are found in Nacos and in `--registry-dir` side by side; a program registers in Nacos when both are given.
-/// With neither it registers nowhere, and knows the static instances in its settings. For settings a directory wins over
-/// Nacos, so that `--nacos` with `--config-dir` takes instances from Nacos and settings from files.
+/// Instances are found in all that are given, side by side. A program registers in Nacos and in Eureka, in both when both are given,
+/// and in `--registry-dir` only without them. With none of the three it registers nowhere, and knows the static instances in its
+/// settings. For settings a directory wins over Nacos, so that `--nacos` with `--config-dir` takes instances from Nacos and settings
+/// from files.
 #[derive(clap::Args, Clone)]
 #[command(next_help_heading = "Control plane")]
 #[non_exhaustive]
@@ -61,6 +63,11 @@ pub struct ControlArgs {
     #[arg(long, env = "GRAY_GROUP", value_name = "NAME", default_value = "DEFAULT_GROUP")]
     pub group: String,
 
+    /// Cluster of Nacos (`clusterName`), or zone of Eureka, that this program is in: instances of services in the same one are asked
+    /// first. Without it all are asked alike
+    #[arg(long, env = "GRAY_CLUSTER", value_name = "NAME", value_parser = cluster)]
+    pub cluster: Option<String>,
+
     /// Nacos user, when the server has authentication switched on
     #[arg(long, env = "GRAY_NACOS_USERNAME", value_name = "USER", hide_env_values = true)]
     pub nacos_username: Option<String>,
@@ -69,25 +76,40 @@ pub struct ControlArgs {
     #[arg(long, env = "GRAY_NACOS_PASSWORD", value_name = "SECRET", hide_env_values = true)]
     pub nacos_password: Option<String>,
 
-    /// How long the last instances of a version stay listed after they went missing in Nacos all at once; 0 = they are
+    /// Eureka server, the URL of its REST interface: http://eureka:8761/eureka/. Several, the preferred one first: URL,URL; with their
+    /// zones, those in that of --cluster first: ZONE=URL,ZONE=URL. With a user: http://USER:PASSWORD@HOST/eureka/, better given as environment variable, where `ps` does not show it. For instances alone:
+    /// settings come from --config-dir or --nacos
+    #[arg(long, env = "GRAY_EUREKA", value_name = "URL", hide_env_values = true)]
+    pub eureka: Option<String>,
+
+    /// PEM file with the CAs of Eureka's certificate, believed besides Mozilla's roots
+    #[arg(long, env = "GRAY_EUREKA_CA", value_name = "FILE")]
+    pub eureka_ca: Option<PathBuf>,
+
+    /// How often Eureka is asked for changes; it answers from a cache of its own, by default 30 s old
+    #[arg(long, env = "GRAY_EUREKA_FETCH", value_name = "TIME", default_value = "5s",
+          value_parser = duration(Duration::from_millis(500)))]
+    pub eureka_fetch: Duration,
+
+    /// How long the last instances of a version stay listed after they went missing in Nacos or Eureka all at once; 0 = they are
     /// dropped, and requests fail or fall back at once
     #[arg(long, env = "GRAY_REGISTRY_HOLD", value_name = "TIME", default_value = "10s",
           value_parser = duration(Duration::ZERO))]
     pub registry_hold: Duration,
 
-    /// How long all instances that are missing stay listed after Nacos was away, or has lost more than half of a service: until
+    /// How long all instances that are missing stay listed after Nacos or Eureka was away, or has lost more than half of a service: until
     /// all have registered again; 0 = no longer than --registry-hold
     #[arg(long, env = "GRAY_REGISTRY_RECOVERY", value_name = "TIME", default_value = "3m",
           value_parser = duration(Duration::ZERO))]
     pub registry_recovery: Duration,
 
-    /// Directory in which instances and settings from Nacos are kept as they were last known, for a start while Nacos is
-    /// away
+    /// Directory in which instances and settings from Nacos, and instances from Eureka, are kept as they were last known, for a start
+    /// while those are away
     #[arg(long, env = "GRAY_SNAPSHOT_DIR", value_name = "DIR")]
     pub snapshot_dir: Option<PathBuf>,
 
-    /// Registry without a server: a directory of instance files, shared by all processes. With --nacos as well, both are
-    /// searched, and Nacos is where this program registers
+    /// Registry without a server: a directory of instance files, shared by all processes. With --nacos or --eureka as well, all are
+    /// searched, and this program registers there, not in the directory
     #[arg(long, env = "GRAY_REGISTRY_DIR", value_name = "DIR")]
     pub registry_dir: Option<PathBuf>,
 
@@ -121,8 +143,12 @@ impl fmt::Debug for ControlArgs {
             .field("nacos_ca", &self.nacos_ca)
             .field("namespace", &self.namespace)
             .field("group", &self.group)
+            .field("cluster", &self.cluster)
             .field("nacos_username", &secret(&self.nacos_username))
             .field("nacos_password", &secret(&self.nacos_password))
+            .field("eureka", &self.eureka.as_deref().map(without_passwords))
+            .field("eureka_ca", &self.eureka_ca)
+            .field("eureka_fetch", &self.eureka_fetch)
             .field("registry_hold", &self.registry_hold)
             .field("registry_recovery", &self.registry_recovery)
             .field("snapshot_dir", &self.snapshot_dir)
@@ -154,7 +180,7 @@ pub enum ControlError {
     /// Neither Nacos nor a directory with settings was given.
     #[error(
         "nowhere to read settings from: pass --nacos HOST:PORT (GRAY_NACOS), or --config-dir DIR (GRAY_CONFIG_DIR) to do \
-         without a server"
+         without a server; Eureka has none"
     )]
     Nowhere,
     /// A certificate file cannot be used.
@@ -177,15 +203,16 @@ impl ControlArgs {
     ///
     /// A server that cannot be reached is no error here: it is retried for ever, and shows in `health()`.
     pub fn connect(&self, program: &str) -> Result<ControlPlane, ControlError> {
-        let nacos = self.nacos_options(program)?;
+        let (nacos, eureka) = (self.nacos_options(program)?, self.eureka_options()?);
         // Only what comes over a network needs to be kept.
-        let disk = self.snapshot_dir.as_ref().zip(nacos.as_ref());
-        let disk = disk.map(|(directory, nacos)| (DiskStore::open(directory, program), place(nacos)));
+        let is_remote = nacos.is_some() || eureka.is_some();
+        let disk =
+            self.snapshot_dir.as_ref().filter(|_| is_remote).map(|directory| DiskStore::open(directory, program));
         // The settings first: a program can do without a registry, but not without them.
         let config = self.source(nacos.clone())?;
-        let config = match &disk {
-            Some((store, place)) if self.config_dir.is_none() => {
-                KeptConfigSource::new(config, Arc::clone(store), place) as Arc<dyn ConfigSource>
+        let config = match (&disk, &nacos) {
+            (Some(store), Some(nacos)) if self.config_dir.is_none() => {
+                KeptConfigSource::new(config, Arc::clone(store), &place(nacos)) as Arc<dyn ConfigSource>
             }
             _ => config,
         };
@@ -197,20 +224,32 @@ impl ControlArgs {
             ),
             None => None,
         };
-        let nacos = nacos.map(|options| match &disk {
-            Some((store, place)) => KeptRegistry::new(NacosRegistry::connect(options), Arc::clone(store), place),
-            None => NacosRegistry::connect(options) as Arc<dyn Registry>,
+        let kept = |registry: Arc<dyn Registry>, place: &str| match &disk {
+            Some(store) => KeptRegistry::new(registry, Arc::clone(store), place) as Arc<dyn Registry>,
+            None => registry,
+        };
+        let nacos = nacos.map(|options| {
+            let place = place(&options);
+            ("--nacos", kept(NacosRegistry::connect(options), &place))
         });
-        let registry: Arc<dyn Registry> = match (nacos, files) {
-            (Some(nacos), Some(files)) => {
-                CombinedRegistry::new(("--nacos", nacos), [("--registry-dir".to_owned(), files as _)])
+        let eureka = eureka.map(|options| {
+            let place = format!("eureka {}", options.place());
+            ("--eureka", kept(EurekaRegistry::connect(options), &place))
+        });
+        let files = files.map(|files| ("--registry-dir".to_owned(), files as Arc<dyn Registry>));
+        let registry: Arc<dyn Registry> = match (nacos, eureka, files) {
+            (Some((nacos_name, nacos)), Some((eureka_name, eureka)), files) => {
+                CombinedRegistry::spread([(nacos_name.to_owned(), nacos), (eureka_name.to_owned(), eureka)], files)
             }
-            (Some(nacos), None) => nacos,
-            (None, Some(files)) => files,
-            (None, None) => {
+            (Some(server), None, Some(files)) | (None, Some(server), Some(files)) => {
+                CombinedRegistry::new(server, [files])
+            }
+            (Some((_, server)), None, None) | (None, Some((_, server)), None) => server,
+            (None, None, Some((_, files))) => files,
+            (None, None, None) => {
                 tracing::warn!(
-                    "no registry is given (--nacos, --registry-dir): this program registers nowhere, and knows only \
-                     the static instances in its settings"
+                    "no registry is given (--nacos, --eureka, --registry-dir): this program registers nowhere, and knows \
+                     only the static instances in its settings"
                 );
                 NoRegistry::new()
             }
@@ -219,7 +258,7 @@ impl ControlArgs {
             Some(home) => CombinedRegistry::apart(("--register-in", home), ("the registry", registry)),
             None => registry,
         };
-        Ok(ControlPlane { registry, config, disk: disk.map(|(store, _)| store) })
+        Ok(ControlPlane { registry, config, disk })
     }
 
     /// Where this program registers, when that is not where it looks for others.
@@ -230,7 +269,7 @@ impl ControlArgs {
             (None, Some(directory)) => FileRegistry::open_space(directory, space)
                 .map_err(|error| invalid_directory("--registry-dir", directory, &error))?,
             (None, None) => {
-                let reason = "there is no registry: give --nacos or --registry-dir as well".to_owned();
+                let reason = "there is no registry with spaces: give --nacos or --registry-dir as well".to_owned();
                 return Err(ControlError::Invalid { flag: "--register-in", value: space.to_string(), reason });
             }
         }))
@@ -261,13 +300,26 @@ impl ControlArgs {
         })
     }
 
-    /// The address by which others most likely reach this machine: the source address towards Nacos, loopback without
-    /// Nacos (then everything runs on this machine). No packet is sent.
+    /// The address by which others most likely reach this machine: the source address towards Nacos or Eureka, loopback without
+    /// either (then everything runs on this machine). No packet is sent.
     pub fn detect_advertise_host(&self) -> IpAddr {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let servers = self.nacos.as_ref().and_then(|servers| NacosOptions::new(servers).servers().ok());
-        let servers = servers.unwrap_or_default();
-        servers.iter().find_map(|(host, port)| source_towards(host, *port)).unwrap_or(loopback)
+        let eureka = self.eureka_options().ok().flatten();
+        let servers = servers.iter().flatten().map(|(host, port)| (host.as_str(), *port));
+        let mut servers = servers.chain(eureka.iter().flat_map(EurekaOptions::addresses));
+        servers.find_map(|(host, port)| source_towards(host, port)).unwrap_or(loopback)
+    }
+
+    /// What the flags say of Eureka, checked; `None` when it is not to be used at all.
+    fn eureka_options(&self) -> Result<Option<EurekaOptions>, ControlError> {
+        let Some(urls) = self.eureka.as_deref().filter(|urls| !urls.trim().is_empty()) else { return Ok(None) };
+        let tls = EurekaTls::new(self.eureka_ca.as_deref())?;
+        let invalid = |reason| ControlError::Invalid { flag: "--eureka", value: without_passwords(urls), reason };
+        let mut options = EurekaOptions::new(urls, tls).map_err(invalid)?.in_zone(self.cluster.clone());
+        options.fetch_interval = self.eureka_fetch;
+        (options.hold, options.recovery) = (self.registry_hold, self.registry_recovery);
+        Ok(Some(options))
     }
 
     /// What the flags say of Nacos, checked; `None` when it is not to be used at all.
@@ -281,6 +333,13 @@ impl ControlArgs {
         options.tls = tls.then(|| NacosTls::new(self.nacos_ca.as_deref())).transpose()?;
         options.namespace = self.namespace.trim().to_owned();
         options.group = self.group.trim().to_owned();
+        if let Some(cluster) = &self.cluster {
+            if cluster.contains(['.', '_']) {
+                let reason = "Nacos takes letters, digits and `-` in the name of a cluster".into();
+                return Err(invalid("--cluster", cluster, reason));
+            }
+            options.cluster.clone_from(cluster);
+        }
         options.username = self.nacos_username.clone();
         options.password = self.nacos_password.clone();
         options.program = program.to_owned();
@@ -299,6 +358,15 @@ impl ControlArgs {
         }
         Ok(Some(options))
     }
+}
+
+/// The name of a cluster or of a zone.
+fn cluster(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if text.is_empty() || text.len() > 64 || !text.chars().all(fits) {
+        return Err("expected 1 to 64 letters, digits and `-`, in a zone of Eureka `.` and `_` as well".into());
+    }
+    Ok(text.to_owned())
 }
 
 /// What tells one source from another, so that nothing kept of one is used for the other.

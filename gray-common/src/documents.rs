@@ -25,7 +25,7 @@ pub struct DocumentArgs {
     pub name: Option<String>,
 
     /// Active profile (spring.profiles.active); repeated, or separated by commas, later ones win. Parts of documents for
-    /// others are left out
+    /// others are skipped
     #[arg(long, env = "GRAY_PROFILE", value_name = "NAME", value_delimiter = ',')]
     pub profile: Vec<String>,
 

@@ -19,7 +19,7 @@ pub const FALLBACK_TOTAL: &str = "gray_fallback_total";
 pub const CLIENT_CONNECT_FAILURES_TOTAL: &str = "gray_client_connect_failures_total";
 /// Counter, label [`SERVICE`]: calls of our client that were sent again, because the connection broke.
 pub const CLIENT_RETRIES_TOTAL: &str = "gray_client_retries_total";
-/// Counter, labels [`SERVICE`] and `reason` (`unreachable`, `failures`): instances that our client has left out for a while.
+/// Counter, labels [`SERVICE`] and `reason` (`unreachable`, `failures`): instances that our client has ejected.
 pub const CLIENT_EJECTIONS_TOTAL: &str = "gray_client_ejections_total";
 /// Counter, label [`SERVICE`]: calls that found no instance.
 pub const CLIENT_NO_INSTANCE_TOTAL: &str = "gray_client_no_instance_total";
@@ -29,7 +29,10 @@ pub const CLIENT_NO_INSTANCE_TOTAL: &str = "gray_client_no_instance_total";
 pub const EDGE_REQUESTS_TOTAL: &str = "gray_edge_requests_total";
 /// Counter, label `reason`: requests whose tag was not signed as it has to be (`unsigned`, `forged`, `expired`).
 pub const BAD_SIGNATURE_TOTAL: &str = "gray_bad_signature_total";
-/// Counter, labels [`SERVICE`] and `status` (`1xx` to `5xx`): requests that a service answered, health checks left out.
+/// Counter, label `outcome`: requests whose lane was read from W3C Baggage, because the header was missing (`used`), and those
+/// whose baggage said something else than the header (`conflict`).
+pub const BAGGAGE_TOTAL: &str = "gray_baggage_total";
+/// Counter, labels [`SERVICE`] and `status` (`1xx` to `5xx`): requests that a service answered, without health checks.
 pub const SERVICE_REQUESTS_TOTAL: &str = "gray_service_requests_total";
 /// Gauge, label [`SERVICE`]: requests whose answer has not begun.
 pub const SERVICE_IN_FLIGHT: &str = "gray_service_in_flight";
@@ -69,6 +72,11 @@ pub fn describe_metrics() {
     );
     describe_counter!(EDGE_REQUESTS_TOTAL, Count, "Requests by caller, and whether this instance was meant for them");
     describe_counter!(BAD_SIGNATURE_TOTAL, Count, "Requests whose tag was not signed as it has to be");
+    describe_counter!(
+        BAGGAGE_TOTAL,
+        Count,
+        "Requests whose W3C Baggage said a lane that counted, or another than the header"
+    );
     describe_counter!(CLIENT_CONNECT_FAILURES_TOTAL, Count, "Connects to instances of the called service that failed");
     describe_counter!(CLIENT_RETRIES_TOTAL, Count, "Calls sent again because the connection broke");
     describe_counter!(CLIENT_EJECTIONS_TOTAL, Count, "Ejections of instances of the called service");

@@ -3,7 +3,10 @@
 use axum::{Router, routing::get};
 use user_client::UserClient;
 
-use crate::http::{not_found, order};
+use crate::{
+    events::Events,
+    http::{not_found, order},
+};
 
 /// What the handlers share.
 #[derive(Clone, Debug)]
@@ -14,6 +17,8 @@ pub struct State {
     pub version: String,
     /// Asks user-app.
     pub users: UserClient,
+    /// Who is told what happens.
+    pub events: Events,
 }
 
 /// The service's routes.

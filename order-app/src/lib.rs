@@ -3,6 +3,7 @@
 pub mod app;
 mod domain;
 mod error;
+pub mod events;
 mod http;
 pub mod settings;
 

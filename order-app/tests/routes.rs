@@ -1,6 +1,9 @@
 //! The contract of order-app, route by route, with user-app in every state.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use axum::{
     Json, Router,
@@ -10,20 +13,27 @@ use axum::{
     routing::get,
 };
 use gray_common::{
-    Instance,
+    GrayStatus, Instance, ReleaseContext,
     api::{ApiResult, Code},
     client::{GrayClient, ServiceView, Strategy, VersionPolicy},
 };
 use http_body_util::BodyExt;
-use order_app::app::{State, app};
+use order_app::{
+    app::{State, app},
+    events::{Events, Publish},
+};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use user_client::UserClient;
 
 async fn call(instances: &[Instance], path: &str) -> (StatusCode, Value) {
+    call_telling(instances, path, Events::default()).await
+}
+
+async fn call_telling(instances: &[Instance], path: &str, events: Events) -> (StatusCode, Value) {
     let view = ServiceView::fixed("user-app", instances, VersionPolicy::default(), Strategy::RoundRobin);
     let client = GrayClient::builder(view).timeout(Duration::from_millis(300)).build().expect("builds");
-    let state = State { port: 7101, version: "V1".into(), users: UserClient::new(client) };
+    let state = State { port: 7101, version: "V1".into(), users: UserClient::new(client), events };
     let request = Request::builder().uri(path).body(Body::empty()).expect("valid");
     let response = app(state).oneshot(request).await.expect("infallible");
     let status = response.status();
@@ -92,4 +102,27 @@ async fn a_path_that_is_no_text_or_no_route() {
         let (status, body) = call(&[], path).await;
         assert_eq!((status.as_u16(), body["code"].clone()), (expect, json!(expect)), "{path}");
     }
+}
+
+/// The number of an order, and the tag within which it was told.
+type View = (String, Option<GrayStatus>);
+
+#[derive(Clone, Debug, Default)]
+struct Told(Arc<Mutex<Vec<View>>>);
+
+impl Publish for Told {
+    fn order_viewed(&self, order_no: &str) {
+        self.0.lock().expect("lock").push((order_no.to_owned(), ReleaseContext::current().tag));
+    }
+}
+
+#[tokio::test]
+async fn an_order_that_was_shown_is_told_of_within_the_request() {
+    let users = [user_app(get(|| async { Json(ApiResult::success("x")) })).await];
+    let told = Told::default();
+    let gray = ReleaseContext::tagged(Some(GrayStatus::Gray));
+    for path in ["/order/N0001", "/order/N0009", "/nothing"] {
+        gray.clone().scope(call_telling(&users, path, Events::to(told.clone()))).await;
+    }
+    assert_eq!(*told.0.lock().expect("lock"), [("N0001".to_owned(), Some(GrayStatus::Gray))]);
 }

@@ -3,6 +3,7 @@
 mod balance;
 mod decide;
 mod harness;
+mod message;
 mod wire;
 
 fn main() {
@@ -10,5 +11,6 @@ fn main() {
     decide::cases(&mut cases);
     balance::cases(&mut cases);
     wire::cases(&mut cases);
+    message::cases(&mut cases);
     cases.measure();
 }

@@ -2,7 +2,7 @@
 //!
 //! A failed connect is tried again on another instance of the same kind, whatever the method: nothing was sent. When a
 //! connection breaks after that, an idempotent request with a small body goes once more elsewhere, as long as the
-//! [budget](gray_core::balance::RetryBudget) lasts. Who cannot be reached, or fails again and again, is left out for a while
+//! [budget](gray_core::balance::RetryBudget) lasts. An instance that cannot be reached, or keeps failing, is ejected for a while
 //! ([`OutlierPolicy`](gray_core::balance::OutlierPolicy)). Redirects are not followed (they could leave the chain), proxies of the
 //! environment are not used (instances are dialled directly).
 //!

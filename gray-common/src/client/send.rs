@@ -152,9 +152,9 @@ impl GrayClient {
             Some(Change::Ejected(reason)) => {
                 metrics::counter!(telemetry::CLIENT_EJECTIONS_TOTAL, telemetry::SERVICE => service.to_owned(), "reason" => reason.as_str())
                     .increment(1);
-                tracing::warn!(service, instance, "left out for now: {reason}");
+                tracing::warn!(service, instance, "ejected: {reason}");
             }
-            Some(Change::Readmitted) => tracing::info!(service, instance, "takes part again"),
+            Some(Change::Readmitted) => tracing::info!(service, instance, "readmitted"),
             None => {}
         }
     }

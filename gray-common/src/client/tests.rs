@@ -223,8 +223,7 @@ async fn a_path_cannot_leave_the_instance() {
 fn live_settings(policy: VersionPolicy) -> SettingsState<GraySettings> {
     let mut settings = GraySettings::default();
     settings.policy = policy;
-    let current = Some(Arc::new(settings));
-    SettingsState { current, revision: 1, ..SettingsState::default() }
+    SettingsState::of(settings, 1)
 }
 
 #[tokio::test]
@@ -265,8 +264,7 @@ async fn static_instances_join_those_of_the_registry() {
         let static_instances = [("user-app".to_owned(), fixed)].into();
         let mut changed = GraySettings::default();
         changed.static_instances = static_instances;
-        let current = Some(Arc::new(changed));
-        settings.send_replace(SettingsState { current, revision: 1, ..SettingsState::default() });
+        settings.send_replace(SettingsState::of(changed, 1));
     };
     let ports = || view.load().instances.known().iter().map(|instance| instance.port).collect::<Vec<_>>();
 

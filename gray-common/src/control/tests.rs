@@ -24,7 +24,14 @@ async fn what_cannot_work_is_said_at_once_with_what_would() {
         ("--nacos nacos --nacos-username u", "GRAY_NACOS_PASSWORD"),
         ("--nacos nacos --nacos-username u --nacos-password ENC(a/b==)", "give the plain password"),
         ("--config-dir /nowhere/at/all", "expected a directory with common-config.yaml"),
-        ("--config-dir DIR --register-in gray-ns", "there is no registry"),
+        ("--config-dir DIR --register-in gray-ns", "there is no registry with spaces"),
+        ("--eureka http://e:8761/eureka", "Eureka has none"),
+        ("--eureka eureka:8761 --config-dir DIR", "--eureka eureka:8761: `eureka:8761` has no scheme"),
+        ("--eureka http://bob:s3cret@e:0/ --config-dir DIR", "--eureka http://e:0/: `http://e:0/` has no port"),
+        ("--eureka https://e/ --eureka-ca nobody.pem --config-dir DIR", "--eureka-ca nobody.pem: cannot be read"),
+        ("--eureka http://e/eureka --config-dir DIR --register-in gray-ns", "no registry with spaces"),
+        ("--nacos nacos --cluster zone_a", "letters, digits and `-` in the name of a cluster"),
+        ("--eureka a=eureka:8761 --config-dir DIR", "has no scheme"),
         ("--nacos nacos --nacos-ca nobody.pem", "--nacos-ca nobody.pem: cannot be read"),
     ];
     let directory = tempfile::tempdir().expect("a directory");
@@ -57,6 +64,15 @@ async fn directories_and_nacos_may_be_mixed_and_connecting_does_not_wait() {
     let health = side_by_side.registry.health().borrow().clone();
     assert!(matches!(&health, Health::Down(reason) if reason.starts_with("--nacos: ")), "{health:?}");
     assert_eq!(*side_by_side.registry.watch("nobody").borrow(), Some(Arc::from([])), "the directory has answered");
+    let moving =
+        format!("--nacos 127.0.0.1:1 --eureka http://127.0.0.1:1/eureka --registry-dir {at} --config-dir {at}");
+    let moving = args(&moving).connect("test").expect("moving").registry;
+    let health = moving.health().borrow().clone();
+    let told = |reason: &str| reason.starts_with("--nacos: ") && reason.contains("; --eureka: ");
+    assert!(matches!(&health, Health::Down(reason) if told(reason)), "{health:?}");
+    assert_eq!(*moving.watch("nobody").borrow(), None, "most of the fleet may be where nothing is known of");
+    let eureka = args(&format!("--eureka http://127.0.0.1:1/eureka --config-dir {at}")).connect("test").expect("alone");
+    assert!(format!("{:?}", eureka.registry).contains("EurekaRegistry"), "{eureka:?}");
 }
 
 #[tokio::test]
@@ -99,6 +115,8 @@ async fn settings_alone_are_enough() {
 fn secrets_are_not_shown() {
     let shown = format!("{:?}", args("--nacos n --nacos-username bob --nacos-password s3cret"));
     assert!(!shown.contains("s3cret") && !shown.contains("bob"), "{shown}");
+    let shown = format!("{:?}", args("--eureka http://bob:s3cret@e:1/eureka,http://bob:s3cret@f/"));
+    assert!(!shown.contains("s3cret") && !shown.contains("bob") && shown.contains("http://e:1/eureka"), "{shown}");
 }
 
 #[test]
@@ -109,7 +127,7 @@ fn every_flag_has_an_environment_variable_and_secrets_hide_theirs() {
         let name = arg.get_long().expect("long").to_uppercase().replace('-', "_");
         assert_eq!(variable, format!("GRAY_{name}"));
         assert!(arg.get_help().is_some(), "{name} is not explained");
-        if name.contains("PASSWORD") || name.contains("USERNAME") {
+        if name.contains("PASSWORD") || name.contains("USERNAME") || name == "EUREKA" {
             assert!(arg.is_hide_env_values_set(), "{name}");
         }
     }
@@ -120,6 +138,7 @@ fn advertised_address() {
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     assert_eq!(args("--registry-dir /d").detect_advertise_host(), loopback);
     assert_eq!(args("--registry-dir /d --nacos 127.0.0.1").detect_advertise_host(), loopback);
+    assert_eq!(args("--eureka http://127.0.0.1:8761/eureka").detect_advertise_host(), loopback);
     assert_eq!(args("--nacos 127.0.0.1:8848").detect_advertise_host(), loopback);
     assert_eq!(args("--nacos no.such.host.invalid:8848").detect_advertise_host(), loopback);
 }

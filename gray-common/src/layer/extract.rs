@@ -10,7 +10,7 @@ use std::{
 };
 
 use gray_context::{HttpHeaders, HttpHeadersMut, Inject as _, PathLog, ReleaseContext};
-use gray_core::tag::PATH_HEADER;
+use gray_core::tag::{PATH_HEADER, TRACE_HEADERS};
 use http::{HeaderValue, Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use tokio::task::futures::TaskLocalFuture;
@@ -40,7 +40,7 @@ pub struct ReleaseLayer {
 }
 
 impl ReleaseLayer {
-    /// The layer alone: believes every tag, carries nothing but tag and lane.
+    /// The layer alone: believes every tag, and passes on tag, lane, trace and baggage ([`TRACE_HEADERS`]).
     pub const fn new() -> Self {
         Self { hop: None }
     }
@@ -83,7 +83,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let headers = HttpHeaders(request.headers());
         let (context, here) = match &self.hop {
-            None => (ReleaseContext::extract(&headers), None),
+            None => (ReleaseContext::extract(&headers).carrying(&headers, &TRACE_HEADERS), None),
             Some(hop) => match hop.take_in(&headers, peer(&request)) {
                 Ok((context, fit)) => {
                     let here = context.path().cloned().map(|log| Here { log, told: hop.told(fit) });

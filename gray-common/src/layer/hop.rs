@@ -5,7 +5,7 @@ use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use foldhash::quality::RandomState;
-use gray_context::{Extract, ReleaseContext, Standing, Verifier, caller};
+use gray_context::{BaggageUse, Extract, ReleaseContext, Standing, Verifier, WithoutBaggage, caller};
 use gray_core::{
     instance::Instance,
     lane::{Selector, Verdict, Want},
@@ -104,7 +104,25 @@ impl Hop {
     pub fn take_in(&self, carrier: &impl Extract, peer: Option<IpAddr>) -> Result<(ReleaseContext, Fit), Refused> {
         let settings = self.settings.load();
         let Some(settings) = settings.as_deref() else { return Ok((ReleaseContext::extract(carrier), Fit::Untagged)) };
-        let (context, vouched) = match &settings.mesh.signing {
+        let (context, vouched) = if settings.mesh.baggage {
+            count_baggage(BaggageUse::of(carrier));
+            Self::believed(carrier, peer, settings)?
+        } else {
+            let (context, vouched) = Self::believed(&WithoutBaggage(carrier), peer, settings)?;
+            (context.without_baggage(), vouched)
+        };
+        let fit = self.fit(&context, settings);
+        self.count(caller(carrier), fit, (vouched, peer), settings);
+        Ok((context.carrying(carrier, &settings.mesh.propagate), fit))
+    }
+
+    /// What of it is believed, and what vouches for the name of the caller.
+    fn believed(
+        carrier: &impl Extract,
+        peer: Option<IpAddr>,
+        settings: &GraySettings,
+    ) -> Result<(ReleaseContext, Vouched), Refused> {
+        Ok(match &settings.mesh.signing {
             None => (ReleaseContext::extract(carrier), Vouched::ByNothing),
             Some(signing) => {
                 let verifier = Verifier::new(&signing.keys, unix_seconds(), signing.ttl);
@@ -123,10 +141,7 @@ impl Hop {
                 };
                 (context, vouched)
             }
-        };
-        let fit = self.fit(&context, settings);
-        self.count(caller(carrier), fit, (vouched, peer), settings);
-        Ok((context.carrying(carrier, &settings.mesh.propagate), fit))
+        })
     }
 
     fn fit(&self, context: &ReleaseContext, settings: &GraySettings) -> Fit {
@@ -239,6 +254,15 @@ fn network(peer: IpAddr) -> IpAddr {
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
         address => address,
     }
+}
+
+fn count_baggage(how: BaggageUse) {
+    let outcome = match how {
+        BaggageUse::None => return,
+        BaggageUse::Source => "used",
+        BaggageUse::Conflict => "conflict",
+    };
+    metrics::counter!(telemetry::BAGGAGE_TOTAL, "outcome" => outcome).increment(1);
 }
 
 fn reason(verdict: Verdict) -> &'static str {

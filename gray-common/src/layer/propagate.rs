@@ -74,8 +74,19 @@ mod tests {
         for tag in [Some(GrayStatus::Gray), Some(GrayStatus::All), None] {
             let mut request = Request::new(());
             ReleaseContext::tagged(tag).inject(&mut HttpHeadersMut(request.headers_mut()));
+            for (name, value) in [("traceparent", "00-1-2-01"), ("baggage", "theirs=1"), ("cookie", "c=1")] {
+                request.headers_mut().append(name, HeaderValue::from_static(value));
+            }
             let sent = server.clone().oneshot(request).await.expect("infallible").into_body();
             assert_eq!(sent.get(GRAY_HEADER), tag.map(GrayStatus::header_value).as_ref());
+            assert_eq!(sent["traceparent"], "00-1-2-01");
+            let baggage = sent["baggage"].to_str().expect("text");
+            assert_eq!(
+                (baggage.ends_with("theirs=1"), baggage.contains("gray-lane=")),
+                (true, tag.is_some()),
+                "{baggage}"
+            );
+            assert!(!sent.contains_key("cookie"));
         }
     }
 }

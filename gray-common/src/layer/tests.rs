@@ -4,7 +4,12 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwapOption;
 use axum::{Router, extract::State, routing::get};
-use gray_core::{balance::Strategy, instance::Instance};
+use gray_core::{
+    balance::Strategy,
+    instance::Instance,
+    lane::{Purpose, SigningKey, baggage::write_member},
+    tag::GrayStatus,
+};
 use gray_document::check;
 use gray_settings::GraySettings;
 use http::{HeaderMap, StatusCode};
@@ -175,5 +180,61 @@ async fn a_forged_lane_ends_at_the_first_hop() {
     assert_eq!(lenient.ask(&forged).await, (200, None));
     for name in ["gray", "gray-lane", "gray-signature"] {
         assert!(lenient.last(name).is_empty(), "{name} went on");
+    }
+}
+
+/// What a service sends on that knows nothing of gray releases but passes baggage on.
+fn as_baggage(signature: Option<&str>) -> String {
+    let mut member = Vec::new();
+    let written = write_member(&mut member, GrayStatus::Gray, signature.map(str::as_bytes), Some(LANE.as_bytes()));
+    assert!(written);
+    format!("theirs=1,{}", String::from_utf8(member).expect("text"))
+}
+
+#[tokio::test]
+async fn a_lane_comes_back_from_baggage() {
+    let baggage = as_baggage(None);
+    let ours = baggage.strip_prefix("theirs=1,").expect("behind theirs");
+    let pair = Pair::new("", "V1", true).await;
+    let path = Some("order-app@V2:hit > user-app@V1:fallback".to_owned());
+    assert_eq!(pair.ask(&[("baggage", &baggage)]).await, (200, path));
+    assert_eq!(pair.last("gray-lane"), [LANE]);
+    assert_eq!(pair.last("gray"), ["GRAY"]);
+    assert_eq!(pair.last("baggage"), [format!("{ours},theirs=1")]);
+    // The header beats it, and what goes on says one thing.
+    let other = LANE.replace(";t;", ";-;");
+    assert_eq!(pair.ask(&[("gray", "GRAY"), ("gray-lane", &other), ("baggage", &baggage)]).await, (200, None));
+    assert_eq!(pair.last("gray-lane"), [other.as_str()]);
+    assert!(!pair.last("baggage").concat().contains(ours), "{:?}", pair.last("baggage"));
+    let off = Pair::new(", baggage: false", "V1", true).await;
+    assert_eq!(off.ask(&[("baggage", &baggage)]).await, (200, None));
+    assert!(off.last("gray-lane").is_empty() && off.last("gray").is_empty());
+    assert_eq!(off.last("baggage"), ["theirs=1"]);
+    assert_eq!(off.ask(&[("gray", "GRAY"), ("gray-lane", LANE)]).await.0, 200);
+    assert!(off.last("baggage").is_empty());
+}
+
+#[tokio::test]
+async fn a_forged_lane_in_baggage_ends_at_the_first_hop() {
+    let key = SigningKey::new(b"a secret of the chain").expect("long enough");
+    let lane = LANE.parse().expect("a value");
+    let expiry = gray_registry::unix_seconds() + 60;
+    let good = key.sign_for(Purpose::Call, GrayStatus::Gray, Some(&lane), expiry);
+    let good = as_baggage(Some(good.to_str().expect("text")));
+    let signing = |invalid: &str| format!(", signing: {{ key: 'a secret of the chain', invalid: {invalid} }}");
+    let refusing = Pair::new(&signing("refuse"), "V2", true).await;
+    let lenient = Pair::new(&signing("untagged"), "V2", true).await;
+    for forged in [as_baggage(None), as_baggage(Some("9999999999.00")), good.replace("V1%3B", "V9%3B")] {
+        assert_eq!(refusing.ask(&[("baggage", &forged)]).await, (403, None), "{forged}");
+        assert_eq!(lenient.ask(&[("baggage", &forged)]).await, (200, None), "{forged}");
+        assert_eq!(lenient.last("baggage"), ["theirs=1"], "it went on");
+        assert!(lenient.last("gray-lane").is_empty() && lenient.last("gray").is_empty());
+    }
+    assert_eq!(refusing.seen.lock().expect("lock").len(), 0, "the handler has not run");
+    // A service that knows the tag alone has lost the signature beside it.
+    for headers in [&[("baggage", good.as_str())][..], &[("gray", "PROD"), ("baggage", good.as_str())]] {
+        let path = Some("order-app@V2:hit > user-app@V2:hit".to_owned());
+        assert_eq!(refusing.ask(headers).await, (200, path), "{headers:?}");
+        assert_eq!(refusing.last("gray-lane"), [LANE]);
     }
 }

@@ -61,13 +61,13 @@ pub struct ServiceArgs {
     #[arg(long, env = "GRAY_DRAIN", value_name = "TIME", default_value = "30s", value_parser = duration(Duration::ZERO))]
     pub drain: Duration,
 
-    /// Connections of callers at most; beyond it the longest idle ones are closed, then new ones are answered 503.
-    /// Without it, with 0, or with more than that: as many as the open files that the system allows leave room for
+    /// Maximum connections of callers; beyond it the longest idle ones are closed, then new ones are answered 503.
+    /// By default, with 0, or if it is too large: as many as the limit of open files allows
     #[arg(long, env = "GRAY_MAX_CONNECTIONS", value_name = "N", default_value = "0", hide_default_value = true,
           value_parser = whole::<usize>(0..=u64::MAX))]
     pub max_connections: usize,
 
-    /// Time that a connection may be without a request; then it is closed
+    /// Time after which a connection without requests is closed
     #[arg(
         long,
         env = "GRAY_IDLE_TIMEOUT",
@@ -118,16 +118,16 @@ Examples:
     --version
 
 Signals:
-  TERM, INT, QUIT  stop in order; a second one cuts the waiting short
-  HUP              read now what is read from files: settings, lists of instances, certificates, city data
-  USR1             open the access log anew (the gateway)
+  TERM, INT, QUIT  stop gracefully; a second one skips the waiting
+  HUP              read files again: settings, lists of instances, certificates, city data
+  USR1             reopen the access log (the gateway)
   USR2             ignored";
 
 /// The whole command line of a service without flags of its own.
 #[derive(clap::Parser, Clone, Debug)]
 #[command(
     version = release::version(),
-    about = "A service that takes part in full-chain gray releases",
+    about = "A service of a chain with gray releases",
     long_about = None
 )]
 pub struct ServiceCli {

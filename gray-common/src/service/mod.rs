@@ -21,7 +21,9 @@ mod error;
 mod exit;
 mod health;
 mod healthcheck;
+mod jobs;
 mod leave;
+mod messages;
 mod metrics;
 mod phase;
 mod readiness;
@@ -169,13 +171,20 @@ impl GrayService {
     /// A client of another service, with limits of your own.
     pub fn client_builder(&mut self, service: &str) -> GrayClientBuilder {
         let view = self.views.iter().find(|view| view.service() == service).cloned().unwrap_or_else(|| {
-            let caller = Caller { service: self.name.to_string(), version: Some(self.args.service_version.clone()) };
-            let registry = Arc::clone(&self.control.registry);
-            let view = ServiceView::follow(registry, caller, service, self.settings.subscribe());
+            let view = self.follow(service);
             self.views.push(view.clone());
             view
         });
         GrayClient::builder(view).caller(self.name()).own_version(self.args.service_version.as_str())
+    }
+
+    fn follow(&self, service: &str) -> ServiceView {
+        let caller = Caller {
+            service: self.name.to_string(),
+            version: Some(self.args.service_version.clone()),
+            cluster: self.args.control.cluster.clone(),
+        };
+        ServiceView::follow(Arc::clone(&self.control.registry), caller, service, self.settings.subscribe())
     }
 }
 

@@ -139,7 +139,7 @@ fn readiness(
     };
     let refused = {
         let settings = settings.clone();
-        move || settings.borrow().refused.as_ref().map(|refused| format!("the newest are refused: {refused}"))
+        move || settings.borrow().refused.as_ref().map(ToString::to_string)
     };
     let settings_reason = {
         let health = health.clone();

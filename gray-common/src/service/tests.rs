@@ -20,6 +20,8 @@ use gray_registry::{
     Health, MemoryConfigSource, MemoryRegistry, NoRegistry, Registry, RegistryError, ServiceNames, ServiceState,
 };
 
+mod jobs;
+mod messages;
 mod outage;
 
 const LIMIT: Duration = Duration::from_secs(10);

@@ -56,7 +56,7 @@ fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
     let parts: Vec<_> = filter.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
     for part in &parts {
         if part.split('[').next().unwrap_or_default().contains(char::is_whitespace) {
-            return Err(wrong(format!("`{part}` has a space in it; a comma stands between two parts")));
+            return Err(wrong(format!("`{part}` contains a space; separate parts by commas")));
         }
         // A lone word that is not a level is taken for a module, of which everything is logged, and of others nothing.
         if !part.contains(['=', '[']) && part.parse::<LevelFilter>().is_err() {
@@ -128,7 +128,7 @@ mod tests {
             assert!(error.contains("is not a level: off, error, warn, info, debug or trace"), "{error}");
         }
         let error = parse("info gray_common=debug").expect_err("two parts").to_string();
-        assert!(error.contains("a comma stands between"), "{error}");
+        assert!(error.contains("separate parts by commas"), "{error}");
     }
 
     #[test]

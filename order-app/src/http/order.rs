@@ -29,6 +29,7 @@ pub(crate) async fn show(
     let Path(order_no) = order_no.map_err(|_| Error::BadPath)?;
     let order = domain::find(&order_no).ok_or(Error::OrderNotFound)?;
     let user_name = state.users.user(order.user_no).await?;
+    state.events.order_viewed(order.order_no);
     Ok(Json(ApiResult::success(OrderView {
         order_no: order.order_no,
         goods_name: format!("商品-{}", order.goods_no),

@@ -1,6 +1,6 @@
 use gray_context::{HttpHeaders, HttpHeadersMut};
 use gray_core::{
-    lane::SigningKey,
+    lane::{Purpose, SigningKey},
     tag::{CALLER_HEADER, SIGNATURE_HEADER},
 };
 use gray_document::check;
@@ -141,6 +141,8 @@ fn signatures_and_what_becomes_of_bad_ones() {
     let expired = text(key.sign(GrayStatus::Gray, Some(&lane), past));
     let stranger = text(other.sign(GrayStatus::Gray, Some(&lane), soon));
     let no_lane = text(key.sign(GrayStatus::Gray, None, soon));
+    let orders = Purpose::Message { audience: "orders" };
+    let message = text(key.sign_for(orders, GrayStatus::Gray, Some(&lane), soon));
     let (gray, claimed) = (("gray", "GRAY"), ("gray-lane", LANE));
     let wider = ("gray-lane", "8f3a11c0;v2;-;*=*");
     // (header lines, why they are bad if they are)
@@ -151,6 +153,7 @@ fn signatures_and_what_becomes_of_bad_ones() {
         (vec![gray, claimed], Some(Verdict::Unsigned)),
         (vec![gray], Some(Verdict::Unsigned)),
         (vec![gray, claimed, ("gray-signature", &stranger)], Some(Verdict::Forged)),
+        (vec![gray, claimed, ("gray-signature", &message)], Some(Verdict::Forged)),
         (vec![gray, wider, ("gray-signature", &good)], Some(Verdict::Forged)),
         (vec![("gray", "PROD"), claimed, ("gray-signature", &good)], Some(Verdict::Forged)),
         (vec![gray, claimed, ("gray-signature", &no_lane)], Some(Verdict::Forged)),
@@ -217,7 +220,10 @@ fn what_travels_on_is_what_came() {
         let (context, _) = hop.take_in(&HttpHeaders(&came), None).expect("good");
         let mut sent = HeaderMap::new();
         context.inject(&mut HttpHeadersMut(&mut sent));
-        assert_eq!(sent, came, "all of it, and nothing else");
+        let mut headers_alone = sent.clone();
+        let member = headers_alone.remove("baggage");
+        assert_eq!(headers_alone, came, "all of it, and nothing else");
+        assert_eq!(member.is_some(), came.contains_key("gray"));
         // What belongs to one hop stays.
         came.insert(CALLER_HEADER, HeaderValue::from_static("gateway-app@V1"));
         came.insert("x-own", HeaderValue::from_static("1"));
