@@ -20,13 +20,14 @@ use gray_common::{
 use gray_core::Instance;
 use gray_document::Reading;
 use gray_live::{LiveSettings, SettingsState};
+use gray_registry::{NoRegistry, Registry};
 use gray_settings::Caller;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
     admin::{self, Admin, Gate, Sources},
-    args::{DEFAULT_PORT, DEFAULT_TLS_PORT, GatewayArgs},
+    args::{DEFAULT_PORT, DEFAULT_TLS_PORT, EgressAddress, GatewayArgs},
     config::{self, GatewayConfig, SERVICE},
     control::{ControlLoop, Warmth},
     geo::CitySource,
@@ -57,21 +58,31 @@ impl Application {
     pub async fn build(args: &GatewayArgs) -> anyhow::Result<Self> {
         let service = &args.service;
         // Ports first: the mistake that is made most often is reported before anything is connected.
+        let egress = args.egress.listen().map_err(UsageError)?;
         let local = Local::open(args).await?;
-        let control_plane = service.control.connect(SERVICE)?;
-        let plan = config::plan(&service.control, args.routes_document.as_deref())?;
+        let control_plane = service.control.connect(&args.program())?;
+        let plan = match egress {
+            None => config::plan(&service.control, args.routes_document.as_deref())?,
+            Some((_, caller)) => config::egress_plan(&service.control, caller)?,
+        };
         if let Some(directory) = &service.control.config_dir
+            && egress.is_none()
             && let Some(hint) = plan.hint(directory, &Configuration::needed())
         {
             tracing::warn!("there is no {}; {hint}", plan.usual());
         }
-        let settings = follow(&control_plane, &plan, &service.control.prefix);
+        let settings = follow(&control_plane, &plan, &service.control.prefix, egress.is_some());
         let (on_signal, reloaded) = on_signal(&control_plane, &local.workers);
         let control = control_loop(args, &local, &control_plane, settings.subscribe()).reloading(reloaded.clone());
         let (warmth, registry) = (control.warmth(), control_plane.registry.health());
         let (opened, is_open) = watch::channel(false);
         let instance = service.instance(local.workers.local_addr().port());
-        let registration = register(&control_plane, instance, warmth.clone(), is_open.clone());
+        let registry_of_own: Arc<dyn Registry> = match egress {
+            None => Arc::clone(&control_plane.registry),
+            // Only its service calls it, by an address of its own.
+            Some(_) => NoRegistry::new(),
+        };
+        let registration = register(registry_of_own, instance, warmth.clone(), is_open.clone());
         let (phase, phase_now) = watch::channel(Phase::default());
         let (admin_closed, is_admin_closed) = watch::channel(false);
         let (refused, refused_files) = watch::channel(BTreeMap::new());
@@ -79,8 +90,10 @@ impl Application {
             control: &control_plane,
             settings: settings.subscribe(),
             snapshot: Arc::clone(&local.shared),
+            warmth: warmth.clone(),
             registration: registration.state(),
             phase: phase_now,
+            needs_routes: egress.is_none(),
         });
         let watching = readiness.clone().watch();
         let (newest, reading) = (settings.subscribe(), plan.reading.into());
@@ -214,7 +227,7 @@ impl Local {
             settings,
             reading,
             registry: control_plane.registry.health(),
-            config: control_plane.config.health(),
+            config: Arc::clone(&control_plane.config),
             refused_files,
             readiness,
             disk: control_plane.disk,
@@ -223,7 +236,11 @@ impl Local {
             gate: self.gate.clone(),
             records: self.collector.as_ref().map(RecordCollector::buffer),
             prefix: service.control.prefix.as_str().into(),
-            caller: Caller { service: SERVICE.into(), version: Some(service.service_version.to_string()) },
+            caller: Caller {
+                service: args.egress.service.as_deref().unwrap_or(SERVICE).into(),
+                version: Some(service.service_version.to_string()),
+                cluster: service.control.cluster.clone(),
+            },
             limits: self.limits.clone(),
             judge: admin::Judge::start()?,
         })
@@ -232,7 +249,9 @@ impl Local {
 
 fn proxy_options(args: &GatewayArgs, (server, upstream): &Certificates) -> (ProxyOptions, Option<RecordCollector>) {
     let service = &args.service;
-    let mut options = ProxyOptions::new(SocketAddr::new(service.bind, service.port.unwrap_or(DEFAULT_PORT)));
+    let bind = SocketAddr::new(service.bind, service.port.unwrap_or(DEFAULT_PORT));
+    let egress = args.egress.egress.map(|EgressAddress(address)| address);
+    let mut options = ProxyOptions::new(egress.unwrap_or(bind));
     options.workers = args.workers.unwrap_or(options.workers);
     let tls_bind = SocketAddr::new(service.bind, args.tls.tls_port.unwrap_or(DEFAULT_TLS_PORT));
     options.tls = server.clone().map(|tls| TlsListener { bind: tls_bind, tls });
@@ -259,15 +278,27 @@ fn control_loop(
     settings: watch::Receiver<SettingsState<GatewayConfig>>,
 ) -> ControlLoop {
     let (registry, shared) = (Arc::clone(&control_plane.registry), Arc::clone(&local.shared));
-    ControlLoop::new(settings, registry, shared, CitySource::new(args.city_data.clone()), &args.service.service_version)
+    let control = ControlLoop::new(
+        settings,
+        registry,
+        shared,
+        CitySource::new(args.city_data.clone()),
+        &args.service.service_version,
+    );
+    let control = match args.egress_options(local.workers.local_addr(), local.admin_listener.local_addr().ok()) {
+        Some(egress) => control.for_egress(egress),
+        None => control,
+    };
+    control
         .checking(Arc::clone(&local.certificates.1))
         .fetching(KeyFollower::new(args.fetcher(&local.certificates.1), Pace::default()))
         .counting(local.stats.workers())
+        .in_cluster(args.service.control.cluster.clone())
 }
 
 /// Registers as soon as there is enough to serve with, and clients are let in.
 fn register(
-    control_plane: &ControlPlane,
+    registry: Arc<dyn Registry>,
     instance: Instance,
     warmth: watch::Receiver<Warmth>,
     is_open: watch::Receiver<bool>,
@@ -276,7 +307,7 @@ fn register(
         until(warmth, |warmth| *warmth >= Warmth::Warm).await;
         until(is_open, |open| *open).await;
     };
-    Registration::begin(Arc::clone(&control_plane.registry), SERVICE, instance, before)
+    Registration::begin(registry, SERVICE, instance, before)
 }
 
 async fn serve_admin(
@@ -297,10 +328,17 @@ async fn endless(task: impl Future<Output = ()>) -> io::Result<()> {
     Ok(())
 }
 
-fn follow(control_plane: &ControlPlane, plan: &DocumentPlan, prefix: &str) -> LiveSettings<GatewayConfig> {
+fn follow(
+    control_plane: &ControlPlane,
+    plan: &DocumentPlan,
+    prefix: &str,
+    is_egress: bool,
+) -> LiveSettings<GatewayConfig> {
     let (source, prefix) = (plan.source(Arc::clone(&control_plane.config)), prefix.to_owned());
     let followed = plan.followed(GatewayConfig::lasting(&prefix));
-    LiveSettings::follow_documents(source, followed, move |documents| GatewayConfig::read(documents, &prefix))
+    LiveSettings::follow_documents(source, followed, move |documents| {
+        if is_egress { GatewayConfig::read_egress(documents, &prefix) } else { GatewayConfig::read(documents, &prefix) }
+    })
 }
 
 /// Returns when it is so.

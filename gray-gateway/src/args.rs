@@ -1,9 +1,15 @@
 //! The gateway's command line. Every flag is an environment variable too.
 
+mod egress;
 mod limits;
 mod redis;
 
-use std::{net::IpAddr, path::PathBuf, sync::Arc};
+use std::{
+    borrow::Cow,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use clap::Parser;
 use gray_common::{documents::document_name, flag::whole, release, service::ServiceArgs};
@@ -11,12 +17,17 @@ use gray_tls::TlsError;
 
 use crate::{
     admin::{Access, AdminToken, Gate, HostName},
+    config::SERVICE,
+    egress::EgressOptions,
     keys::{Fetcher, ListedServer},
     proxy::{AccessLogFormat, AccessLogOptions},
     tls::{ServerTls, UpstreamTls},
 };
 
-pub use self::redis::RedisArgs;
+pub use self::{
+    egress::{EgressAddress, EgressArgs},
+    redis::RedisArgs,
+};
 pub use limits::LimitArgs;
 
 /// The port the Java gateway listens on.
@@ -52,16 +63,16 @@ pub struct GatewayArgs {
     #[arg(long, help_heading = "Gateway", env = "GRAY_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub admin_token: Option<AdminToken>,
 
-    /// Let everyone who can reach --admin-bind ask without a token. Without it, an address beyond loopback wants
+    /// Let everyone who can reach --admin-bind ask without a token. Without it, an address beyond loopback requires
     /// --admin-token
     #[arg(long, help_heading = "Gateway", env = "GRAY_ADMIN_OPEN")]
     pub admin_open: bool,
 
-    /// Name by which the admin side is asked, besides addresses and localhost; repeated, or separated by commas
+    /// Host name under which the admin side answers, besides addresses and localhost; repeated, or separated by commas
     #[arg(long, help_heading = "Gateway", env = "GRAY_ADMIN_HOST", value_name = "NAME", value_delimiter = ',')]
     pub admin_host: Vec<HostName>,
 
-    /// Requests of which facts are kept in memory for `grayctl rules replay`; 0 keeps none
+    /// Number of requests whose facts are kept in memory for `grayctl rules replay`; 0 keeps none
     #[arg(
         long,
         help_heading = "Gateway",
@@ -99,6 +110,10 @@ pub struct GatewayArgs {
     #[arg(long, help_heading = "Gateway", env = "GRAY_STRICT")]
     pub strict: bool,
 
+    /// For the requests of one service.
+    #[command(flatten)]
+    pub egress: EgressArgs,
+
     /// Log of all requests.
     #[command(flatten)]
     pub access_log: AccessLogArgs,
@@ -127,6 +142,9 @@ Examples:
   Without a server, instances and settings in directories:
     --registry-dir run/registry --config-dir deploy/nacos
 
+  Beside one service, as the HTTP proxy of its requests:
+    --egress 15001 --service order-app --service-version V1 --admin-port 15002 --nacos 127.0.0.1:8848
+
   A check of the settings (exit code 0 or 1), before they are published; warnings count as well:
     --check-config --strict --config-dir deploy/nacos
 
@@ -140,9 +158,9 @@ Examples:
     --version
 
 Signals:
-  TERM, INT, QUIT  stop in order; a second one cuts the waiting short
-  HUP              read now what is read from files: settings, lists of instances, certificates, city data
-  USR1             open the access log anew
+  TERM, INT, QUIT  stop gracefully; a second one skips the waiting
+  HUP              read files again: settings, lists of instances, certificates, city data
+  USR1             reopen the access log
   USR2             ignored";
 
 impl GatewayArgs {
@@ -157,6 +175,22 @@ impl GatewayArgs {
 }
 
 impl GatewayArgs {
+    /// Name of the program towards the control plane, and of what it keeps on disk.
+    pub(crate) fn program(&self) -> Cow<'static, str> {
+        match &self.egress.service {
+            Some(service) => format!("{service}-egress").into(),
+            None => SERVICE.into(),
+        }
+    }
+
+    /// What makes it an egress that listens and has its admin side at these addresses, if it is one.
+    pub(crate) fn egress_options(&self, bound: SocketAddr, admin: Option<SocketAddr>) -> Option<EgressOptions> {
+        let service = self.egress.service.as_deref()?;
+        let admin_port = admin.map_or(self.admin_port, |admin| admin.port());
+        let (version, control) = (&self.service.service_version, &self.service.control);
+        Some(self.egress.options(service, version, control, (bound.port(), admin_port)))
+    }
+
     /// What keys of tokens are fetched by.
     pub fn fetcher(&self, tls: &Arc<UpstreamTls>) -> Fetcher {
         Fetcher::new(Arc::clone(tls), &self.key_server)

@@ -1,14 +1,14 @@
-//! `--check-config`: the verdict on the documents, without serving.
+//! `--check-config`: the verdict on the documents, without serving: those of the gateway, or with `--egress` those of the service.
 
 use std::process::ExitCode;
 
-use gray_common::service::{UsageError, gather};
-use gray_document::{Origin, Problem, Severity};
+use gray_common::service::{SHARED_DOCUMENT, UsageError, gather};
+use gray_document::{Origin, Problem, Severity, check_for};
 use gray_registry::unix_seconds;
 
 use crate::{
     args::GatewayArgs,
-    config::{self, SERVICE},
+    config::{self, GatewayConfig, SERVICE},
     route::{Configuration, Question, Verdict, judge},
 };
 
@@ -19,6 +19,9 @@ use crate::{
 pub async fn verdict(args: &GatewayArgs) -> anyhow::Result<(Verdict, String)> {
     args.admin_gate().map_err(UsageError)?;
     let (_, tls) = args.tls.load()?;
+    if let Some((_, service)) = args.egress.listen().map_err(UsageError)? {
+        return egress_verdict(args, service).await;
+    }
     let fetcher = args.fetcher(&tls);
     let control = &args.service.control;
     let plan = config::plan(control, args.routes_document.as_deref())?;
@@ -54,6 +57,18 @@ pub async fn verdict(args: &GatewayArgs) -> anyhow::Result<(Verdict, String)> {
         }
     }
     verdict.add(more);
+    Ok((verdict, gathered.summary()))
+}
+
+/// The same of an egress, which reads the documents of its service, without rules and routes.
+async fn egress_verdict(args: &GatewayArgs, service: &str) -> anyhow::Result<(Verdict, String)> {
+    let control = &args.service.control;
+    let plan = config::egress_plan(control, service)?;
+    let gathered = gather(control, &args.program(), &plan, Some(SHARED_DOCUMENT), &[]).await?;
+    let read = |documents: &_| GatewayConfig::read_egress(documents, &control.prefix);
+    let (Ok((_, problems)) | Err(problems)) = check_for(&gathered.sources(), &plan.reading, read);
+    let mut verdict = Verdict::from(problems);
+    verdict.add(gathered.problems.iter().cloned());
     Ok((verdict, gathered.summary()))
 }
 

@@ -111,9 +111,11 @@ impl Instance {
             match (change, answered) {
                 (Some(Change::Ejected(_)), Err(error)) => {
                     metrics::counter!("gray_gateway_ejections_total", "reason" => Reason::Check.as_str()).increment(1);
-                    tracing::warn!(service, instance, %error, "left out: its health check fails");
+                    tracing::warn!(service, instance, %error, "ejected: its health check fails");
                 }
-                (Some(Change::Readmitted), _) => tracing::info!(service, instance, "health check: takes part again"),
+                (Some(Change::Readmitted), _) => {
+                    tracing::info!(service, instance, "readmitted: its health check passes");
+                }
                 _ => {}
             }
         }
@@ -169,13 +171,12 @@ mod tests {
 
     use super::*;
 
-    const CHECK: HealthCheck = HealthCheck {
-        path: String::new(),
-        interval: Duration::from_millis(20),
-        timeout: Duration::from_secs(2),
-        unhealthy: 2,
-        healthy: 2,
-    };
+    fn check(path: &str) -> HealthCheck {
+        let mut check = HealthCheck::default();
+        (check.path, check.interval) = (path.into(), Duration::from_millis(20));
+        (check.unhealthy, check.healthy) = (2, 2);
+        check
+    }
 
     async fn becomes(load: &Load, expect: Option<Reason>) {
         let waiting = async {
@@ -207,7 +208,7 @@ mod tests {
         });
         let set = InstanceSet::new(&[gray_core::Instance::new("127.0.0.1", port)], None);
         let endpoint = &set.all().endpoints()[0];
-        let by_path = HealthCheck { path: "/health".into(), ..CHECK };
+        let by_path = check("/health");
         let mut checks = Checks::default();
         checks.update([("app", &by_path, Scheme::Http, endpoint)]);
         says.store(503, SeqCst);
@@ -218,7 +219,7 @@ mod tests {
         says.store(204, SeqCst);
         becomes(endpoint.load(), None).await;
         // A connection is enough for this one; there is no listener any more.
-        checks.update([("app", &CHECK, Scheme::Http, endpoint)]);
+        checks.update([("app", &check(""), Scheme::Http, endpoint)]);
         server.abort();
         becomes(endpoint.load(), Some(Reason::Check)).await;
         // Who is not checked is not left out.

@@ -7,6 +7,7 @@ use gray_common::{
     documents::{DocumentPlan, ProgramDocuments},
     service::SHARED_DOCUMENT,
 };
+use gray_core::ServiceKey;
 use gray_document::{Documents, Lasting, Setting};
 use gray_registry::unix_seconds;
 use gray_rules::{Finding, Fleet, KeyServer, RuleSet};
@@ -45,7 +46,28 @@ pub fn plan(control: &ControlArgs, routes: Option<&str>) -> Result<DocumentPlan,
     control.plan(&ProgramDocuments { name: SERVICE, first: &[SHARED_DOCUMENT], last: &last, lists: &lists })
 }
 
+/// Which documents an egress reads: those of its service.
+///
+/// # Errors
+/// What cannot be used of the flags, or of the files that they name.
+pub fn egress_plan(control: &ControlArgs, service: &str) -> Result<DocumentPlan, ControlError> {
+    control.plan(&ProgramDocuments { name: service, first: &[SHARED_DOCUMENT], last: &[], lists: &[] })
+}
+
 impl GatewayConfig {
+    /// What an egress reads of the documents of its service: no rules, and no routes.
+    pub fn read_egress(documents: &Documents, prefix: &str) -> Self {
+        let gray = GraySettings::read(&documents.root(), prefix);
+        GraySettings::warn_unread(&documents.root());
+        Self {
+            gray,
+            rules: Arc::new(RuleSet::off()),
+            routes: Arc::default(),
+            route_findings: Vec::new(),
+            listed: documents.listed().into(),
+        }
+    }
+
     /// What is not gone because no document mentions it any more.
     pub fn lasting(prefix: &str) -> Vec<Lasting> {
         let own = [Lasting::list(&ROUTES), Lasting::list(&[ROUTES_DOCUMENT]), Lasting::map("gray")];
@@ -89,9 +111,9 @@ impl GatewayConfig {
     }
 
     /// The services that routes and lanes name.
-    pub fn services(&self) -> BTreeSet<Box<str>> {
+    pub fn services(&self) -> BTreeSet<ServiceKey> {
         let mut services = self.routes.services();
-        services.extend(lane_services(&self.rules).map(Box::from));
+        services.extend(lane_services(&self.rules).map(ServiceKey::from));
         services
     }
 

@@ -3,38 +3,50 @@
 //! It runs off the request path. A worker sees either the old snapshot or the new one, never a mixture; a request
 //! that has begun finishes with the one it began with.
 
+mod build;
+mod pace;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
-use gray_core::{GrayStatus, InstanceSet};
+use gray_core::{InstanceSet, ServiceKey};
 use gray_live::{ServiceFollower, SettingsState, clock::uptime_ms};
 use gray_registry::Registry;
 use gray_rules::{FactPlan, Fleet};
 use gray_settings::Caller;
-use http::HeaderValue;
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
+use self::pace::Pace;
 use crate::{
     breakers::BreakerStates,
     checks::Checks,
-    config::{GatewayConfig, SERVICE, lane_services},
+    config::{GatewayConfig, SERVICE},
+    egress::{EgressOptions, Indexed},
     findings::Findings,
     geo::CitySource,
-    hops::Hops,
     keys::KeyFollower,
     listing::Listing,
     located::LocatedRoutes,
+    namesakes::Namesakes,
     rates::RateStates,
     route::{RouteTable, Upstream},
     scheme::Scheme,
-    snapshot::{ServiceSnapshot, Services, Snapshot},
+    snapshot::Snapshot,
     tally::Tallies,
     tls::UpstreamTls,
-    trusted_hops::TrustedHops,
 };
+
+/// Snapshots take at most a tenth of a core: with very many services, news of the registry is taken in together.
+const UPDATING: (u32, Duration) = (9, Duration::from_millis(250));
+/// Findings, which only operators read, take at most a fiftieth.
+const LINTING: (u32, Duration) = (49, Duration::from_secs(5));
 
 /// How much the published snapshot knows. Only grows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,7 +74,11 @@ pub struct ControlLoop {
     breakers: BreakerStates,
     /// Changes when files are to be read again.
     reload: watch::Receiver<u64>,
-    followed: BTreeMap<Box<str>, ServiceFollower>,
+    followed: BTreeMap<ServiceKey, ServiceFollower>,
+    /// What `followed` was chosen by: the configuration, and what the locator has to look at.
+    follows: Option<(Arc<GatewayConfig>, BTreeSet<Box<str>>)>,
+    /// The revision of the settings that all of them go by.
+    followed_by: u64,
     changed: Arc<Notify>,
     reported: u64,
     findings: Findings,
@@ -70,9 +86,14 @@ pub struct ControlLoop {
     warmth: watch::Sender<Warmth>,
     checks: Checks,
     located: LocatedRoutes,
+    namesakes: Namesakes,
     keys: KeyFollower,
+    /// For the requests of one service, and the addresses of all.
+    egress: Option<(EgressOptions, Indexed)>,
     /// Those that the rate limits were made for.
     routes: Arc<RouteTable>,
+    updating: Pace,
+    linting: Pace,
 }
 
 impl ControlLoop {
@@ -90,12 +111,14 @@ impl ControlLoop {
             registry,
             shared,
             city,
-            caller: Caller { service: SERVICE.into(), version: Some(version.into()) },
+            caller: Caller { service: SERVICE.into(), version: Some(version.into()), cluster: None },
             tallies: Tallies::new(1),
             rates: RateStates::default(),
             breakers: BreakerStates::default(),
             reload: watch::Sender::default().subscribe(),
             followed: BTreeMap::new(),
+            follows: None,
+            followed_by: 0,
             changed: Arc::new(Notify::new()),
             reported: 0,
             findings: Findings::default(),
@@ -103,14 +126,25 @@ impl ControlLoop {
             warmth: watch::Sender::default(),
             checks: Checks::default(),
             located: LocatedRoutes::default(),
+            namesakes: Namesakes::default(),
             keys: KeyFollower::default(),
+            egress: None,
             routes: Arc::default(),
+            updating: Pace::new(UPDATING.0, UPDATING.1),
+            linting: Pace::new(LINTING.0, LINTING.1),
         }
     }
 
     /// How much is known in what has been published.
     pub fn warmth(&self) -> watch::Receiver<Warmth> {
         self.warmth.subscribe()
+    }
+
+    /// Of a gateway in this cluster: instances in the same one are asked first.
+    #[must_use]
+    pub fn in_cluster(mut self, cluster: Option<String>) -> Self {
+        self.caller.cluster = cluster;
+        self
     }
 
     /// With counters for so many workers.
@@ -131,6 +165,14 @@ impl ControlLoop {
         Self { keys, ..self }
     }
 
+    /// For the requests of one service: all services are followed, and what calls them is that service.
+    #[must_use]
+    pub fn for_egress(self, options: EgressOptions) -> Self {
+        let (service, version) = (options.service.clone().into(), Some(options.version.clone().into()));
+        let caller = Caller { service, version, ..self.caller };
+        Self { caller, egress: Some((options, Indexed::default())), ..self }
+    }
+
     /// Reading the city data again whenever this changes.
     #[must_use]
     pub fn reloading(self, reload: watch::Receiver<u64>) -> Self {
@@ -141,39 +183,64 @@ impl ControlLoop {
     pub async fn run(mut self) {
         loop {
             let state = self.settings.borrow_and_update().clone();
-            if let Some(config) = state.current {
-                let (config, looked_at) = self.locate(config);
-                self.begin(&config, state.revision);
-                self.follow(&config, &looked_at);
-                self.check(&config);
-                self.keys.update(config.key_servers());
-                let snapshot = self.build(&config, state.revision);
-                self.shared.store(Arc::new(snapshot));
-                let warmth = self.judge(&config);
-                self.warmth.send_if_modified(|known| warmth > std::mem::replace(known, warmth.max(*known)));
-                // Last: requests need not wait for what only operators read.
-                self.lint(&config);
-            }
-            tokio::select! {
-                changed = self.settings.changed() => if changed.is_err() { return },
-                () = self.changed.notified() => {}
-                Ok(()) = self.reload.changed() => self.city.reload().await,
-                () = self.listing.changed() => {}
-                () = self.located.changed() => {}
-                () = self.keys.changed() => {}
+            let config = state.current.map(|config| self.update(config, state.revision));
+            let (mut is_due, mut is_news, mut is_linted) = (false, false, config.is_none());
+            while !is_due {
+                tokio::select! {
+                    // What an operator has published does not wait.
+                    changed = self.settings.changed() => if changed.is_err() { return } else { is_due = true },
+                    Ok(()) = self.reload.changed() => {
+                        self.city.reload().await;
+                        is_due = true;
+                    },
+                    () = self.changed.notified() => is_news = true,
+                    () = self.listing.changed() => is_news = true,
+                    () = self.located.changed() => is_news = true,
+                    () = self.namesakes.changed() => is_news = true,
+                    () = self.keys.changed() => is_news = true,
+                    () = self.updating.free(), if is_news => is_due = true,
+                    // After the snapshot: requests need not wait for what only operators read.
+                    () = self.linting.free(), if !is_linted => {
+                        let began = Instant::now();
+                        config.iter().for_each(|config| self.lint(config));
+                        self.linting.spent(began.elapsed());
+                        is_linted = true;
+                    }
+                }
             }
         }
     }
 
+    /// Publishes a snapshot of how things are, and returns the configuration in it.
+    fn update(&mut self, config: Arc<GatewayConfig>, revision: u64) -> Arc<GatewayConfig> {
+        let began = Instant::now();
+        let (config, looked_at) = self.locate(config, revision);
+        self.begin(&config, revision);
+        self.follow(&config, revision, looked_at);
+        self.check(&config);
+        self.keys.update(config.key_servers());
+        let snapshot = self.build(&config, revision);
+        self.shared.store(Arc::new(snapshot));
+        let warmth = self.judge(&config);
+        self.warmth.send_if_modified(|known| warmth > std::mem::replace(known, warmth.max(*known)));
+        // Until there is enough to serve with, nothing waits.
+        if *self.warmth.borrow() >= Warmth::Warm {
+            self.updating.spent(began.elapsed());
+        }
+        config
+    }
+
     fn judge(&self, config: &GatewayConfig) -> Warmth {
-        let named = config.routes.services();
-        let is_known = |service: &str| self.followed.get(service).is_some_and(ServiceFollower::is_known);
-        let is_located = config.routes.locator().is_none() || self.located.is_known();
+        let is_known = |service: &ServiceKey| self.followed.get(service).is_some_and(ServiceFollower::is_known);
+        let needs_names = self.egress.is_some() || config.routes.locator().is_some();
+        let is_located = !needs_names || self.located.is_known();
+        let all_known = || self.followed.values().all(ServiceFollower::is_known);
         // Keys that cannot be fetched keep requests out, not the gateway.
-        if !config.routes.is_stated()
+        if (self.egress.is_none() && !config.routes.is_stated())
+            || (self.egress.is_some() && !all_known())
             || !is_located
             || !self.keys.is_tried()
-            || !named.iter().all(|service| is_known(service))
+            || !config.routes.named_services().all(is_known)
         {
             Warmth::Cold
         } else if self.followed.values().all(ServiceFollower::is_settled) {
@@ -184,7 +251,11 @@ impl ControlLoop {
     }
 
     /// Adds the routes of services, if there are to be any. Returns as well which services have to be followed for that.
-    fn locate(&mut self, written: Arc<GatewayConfig>) -> (Arc<GatewayConfig>, BTreeSet<Box<str>>) {
+    fn locate(&mut self, written: Arc<GatewayConfig>, revision: u64) -> (Arc<GatewayConfig>, BTreeSet<Box<str>>) {
+        if self.egress.is_some() {
+            let names = self.located.names(&written, &*self.registry).unwrap_or_default();
+            return (written, names);
+        }
         let Some(locator) = written.routes.locator() else {
             self.located = LocatedRoutes::default();
             return (written, BTreeSet::new());
@@ -192,7 +263,7 @@ impl ControlLoop {
         let names = self.located.names(&written, &*self.registry).unwrap_or_default();
         let looked_at = if locator.needs_metadata() { names.clone() } else { BTreeSet::new() };
         if !looked_at.is_empty() {
-            self.follow(&written, &looked_at);
+            self.follow(&written, revision, looked_at.clone());
         }
         let of = |service: &str| match self.followed.get(service).filter(|_| looked_at.contains(service)) {
             Some(followed) => followed.set().known().iter().map(|instance| instance.metadata.clone()).collect(),
@@ -204,36 +275,42 @@ impl ControlLoop {
 
     /// Follows exactly the services that routes and lanes name, and those that the locator has to look at: those behind the first hop are not ours to call, but
     /// whether a lane has instances there is worth knowing.
-    fn follow(&mut self, config: &GatewayConfig, looked_at: &BTreeSet<Box<str>>) {
-        let mut wanted = config.services();
-        wanted.extend(looked_at.iter().cloned());
-        self.followed.retain(|service, _| wanted.contains(service));
-        for service in wanted {
-            if !self.followed.contains_key(&service) {
-                let (registry, changed) = (Arc::clone(&self.registry), Arc::clone(&self.changed));
-                let follower = ServiceFollower::new(registry, self.caller.clone(), &service, changed);
-                self.followed.insert(service, follower);
+    fn follow(&mut self, config: &Arc<GatewayConfig>, revision: u64, looked_at: BTreeSet<Box<str>>) {
+        let is_chosen = { self.follows.iter() }.any(|(of, also)| Arc::ptr_eq(of, config) && *also == looked_at);
+        if !is_chosen {
+            let mut wanted = config.services();
+            wanted.extend(looked_at.iter().cloned().map(ServiceKey::from));
+            self.followed.retain(|service, _| wanted.contains(service));
+            for service in wanted {
+                if !self.followed.contains_key(&service) {
+                    let (registry, changed) = (Arc::clone(&self.registry), Arc::clone(&self.changed));
+                    let follower = ServiceFollower::of(registry, self.caller.clone(), service.clone(), changed);
+                    self.followed.insert(service, follower);
+                }
             }
+            self.follows = Some((Arc::clone(config), looked_at));
         }
+        let is_revised = std::mem::replace(&mut self.followed_by, revision) != revision;
         for (service, followed) in &mut self.followed {
-            if followed.update(&config.gray) {
-                log_change(service, followed.set());
+            if (is_revised || followed.has_news()) && followed.update(&config.gray) {
+                log_change(service.as_str(), followed.set());
             }
         }
     }
 
     /// Asks the instances that are to be asked whether they are well.
     fn check(&mut self, config: &GatewayConfig) {
-        let is_encrypted = |service: &str| {
+        let is_encrypted = |service: &ServiceKey| {
             let targets = config.routes.routes().iter().flat_map(|route| route.targets());
             { targets }.any(|target| {
                 target.scheme == Scheme::Https
-                    && matches!(&target.upstream, Upstream::Service(name) if **name == *service)
+                    && matches!(&target.upstream, Upstream::Service(target) if target == service)
             })
         };
-        let wanted = config.gray.gateway.health_checks.iter().filter_map(|(service, check)| {
+        let wanted = self.followed.iter().filter_map(|(service, followed)| {
+            let check = config.gray.gateway.health_checks.get(service.name())?;
             let scheme = if is_encrypted(service) { Scheme::Https } else { Scheme::Http };
-            Some((service, check, scheme, self.followed.get(service.as_str())?.set()))
+            Some((service, check, scheme, followed.set()))
         });
         self.checks.update(wanted.flat_map(|(service, check, scheme, set)| {
             set.endpoints().map(move |endpoint| {
@@ -268,65 +345,17 @@ impl ControlLoop {
 
     /// Judges rules and routes, which are in effect, by the services that have been heard of; publishes news.
     fn lint(&mut self, config: &GatewayConfig) {
+        if self.egress.is_some() {
+            return;
+        }
         let heard = self.followed.iter().filter(|(_, followed)| self.listing.is_complete(followed));
         let fleet: Fleet = heard.map(|(service, followed)| (service.clone(), Arc::clone(followed.set()))).collect();
-        if self.findings.update(config.lint(&fleet.at(uptime_ms()))) {
+        let mut findings = self.namesakes.find(&config.routes, &fleet, &*self.registry);
+        findings.extend(config.lint(&fleet.at(uptime_ms())));
+        if self.findings.update(findings) {
             let published = Snapshot::clone(&self.shared.load());
             self.shared.store(Arc::new(Snapshot { findings: self.findings.current(), ..published }));
         }
-    }
-
-    /// With the findings of last time: they are replaced when there are others.
-    fn build(&mut self, config: &GatewayConfig, revision: u64) -> Snapshot {
-        let tallies = &mut self.tallies;
-        tallies.retain_services(|service| self.followed.contains_key(service));
-        let named: BTreeSet<_> = lane_services(&config.rules).collect();
-        let services = self.followed.iter().map(|(service, followed)| {
-            let (set, strategy) = (Arc::clone(followed.set()), config.gray.strategy(service));
-            set.prepare(strategy);
-            let snapshot = ServiceSnapshot {
-                is_named: named.contains(&**service),
-                set,
-                strategy,
-                is_listed: self.listing.is_complete(followed),
-                tally: Some(tallies.service(service)),
-            };
-            (service.clone(), snapshot)
-        });
-        let services: Services = services.collect();
-        let limits = tallies.limits(config.gray.gateway.max_in_flight, &config.routes);
-        Snapshot {
-            revision,
-            rules: Arc::clone(&config.rules),
-            rule_tallies: tallies.rules(&config.rules),
-            signing: config.gray.mesh.signing.clone(),
-            caller: HeaderValue::try_from(self.caller.to_string())
-                .unwrap_or_else(|_| HeaderValue::from_static(SERVICE)),
-            trusted_hops: TrustedHops::new(
-                config.gray.gateway.trusted_hops.clone(),
-                config.routes.trusted_proxies().cloned(),
-            ),
-            trusted_headers: config.gray.gateway.trusted_headers,
-            outliers: config.gray.mesh.outliers,
-            hops: Hops::new(&shared_secret(config)),
-            limits,
-            routes: Arc::clone(&config.routes),
-            rates: Arc::clone(self.rates.current()),
-            keys: self.keys.current(),
-            breakers: Arc::clone(self.breakers.current()),
-            services,
-            city: self.city.data(),
-            plan: Arc::clone(&self.plan),
-            findings: self.findings.current(),
-        }
-    }
-}
-
-/// What the gateways of a fleet have in common and clients do not know: the signing key, else what the documents say.
-fn shared_secret(config: &GatewayConfig) -> String {
-    match &config.gray.mesh.signing {
-        Some(signing) => format!("{:?}", signing.keys.signer().sign(GrayStatus::All, None, 0)),
-        None => format!("{} {:?}", config.rules.revision(), config.routes),
     }
 }
 
@@ -339,72 +368,4 @@ fn log_change(service: &str, set: &InstanceSet) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{
-        sync::Mutex,
-        time::{Duration, Instant},
-    };
-
-    use gray_document::{Documents, check};
-    use gray_registry::MemoryRegistry;
-    use tracing::{Event, Metadata, Subscriber, span};
-
-    use super::*;
-
-    /// Notes which revision is in effect when a finding is logged.
-    struct Watching {
-        shared: Arc<ArcSwap<Snapshot>>,
-        seen: Arc<Mutex<Vec<u64>>>,
-    }
-
-    impl Subscriber for Watching {
-        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-            metadata.target().ends_with("::findings")
-        }
-
-        fn event(&self, _: &Event<'_>) {
-            self.seen.lock().expect("no panic").push(self.shared.load().revision);
-        }
-
-        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-            span::Id::from_u64(1)
-        }
-
-        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-        fn enter(&self, _: &span::Id) {}
-        fn exit(&self, _: &span::Id) {}
-    }
-
-    #[tokio::test]
-    async fn an_update_is_published_first_and_linted_after() {
-        let text = "kerwin.tool.gray: { load: true, version: { prodVersion: V1, grayVersion: V2 }, gateway: { enabled: true } }\n\
-            spring.cloud.gateway.routes: [{ id: app, uri: 'lb://app', predicates: ['Path=/api/**'] }]\n\
-            gray: { lanes: { v2: { select: V2 } }, rules: [{ name: a, when: { header.x: 1 }, lane: v2 }, { name: b, when: { header.x: 1 }, lane: v2 }] }\n";
-        let read = |documents: &Documents| GatewayConfig::read(documents, "kerwin.tool.gray");
-        let (config, _) = check(&[("test.yaml", text)], read).unwrap_or_else(|problems| panic!("{problems}"));
-        let (current, revision) = (Some(Arc::new(config)), 7);
-        let (_settings, receiver) =
-            watch::channel(SettingsState { current, revision, refused: None, ..SettingsState::default() });
-        let shared = Arc::new(ArcSwap::from_pointee(Snapshot::empty()));
-        let seen = Arc::default();
-        let watching = Watching { shared: Arc::clone(&shared), seen: Arc::clone(&seen) };
-        let _guard = tracing::subscriber::set_default(watching);
-        let control =
-            ControlLoop::new(receiver, MemoryRegistry::new(), Arc::clone(&shared), CitySource::default(), "V1");
-        let began = Instant::now();
-        let linted = async {
-            while shared.load().findings.is_empty() && began.elapsed() < Duration::from_secs(30) {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::select! {
-            () = control.run() => {}
-            () = linted => {}
-        }
-        let findings = shared.load().findings.len();
-        assert!(findings > 0, "they are published as well");
-        assert_eq!(*seen.lock().expect("no panic"), vec![7; findings], "the update was in effect when it was judged");
-        assert_eq!(shared.load().revision, 7);
-    }
-}
+mod tests;

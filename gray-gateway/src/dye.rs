@@ -37,6 +37,11 @@ pub fn dye(out: &mut Vec<u8>, tag: GrayStatus, mark: &Mark) {
 /// say so already. A user on the default lane gets one only to correct another.
 pub fn tell(rules: &RuleSet, decision: &Decision<'_>, said: Option<&str>) -> Option<HeaderValue> {
     let cookie = rules.cookie()?;
+    // A call of a page that says itself which lane it is of tells nothing about the next page.
+    let keeps = |place: usize| rules.rules().get(place).is_some_and(|rule| rule.keeps_cookie);
+    if decision.rule_place.is_some_and(keeps) {
+        return None;
+    }
     let lane = decision.lane.name();
     let silent = said.is_none() && lane == rules.default_lane().lane().name();
     if silent || said == Some(lane) {
@@ -133,6 +138,20 @@ mod tests {
         assert_eq!(told("9.9.9.9", Some("other")), cookie("gray"));
         assert_eq!(told("8.8.8.8", None), None);
         assert_eq!(told("8.8.8.8", Some("gray")), cookie("baseline"));
+    }
+
+    #[test]
+    fn a_rule_may_leave_the_cookie_as_it_is() {
+        let rule = |more| {
+            format!("gray: {{ cookie: release, rules: [{{ name: page, when: {{ header.x: 1 }}, lane: gray{more} }}] }}")
+        };
+        for (more, told) in [("", true), (", cookie: true", true), (", cookie: false", false)] {
+            let rules = rules(&rule(more));
+            let mut headers = HeaderMap::new();
+            headers.insert("x", HeaderValue::from_static("1"));
+            let decision = rules.decide(&facts(&headers, "8.8.8.8"));
+            assert_eq!(tell(&rules, &decision, Some("baseline")).is_some(), told, "{more}");
+        }
     }
 
     #[test]

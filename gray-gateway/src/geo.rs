@@ -65,7 +65,7 @@ impl CityData {
     /// Reads a file and checks it from end to end, so that no lookup can fail later.
     ///
     /// # Errors
-    /// When the file cannot be read or is no ip2region data.
+    /// When the file cannot be read or is not ip2region data.
     pub fn open(path: &Path) -> Result<Self, CityDataError> {
         let bytes = std::fs::read(path).map_err(|source| CityDataError::Read { path: path.into(), source })?;
         Self::new(bytes).map_err(|reason| CityDataError::Broken { path: path.into(), reason })
@@ -134,7 +134,7 @@ impl CitySource {
                 self.data = Some(Arc::new(data));
             }
             Err(error) => {
-                let stays = if self.data.is_some() { "the data in use stays" } else { "there is none still" };
+                let stays = if self.data.is_some() { "the data in use stays" } else { "no data is in use" };
                 tracing::warn!("city data not reloaded, {stays}: {}", with_causes(&error));
             }
         }
@@ -217,7 +217,7 @@ pub enum CityDataError {
         source: std::io::Error,
     },
     /// The file is something else.
-    #[error("{} is no ip2region data: {reason}; scripts/fetch-city-data.sh fetches it anew", path.display())]
+    #[error("{} is not ip2region data: {reason}; scripts/fetch-city-data.sh fetches it again", path.display())]
     Broken {
         /// Which file.
         path: Box<Path>,

@@ -111,7 +111,7 @@ impl Life {
         };
         match end {
             End::Signal(signal) if self.predecessor.is_some() => {
-                tracing::info!(signal, "stopping before having taken over: the gateway that runs goes on");
+                tracing::info!(signal, "stopping before the takeover: the running gateway keeps serving");
                 self.registration.leave_to_successor().await;
                 // Dropped, not shut down: they never accepted, and what waits to be accepted is not theirs.
                 drop(self.workers);

@@ -82,13 +82,18 @@ impl LocatedRoutes {
 
     /// Returns when there are other services. Cancel safe.
     pub(crate) async fn changed(&mut self) {
-        let is_open = match &mut self.names {
-            Some(names) => names.changed().await.is_ok(),
-            None => false,
-        };
-        if !is_open {
-            std::future::pending::<()>().await;
-        }
+        newer(self.names.as_mut()).await;
+    }
+}
+
+/// Returns when there is a newer value; never, where nothing is followed. Cancel safe.
+pub(crate) async fn newer<T>(followed: Option<&mut watch::Receiver<T>>) {
+    let is_open = match followed {
+        Some(values) => values.changed().await.is_ok(),
+        None => false,
+    };
+    if !is_open {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -122,7 +127,7 @@ mod tests {
     }
 
     fn settings(text: &str, revision: u64) -> SettingsState<GatewayConfig> {
-        SettingsState { current: Some(config(text)), revision, ..SettingsState::default() }
+        SettingsState::of(config(text), revision)
     }
 
     /// The routes' ids in effect, once they are these.

@@ -24,6 +24,8 @@ pub(crate) enum Name {
     /// Others that end at this hop: `Keep-Alive`, `Proxy`, `Proxy-Connection`, `Proxy-Authorization`; and what could pass for one of
     /// them, or for a length.
     Hop,
+    /// `baggage`: one member of it is ours.
+    Baggage,
     /// `gray` and its kin, in any spelling that a backend could take for it.
     Ours,
     /// `Forwarded`, `X-Forwarded-*`, `X-Real-IP`: where a request came from, which only a trusted peer may say.
@@ -54,6 +56,7 @@ impl Name {
             (Some(b'p'), 5) if is("proxy") => Self::Hop,
             (Some(b'p'), 16) if is_spelling(bytes, b"proxy-connection") => Self::Hop,
             (Some(b'p'), 19) if is_spelling(bytes, b"proxy-authorization") => Self::Hop,
+            (Some(b'b'), 7) if is("baggage") => Self::Baggage,
             (Some(b'f'), 9) if is("forwarded") => Self::Origin,
             (Some(b'x'), 9) if is("x-real-ip") => Self::Origin,
             (Some(b'x'), 13..) if bytes[..12].eq_ignore_ascii_case(b"x-forwarded-") => {
@@ -113,6 +116,8 @@ mod tests {
             ("Content_Length", Name::Hop),
             ("Transfer.Encoding", Name::Hop),
             ("content-lengths", Name::Other),
+            ("Baggage", Name::Baggage),
+            ("baggages", Name::Other),
             ("Forwarded", Name::Origin),
             ("X-Real-IP", Name::Origin),
             ("X-Forwarded-For", Name::Origin),
@@ -132,9 +137,14 @@ mod tests {
 
     #[test]
     fn trailers_pass_if_they_may() {
-        for (name, passes) in
-            [("Grpc-Status", true), ("x-sum", true), ("Content-Length", false), ("gray", false), ("Host", false)]
-        {
+        for (name, passes) in [
+            ("Grpc-Status", true),
+            ("x-sum", true),
+            ("Content-Length", false),
+            ("gray", false),
+            ("Baggage", false),
+            ("Host", false),
+        ] {
             assert_eq!(Name::passes_as_trailer(name), passes, "{name}");
         }
     }

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use gray_core::{
-    InstanceSet,
+    InstanceSet, ServiceKey,
     balance::{OutlierPolicy, Outlook, Strategy, outlook, outlook_unversioned},
     lane::{Choice, Lane},
 };
@@ -16,6 +16,7 @@ use http::HeaderValue;
 use crate::{
     breakers::Breakers,
     config::SERVICE,
+    egress::Egress,
     geo::CityData,
     hops::Hops,
     keys::KeySets,
@@ -37,6 +38,8 @@ pub struct Snapshot {
     pub rule_tallies: Arc<[(Box<str>, RuleTally)]>,
     /// How tags are signed, if they are.
     pub signing: Option<Signing>,
+    /// Whether tag and lane are sent as W3C Baggage as well.
+    pub baggage: bool,
     /// What `gray-caller` says of this gateway: `gateway-app@V1`.
     pub caller: HeaderValue,
     /// Peers whose `X-Forwarded-For` and `X-Real-IP` count.
@@ -65,6 +68,8 @@ pub struct Snapshot {
     pub plan: Arc<FactPlan>,
     /// Likely mistakes in rules and routes.
     pub findings: Arc<[Finding]>,
+    /// For the requests of one service alone: where they go, in place of rules and routes.
+    pub egress: Option<Arc<Egress>>,
 }
 
 impl Snapshot {
@@ -75,6 +80,7 @@ impl Snapshot {
             rules: Arc::new(RuleSet::off()),
             rule_tallies: Arc::default(),
             signing: None,
+            baggage: true,
             caller: HeaderValue::from_static(SERVICE),
             trusted_hops: TrustedHops::default(),
             trusted_headers: TrustedHeaders::default(),
@@ -89,6 +95,7 @@ impl Snapshot {
             city: None,
             plan: Arc::default(),
             findings: Arc::default(),
+            egress: None,
         }
     }
 
@@ -103,8 +110,8 @@ impl Snapshot {
     }
 }
 
-/// Services by name, looked up for every request.
-pub type Services = HashMap<Box<str>, ServiceSnapshot, foldhash::fast::RandomState>;
+/// Services by what they are called ([`ServiceKey`]), looked up for every request.
+pub type Services = HashMap<ServiceKey, ServiceSnapshot, foldhash::fast::RandomState>;
 
 /// One service as the request path sees it.
 #[derive(Clone, Debug, Default)]
@@ -123,7 +130,7 @@ pub struct ServiceSnapshot {
 }
 
 impl ServiceSnapshot {
-    /// Whether a request on the lane finds an instance.
+    /// Whether a request on the lane finds an instance of the service, which has this name.
     pub(crate) fn has_instance(&self, service: &str, lane: &Lane, outliers: &OutlierPolicy) -> bool {
         let found = outlook(&self.set, lane.choice(service).iter(), outliers);
         found.or_else(|| self.unversioned(lane.choice(service), outliers)).is_some()

@@ -12,6 +12,7 @@ fn a_head_is_read_decided_and_written_without_an_allocation() {
     for head in [
         "GET /api/order/N0001?full=1 HTTP/1.1\r\nHost: shop.example.com\r\nCookie: session=0123; theme=dark\r\n\r\n",
         "GET /api/x HTTP/1.1\r\nHost: shop.example.com\r\nGray: gray-996\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n",
+        "GET /api/x HTTP/1.1\r\nHost: shop.example.com\r\nBaggage: a=b;p=q, gray%2Dlane=x\r\nbaggage: c=d,nonsense\r\n\r\n",
         "POST /api/x HTTP/1.1\r\nHost: shop.example.com\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\nabc",
     ] {
         let mut passes = || {

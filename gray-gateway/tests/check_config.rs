@@ -58,3 +58,41 @@ fn what_only_the_flags_can_allow_is_noted() {
         assert!(note.is_none_or(|note| report.contains(note)), "{report}");
     }
 }
+
+#[test]
+fn an_egress_is_judged_by_the_documents_of_its_service() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).expect("written");
+    let check = |listen: &str, more: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_gray-gateway"))
+            .args(["--check-config", "--egress", listen, "--service", "order-app", "--config-dir"])
+            .arg(directory.path())
+            .args(more)
+            .output()
+            .expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    // The gateway's own are not read.
+    write("gateway-app.yaml", "spring.cloud.gateway.routes: nonsense\n");
+    let (code, report) = check("15001", &[]);
+    assert_eq!(code, Some(1), "{report}");
+    assert!(report.contains("there is no common-config.yaml"), "{report}");
+    write("common-config.yaml", "kerwin.tool.gray:\n  load: true\n  version: { prodVersion: V1, grayVersion: V2 }\n");
+    let (code, report) = check("15001", &[]);
+    assert_eq!(code, Some(0), "{report}");
+    assert!(report.contains("in order") && report.contains("no errors"), "{report}");
+    write("order-app.yaml", "kerwin.tool.gray:\n  fallback: never\n");
+    let (code, report) = check("15001", &[]);
+    assert_eq!(code, Some(1), "{report}");
+    assert!(report.contains("order-app.yaml:2") && report.contains("would be refused"), "{report}");
+    write("order-app.yaml", "server.port: 7100\n");
+    for (more, expect) in [(&[][..], 0), (&["--strict"], 1)] {
+        let (code, report) = check("15001", more);
+        assert_eq!(code, Some(expect), "{report}");
+        assert!(report.contains("1 warning") && report.contains("server: not used"), "{report}");
+    }
+    // Flags are judged as at a start.
+    let (code, report) = check("0.0.0.0:15001", &[]);
+    assert_eq!(code, Some(2), "{report}");
+    assert!(report.contains("--egress-open"), "{report}");
+}

@@ -153,6 +153,7 @@ spring.cloud:
   gateway.routes:
   - {{ id: orders, uri: 'lb://order-app', predicates: ['Path=/order-api/**'] }}
   - {{ id: guarded, uri: 'lb://order-app', predicates: ['Path=/guarded/**'], filters: [{{ name: JsonWebToken, args: {{ jwks-uri: 'http://127.0.0.1:{dead}/keys' }} }}] }}
+  - {{ id: on, uri: 'forward:/order-api/x', predicates: ['Path=/on'] }}
   - {{ id: broken, uri: 'lb://order-app', predicates: ['Path=/broken/**'], filters: ['CircuitBreaker=orders'] }}
   discovery.client.simple.instances.order-app:
   - {{ uri: 'http://127.0.0.1:{one}', metadata: {{ version: V1 }} }}
@@ -177,6 +178,7 @@ spring.cloud:
         site.ask(Method::GET, &explain("&header=x-user:u1"), "").await,
         site.ask(Method::GET, &explain(""), "").await,
         site.ask(Method::GET, "/explain?path=/nowhere", "").await,
+        site.ask(Method::GET, "/explain?path=/on", "").await,
     ];
     compare("/explain", &explained);
     compare("/lint", &[site.ask(Method::GET, "/lint", "").await, site.ask(Method::POST, "/lint", OTHER_RULES).await]);

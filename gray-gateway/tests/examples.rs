@@ -89,6 +89,8 @@ const CASES: &[Case] = &[
     ("12-static-instances", &["GET /"], "default baseline"),
     ("13-front-end", &["GET /?release=beta"], "join beta @order-app version:V2|version:V1"),
     ("13-front-end", &["GET /app.js", "cookie: release=beta"], "stay beta"),
+    ("13-front-end", &["GET /order-api/order/N0001", "x-page: V1", "cookie: release=beta"], "page-v1 baseline"),
+    ("13-front-end", &["GET /order-api/order/N0001", "x-page: V2"], "page-v2 beta"),
     ("13-front-end", &["GET /?release=stable", "cookie: release=beta"], "leave baseline"),
     ("13-front-end", &["GET /"], "default baseline"),
     ("14-namespaces", &["GET /", "X-Developer: alice"], "alice alice @order-app dev-alice/*|version:V1"),

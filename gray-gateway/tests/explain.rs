@@ -39,12 +39,19 @@ fn publish(directory: &Path, one: u16, two: u16) {
     let gateway = format!(
         "\
 spring.cloud:
-  gateway.routes: [{{id: orders, uri: 'lb://order-app', predicates: ['Path=/order-api/**'], filters: ['StripPrefix=1']}}]
+  gateway.routes:
+  - {{id: orders, uri: 'lb://order-app', predicates: ['Path=/order-api/**'], filters: ['StripPrefix=1']}}
+  - {{id: broken, uri: 'lb://nobody', predicates: ['Path=/broken/**'], filters: [{{name: CircuitBreaker, args: {{name: b, fallbackUri: 'forward:/order-api/x'}}}}]}}
+  - {{id: told, uri: 'lb://nobody', predicates: ['Path=/told'], filters: [{{name: CircuitBreaker, args: {{name: t, fallbackUri: 'forward:/java'}}}}]}}
+  - {{id: page, uri: 'forward:/java', predicates: ['Path=/page']}}
+  - {{id: on, uri: 'forward:/order-api/y', predicates: ['Path=/on']}}
+  - {{id: lost, uri: 'forward:/nowhere', predicates: ['Path=/lost']}}
   discovery.client.simple.instances:
     order-app:
     - {{uri: 'http://127.0.0.1:{one}', metadata: {{version: V1}}}}
     - {{uri: 'http://127.0.0.1:{two}', metadata: {{version: V2}}}}
     user-app: [{{uri: 'http://127.0.0.1:{one}', metadata: {{version: V1}}}}]
+gray.spring.fallbacks: {{ /java: {{ status: 202, body: busy }} }}
 "
     );
     for (name, text) in
@@ -144,6 +151,22 @@ async fn explanations(admin: &Operator) {
     assert_eq!((&user["outcome"], &user["selector"]), (&json!("fallback"), &json!("version:V1")));
     assert_eq!((&hop("pay-app")["outcome"], &hop("pay-app")["instances"]), (&json!("unknown"), &json!([])));
 
+    // Where a fallback or another route answers, that is what is told.
+    for (path, route, status, forwarded) in [
+        ("/broken/x", "orders", Value::Null, "/order-api/x"),
+        ("/told", "told", json!(202), "/java"),
+        ("/page", "page", json!(202), "/java"),
+        ("/on", "orders", Value::Null, "/order-api/y"),
+        ("/lost", "lost", json!(404), "/nowhere"),
+    ] {
+        let seen = admin.get(&format!("/explain?path={path}")).await;
+        assert_eq!(
+            (&seen["route"], &seen["status"], &seen["forwarded"]),
+            (&json!(route), &status, &json!(forwarded)),
+            "{seen}"
+        );
+    }
+
     let pairs = json!({ "path": "/nowhere", "headers": [["x-user", "u9"], ["x-user", "u1"]], "time": 5 });
     let seen = admin.post("/explain", &pairs).await;
     assert_eq!((&seen["route"], &seen["decision"]["rule"]), (&Value::Null, &json!("default")));
@@ -173,22 +196,23 @@ async fn findings(admin: &Operator) {
         let findings = answer["findings"].as_array().expect("a list");
         findings.iter().map(|finding| finding["code"].as_str().expect("a text").to_owned()).collect()
     };
-    let expect = ["unreachable-rule", "unknown-service", "lane-without-instance"];
+    let expect = ["baseline-without-instance", "unreachable-rule", "unknown-service", "lane-without-instance"];
     assert_eq!(codes(&admin.get("/lint").await), expect);
     assert_eq!(codes(&admin.get("/status").await), expect);
     let metrics = admin.get("/metrics").await.to_string();
     assert!(metrics.contains(r#"gray_gateway_lint_findings{severity=\"warning\"} 3"#), "{metrics}");
-    assert!(metrics.contains(r#"gray_gateway_lint_findings{severity=\"error\"} 0"#), "{metrics}");
+    assert!(metrics.contains(r#"gray_gateway_lint_findings{severity=\"error\"} 1"#), "{metrics}");
 
     let better =
         RULES.replace("header.x-user: u1,", "header.x-user: u3,").replace("user-app: V2, pay-app: V2", "user-app: V1");
-    assert_eq!(codes(&admin.post("/lint", better).await), [""; 0]);
+    assert_eq!(codes(&admin.post("/lint", better).await), ["baseline-without-instance"]);
     for path in ["/lint", "/replay"] {
         let bad = "gray:\n  rules:\n    - { name: a, when: { headr.x: 1 }, lane: v9 }\n  ruls: []\n";
         let (status, answer) = admin.ask(Method::POST, path, Some(bad.into())).await;
         assert_eq!((status, &answer["error"]), (StatusCode::BAD_REQUEST, &json!("gray-rules.yaml would be refused")));
         let problems = answer["problems"].as_array().expect("a list");
-        let lines: Vec<_> = problems.iter().map(|problem| problem["line"].as_u64().expect("a line")).collect();
+        let errors = problems.iter().filter(|problem| problem["severity"] == "error");
+        let lines: Vec<_> = errors.map(|problem| problem["line"].as_u64().expect("a line")).collect();
         assert_eq!(lines, [3, 3, 4], "{answer}");
         let (status, _) = admin.ask(Method::POST, path, Some("x".repeat((1 << 20) + 1))).await;
         assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);

@@ -45,7 +45,7 @@ impl IntoResponse for Refusal {
 }
 
 /// JSON that must not be cached.
-pub(super) fn fresh(body: Value) -> impl IntoResponse {
+pub(super) fn fresh<T: serde::Serialize>(body: T) -> impl IntoResponse + use<T> {
     ([(header::CACHE_CONTROL, "no-store")], Json(body))
 }
 

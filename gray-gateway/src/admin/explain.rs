@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use axum::{
     Json,
     extract::{Query, State, rejection::JsonRejection},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     response::IntoResponse,
 };
 use gray_rules::{Explanation, Facts, time::parse_time};
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     header::write_line,
-    proxy::edge::{self, Given, Refused, RequestView},
+    proxy::edge::{self, Given, Outcome, Refused, RequestView},
     route::Upstream,
     snapshot::Snapshot,
 };
@@ -73,6 +73,9 @@ struct Explained {
     status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
+    /// The path under which it came to this: that of the fallback, or the one that a route forwards to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forwarded: Option<String>,
     client_ip: Option<IpAddr>,
     /// What the decision was based on where the question left it open.
     city: Option<String>,
@@ -132,6 +135,11 @@ fn address(key: &str, text: &str) -> Result<IpAddr, Refusal> {
 fn explain(admin: &Admin, asked: Asked) -> Result<impl IntoResponse + use<>, Refusal> {
     asked.check()?;
     let snapshot = admin.snapshot.load();
+    if snapshot.egress.is_some() {
+        let message =
+            "an egress decides nothing: the lane is what a request carries, and the registry says where it goes";
+        return Err(Refusal::new(StatusCode::NOT_FOUND, message));
+    }
     let given = Given {
         client_ip: asked.client_ip.unwrap_or(Ipv4Addr::LOCALHOST.into()),
         city: asked.city.as_deref(),
@@ -151,14 +159,15 @@ fn explained(
     answer: Option<Refused>,
 ) -> Result<Explained, Refused> {
     let (decision, mut explanation) = snapshot.rules.explain(view);
-    let (route, own) = edge::outcome(view, answer, snapshot, &decision.lane)?;
+    let Outcome { route, own, forwarded } = edge::outcome(view, answer, snapshot, &decision.lane, &admin.limits)?;
     if let Some(Upstream::Service(service)) = route.map(|route| &route.target(decision.lane.name()).upstream) {
-        explanation.tag = decision.lane.told(service).tag.as_str();
+        explanation.tag = decision.lane.told(service.name()).tag.as_str();
     }
     let upstream = route.map(|route| match &route.target(decision.lane.name()).upstream {
         Upstream::Service(service) => service.to_string(),
         Upstream::Fixed { authority, .. } => authority.to_string(),
         Upstream::Directory(root) => root.display().to_string(),
+        Upstream::Forward(path) => format!("forward:{path}"),
         Upstream::Nowhere => "no://op".to_owned(),
     });
     Ok(Explained {
@@ -166,6 +175,7 @@ fn explained(
         upstream,
         status: own.as_ref().map(|own| own.status),
         message: own.map(|own| own.message),
+        forwarded,
         client_ip: view.client_ip(),
         city: view.city().map(str::to_owned),
         time: view.now(),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use gray_core::{
-    Instance,
+    Instance, ServiceKey,
     balance::{Load, outlook},
     lane::{Choice, Lane, Selector},
 };
@@ -101,23 +101,23 @@ impl Admin {
     pub(super) fn hops(&self, snapshot: &Snapshot, lane: &Lane) -> Vec<Hop> {
         let config = self.settings.borrow().current.clone();
         let rules = config.as_deref().map(|config| &config.gray.mesh.admission);
-        let known = snapshot.services.keys().map(AsRef::as_ref);
-        let services: BTreeSet<&str> = known.chain(lane_services(&snapshot.rules)).collect();
-        let hop = |service: &str| match snapshot.services.get(service) {
+        let known = snapshot.services.keys().cloned();
+        let services: BTreeSet<_> = known.chain(lane_services(&snapshot.rules).map(ServiceKey::from)).collect();
+        let hop = |service: &ServiceKey| match snapshot.services.get(service) {
             Some(known) => self.hop(service, lane, known, (snapshot, rules)),
-            None => Hop::new(service, lane.choice(service), Outcome::Unknown),
+            None => Hop::new(service, lane.choice(service.name()), Outcome::Unknown),
         };
-        services.into_iter().map(hop).collect()
+        services.iter().map(hop).collect()
     }
 
     fn hop(
         &self,
-        service: &str,
+        service: &ServiceKey,
         lane: &Lane,
         known: &ServiceSnapshot,
         (snapshot, rules): (&Snapshot, Option<&AdmissionRules>),
     ) -> Hop {
-        let (set, choice) = (&known.set, lane.choice(service));
+        let (set, choice) = (&known.set, lane.choice(service.name()));
         let found = outlook(set, choice.iter(), &snapshot.outliers);
         let place = found.as_ref().map(|found| found.place);
         let found = found.or_else(|| known.unversioned(choice, &snapshot.outliers));
@@ -138,7 +138,7 @@ impl Admin {
             if asked.contains(address.as_str()) {
                 return None;
             }
-            let why = self.why(rules, service, instance, loads.get(address.as_str()).copied())?;
+            let why = self.why(rules, service.name(), instance, loads.get(address.as_str()).copied())?;
             Some(Excluded { address, version: instance.version().map(str::to_owned), why })
         });
         let instances = endpoints.iter().map(|endpoint| Candidate {
@@ -186,8 +186,8 @@ impl Admin {
 }
 
 impl Hop {
-    fn new(service: &str, choice: &Choice, outcome: Outcome) -> Self {
-        let (service, choice) = (service.to_owned(), choice.to_string());
+    fn new(service: &ServiceKey, choice: &Choice, outcome: Outcome) -> Self {
+        let (service, choice) = (service.to_string(), choice.to_string());
         Self { service, choice, outcome, selector: None, place: None, instances: Vec::new(), excluded: Vec::new() }
     }
 }

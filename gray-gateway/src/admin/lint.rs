@@ -6,6 +6,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
+use gray_core::ServiceKey;
 use gray_live::clock::uptime_ms;
 use gray_rules::{Finding, Fleet};
 use serde_json::json;
@@ -44,7 +45,7 @@ pub(super) fn findings(snapshot: &Snapshot) -> Vec<Finding> {
 
 /// The services that the gateway has heard of, of those that are wanted. One that it does not follow, because only a
 /// document names it, is not judged.
-fn fleet(snapshot: &Snapshot, is_wanted: impl Fn(&str) -> bool) -> Fleet {
+fn fleet(snapshot: &Snapshot, is_wanted: impl Fn(&ServiceKey) -> bool) -> Fleet {
     let heard = snapshot.services.iter().filter(|(name, service)| service.is_listed && is_wanted(name));
     heard.map(|(name, service)| (name.clone(), Arc::clone(&service.set))).collect::<Fleet>().at(uptime_ms())
 }

@@ -12,6 +12,7 @@ use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandl
 
 use super::{Admin, answer::REFUSED_TOTAL, lint::findings, series};
 use crate::{
+    egress::LaneSource,
     proxy::{FallbackKind, Fault, Refusal},
     rates::Missed,
     snapshot::Snapshot,
@@ -35,6 +36,16 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         "gray_gateway_tag_only_total",
         Unit::Count,
         "Requests on lanes that the header gray cannot say, to instances that may know nothing else"
+    );
+    describe_counter!(
+        "gray_gateway_baggage_dropped_total",
+        Unit::Count,
+        "Members of clients' W3C Baggage that were not passed on, by reason"
+    );
+    describe_counter!(
+        "gray_gateway_baggage_unwritten_total",
+        Unit::Count,
+        "Requests whose lane was too long for W3C Baggage"
     );
     describe_counter!("gray_gateway_fallbacks_total", Unit::Count, "Gray requests served by the fallback");
     describe_counter!("gray_gateway_no_instance_total", Unit::Count, "Requests that no instance could serve");
@@ -72,6 +83,8 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         Unit::Count,
         "Requests that Redis has not counted, by reason"
     );
+    describe_counter!("gray_egress_lanes_total", Unit::Count, "Requests of an egress, by where their lane is from");
+    describe_gauge!("gray_egress_addresses", Unit::Count, "Addresses of instances that an egress knows");
     describe_gauge!("gray_gateway_redis_connections", Unit::Count, "Workers that are connected to the Redis of rates");
     describe_gauge!("gray_gateway_in_flight", Unit::Count, "Requests in flight");
     describe_gauge!("gray_gateway_connections", Unit::Count, "Client connections open");
@@ -151,6 +164,10 @@ fn record(admin: &Admin) {
     counter!("gray_gateway_shed_total").absolute(stats.shed);
     counter!("gray_gateway_fallbacks_total").absolute(stats.fallbacks);
     counter!("gray_gateway_tag_only_total").absolute(stats.tag_only);
+    for (reason, count) in ["forged", "malformed", "limit"].into_iter().zip(stats.baggage_dropped) {
+        counter!("gray_gateway_baggage_dropped_total", "reason" => reason).absolute(count);
+    }
+    counter!("gray_gateway_baggage_unwritten_total").absolute(stats.baggage_unwritten);
     counter!("gray_gateway_no_instance_total").absolute(stats.no_instance);
     counter!("gray_gateway_no_route_total").absolute(stats.no_route);
     for (why, count) in Refusal::ALL.into_iter().zip(stats.refused) {
@@ -158,6 +175,12 @@ fn record(admin: &Admin) {
     }
     for (why, count) in Missed::ALL.into_iter().zip(stats.rates_missed) {
         counter!("gray_gateway_shared_rates_missed_total", "reason" => why.as_str()).absolute(count);
+    }
+    if let Some(egress) = &admin.snapshot.load().egress {
+        gauge!("gray_egress_addresses").set(egress.len().1 as f64);
+        for (source, count) in LaneSource::ALL.into_iter().zip(stats.lanes) {
+            counter!("gray_egress_lanes_total", "source" => source.as_str()).absolute(count);
+        }
     }
     gauge!("gray_gateway_redis_connections").set(stats.redis_connections as f64);
     counter!("gray_gateway_connect_failures_total").absolute(stats.connect_failures());

@@ -1,6 +1,9 @@
 //! When a gateway may be sent requests, and what is wrong when it serves all the same.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use gray_common::{
@@ -9,23 +12,30 @@ use gray_common::{
 };
 use gray_live::SettingsState;
 use gray_registry::{Health, unix_seconds};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
-use crate::{config::GatewayConfig, snapshot::Snapshot};
+use crate::{config::GatewayConfig, control::Warmth, snapshot::Snapshot};
 
 /// What a gateway is told of.
 pub(crate) struct Sources<'s> {
     pub(crate) control: &'s ControlPlane,
     pub(crate) settings: watch::Receiver<SettingsState<GatewayConfig>>,
     pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
+    pub(crate) warmth: watch::Receiver<Warmth>,
     pub(crate) registration: watch::Receiver<RegistrationState>,
     pub(crate) phase: watch::Receiver<Phase>,
+    /// Whether routes have to be stated: not for an egress.
+    pub(crate) needs_routes: bool,
 }
+
+/// How long after the first service the others may be known, where the registry is away and all come from disk. One that is on no
+/// disk is not waited for any longer.
+const OTHERS: Duration = Duration::from_secs(2);
 
 /// Before it has served: settings with routes, an instance to send requests to, and its own registration. A gateway
 /// that may not register serves: who calls it knows its address, as with a registry away and a snapshot on disk.
 pub(crate) fn readiness(sources: Sources<'_>) -> Readiness {
-    let Sources { control, settings, snapshot, registration, phase } = sources;
+    let Sources { control, settings, snapshot, warmth, registration, phase, needs_routes } = sources;
     let (registry, config) = (control.registry.health(), control.config.health());
     let phase = {
         let registration = registration.clone();
@@ -33,20 +43,18 @@ pub(crate) fn readiness(sources: Sources<'_>) -> Readiness {
     };
     let refused = {
         let settings = settings.clone();
-        move || settings.borrow().refused.as_ref().map(|refused| format!("the newest are refused: {refused}"))
+        move || settings.borrow().refused.as_ref().map(ToString::to_string)
     };
     let no_settings = {
         let config = config.clone();
-        move || why_no_routes(&settings.borrow(), &config.borrow())
+        move || why_no_settings(&settings.borrow(), &config.borrow(), needs_routes)
     };
     let nobody = {
-        let registry = registry.clone();
-        move || match &*registry.borrow() {
-            // The first requests would all be 503.
-            Health::Down(reason) if snapshot.load().services.values().all(|known| known.set.known().is_empty()) => {
-                Some(format!("no instances known yet: {reason}"))
-            }
-            _ => None,
+        let (registry, first) = (registry.clone(), OnceLock::new());
+        move || {
+            let Health::Down(reason) = &*registry.borrow() else { return None };
+            let missing = missing(&snapshot.load(), *warmth.borrow(), &first)?;
+            Some(format!("{missing}: {reason}"))
         }
     };
     let disk = control.disk.clone();
@@ -83,7 +91,16 @@ pub(crate) fn readiness(sources: Sources<'_>) -> Readiness {
         .of(phase)
 }
 
-fn why_no_routes(settings: &SettingsState<GatewayConfig>, source: &Health) -> Option<String> {
+/// Why the first requests would be 503, while the registry is away. `first`: when instances of any service were first seen.
+fn missing(snapshot: &Snapshot, warmth: Warmth, first: &OnceLock<Instant>) -> Option<&'static str> {
+    if snapshot.services.values().all(|known| known.set.known().is_empty()) {
+        return Some("no instances known yet");
+    }
+    let is_early = first.get_or_init(Instant::now).elapsed() < OTHERS;
+    (is_early && warmth < Warmth::Warm).then_some("not all services known yet")
+}
+
+fn why_no_settings(settings: &SettingsState<GatewayConfig>, source: &Health, needs_routes: bool) -> Option<String> {
     let Some(config) = &settings.current else {
         return Some(match (&settings.refused, source) {
             (Some(refused), _) => format!("the configuration was refused: {refused}"),
@@ -91,15 +108,51 @@ fn why_no_routes(settings: &SettingsState<GatewayConfig>, source: &Health) -> Op
             (None, Health::Up) => "no configuration yet".into(),
         });
     };
-    (!config.routes.is_stated())
+    (needs_routes && !config.routes.is_stated())
         .then(|| "the configuration has no routes: is gateway-app.yaml published in this namespace?".into())
 }
 
 #[cfg(test)]
 mod tests {
+    use gray_core::{Instance, InstanceSet, balance::Strategy};
     use gray_document::Documents;
 
     use super::*;
+    use crate::snapshot::ServiceSnapshot;
+
+    /// With the registry away, services come from disk one after the other: the first is not enough, but one that is nowhere is
+    /// not waited for.
+    #[tokio::test(start_paused = true)]
+    async fn the_first_service_from_disk_is_not_enough() {
+        let with = |instances: &[Instance]| {
+            let service = |name: &str, instances: &[Instance]| {
+                let set = Arc::new(InstanceSet::new(instances, None));
+                let service = ServiceSnapshot {
+                    set,
+                    strategy: Strategy::default(),
+                    tally: None,
+                    is_listed: false,
+                    is_named: false,
+                };
+                (name.into(), service)
+            };
+            let services = [service("a", &[]), service("b", instances)].into_iter().collect();
+            Snapshot { services, ..Snapshot::empty() }
+        };
+        let (none, one) = (with(&[]), with(&[Instance::new("10.0.0.1", 1)]));
+        let first = OnceLock::new();
+        assert_eq!(missing(&none, Warmth::Cold, &first), Some("no instances known yet"));
+        tokio::time::advance(10 * OTHERS).await;
+        assert_eq!(
+            missing(&one, Warmth::Cold, &first),
+            Some("not all services known yet"),
+            "the others get their time"
+        );
+        assert_eq!(missing(&one, Warmth::Warm, &first), None);
+        tokio::time::advance(OTHERS).await;
+        assert_eq!(missing(&one, Warmth::Cold, &first), None, "one is not waited for");
+        assert_eq!(missing(&none, Warmth::Cold, &first), Some("no instances known yet"));
+    }
 
     #[test]
     fn no_routes_are_enough_where_a_document_says_so() {
@@ -107,10 +160,9 @@ mod tests {
             [("spring.cloud.gateway.routes: []", true), ("spring.cloud.gateway: {}", false), ("", false)]
         {
             let documents = Documents::parse(&[("gateway-app.yaml", text)], &|_| None).expect("well formed");
-            let config = Arc::new(GatewayConfig::read(&documents, "kerwin.tool.gray"));
-            let settings =
-                SettingsState { current: Some(config), revision: 1, refused: None, documents: Arc::default() };
-            assert_eq!(why_no_routes(&settings, &Health::Up).is_none(), is_enough, "{text}");
+            let settings = SettingsState::of(GatewayConfig::read(&documents, "kerwin.tool.gray"), 1);
+            assert_eq!(why_no_settings(&settings, &Health::Up, true).is_none(), is_enough, "{text}");
+            assert_eq!(why_no_settings(&settings, &Health::Up, false), None, "{text}");
         }
     }
 }

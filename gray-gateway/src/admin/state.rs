@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use gray_common::service::Readiness;
 use gray_document::Reading;
 use gray_live::SettingsState;
-use gray_registry::{Health, disk::DiskStore};
+use gray_registry::{ConfigSource, Health, disk::DiskStore};
 use gray_settings::Caller;
 use tokio::sync::watch;
 
@@ -30,8 +30,8 @@ pub struct Admin {
     pub reading: Arc<Reading>,
     /// Whether the registry answers.
     pub registry: watch::Receiver<Health>,
-    /// Whether the source of the documents answers.
-    pub config: watch::Receiver<Health>,
+    /// Where the documents come from.
+    pub config: Arc<dyn ConfigSource>,
     /// Certificates that were replaced by bad ones.
     pub refused_files: Refused,
     /// Whether requests may come here.

@@ -1,38 +1,76 @@
 //! `/status`: what the gateway runs with, and how its instances are.
 
-use axum::{extract::State, response::IntoResponse};
+use axum::{
+    extract::{Query, State},
+    response::{IntoResponse, Response},
+};
 use gray_common::release;
+use gray_core::ServiceKey;
 use gray_live::clock::uptime_ms;
-use gray_registry::{Health, disk::DiskStatus, unix_seconds};
+use gray_registry::{ConfigSource, Health, config_source::GrayPublish, disk::DiskStatus, unix_seconds};
 use gray_rules::{KeySet, Switch};
+use gray_settings::AdmissionRules;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::{Admin, answer::fresh, lint};
 use crate::snapshot::Snapshot;
 
-pub(super) async fn show(State(admin): State<Admin>) -> impl IntoResponse {
+/// What of it is wanted.
+#[derive(Debug, Deserialize)]
+pub(super) struct Wanted {
+    /// This service alone; with a thousand of them, all are megabytes.
+    service: Option<String>,
+}
+
+/// All of it.
+#[derive(Serialize)]
+struct Status<'s> {
+    #[serde(flatten)]
+    of_gateway: Value,
+    services: Services<'s>,
+}
+
+/// Services, written one by one: as values, a thousand of them would take more than all else that the gateway knows of them.
+struct Services<'s> {
+    admin: &'s Admin,
+    snapshot: &'s Snapshot,
+    rules: Option<&'s AdmissionRules>,
+    only: Option<&'s str>,
+}
+
+impl Serialize for Services<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let is_wanted =
+            |key: &ServiceKey| self.only.is_none_or(|service| [key.as_str(), key.name()].contains(&service));
+        let mut wanted: Vec<_> = self.snapshot.services.iter().filter(|(name, _)| is_wanted(name)).collect();
+        wanted.sort_unstable_by_key(|(key, _)| *key);
+        let status = |key: &ServiceKey, known| self.admin.service_status(key.name(), known, self.rules);
+        serializer.collect_map(wanted.into_iter().map(|(key, known)| (key.as_str(), status(key, known))))
+    }
+}
+
+pub(super) async fn show(State(admin): State<Admin>, Query(wanted): Query<Wanted>) -> Response {
     let snapshot = admin.snapshot.load();
     let settings = admin.settings.borrow().clone();
     let rules = settings.current.as_deref().map(|config| &config.gray.mesh.admission);
-    let services = snapshot.services.iter().map(|(name, known)| {
-        let status = admin.service_status(name, known, rules);
-        (name.to_string(), status)
-    });
-    let services: serde_json::Map<String, Value> = services.collect();
+    let services = Services { admin: &admin, snapshot: &snapshot, rules, only: wanted.service.as_deref() };
     let health = |health: &Health| match health {
         Health::Up => json!("up"),
         Health::Down(reason) => json!({ "down": reason }),
     };
     let routes: Vec<_> = snapshot.routes.routes().iter().map(|route| route.id.to_string()).collect();
     let report = admin.readiness.report();
-    fresh(json!({
+    let mut status = json!({
         "program": { "name": env!("CARGO_PKG_NAME"), "version": release::version() },
+        "mode": if snapshot.egress.is_some() { "egress" } else { "gateway" },
         "registeredAs": admin.caller.to_string(),
         "uptimeSecs": uptime_ms() / 1_000,
         "ready": report.is_ready(),
         "degraded": report.degraded(),
         "phase": admin.readiness.phase().as_str(),
         "gray": match snapshot.rules.switch() {
+            _ if snapshot.egress.as_ref().is_some_and(|egress| egress.policy().load) => "on",
             Switch::On => "on",
             Switch::Off => "off",
             Switch::Killed => "killed",
@@ -41,7 +79,8 @@ pub(super) async fn show(State(admin): State<Admin>) -> impl IntoResponse {
         "refused": settings.refused.as_deref(),
         "settings": settings.current.as_ref().map(|config| &*config.listed),
         "registry": health(&admin.registry.borrow()),
-        "config": health(&admin.config.borrow()),
+        "config": health(&admin.config.health().borrow()),
+        "grayPublish": gray_publish(&*admin.config),
         "keyServers": key_servers(&snapshot),
         "refusedFiles": &*admin.refused_files.borrow(),
         "snapshot": admin.disk_status(),
@@ -51,8 +90,19 @@ pub(super) async fn show(State(admin): State<Admin>) -> impl IntoResponse {
         "findings": lint::findings(&snapshot),
         "routes": routes,
         "circuitBreakers": breakers_of(&snapshot),
-        "services": services,
-    }))
+    });
+    if let Some(egress) = &snapshot.egress {
+        let (services, addresses) = egress.len();
+        status["egress"] = json!({ "service": admin.caller.to_string(), "services": services, "addresses": addresses });
+    }
+    fresh(Status { of_gateway: status, services }).into_response()
+}
+
+/// Documents that this gateway has in a text of its own, and by which address it gets them.
+fn gray_publish(source: &dyn ConfigSource) -> Value {
+    let GrayPublish { address, documents, .. } = source.gray_publish();
+    let documents: Vec<_> = documents.iter().map(|name| &**name).collect();
+    json!({ "address": address.as_deref(), "documents": documents })
 }
 
 /// The keys of tokens, by the URL that documents name.
@@ -95,7 +145,7 @@ fn breakers_of(snapshot: &Snapshot) -> Vec<Value> {
 impl Admin {
     fn disk_status(&self) -> Value {
         let Some(disk) = &self.disk else { return Value::Null };
-        let DiskStatus { in_use, failures } = disk.status();
+        let DiskStatus { in_use, failures, .. } = disk.status();
         let in_use: serde_json::Map<_, _> = in_use
             .into_iter()
             .map(|(name, saved)| (name, json!({ "ageSecs": unix_seconds().saturating_sub(saved) })))

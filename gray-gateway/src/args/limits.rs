@@ -16,7 +16,7 @@ const PER_WORKER: usize = 8;
 /// What clients may use at most. Set at the start: they hold for connections, before it is known which route they are for.
 #[derive(Clone, Debug, clap::Args)]
 pub struct LimitArgs {
-    /// Connections of one client address at most (IPv6: of one /64), but for trusted hops; more are answered 429; 0: no
+    /// Maximum connections of one client address (IPv6: of one /64), except trusted hops; more are answered 429; 0: no
     /// limit
     #[arg(
         long,
@@ -28,7 +28,7 @@ pub struct LimitArgs {
     )]
     pub max_connections_per_client: usize,
 
-    /// Bytes of a request's target at most; more is answered 414
+    /// Maximum bytes of a request's target; a longer one is answered 414
     #[arg(
         long,
         help_heading = "Limits",
@@ -39,7 +39,7 @@ pub struct LimitArgs {
     )]
     pub max_uri_bytes: u32,
 
-    /// Bytes of request line and headers at most; more is answered 431
+    /// Maximum bytes of request line and headers; more are answered 431
     #[arg(
         long,
         help_heading = "Limits",
@@ -72,7 +72,7 @@ pub struct LimitArgs {
     )]
     pub body_timeout: Duration,
 
-    /// Time in which a client takes nothing of its answer; then it is cut off
+    /// Time for which a client may read nothing of its answer; then its connection is closed
     #[arg(
         long,
         help_heading = "Limits",
@@ -83,14 +83,14 @@ pub struct LimitArgs {
     )]
     pub write_timeout: Duration,
 
-    /// Time that a client may pause in a body or an answer of which it has sent or taken at least 16 KiB per second
-    /// until then, unless the route says otherwise (metadata.pause-timeout); 0: no longer than others
+    /// How long a client may pause in a body or an answer if it has averaged at least 16 KiB per second so far; a route
+    /// may set its own (metadata.pause-timeout); 0: no longer than other clients
     #[arg(long, help_heading = "Limits", env = "GRAY_PAUSE_TIMEOUT", value_name = "TIME", default_value = "60s",
           value_parser = duration(Duration::ZERO))]
     pub pause_timeout: Duration,
 
-    /// Bytes of buffers that requests may hold while they wait; above 80 % of it, or of --max-connections, no client
-    /// may pause for longer than others; 0: no limit
+    /// Maximum bytes of buffers that waiting requests hold; above 80 % of it, or of --max-connections, --pause-timeout
+    /// does not apply; 0: no limit
     #[arg(
         long,
         help_heading = "Limits",
@@ -101,13 +101,13 @@ pub struct LimitArgs {
     )]
     pub max_buffer_bytes: usize,
 
-    /// Bytes per second that a client has to send of a body, or take of an answer, on average; 0: none
+    /// Minimum average rate at which a client sends a body or reads an answer, in bytes per second; 0: none
     #[arg(long, help_heading = "Limits", env = "GRAY_MIN_RATE", value_name = "BYTES", default_value_t = 500,
           value_parser = whole::<u32>(0..=4_294_967_295))]
     pub min_rate: u32,
 
-    /// Time without a byte (a ping is some) in either direction of a websocket, unless its route has an
-    /// `idle-timeout`; then it is closed; 0: no limit
+    /// Time after which a websocket without traffic (pings count) is closed; a route may set its own (`idle-timeout`);
+    /// 0: no limit
     #[arg(long, help_heading = "Limits", env = "GRAY_WEBSOCKET_IDLE", value_name = "TIME", default_value = "10m",
           value_parser = duration(Duration::ZERO))]
     pub websocket_idle: Duration,

@@ -56,6 +56,14 @@ mod tests {
             let error = parse(&["--redis", url]).expect_err("not of Redis").to_string();
             assert!(error.contains("expected redis://"), "{error}");
         }
+        for url in [
+            "redis-sentinel://:hunter2hunter2@a:26379/mymaster",
+            "redis+cluster://a",
+            "redis://:hunter2hunter2@a:6379,b:6379",
+        ] {
+            let error = parse(&["--redis", url]).expect_err("several servers").to_string();
+            assert!(error.contains("Sentinel and Redis Cluster are not supported"), "{error}");
+        }
         assert!(parse(&["--redis-keys", "user"]).is_err() && parse(&["--redis-down", "closed"]).is_err());
     }
 }

@@ -31,7 +31,7 @@ pub enum HandoverError {
         source: io::Error,
     },
     /// The gateway that runs does not pass its sockets on.
-    #[error("--handover {}: the gateway that runs goes on, and passes nothing on: {reason}", path.display())]
+    #[error("--handover {}: the running gateway keeps serving and hands nothing over: {reason}", path.display())]
     Refused {
         /// The path.
         path: PathBuf,

@@ -163,7 +163,7 @@ async fn whoever_does_not_speak_our_language_is_no_predecessor() {
         };
         let (asked, ()) = tokio::join!(Predecessor::ask(&path), speak);
         let error = asked.expect_err(expect).to_string();
-        assert!(error.contains(expect) && error.contains("goes on"), "{error}");
+        assert!(error.contains(expect) && error.contains("keeps serving"), "{error}");
     }
     let closes = async { drop(listener.accept().await) };
     let (asked, ()) = tokio::join!(Predecessor::ask(&path), closes);

@@ -48,7 +48,7 @@ pub(super) fn may_be_asked(ip: IpAddr, is_listed: bool) -> bool {
 }
 
 /// Link-local addresses, where clouds keep their secrets, and those that are not of one machine.
-fn is_never_asked(ip: IpAddr) -> bool {
+pub(crate) fn is_never_asked(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_link_local() || ip.is_multicast() || ip.octets()[0] == 0 || ip.is_broadcast(),
         IpAddr::V6(ip) => ip.is_unicast_link_local() || ip.is_multicast() || ip.is_unspecified(),
@@ -56,7 +56,7 @@ fn is_never_asked(ip: IpAddr) -> bool {
 }
 
 /// Whether the address belongs to one machine on the internet (the special-purpose registries of RFC 6890 aside).
-fn is_public(ip: IpAddr) -> bool {
+pub(crate) fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => is_public_v4(ip),
         IpAddr::V6(ip) => is_public_v6(ip),

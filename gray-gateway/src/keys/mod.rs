@@ -12,6 +12,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use foldhash::fast::RandomState;
 use gray_rules::{KeyServer, KeySet};
 
+pub(crate) use self::address::{is_never_asked, is_public};
 use self::follow::Following;
 pub use self::{
     address::ListedServer,

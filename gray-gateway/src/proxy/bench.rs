@@ -9,6 +9,7 @@ use gray_document::{Documents, check};
 use super::{
     Limits, Stats,
     request::{
+        destined::Made,
         forwarded::Forwarded,
         steps::{Reader, Reading},
     },
@@ -55,6 +56,6 @@ pub fn head_reader() -> impl FnMut(&[u8], &mut Vec<u8>) -> bool {
     let forwarded = Forwarded::new(SocketAddr::from(([127, 0, 0, 1], 4321)), Scheme::Http);
     move |bytes, out| {
         let reader = Reader { worker: &worker, forwarded: &forwarded };
-        matches!(reader.read(bytes, &held, out, (&mut None, &mut None)), Reading::Request(_, Ok(_)))
+        matches!(reader.read(bytes, (&held, &Made::default()), out, (&mut None, &mut None)), Reading::Request(_, Ok(_)))
     }
 }

@@ -21,17 +21,20 @@ use super::{
         connection::{Connection, End},
         socket::Socket,
     },
-    files,
+    files::{self, Served},
     http1::{Decoder, read_request, room},
     request::{
+        destined::Made,
         envelope::Envelope,
         steps::{Reader, Reading, Request},
     },
-    response::{content::Content, cross_origin::CrossOrigin, error::Failure, refusal::Refusal, transfer::Transfer},
+    response::{
+        content::Content, cross_origin::CrossOrigin, error::Failure, grpc, refusal::Refusal, transfer::Transfer,
+    },
     upstream::{dial::Dial, guarded::Guard},
     worker::{buffer::Lent, clock::ticks, held::Held, local::Worker},
 };
-use crate::{rates::Left, route};
+use crate::{egress::Bounds, rates::Left, route};
 
 /// One request that is sent on, to the end of its response: what its steps have in common.
 pub(super) struct Exchange<'c, 's> {
@@ -54,11 +57,12 @@ impl Connection {
     pub(super) async fn request(&mut self) -> End {
         let worker = Rc::clone(&self.worker);
         let snapshot = worker.snapshot();
+        let made = Made::new(matches!(self.socket, Socket::Pipe(_)));
         let mut out = worker.buffers.lend_out();
         let reader = Reader { worker: &worker, forwarded: &self.forwarded };
         let (mut log, mut cross_origin) = (None, None);
         let told = (&mut log, &mut cross_origin);
-        let (mut envelope, request) = match reader.read(self.received.bytes(), &snapshot, &mut out, told) {
+        let (mut envelope, request) = match reader.read(self.received.bytes(), (&snapshot, &made), &mut out, told) {
             Reading::Partial => return End::Partial,
             Reading::Foreign => {
                 worker.stats().refused(Refusal::BadRequest);
@@ -101,7 +105,7 @@ impl Connection {
         }
         tracing::debug!(?failure, "answered by the gateway");
         self.state.busy();
-        self.reply(&envelope, answer(&failure, cross_origin.as_ref()), &mut after).await
+        self.reply(&envelope, answer(&failure, envelope.is_grpc, cross_origin.as_ref()), &mut after).await
     }
 }
 
@@ -157,21 +161,36 @@ impl<'c, 's> Exchange<'c, 's> {
         Ok(rated.map(|rated| Box::new(Left::Known(rated))))
     }
 
-    /// Who is called: the service, or the authority of the route.
+    /// Who is called, as it is counted and logged: the service, or the authority of the route.
     pub(super) fn service(&self) -> &'s str {
         match &self.request.target.upstream {
-            route::Upstream::Service(service) => service,
+            route::Upstream::Service(service) => service.as_str(),
             route::Upstream::Fixed { authority, .. } => authority,
-            route::Upstream::Directory(_) | route::Upstream::Nowhere => "",
+            route::Upstream::Directory(_) | route::Upstream::Forward(_) | route::Upstream::Nowhere => "",
+        }
+    }
+
+    /// The same as callers know it: a service by its name, wherever it is.
+    pub(super) fn service_name(&self) -> &'s str {
+        match &self.request.target.upstream {
+            route::Upstream::Service(service) => service.name(),
+            _ => self.service(),
         }
     }
 
     /// Where that is, if the route says so itself.
     pub(super) fn fixed(&self) -> Option<Dial<'s>> {
         match &self.request.target.upstream {
-            route::Upstream::Fixed { host, port, .. } => Some(Dial { address: None, host, port: *port }),
+            route::Upstream::Fixed { host, port, .. } => {
+                Some(Dial { address: None, host, port: *port, bounds: self.bounds() })
+            }
             _ => None,
         }
+    }
+
+    /// What may be connected to for it.
+    pub(super) fn bounds(&self) -> Bounds<'s> {
+        self.snapshot.egress.as_deref().map_or(Bounds::None, |egress| egress.bounds(self.request.route))
     }
 
     /// The answer that no instance gives: the route's own, or a file.
@@ -180,7 +199,8 @@ impl<'c, 's> Exchange<'c, 's> {
             return answer;
         }
         match &self.request.target.upstream {
-            route::Upstream::Directory(root) => self.files(root).await,
+            // In a box: each connection would have room for it.
+            route::Upstream::Directory(root) => Box::pin(self.files(root)).await,
             _ => Err(Failure::Internal { route: &self.request.route.id }),
         }
     }
@@ -191,15 +211,17 @@ impl<'c, 's> Exchange<'c, 's> {
         let internal = || Failure::Internal { route: &route.id };
         let head = parts(&self.upload.out).ok_or_else(internal)?;
         let original = request.original.as_deref().and_then(|target| target.parse().ok());
-        let mut response = files::serve(root, &route.metadata.files, head, original).await.map_err(|error| {
+        let by_lane = (!route.lanes.is_empty()).then(|| self.snapshot.rules.vary());
+        let served = files::serve(root, &route.metadata.files, by_lane, head, original).await.map_err(|error| {
             if self.worker.may_warn(&route.id) {
                 tracing::warn!(route = &*route.id, directory = %root.display(), %error, "cannot serve files");
             }
             internal()
         })?;
+        let Served { mut response, is_shared } = served;
         let headers = response.headers_mut();
         request.edit(headers, self.cross_origin.as_ref()).map_err(|_| internal())?;
-        if let Some(cookie) = request.cookie(self.snapshot) {
+        if let Some(cookie) = request.cookie(self.snapshot).filter(|_| !is_shared) {
             headers.append(header::SET_COOKIE, cookie);
         }
         Ok(response)
@@ -207,8 +229,8 @@ impl<'c, 's> Exchange<'c, 's> {
 }
 
 /// An answer of our own, with what it says to pages of other origins.
-fn answer(failure: &Failure<'_>, cross_origin: Option<&CrossOrigin>) -> Response<Content> {
-    let mut response = failure.response();
+fn answer(failure: &Failure<'_>, is_grpc: bool, cross_origin: Option<&CrossOrigin>) -> Response<Content> {
+    let mut response = if is_grpc { grpc::response(failure) } else { failure.response() };
     if let Some(cross_origin) = cross_origin {
         cross_origin.each(|name, value| {
             response.headers_mut().append(name, value.clone());

@@ -78,19 +78,28 @@ impl SharedCounting {
         let (mut complaint, mut wait) = (String::new(), Duration::ZERO);
         loop {
             let outcome = match timeout(PATIENCE, self.connect()).await {
-                Ok(Ok((connection, driver))) => {
-                    tracing::info!(redis = %self.shared.url, "rates are counted in Redis");
-                    (complaint, wait) = (String::new(), Duration::ZERO);
-                    self.late.set(0);
-                    self.connection.replace(Some(connection.clone()));
-                    connected(true);
-                    let reason = tokio::select! {
-                        () = driver => "the connection broke".to_owned(),
-                        reason = self.watch(connection) => reason,
+                Ok(Ok((connection, mut driver))) => {
+                    let unfit = tokio::select! {
+                        () = &mut driver => Some("the connection broke".to_owned()),
+                        unfit = unfit(connection.clone()) => unfit,
                     };
-                    self.connection.replace(None);
-                    connected(false);
-                    reason
+                    match unfit {
+                        Some(reason) => reason,
+                        None => {
+                            tracing::info!(redis = %self.shared.url, "rates are counted in Redis");
+                            (complaint, wait) = (String::new(), Duration::ZERO);
+                            self.late.set(0);
+                            self.connection.replace(Some(connection.clone()));
+                            connected(true);
+                            let reason = tokio::select! {
+                                () = driver => "the connection broke".to_owned(),
+                                reason = self.watch(connection) => reason,
+                            };
+                            self.connection.replace(None);
+                            connected(false);
+                            reason
+                        }
+                    }
                 }
                 Ok(Err(reason)) => reason,
                 Err(_) => format!("no connection within {} s", PATIENCE.as_secs()),
@@ -192,6 +201,19 @@ impl SharedCounting {
             }
         }
     }
+}
+
+/// Why a server cannot count, if it says that it is one of several; one that does not tell is taken as it is.
+async fn unfit(mut connection: MultiplexedConnection) -> Option<String> {
+    let asked = timeout(LOOK, cmd("INFO").arg("server").query_async::<String>(&mut connection)).await;
+    let said = asked.ok()?.ok()?;
+    let mode = said.lines().find_map(|line| line.strip_prefix("redis_mode:"))?.trim();
+    let kind = match mode {
+        "cluster" => "a node of a Redis Cluster",
+        "sentinel" => "a Redis Sentinel",
+        _ => return None,
+    };
+    Some(format!("it is {kind}, which is not supported: expected the address of one server that is neither"))
 }
 
 /// In words; what the server says is cut short.

@@ -57,16 +57,26 @@ impl FromStr for RedisUrl {
     /// The error shows nothing of the text: there may be a password in it.
     fn from_str(text: &str) -> Result<Self, String> {
         const EXPECTED: &str = "expected redis://[USER][:PASSWORD@]HOST[:PORT][/DATABASE], or rediss:// for TLS";
+        const SINGLE: &str =
+            "Redis Sentinel and Redis Cluster are not supported: expected the address of one server, redis://HOST:PORT";
         let text = text.trim();
         let (scheme, rest) = text.split_once("://").ok_or(EXPECTED)?;
         let is_tls = match scheme {
             "redis" => false,
             "rediss" => true,
+            // As clients of Java and Go write them.
+            _ if ["sentinel", "cluster"].iter().any(|kind| scheme.to_ascii_lowercase().contains(kind)) => {
+                return Err(SINGLE.into());
+            }
             _ => return Err(EXPECTED.into()),
         };
         // Among them one that has any certificate accepted.
         if rest.contains(['#', '?']) {
             return Err(format!("options are not supported; {EXPECTED}"));
+        }
+        let address = rest.split('/').next().unwrap_or_default().rsplit('@').next().unwrap_or_default();
+        if address.contains(',') {
+            return Err(SINGLE.into());
         }
         let info = format!("redis://{rest}").into_connection_info().map_err(|_| EXPECTED)?;
         let ConnectionAddr::Tcp(host, port) = info.addr() else { return Err(EXPECTED.into()) };

@@ -1,5 +1,7 @@
 //! `fallbackUri` that leads to a route: with all that the route asks for, and with the client's own request.
 
+use gray_gateway::proxy::Refusal;
+
 use crate::support::{Backend, Gateway, Response, Setup, WITH_WARNINGS};
 
 const TOKEN: &str = "{ name: JsonWebToken, args: { key: 'a secret of some length', algorithm: HS256 } }";
@@ -71,6 +73,19 @@ async fn segments_are_encoded() {
         assert!(!went || backend.last().line().matches('/').count() == 4, "{sent}: {}", backend.last().line());
         assert!(went || response.status >= 400, "{sent}");
     }
+}
+
+/// A fallback that takes too long to find is not passed over for the route behind it.
+#[tokio::test]
+async fn an_expression_of_a_fallback_is_not_walked_around() {
+    let backend = Backend::named("fallback").await;
+    let answers = "gray.spring.fallbacks: { '/fallback/{x:(?!ok)(?:a+)+b}': { status: 403 } }\n";
+    let gateway = gateway_with("/fallback/{seg}", &to(&backend, "fallback", "/fallback/**", ""), answers);
+    for (seg, status, went) in [("aab", 403, 0), (&*"a".repeat(60), 400, 0), ("x", 200, 1)] {
+        assert_eq!(ask(&gateway, &format!("GET /api/{seg}/c"), "", "").await.status, status, "{seg}");
+        assert_eq!(backend.seen().len(), went, "{seg}");
+    }
+    assert_eq!(gateway.stats.snapshot().refused(Refusal::ExpressionLimit), 1);
 }
 
 #[tokio::test]

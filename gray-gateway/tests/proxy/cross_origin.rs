@@ -2,7 +2,7 @@
 
 use gray_gateway::proxy::Refusal;
 
-use crate::support::{Backend, Gateway, Setup};
+use crate::support::{Backend, Gateway, HEAD, Setup, WITH_WARNINGS};
 
 const ORIGIN: &str = "Origin: https://page.example\r\n";
 const EVIL: &str = "Origin: https://evil.example\r\n";
@@ -127,4 +127,59 @@ async fn the_gateways_own_errors_say_the_same() {
         let failed = gateway.ask(&ask(&format!("GET {path}"), ORIGIN)).await;
         assert_eq!((failed.status, cors(&failed.head)), (status, ours(&[])), "{path}");
     }
+}
+
+/// Whatever the gateway answers itself once a route is found, a page may read it that may read what an instance says.
+#[tokio::test]
+async fn every_answer_of_the_gateways_own_says_the_same() {
+    let backend = Backend::named("v1").await;
+    let (nobody, directory) = (crate::support::nobody().await, tempfile::tempdir().expect("a directory"));
+    let text = format!(
+        r"{WITH_WARNINGS}{HEAD}spring.cloud.gateway:
+  globalcors.cors-configurations:
+    '[/**]': {{ allowed-origins: 'https://page.example', allowed-methods: '*', allowed-headers: '*', allow-credentials: true }}
+  routes:
+    - {{ id: rate, uri: 'lb://app', predicates: ['Path=/rate'], filters: ['RequestRateLimiter=1, 1, 1, route'] }}
+    - {{ id: size, uri: 'lb://app', predicates: ['Path=/size'], filters: ['RequestSize=2B'] }}
+    - {{ id: field, uri: 'lb://app', predicates: ['Path=/field'], filters: ['RequestHeaderSize=40B'] }}
+    - {{ id: java, uri: 'lb://app', predicates: ['Path=/java'], filters: [Auth] }}
+    - {{ id: seg, uri: 'lb://app', predicates: ['Path=/seg/{{s}}'], filters: ['SetRequestHostHeader={{s}}.example'] }}
+    - {{ id: steps, uri: 'lb://app', predicates: ['Path=/steps/**'], filters: ['RewritePath=/steps/(?<r>(?!ok)(?:a+)+b), /$\{{r}}'] }}
+    - {{ id: refused, uri: 'http://{nobody}', predicates: ['Path=/refused'] }}
+    - {{ id: own, uri: 'no://op', predicates: ['Path=/own'], filters: ['SetStatus=410'] }}
+    - {{ id: away, uri: 'no://op', predicates: ['Path=/away'], filters: ['RedirectTo=302, https://a.example/'] }}
+    - {{ id: page, uri: 'forward:/controller', predicates: ['Path=/page'] }}
+    - {{ id: lost, uri: 'forward:/nowhere', predicates: ['Path=/lost'] }}
+    - {{ id: f1, uri: 'forward:/f2', predicates: ['Path=/f1'] }}
+    - {{ id: f2, uri: 'forward:/f3', predicates: ['Path=/f2'] }}
+    - {{ id: f3, uri: 'forward:/f4', predicates: ['Path=/f3'] }}
+    - {{ id: f4, uri: 'forward:/f5', predicates: ['Path=/f4'] }}
+    - {{ id: f5, uri: 'lb://app', predicates: ['Path=/f5'] }}
+    - {{ id: file, uri: 'file://{directory}', predicates: ['Path=/file/**'] }}
+gray.spring: {{ filters: {{ Auth: refuse }}, fallbacks: {{ /controller: {{ status: 202, body: x }} }} }}
+",
+        directory = directory.path().display()
+    );
+    let gateway = Setup::with_documents(&text, &[backend.instance("V1")]).start();
+    let (long, many) = (format!("X-Long: {}\r\n", "x".repeat(60)), format!("GET /steps/{}", "a".repeat(60)));
+    for (line, fields, status) in [
+        ("GET /rate", "", 200),
+        ("GET /rate", "", 429),
+        ("PUT /size", "Content-Length: 3\r\n", 413),
+        ("GET /field", &*long, 431),
+        ("GET /java", "", 403),
+        ("GET /seg/a%40b", "", 400),
+        (&*many, "", 400),
+        ("GET /refused", "", 502),
+        ("GET /own", "", 410),
+        ("GET /away", "", 302),
+        ("GET /page", "", 202),
+        ("GET /lost", "", 404),
+        ("GET /f1", "", 508),
+        ("GET /file/none", "", 404),
+    ] {
+        let answer = gateway.ask(&ask(line, &format!("{ORIGIN}{fields}"))).await;
+        assert_eq!((answer.status, cors(&answer.head)), (status, ours(&[])), "{line}: {}", answer.head);
+    }
+    assert_eq!(backend.seen().len(), 1, "the others are the gateway's own");
 }

@@ -47,8 +47,8 @@ impl Log {
         let of = |line: &&String| line.contains(&format!("instance={instance} "));
         until("it is logged", || LINES.lock().expect("lock").iter().any(|line| of(&line))).await;
         let lines: Vec<_> = LINES.lock().expect("lock").iter().filter(of).cloned().collect();
-        // That it is left out is said in words of its own.
-        let mut lines: Vec<_> = lines.into_iter().filter(|line| !line.contains("left out for now")).collect();
+        // That it is ejected has a line of its own.
+        let mut lines: Vec<_> = lines.into_iter().filter(|line| !line.contains("ejected: ")).collect();
         assert_eq!(lines.len(), 1, "{lines:?}");
         lines.remove(0)
     }

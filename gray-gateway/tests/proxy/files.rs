@@ -2,6 +2,7 @@
 
 mod life;
 mod safety;
+mod versions;
 
 use std::fs;
 

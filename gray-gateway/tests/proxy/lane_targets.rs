@@ -116,8 +116,8 @@ impl Live {
         let read = |documents: &Documents| GatewayConfig::read(documents, "kerwin.tool.gray");
         let (config, _) = check(&[("test.yaml", &text)], read).unwrap_or_else(|problems| panic!("{problems}"));
         self.revision += 1;
-        let (current, revision) = (Some(Arc::new(config)), self.revision);
-        self.settings.send_replace(SettingsState { current, revision, refused: None, ..SettingsState::default() });
+        let revision = self.revision;
+        self.settings.send_replace(SettingsState::of(config, revision));
         until("the settings are in effect", || self.gateway.shared.load().revision == revision).await;
     }
 

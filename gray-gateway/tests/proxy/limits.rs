@@ -53,8 +53,19 @@ async fn a_body_in_chunks_is_counted_as_it_comes() {
     let gateway = Setup::with_routes(SIZED, &[backend.instance("V1")]).start();
     let head = "POST /api/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     let chunk = format!("200\r\n{}\r\n", "x".repeat(512));
-    assert_eq!(gateway.ask(&format!("{head}{chunk}0\r\n\r\n")).await.status, 200);
-    assert_eq!(gateway.ask(&format!("{head}{chunk}{chunk}0\r\n\r\n")).await.status, 413, "with its framing");
+    let bytewise = "1\r\nx\r\n";
+    let extended = format!("1;{}\r\nx\r\n", "e".repeat(900));
+    for (chunks, status, what) in [
+        (chunk.clone(), 200, "half of it"),
+        (chunk.repeat(2), 200, "its framing does not count"),
+        (bytewise.repeat(1024), 200, "nor when it is most of it"),
+        (format!("{}{bytewise}", chunk.repeat(2)), 413, "one more byte"),
+        (bytewise.repeat(1025), 413, "one more byte"),
+        (extended.repeat(20), 200, "20 bytes"),
+        (extended.repeat(40), 413, "hardly anything but framing"),
+    ] {
+        assert_eq!(gateway.ask(&format!("{head}{chunks}0\r\n\r\n")).await.status, status, "{what}");
+    }
     let mut client = gateway.client().await;
     client.send(head).await;
     for _ in 0..3 {
@@ -62,8 +73,8 @@ async fn a_body_in_chunks_is_counted_as_it_comes() {
     }
     assert_eq!(client.response().await.status, 413);
     assert!(client.is_closed().await);
-    assert_eq!(backend.seen().len(), 1, "what was begun is no request");
-    assert_eq!(gateway.stats.snapshot().refused(Refusal::BodyTooLarge), 2);
+    assert_eq!(backend.seen().len(), 4, "what was begun is no request");
+    assert_eq!(gateway.stats.snapshot().refused(Refusal::BodyTooLarge), 4);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The data plane on real sockets: what a client sends, what a backend gets, byte by byte.
 
 mod access_log;
+mod baggage;
 mod bodies;
 mod boundaries;
 mod breaker;
@@ -11,9 +12,11 @@ mod conform;
 mod cross_origin;
 mod descriptors;
 mod edge;
+mod egress;
 mod faults;
 mod files;
 mod filters;
+mod forwards;
 mod gray;
 mod guard;
 mod guarded_paths;
@@ -24,12 +27,15 @@ mod lane_targets;
 mod lanes;
 mod life;
 mod limits;
+mod locator;
 mod pauses;
 mod published_keys;
+mod retries;
 mod shared_rates;
 mod sizes;
 mod slow;
 mod smuggling;
+mod spaces;
 mod spread;
 mod spring_routes;
 mod strangers;

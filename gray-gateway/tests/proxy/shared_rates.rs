@@ -1,9 +1,10 @@
 //! Rates that gateways count together in a Redis: one that is made up here, and a real one where there is `redis-server`.
 
+mod real;
+
 use std::{
     collections::{HashMap, HashSet},
     net::{Ipv4Addr, SocketAddr},
-    process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU8, Ordering::SeqCst},
@@ -11,7 +12,10 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use gray_gateway::rates::{Missed, RedisKeys, SharedRates, WhenDown};
+use gray_gateway::{
+    rates::{Missed, RedisKeys, SharedRates, WhenDown},
+    tls::UpstreamTls,
+};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
@@ -66,6 +70,7 @@ impl Store {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let mut scripts = self.scripts.lock().expect("no panic");
         match words[..] {
+            ["INFO", "server"] => "$26\r\nredis_mode:standalone\r\nx:y\r\n".into(),
             ["PING"] => "+PONG\r\n".into(),
             ["AUTH" | "SELECT", ..] => "+OK\r\n".into(),
             ["EVALSHA", ..] if self.mode.load(SeqCst) == REFUSING => "-READONLY not here\r\n".into(),
@@ -121,11 +126,23 @@ async fn line(socket: &mut BufReader<TcpStream>) -> Option<String> {
 }
 
 fn gateway(backend: &Backend, filters: &str, url: &str, keys: RedisKeys, when_down: WhenDown) -> Gateway {
+    gateway_by(&Arc::default(), backend, filters, url, keys, when_down)
+}
+
+/// The same by the certificates that are believed.
+fn gateway_by(
+    tls: &Arc<UpstreamTls>,
+    backend: &Backend,
+    filters: &str,
+    url: &str,
+    keys: RedisKeys,
+    when_down: WhenDown,
+) -> Gateway {
     let routes = format!("[{{ id: app, uri: 'lb://app', predicates: ['Path=/api/**'], filters: [{filters}] }}]");
     let mut setup = Setup::with_routes(&routes, &[backend.instance("V1")]);
     setup.workers = 1;
     let url = url.parse().expect("a URL of Redis");
-    setup.shared_rates = Some(Arc::new(SharedRates::new(url, keys, when_down, Arc::default())));
+    setup.shared_rates = Some(Arc::new(SharedRates::new(url, keys, when_down, Arc::clone(tls))));
     setup.start()
 }
 
@@ -199,13 +216,17 @@ async fn while_redis_does_not_count_the_gateway_does_or_all_pass() {
         connected(&local).await;
         connected(&open).await;
         store.mode.store(mode, SeqCst);
-        let began = Instant::now();
+        let (mut soonest, mut latest) = (Duration::MAX, Duration::ZERO);
         for (gateway, expect) in [(&local, [200, 200, 200, 429]), (&open, [200; 4])] {
             for status in expect {
+                let began = Instant::now();
                 assert_eq!(gateway.get("").await.status, status, "{why:?}");
+                (soonest, latest) = (soonest.min(began.elapsed()), latest.max(began.elapsed()));
             }
         }
-        assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+        // 20 ms and no more, as far as a busy machine can tell.
+        assert!(mode != SILENT || soonest >= Duration::from_millis(20), "{soonest:?}");
+        assert!(soonest < Duration::from_millis(200) && latest < Duration::from_secs(2), "{soonest:?} {latest:?}");
         assert_eq!(open.get("").await.header("x-ratelimit-remaining"), Some("-1"));
         let missed = local.stats.snapshot().rates_missed;
         assert!(missed[why as usize] >= 1 && missed.iter().sum::<u64>() == 4, "{missed:?}");
@@ -232,89 +253,4 @@ async fn without_a_redis_nothing_waits() {
         assert_eq!(gateway.get("").await.status, status);
     }
     assert_eq!(gateway.stats.snapshot().rates_missed[Missed::Unconnected as usize], 4);
-}
-
-/// A real one, for as long as it is held; `None` where there is none.
-struct Real {
-    process: Child,
-    port: u16,
-    _directory: tempfile::TempDir,
-}
-
-impl Drop for Real {
-    fn drop(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
-}
-
-impl Real {
-    async fn start() -> Option<Self> {
-        let directory = tempfile::tempdir().expect("a directory");
-        let port = crate::support::nobody().await.port();
-        let started = Command::new("redis-server")
-            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &port.to_string()])
-            .current_dir(directory.path())
-            .stdout(Stdio::null())
-            .spawn();
-        match started {
-            Ok(process) => Some(Self { process, port, _directory: directory }),
-            Err(error) => {
-                eprintln!("skipped: no redis-server ({error})");
-                None
-            }
-        }
-    }
-
-    /// Asks it, and returns the answer's one line, or the text that it announces.
-    async fn ask(&self, words: &str) -> String {
-        let mut socket = BufReader::new(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await.expect("connected"));
-        socket.write_all(format!("{words}\r\n").as_bytes()).await.expect("asked");
-        let said = line(&mut socket).await.expect("answered");
-        match said.strip_prefix('$') {
-            Some("-1") => "(nothing)".into(),
-            Some(_) => line(&mut socket).await.expect("announced"),
-            None => said,
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_real_redis_holds_what_spring_would() {
-    let Some(redis) = Real::start().await else { return };
-    let backend = Backend::named("v1").await;
-    let url = format!("redis://127.0.0.1:{}", redis.port);
-    let made = |filters| gateway(&backend, filters, &url, RedisKeys::Route, WhenDown::Local);
-    let (one, other) = (made("'RequestRateLimiter=1, 300, 100'"), made("'RequestRateLimiter=1, 300, 100'"));
-    connected(&one).await;
-    connected(&other).await;
-    let before = now();
-    let statuses = [one.get("").await.status, other.get("").await.status, one.get("").await.status];
-    assert_eq!((statuses, other.get("").await.status), ([200; 3], 429));
-    assert_eq!(one.stats.snapshot().rates_missed, [0; Missed::ALL.len()]);
-    let name = |what: &str| format!("request_rate_limiter.{{app.127.0.0.1}}.{what}");
-    let tokens: i64 = redis.ask(&format!("GET {}", name("tokens"))).await.parse().expect("a number");
-    let timestamp: i64 = redis.ask(&format!("GET {}", name("timestamp"))).await.parse().expect("a number");
-    assert!((0..30).contains(&tokens) && (before..before + 30).contains(&timestamp), "{tokens} {timestamp}");
-    for what in ["tokens", "timestamp"] {
-        let left = redis.ask(&format!("TTL {}", name(what))).await;
-        let left: u64 = left.trim_start_matches(':').parse().expect("a number");
-        assert!((570..=600).contains(&left), "twice the time that it takes to be full: {left}");
-    }
-    // As Spring's script has left it, and what is full within a second is not kept.
-    redis.ask(&format!("SETEX {} 600 250", name("tokens"))).await;
-    redis.ask(&format!("SETEX {} 600 {}", name("timestamp"), now() + 100)).await;
-    let passed = other.get("").await;
-    assert_eq!((passed.status, passed.header("x-ratelimit-remaining")), (200, Some("150")));
-    let quick = made("'RequestRateLimiter=100, 40, 40'");
-    connected(&quick).await;
-    redis.ask("FLUSHALL").await;
-    for _ in 0..3 {
-        let passed = quick.get("").await;
-        assert_eq!((passed.status, passed.header("x-ratelimit-remaining")), (200, Some("0")));
-    }
-    assert_eq!(redis.ask("DBSIZE").await, ":0");
-    // It goes and comes back without what it knew: scripts included.
-    redis.ask("SCRIPT FLUSH").await;
-    assert_eq!((one.get("").await.status, one.stats.snapshot().rates_missed), (200, [0; Missed::ALL.len()]));
 }

@@ -58,24 +58,58 @@ fn client_of(backend: &Backend, path: &str) -> usize {
     backend.seen().iter().filter(|seen| seen.line() == format!("GET {path} HTTP/1.1")).count()
 }
 
+/// The same for every other predicate that has an expression.
 #[tokio::test]
-async fn an_answer_that_an_expression_would_take_too_long_for_is_not_passed_on() {
-    let secret = "a".repeat(60);
-    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Secret: {secret}\r\n\r\nok");
-    let backend = Backend::serving(move |_| (head.clone(), true)).await;
+async fn what_a_predicate_would_take_too_long_for_is_refused() {
+    let backend = Backend::named("v1").await;
     let gateway = gateway(
-        "  routes:\n  - { id: a, uri: 'lb://app', predicates: ['Path=/**'], filters: ['RewriteResponseHeader=X-Secret, (?!x)(a+)+b, -'] }\n",
+        r"  routes:
+  - { id: query, uri: 'no://op', predicates: ['Path=/q', 'Query=x, (?!ok)(a+)+b?'], filters: ['SetStatus=403'] }
+  - { id: cookie, uri: 'no://op', predicates: ['Path=/c', 'Cookie=x, (?!ok)(a+)+b?'], filters: ['SetStatus=403'] }
+  - { id: host, uri: 'no://op', predicates: ['Path=/h', 'Host={x:(?!ok)(?:a+)+b}.example'], filters: ['SetStatus=403'] }
+  - { id: open, uri: 'lb://app', predicates: ['Path=/**'] }
+",
         "",
         &backend,
     );
-    let answer = gateway.ask("GET /x HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    assert_eq!(answer.status, 502, "{}", answer.head);
-    assert!(
-        !answer.head.contains(&secret) && answer.body.contains("too many steps"),
-        "{} {}",
-        answer.head,
-        answer.body
-    );
+    let many = "a".repeat(60);
+    for predicate in ["Query", "Cookie", "Host"] {
+        for (value, expect) in [("aab", 403), ("okay", 200), (&*format!("{many}c"), 400)] {
+            let (path, host, fields) = match predicate {
+                "Query" => (format!("/q?x={value}"), "h".to_owned(), String::new()),
+                "Cookie" => ("/c".to_owned(), "h".to_owned(), format!("Cookie: x={value}\r\n")),
+                _ => ("/h".to_owned(), format!("{value}.example"), String::new()),
+            };
+            assert_eq!(status(&gateway, &path, &host, &fields).await, expect, "{predicate} {value}");
+        }
+    }
+    assert_eq!(gateway.stats.snapshot().refused(Refusal::ExpressionLimit), 3);
+}
+
+#[tokio::test]
+async fn an_answer_that_an_expression_would_take_too_long_for_is_not_passed_on() {
+    let secret = "a".repeat(60);
+    for (field, filter, easy) in [
+        ("X-Secret", "'RewriteResponseHeader=X-Secret, (?!x)(a+)+b, -'", "aab"),
+        (
+            "Location",
+            "{ name: RewriteLocationResponseHeader, args: { protocols: '(?!x)(a+)+b' } }",
+            "aab://inside.example/x",
+        ),
+    ] {
+        for (value, expect) in [(easy.to_owned(), 302), (format!("{secret}://inside.example/x"), 502)] {
+            let head = format!("HTTP/1.1 302 Found\r\nContent-Length: 2\r\n{field}: {value}\r\n\r\nok");
+            let backend = Backend::serving(move |_| (head.clone(), true)).await;
+            let routes =
+                format!("  routes:\n  - {{ id: a, uri: 'lb://app', predicates: ['Path=/**'], filters: [{filter}] }}\n");
+            let gateway = gateway(&routes, "", &backend);
+            let answer = gateway.ask("GET /x HTTP/1.1\r\nHost: h\r\n\r\n").await;
+            assert_eq!(answer.status, expect, "{field} {value}: {}", answer.head);
+            // Neither as it came nor half rewritten.
+            assert!(!answer.head.contains(&secret) && !answer.head.contains("inside"), "{}", answer.head);
+            assert_eq!(answer.body.contains("too many steps"), expect == 502, "{}", answer.body);
+        }
+    }
 }
 
 #[tokio::test]

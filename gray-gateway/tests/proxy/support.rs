@@ -1,8 +1,10 @@
 //! A gateway, backends that record raw bytes, and a client that sends them.
 
+mod client;
+
 use std::{
     future::Future,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -24,11 +26,12 @@ use gray_gateway::{
     trusted_hops::TrustedHops,
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpSocket, TcpStream},
 };
 
-use crate::wire::{field, fields, read_body, read_head, read_request};
+pub(crate) use self::client::{Client, Response};
+use crate::wire::{fields, read_request};
 
 /// Nothing here may take longer.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -95,6 +98,7 @@ impl Setup {
         let snapshot = Snapshot {
             rules: config.rules,
             signing: config.gray.mesh.signing.clone(),
+            baggage: config.gray.mesh.baggage,
             outliers: config.gray.mesh.outliers,
             trusted_hops: TrustedHops::new(config.gray.gateway.trusted_hops, config.routes.trusted_proxies().cloned()),
             trusted_headers: config.gray.gateway.trusted_headers,
@@ -331,76 +335,16 @@ where
     tokio::spawn(future)
 }
 
-/// An address without a listener.
+/// An address without a listener. It stays bound, so that no other test is given it; who asks for it by name may listen there.
 pub(crate) async fn nobody() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("bound");
-    listener.local_addr().expect("bound")
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_reuseaddr(true).expect("set");
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("bound");
+    let address = socket.local_addr().expect("bound");
+    std::mem::forget(socket);
+    address
 }
 
 pub(crate) fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
-}
-
-// ---- client
-
-/// A raw client connection.
-pub(crate) struct Client<S = TcpStream> {
-    pub(crate) socket: S,
-    pub(crate) buffer: Vec<u8>,
-}
-
-/// A response as it arrived.
-#[derive(Clone, Debug)]
-pub(crate) struct Response {
-    pub(crate) status: u16,
-    pub(crate) head: String,
-    pub(crate) body: String,
-}
-
-impl Response {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        field(&self.head, name)
-    }
-}
-
-impl Client {
-    pub(crate) async fn connect(address: SocketAddr) -> Self {
-        let socket = soon(TcpStream::connect(address)).await.expect("connected");
-        Self { socket, buffer: Vec::new() }
-    }
-
-    /// From another loopback address, so that the gateway sees another peer.
-    pub(crate) async fn connect_from(ip: IpAddr, address: SocketAddr) -> Self {
-        let socket = tokio::net::TcpSocket::new_v4().expect("socket");
-        socket.bind(SocketAddr::new(ip, 0)).expect("bound");
-        Self { socket: soon(socket.connect(address)).await.expect("connected"), buffer: Vec::new() }
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
-    pub(crate) async fn send(&mut self, bytes: &str) {
-        soon(self.socket.write_all(bytes.as_bytes())).await.expect("sent");
-        soon(self.socket.flush()).await.expect("sent");
-    }
-
-    pub(crate) async fn head(&mut self) -> Option<Response> {
-        let head = soon(read_head(&mut self.socket, &mut self.buffer)).await?;
-        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("status");
-        Some(Response { status, head, body: String::new() })
-    }
-
-    pub(crate) async fn response(&mut self) -> Response {
-        let mut response = self.head().await.expect("a response");
-        let body = soon(read_body(&mut self.socket, &mut self.buffer, &response.head)).await.expect("its body");
-        response.body = String::from_utf8_lossy(&body).into_owned();
-        response
-    }
-
-    /// Whether the gateway has closed the connection, with nothing more to say.
-    pub(crate) async fn is_closed(&mut self) -> bool {
-        let mut rest = Vec::new();
-        // A reset is an end as well.
-        let _ended = soon(self.socket.read_to_end(&mut rest)).await;
-        self.buffer.is_empty() && rest.is_empty()
-    }
 }

@@ -14,14 +14,21 @@ mod tests;
 use std::{io, path::Path, sync::Arc};
 
 use bytes::Bytes;
+use gray_rules::Vary;
 use http::{HeaderValue, Method, Response, StatusCode, Uri, header, request::Parts};
 
-use self::answer::Answer;
+use self::answer::{Answer, Keep};
 use super::response::{content::Content, error::Failure};
 use crate::route::FileOptions;
 
+/// An answer, and whether a shared cache may keep it: nothing in it is about this client then.
+pub(super) struct Served {
+    pub(super) response: Response<Content>,
+    pub(super) is_shared: bool,
+}
+
 /// Answers one request with a file below `root`. `head` asks for the path as the route's filters left it, `original`
-/// is what the client wrote, when that differs.
+/// is what the client wrote, when that differs; `by_lane` says how lanes are decided, when they have other files.
 ///
 /// A missing file is an answer as well.
 ///
@@ -30,31 +37,38 @@ use crate::route::FileOptions;
 pub(super) async fn serve(
     root: &Arc<Path>,
     options: &FileOptions,
+    by_lane: Option<&Vary>,
     head: Parts,
     original: Option<Uri>,
-) -> io::Result<Response<Content>> {
+) -> io::Result<Served> {
     if head.method != Method::GET && head.method != Method::HEAD {
         let mut response = Failure::NotAllowed.response();
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return Ok(response);
+        return Ok(Served { response, is_shared: false });
     }
-    let (root, options) = (Arc::clone(root), options.clone());
+    let (root, options, differs) = (Arc::clone(root), options.clone(), by_lane.is_some());
     let is_head = head.method == Method::HEAD;
-    let answering = move || answer::answer(&root, &options, head, original.as_ref());
+    let answering = move || answer::answer(&root, &options, differs, head, original.as_ref());
     // A cache may keep a plain 308 or 404, and another version may well have the file.
-    let uncached = |mut response: Response<Content>| {
-        response.headers_mut().insert(header::CACHE_CONTROL, answer::NO_CACHE);
-        response
-    };
-    Ok(match tokio::task::spawn_blocking(answering).await?? {
-        Answer::File(response) if is_head => response.map(|_content| Content::Fixed(Bytes::new())),
-        Answer::File(response) => response.map(Content::File),
+    let (mut response, keep) = match tokio::task::spawn_blocking(answering).await?? {
+        Answer::File(mut response, keep) => {
+            response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+            let content = |file| if is_head { Content::Fixed(Bytes::new()) } else { Content::File(file) };
+            (response.map(content), keep)
+        }
         Answer::Redirect(location) => {
             let mut response = Response::new(Content::Fixed(Bytes::new()));
             *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
             response.headers_mut().insert(header::LOCATION, location);
-            uncached(response)
+            (response, Keep::Asking)
         }
-        Answer::Missing => uncached(Failure::NoFile.response()),
-    })
+        Answer::Missing => (Failure::NoFile.response(), Keep::Asking),
+    };
+    let (cache, varies) = keep.said(by_lane);
+    let is_shared = cache.as_bytes().starts_with(b"public");
+    response.headers_mut().insert(header::CACHE_CONTROL, cache);
+    if let Some(names) = by_lane.and_then(Vary::names).filter(|_| varies) {
+        response.headers_mut().append(header::VARY, names.clone());
+    }
+    Ok(Served { response, is_shared })
 }

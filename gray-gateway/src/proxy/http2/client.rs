@@ -28,6 +28,7 @@ use super::{
     writer::Writer,
 };
 use crate::{
+    egress::KeptBounds,
     proxy::{
         downstream::socket::{Rest, Socket, Unusable},
         http1::is_bodiless,
@@ -80,6 +81,7 @@ struct Peer {
     host: Box<str>,
     port: u16,
     limit: Duration,
+    bounds: KeptBounds,
 }
 
 type Driven = Connection<TokioIo<Socket>, Upload, Local>;
@@ -137,7 +139,8 @@ impl Http2 {
         limit: Duration,
         within: Within,
     ) -> Result<Socket, Unconnected> {
-        let peer = Peer { address: to.address, host: to.host.into(), port: to.port, limit };
+        let bounds = to.bounds.kept();
+        let peer = Peer { address: to.address, host: to.host.into(), port: to.port, limit, bounds };
         let hold = self.link(&peer, within).await?;
         let (pipe, gone, socket) = Pipe::new(Rest::default());
         let stream = Stream { http2: Rc::clone(self), peer, hold };
@@ -187,7 +190,8 @@ impl Http2 {
     }
 
     async fn connect(&self, peer: &Peer, within: Within) -> Result<Hold, Unconnected> {
-        let to = Dial { address: peer.address, host: &peer.host, port: peer.port };
+        let bounds = peer.bounds.bounds();
+        let to = Dial { address: peer.address, host: &peer.host, port: peer.port, bounds };
         let socket = dial(to, self.tls.as_deref(), Protocol::Http2, within, &self.descriptors).await?;
         let shaking = Builder::new(Local)
             .timer(TokioTimer::new())

@@ -18,7 +18,7 @@ use crate::{
     proxy::{
         Limits,
         http1::{Decoder, Head, RequestHead, Target, decimal, is_host, read_target},
-        response::{cross_origin::CrossOrigin, error::Failure},
+        response::{cross_origin::CrossOrigin, error::Failure, grpc},
     },
     route::{self, ResolveError, Resolved, Route, Spelling, cors::Verdict},
     snapshot::Snapshot,
@@ -37,6 +37,8 @@ pub(super) struct Checked<'b> {
     pub(super) query: Option<&'b str>,
     /// The host that is asked; `None` with HTTP/1.0 only.
     pub(super) host: Option<&'b [u8]>,
+    /// By place, a bit for each of the first 64 fields whose name is not [`Name::Other`].
+    pub(super) known: u64,
     /// Whether `Connection` names fields that end here.
     pub(super) names_fields: bool,
     /// Whether the client wants a websocket.
@@ -178,9 +180,14 @@ fn request<'b>(request: &RequestHead<'_, 'b>) -> Result<Checked<'b>, &'static st
     let head = &request.head;
     let (mut host, mut has_length, mut coding, mut wants_upgrade) = (None, false, None, false);
     let (mut keep_alive, mut names_fields, mut trailers) = (head.is_11, false, false);
-    let (mut expects_continue, mut expects_more, mut hops) = (false, false, None);
-    for field in head.fields.iter() {
-        match Name::of(field.name) {
+    let (mut expects_continue, mut expects_more, mut is_grpc, mut hops) = (false, false, false, None);
+    let mut known = 0;
+    for (place, field) in head.fields.iter().enumerate() {
+        let name = Name::of(field.name);
+        if name != Name::Other && place < 64 {
+            known |= 1 << place;
+        }
+        match name {
             Name::Host if host.is_some() => return Err("there is more than one Host"),
             Name::Host => host = Some(field.value),
             Name::ContentLength => has_length = true,
@@ -193,6 +200,7 @@ fn request<'b>(request: &RequestHead<'_, 'b>) -> Result<Checked<'b>, &'static st
             Name::Ours if field.name.eq_ignore_ascii_case(hops::HEADER) => hops = Some(field.value),
             Name::Expect if field.value.eq_ignore_ascii_case(b"100-continue") => expects_continue = head.is_11,
             Name::Expect => expects_more = true,
+            Name::Other if field.name.eq_ignore_ascii_case("content-type") => is_grpc = grpc::is_grpc(field.value),
             _ => {}
         }
     }
@@ -225,13 +233,15 @@ fn request<'b>(request: &RequestHead<'_, 'b>) -> Result<Checked<'b>, &'static st
     let trailers = trailers && head.mentions("te", "trailers");
     let expects_continue = expects_continue && !body.is_done();
     let is_head = request.method == Method::HEAD;
-    let envelope = Envelope { head_len: request.end, body, is_11: head.is_11, keep_alive, is_head, expects_continue };
+    let (head_len, is_11) = (request.end, head.is_11);
+    let envelope = Envelope { head_len, body, is_11, keep_alive, is_head, is_grpc, expects_continue };
     Ok(Checked {
         envelope,
         path,
         spelling,
         query,
         host,
+        known,
         names_fields,
         upgrade,
         trailers,

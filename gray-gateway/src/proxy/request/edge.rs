@@ -2,10 +2,16 @@
 
 use std::net::SocketAddr;
 
-use gray_core::lane::Lane;
+use gray_core::{ServiceKey, lane::Lane};
+use gray_rules::Facts as _;
 
 pub(crate) use super::view::{Given, RequestView};
-use super::{check, edited::Edited, forwarded::Forwarded};
+use super::{
+    check,
+    edited::Edited,
+    forward::{self, MAX_FORWARDS},
+    forwarded::Forwarded,
+};
 use crate::{
     proxy::{
         Limits,
@@ -69,8 +75,24 @@ pub(crate) fn look<T>(
     Ok(see(&view, answer))
 }
 
-/// What becomes of a request on this lane: the route that takes it, and what the gateway answers itself, if it does; rates and
-/// what is in flight aside. `answer` is what it gets whatever the routes are.
+/// What becomes of a request.
+pub(crate) struct Outcome<'s> {
+    /// The route that takes it.
+    pub(crate) route: Option<&'s Route>,
+    /// What the gateway answers itself, if it does.
+    pub(crate) own: Option<Refused>,
+    /// The path under which it came to this, if a route has forwarded it, or its fallback is what answers.
+    pub(crate) forwarded: Option<String>,
+}
+
+impl<'s> Outcome<'s> {
+    fn new(route: Option<&'s Route>, own: Option<Refused>) -> Self {
+        Self { route, own, forwarded: None }
+    }
+}
+
+/// What becomes of a request on this lane: the route that takes it, and what the gateway answers itself, if it does; rates,
+/// breakers and what is in flight aside. `answer` is what it gets whatever the routes are.
 ///
 /// # Errors
 /// Why the gateway refuses it whatever the rules.
@@ -79,20 +101,108 @@ pub(crate) fn outcome<'s>(
     answer: Option<Refused>,
     snapshot: &'s Snapshot,
     lane: &Lane,
-) -> Result<(Option<&'s Route>, Option<Refused>), Refused> {
+    limits: &Limits,
+) -> Result<Outcome<'s>, Refused> {
     let routed = check::routed(view, snapshot);
     let cross_origin = check::cross_origin(view, snapshot, routed.is_ok()).1.err().map(Refused::from);
     let (resolved, route) = match routed {
         Ok(routed) => routed,
-        Err(Failure::NoRoute) if cross_origin.is_some() => return Ok((None, answer.or(cross_origin))),
+        Err(Failure::NoRoute) if cross_origin.is_some() => return Ok(Outcome::new(None, answer.or(cross_origin))),
         Err(failure @ (Failure::BadRequest(_) | Failure::StepLimit)) if answer.is_none() => return Err(failure.into()),
-        Err(failure) => return Ok((None, Some(answer.unwrap_or_else(|| failure.into())))),
+        Err(failure) => return Ok(Outcome::new(None, Some(answer.unwrap_or_else(|| failure.into())))),
     };
-    let own = answer
-        .or(cross_origin)
-        .or_else(|| passed_on(view, snapshot, (&resolved, route), lane).err().map(Refused::from))
-        .or_else(|| answered(route, lane));
-    Ok((Some(route), own))
+    match answer.or(cross_origin) {
+        Some(own) => Ok(Outcome::new(Some(route), Some(own))),
+        None => Asked { snapshot, lane, limits }.taken(view, (&resolved, route), 0),
+    }
+}
+
+/// What a request is asked about with.
+#[derive(Clone, Copy)]
+struct Asked<'a, 's> {
+    snapshot: &'s Snapshot,
+    lane: &'a Lane,
+    limits: &'a Limits,
+}
+
+impl<'s> Asked<'_, 's> {
+    /// What becomes of a request that a route takes, in the order of the proxy's own steps.
+    fn taken(
+        self,
+        view: &RequestView<'_, '_>,
+        (resolved, route): (&Resolved<'s>, &'s Route),
+        forwards: usize,
+    ) -> Result<Outcome<'s>, Refused> {
+        let answers = |failure: Failure<'s>| Ok(Outcome::new(Some(route), Some(failure.into())));
+        if let Err(failure) = check::taken(view, self.snapshot, route).and_then(|_| check::user(view, route)) {
+            return answers(failure);
+        }
+        let upstream = &route.target(self.lane.name()).upstream;
+        if route.filters.redirect.is_none()
+            && let Upstream::Forward(path) = upstream
+        {
+            let target = view.query().map_or_else(|| path.to_string(), |query| format!("{path}?{query}"));
+            return self.forwarded(view, (route, &target), forwards);
+        }
+        if route.filters.redirect.is_none()
+            && let Upstream::Service(service) = upstream
+            && !self.has_instance(service)
+        {
+            let failure = Failure::NoInstance { service: service.name(), hidden: route.use404 };
+            let breaker = route.filters.breaker.as_ref();
+            let Some(fallback) = breaker.and_then(|breaker| breaker.fallback.as_ref()) else {
+                let resumes = breaker.is_some_and(|breaker| breaker.resumes);
+                let empty =
+                    || Refused { status: 200, message: "no instance: its circuit breaker answers with nothing".into() };
+                return if resumes { Ok(Outcome::new(Some(route), Some(empty()))) } else { answers(failure) };
+            };
+            return match fallback.target(view.query(), &resolved.variables) {
+                Ok(target) => self.forwarded(view, (route, &target), forwards),
+                Err(error) => answers(Failure::of_field(error, route)),
+            };
+        }
+        if let Err(failure) = Edited::of(view, resolved, route) {
+            return answers(failure);
+        }
+        Ok(Outcome::new(Some(route), answered(route, self.lane)))
+    }
+
+    fn has_instance(self, service: &ServiceKey) -> bool {
+        let known = self.snapshot.services.get(service);
+        known.is_some_and(|known| known.has_instance(service.name(), self.lane, &self.snapshot.outliers))
+    }
+
+    /// What becomes of a request of this route under another target of this gateway.
+    fn forwarded(
+        self,
+        view: &RequestView<'_, '_>,
+        (route, target): (&'s Route, &str),
+        forwards: usize,
+    ) -> Result<Outcome<'s>, Refused> {
+        let path = target.split('?').next().unwrap_or_default();
+        if let Some(answer) = self.snapshot.routes.fallback(path).map_err(|_| Failure::StepLimit)? {
+            let message = format!("gray.spring.fallbacks has the answer of {path}");
+            let own = Refused { status: answer.status.as_u16(), message };
+            return Ok(Outcome { forwarded: Some(path.to_owned()), ..Outcome::new(Some(route), Some(own)) });
+        }
+        if forwards >= MAX_FORWARDS {
+            return Ok(Outcome::new(Some(route), Some(Failure::Loop.into())));
+        }
+        let head = forward::head(view, target);
+        let mut room = room();
+        let request = read_request(&head, &mut room, self.limits.max_headers);
+        let request = request.map_err(|_| Failure::BadRequest("it cannot be passed on under another path"))?;
+        let (checked, asked) = check::admitted(&request, self.limits, view.forwarded)?;
+        let given =
+            Given { client_ip: view.client_ip, city: view.city(), now: Some(view.now()), random: view.random() };
+        let next = RequestView::new(&request, (&checked, &*asked), view.forwarded, self.snapshot, given.random);
+        let next = next.given(&given);
+        let outcome = match check::routed(&next, self.snapshot) {
+            Ok((resolved, other)) => self.taken(&next, (&resolved, other), forwards + 1)?,
+            Err(failure) => Outcome::new(Some(route), Some(failure.into())),
+        };
+        Ok(Outcome { forwarded: outcome.forwarded.or_else(|| Some(path.to_owned())), ..outcome })
+    }
 }
 
 /// The answer that a route gives itself.
@@ -102,27 +212,6 @@ fn answered(route: &Route, lane: &Lane) -> Option<Refused> {
     }
     let is_nowhere = route.target(lane.name()).upstream == Upstream::Nowhere;
     is_nowhere.then(|| Refused { status: route.filters.status(200).0, message: "the route answers it itself".into() })
-}
-
-/// Whether a request is passed on by a route that matches, in the order of the proxy's own steps.
-fn passed_on<'s>(
-    view: &RequestView<'_, '_>,
-    snapshot: &'s Snapshot,
-    (resolved, route): (&Resolved<'s>, &'s Route),
-    lane: &Lane,
-) -> Result<(), Failure<'s>> {
-    check::taken(view, snapshot, route)?;
-    check::user(view, route)?;
-    if route.filters.redirect.is_none()
-        && let Upstream::Service(service) = &route.target(lane.name()).upstream
-    {
-        let known = snapshot.services.get(service);
-        let found = known.is_some_and(|known| known.has_instance(service, lane, &snapshot.outliers));
-        if !found {
-            return Err(Failure::NoInstance { service, hidden: route.use404 });
-        }
-    }
-    Edited::of(view, resolved, route).map(drop)
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ pub(in crate::proxy) struct Envelope {
     pub(in crate::proxy) keep_alive: bool,
     /// Whether the response has no body whatever its head says.
     pub(in crate::proxy) is_head: bool,
+    /// Whether it is a call of gRPC, whose answers have a status of their own.
+    pub(in crate::proxy) is_grpc: bool,
     /// Whether the client waits for `100 Continue` before it sends the body.
     pub(in crate::proxy) expects_continue: bool,
 }
@@ -27,6 +29,7 @@ impl Envelope {
         is_11: true,
         keep_alive: false,
         is_head: false,
+        is_grpc: false,
         expects_continue: false,
     };
 }

@@ -16,6 +16,7 @@ use gray_settings::TrustedHeaders;
 use crate::{
     client_address::{parameter, unquoted_parts},
     proxy::http1::{Fields, read_host},
+    route::{ForwardedFields, OriginField},
     scheme::Scheme,
 };
 
@@ -24,6 +25,15 @@ const PREFIX: &str = "x-forwarded-prefix";
 /// The fields that are set here.
 const NAMES: [&str; 6] =
     ["forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", PREFIX];
+
+/// Those of them that say one thing each, in the order in which they are written.
+const X_FIELDS: [(OriginField, &str); 5] = [
+    (OriginField::For, NAMES[1]),
+    (OriginField::Proto, NAMES[2]),
+    (OriginField::Host, NAMES[3]),
+    (OriginField::Port, NAMES[4]),
+    (OriginField::Prefix, PREFIX),
+];
 
 /// Whether a field is set here, so that it is not passed on as it came.
 pub(super) fn is_set(name: &str) -> bool {
@@ -125,30 +135,35 @@ impl Forwarded {
         Said { scheme: scheme.unwrap_or(own.scheme), host: host.or(own.host), port }
     }
 
-    /// Writes the lines. The scheme, the host and the port are one value each: what a trusted peer says in its family of `fields`,
-    /// for `client`, or else what reached us. An application behind us makes links of them, and its framework takes a list for nonsense
+    /// Writes the lines of `fields`. The scheme, the host and the port are one value each: what a trusted peer says in its family, for
+    /// `client`, or else what reached us. An application behind us makes links of them, and its framework takes a list for nonsense
     /// (Tomcat's RemoteIpValve) or for its first value (Spring's ForwardedHeaderFilter). Of the addresses and the prefixes,
-    /// what the trusted peer said stays in front of what we say.
+    /// what the trusted peer said stays in front of what we say. A field that is not written is passed on of a trusted peer alone.
     pub(super) fn write(
         &self,
         out: &mut Vec<u8>,
         asked: &Asked,
         prefix: Option<&str>,
         trusted: Option<(Fields<'_, '_>, TrustedHeaders, IpAddr)>,
+        fields: ForwardedFields,
     ) {
-        let Some((fields, family, client)) = trusted else {
+        let prefix = prefix.filter(|prefix| prefix.is_ascii());
+        if trusted.is_none() && fields.are_all() {
             out.extend_from_slice(&asked.lines);
-            if let Some(prefix) = prefix.filter(|prefix| prefix.is_ascii()) {
+            if let Some(prefix) = prefix {
                 // Writing to a vector does not fail.
                 let _written = write!(out, "{PREFIX}: {prefix}\r\n");
             }
             return;
+        }
+        let (theirs, client) = match trusted {
+            Some((theirs, family, client)) => (Some((theirs, family)), client),
+            None => (None, self.peer.ip()),
         };
-        let [forwarded, for_, proto, host_name, port_name, _] = NAMES;
-        let is_x = family == TrustedHeaders::XForwarded;
-        let said = self.said(asked, Some((fields, family)));
+        let is_x = !matches!(theirs, Some((_, TrustedHeaders::Forwarded)));
+        let (own, said) = (self.said(asked, None), self.said(asked, theirs));
         let append = |out: &mut Vec<u8>, name: &str, is_theirs: bool, ours: Option<&str>| {
-            let theirs = is_theirs.then(|| fields.all(name)).into_iter().flatten();
+            let theirs = theirs.filter(|_| is_theirs).map(|(theirs, _)| theirs.all(name)).into_iter().flatten();
             let mut begun = false;
             for value in theirs.chain(ours.map(str::as_bytes)) {
                 let before = if begun { ", " } else { name };
@@ -161,9 +176,11 @@ impl Forwarded {
                 out.extend_from_slice(b"\r\n");
             }
         };
-        if is_x {
+        if !fields.writes(OriginField::Forwarded) {
+            append(out, NAMES[0], !is_x, None);
+        } else if is_x {
             // In `Forwarded` the other family's words are said anew: the client first, then who passed it on.
-            let _written = write!(out, "{forwarded}: proto={};", said.scheme);
+            let _written = write!(out, "{}: proto={};", NAMES[0], said.scheme);
             if let Some(host) = said.authority() {
                 let _written = write!(out, "host=\"{host}\";");
             }
@@ -173,19 +190,33 @@ impl Forwarded {
                 IpAddr::V6(client) => write!(out, "for=\"[{client}]\", for=\"{}\"\r\n", self.peer),
             };
         } else {
-            append(out, forwarded, true, Some(&format!("for=\"{}\"", self.peer)));
+            append(out, NAMES[0], true, Some(&format!("for=\"{}\"", self.peer)));
         }
         let peer = self.peer.ip().to_string();
-        match (is_x, client == self.peer.ip()) {
-            (true, _) => append(out, for_, true, Some(&peer)),
-            (false, true) => append(out, for_, false, Some(&peer)),
-            (false, false) => append(out, for_, false, Some(&format!("{client}, {peer}"))),
+        let with_client = (!is_x && client != self.peer.ip()).then(|| format!("{client}, {peer}"));
+        for (field, name) in X_FIELDS {
+            let continues = fields.continues(field);
+            let said = if continues { &said } else { &own };
+            let ours = match field {
+                _ if !fields.writes(field) => {
+                    append(out, name, is_x, None);
+                    continue;
+                }
+                OriginField::For => {
+                    let with_client = with_client.as_deref().filter(|_| continues);
+                    append(out, name, is_x && continues, Some(with_client.unwrap_or(&peer)));
+                    continue;
+                }
+                OriginField::Prefix | OriginField::Forwarded => {
+                    append(out, name, is_x && (continues || prefix.is_none()), prefix);
+                    continue;
+                }
+                OriginField::Proto => Some(said.scheme.as_str()),
+                OriginField::Host => said.host,
+                OriginField::Port => said.host.map(|_| said.port()),
+            };
+            append(out, name, false, ours);
         }
-        let _written = write!(out, "{proto}: {}\r\n", said.scheme);
-        if let Some(host) = said.host {
-            let _written = write!(out, "{host_name}: {host}\r\n{port_name}: {}\r\n", said.port());
-        }
-        append(out, PREFIX, is_x, prefix.filter(|prefix| prefix.is_ascii()));
     }
 }
 
@@ -244,127 +275,4 @@ fn forwarded_parameter<'f>(fields: Fields<'_, 'f>, name: &str) -> Option<&'f str
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::proxy::http1::{read_request, room};
-
-    /// What a request with these lines is sent on with.
-    fn sent(
-        forwarded: &Forwarded,
-        lines: &str,
-        prefix: Option<&str>,
-        trusted: Option<(TrustedHeaders, &str)>,
-    ) -> String {
-        let text = format!("GET / HTTP/1.1\r\n{lines}\r\n");
-        let mut room = room();
-        let fields = read_request(text.as_bytes(), &mut room, 100).expect("a request").head.fields;
-        let asked = forwarded.asked(fields.all("host").next()).expect("host");
-        let mut out = Vec::new();
-        forwarded.write(
-            &mut out,
-            &asked,
-            prefix,
-            trusted.map(|(family, client)| (fields, family, client.parse().expect("ip"))),
-        );
-        String::from_utf8(out).expect("text")
-    }
-
-    #[test]
-    fn strangers_are_overwritten_and_trusted_hops_continued() {
-        let forwarded = Forwarded::new("[::ffff:9.9.9.9]:4321".parse().expect("peer"), Scheme::Http);
-        let said = "Host: shop:7000\r\nX-Forwarded-For: 1.1.1.1\r\nx-forwarded-for: 2.2.2.2\r\n";
-        let said = format!("{said}Forwarded: for=3.3.3.3\r\n");
-        for (trusted, said_first, expect) in [
-            (None, "proto=http;host=\"shop:7000\";for=\"9.9.9.9:4321\"", "9.9.9.9"),
-            (
-                Some((TrustedHeaders::XForwarded, "2.2.2.2")),
-                "proto=http;host=\"shop:7000\";for=2.2.2.2, for=\"9.9.9.9:4321\"",
-                "1.1.1.1, 2.2.2.2, 9.9.9.9",
-            ),
-            (Some((TrustedHeaders::Forwarded, "3.3.3.3")), "for=3.3.3.3, for=\"9.9.9.9:4321\"", "3.3.3.3, 9.9.9.9"),
-            (Some((TrustedHeaders::Forwarded, "9.9.9.9")), "for=3.3.3.3, for=\"9.9.9.9:4321\"", "9.9.9.9"),
-        ] {
-            assert_eq!(
-                sent(&forwarded, &said, Some("/order-api"), trusted),
-                format!(
-                    "forwarded: {said_first}\r\nx-forwarded-for: {expect}\r\n\
-                     x-forwarded-proto: http\r\nx-forwarded-host: shop:7000\r\nx-forwarded-port: 7000\r\n\
-                     x-forwarded-prefix: /order-api\r\n"
-                )
-            );
-        }
-        // Another Host on the same connection is read anew.
-        let other = forwarded.asked(Some(b"other")).expect("host");
-        assert_eq!((other.name(), forwarded.asked(None).expect("none").name()), (Some("other"), None));
-    }
-
-    /// What an edge in front of us says is one value each, and the same in both families.
-    #[test]
-    fn the_edge_says_what_the_client_has_asked() {
-        let forwarded = Forwarded::new("10.0.0.1:4321".parse().expect("peer"), Scheme::Http);
-        for (said, proto, host, port, authority) in [
-            ("X-Forwarded-Proto: https\r\n", "https", "gw:7000", "7000", "gw:7000"),
-            ("X-Forwarded-Proto: https\r\nX-Forwarded-Host: shop\r\n", "https", "shop", "443", "shop"),
-            (
-                "X-Forwarded-Proto: https\r\nX-Forwarded-Host: shop\r\nX-Forwarded-Port: 443\r\n",
-                "https",
-                "shop",
-                "443",
-                "shop",
-            ),
-            (
-                "X-Forwarded-Proto: HTTPS\r\nX-Forwarded-Host: shop\r\nX-Forwarded-Port: 8443\r\n",
-                "https",
-                "shop",
-                "8443",
-                "shop:8443",
-            ),
-            ("X-Forwarded-Proto: https\r\nX-Forwarded-Host: shop:8443\r\n", "https", "shop:8443", "8443", "shop:8443"),
-            ("X-Forwarded-Proto: https, http\r\nX-Forwarded-Proto: http\r\n", "https", "gw:7000", "7000", "gw:7000"),
-            // What cannot be is not said on.
-            (
-                "X-Forwarded-Proto: gopher\r\nX-Forwarded-Host: a b\r\nX-Forwarded-Port: 0\r\n",
-                "http",
-                "gw:7000",
-                "7000",
-                "gw:7000",
-            ),
-            ("X-Forwarded-Port: 99999\r\n", "http", "gw:7000", "7000", "gw:7000"),
-        ] {
-            let lines = format!("Host: gw:7000\r\nX-Forwarded-For: 9.9.9.9\r\n{said}");
-            assert_eq!(
-                sent(&forwarded, &lines, None, Some((TrustedHeaders::XForwarded, "9.9.9.9"))),
-                format!(
-                    "forwarded: proto={proto};host=\"{authority}\";for=9.9.9.9, for=\"10.0.0.1:4321\"\r\n\
-                     x-forwarded-for: 9.9.9.9, 10.0.0.1\r\nx-forwarded-proto: {proto}\r\nx-forwarded-host: {host}\r\n\
-                     x-forwarded-port: {port}\r\n"
-                ),
-                "{said}"
-            );
-        }
-        let lines = "Host: gw:7000\r\nForwarded: for=\"[2001:db8::1]\";proto=https;host=\"shop:8443\"\r\nX-Forwarded-Proto: ws\r\n";
-        assert_eq!(
-            sent(&forwarded, lines, None, Some((TrustedHeaders::Forwarded, "2001:db8::1"))),
-            "forwarded: for=\"[2001:db8::1]\";proto=https;host=\"shop:8443\", for=\"10.0.0.1:4321\"\r\n\
-             x-forwarded-for: 2001:db8::1, 10.0.0.1\r\nx-forwarded-proto: https\r\nx-forwarded-host: shop:8443\r\n\
-             x-forwarded-port: 8443\r\n"
-        );
-        // A stranger says nothing.
-        let said = "Host: gw:7000\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\n";
-        assert!(!sent(&forwarded, said, None, None).contains("evil"));
-    }
-
-    #[test]
-    fn what_came_by_tls_is_said_to_be_https() {
-        let forwarded = Forwarded::new("9.9.9.9:4321".parse().expect("peer"), Scheme::Https);
-        for (host, port) in [("shop", "443"), ("shop:7443", "7443")] {
-            assert_eq!(
-                sent(&forwarded, &format!("Host: {host}\r\n"), None, None),
-                format!(
-                    "forwarded: proto=https;host=\"{host}\";for=\"9.9.9.9:4321\"\r\nx-forwarded-for: 9.9.9.9\r\n\
-                     x-forwarded-proto: https\r\nx-forwarded-host: {host}\r\nx-forwarded-port: {port}\r\n"
-                )
-            );
-        }
-    }
-}
+mod tests;

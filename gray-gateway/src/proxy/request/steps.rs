@@ -3,21 +3,23 @@
 
 use std::{net::IpAddr, ops::Range};
 
-use gray_core::balance::Chosen;
+use gray_core::{GrayStatus, balance::Chosen};
 use gray_rules::{Decision, Facts, find_cookie};
 use http::{HeaderValue, Method, header::COOKIE};
 
 use super::{
     check,
+    destined::{Made, Routed, read_by},
     edited::Edited,
     envelope::Envelope,
     forward::{Again, Kept},
     forwarded::Forwarded,
     view::RequestView,
-    writing::Writing,
+    writing::{Mark, Writing},
 };
 use crate::{
     dye,
+    egress::Telling,
     proxy::{
         after::LogDraft,
         http1::{ParseError, is_meant_as_http, read_request, room},
@@ -25,7 +27,7 @@ use crate::{
         worker::{held::Held, local::Worker},
     },
     rates::{Left, Rated},
-    route::{Remembered, Resolved, Route, Target, Upstream},
+    route::{Remembered, Route, Target, Upstream},
     snapshot::Snapshot,
 };
 
@@ -100,7 +102,7 @@ impl<'w> Reader<'w, '_> {
     pub(in crate::proxy) fn read<'s>(
         self,
         bytes: &[u8],
-        snapshot: &'s Held,
+        (snapshot, made): (&'s Held, &'s Made),
         out: &mut Vec<u8>,
         (log, cross_origin): (&mut Option<LogDraft<'s>>, &mut Option<CrossOrigin>),
     ) -> Reading<'s>
@@ -131,6 +133,9 @@ impl<'w> Reader<'w, '_> {
             log.read(&request);
             log.hide(snapshot.secret_queries());
         }
+        if snapshot.egress.is_some() && request.method == Method::CONNECT {
+            return Reading::Unreadable(Failure::ConnectRefused);
+        }
         let (checked, asked) = match check::admitted(&request, limits, self.forwarded) {
             Ok(admitted) => admitted,
             Err(failure) => return Reading::Unreadable(failure),
@@ -142,7 +147,7 @@ impl<'w> Reader<'w, '_> {
         let view = RequestView::new(&request, (&checked, &*asked), self.forwarded, snapshot, fastrand::u64(..));
         Reading::Request(
             envelope,
-            Steps { worker: self.worker, snapshot, view, again: None }.take(out, log, cross_origin),
+            Steps { worker: self.worker, snapshot, view, again: None, made: Some(made) }.take(out, log, cross_origin),
         )
     }
 }
@@ -152,8 +157,10 @@ pub(super) struct Steps<'r, 'b, 's> {
     pub(super) worker: &'r Worker,
     pub(super) snapshot: &'s Held,
     pub(super) view: RequestView<'r, 'b>,
-    /// It has been sent before, and comes to a fallback now.
+    /// It was forwarded here: by another route, or as one that has failed and comes to a fallback now.
     pub(super) again: Option<Again<'r, 's>>,
+    /// What an egress makes for it.
+    pub(super) made: Option<&'s Made>,
 }
 
 impl<'r, 's> Steps<'r, '_, 's> {
@@ -164,15 +171,15 @@ impl<'r, 's> Steps<'r, '_, 's> {
         cross_origin: &mut Option<CrossOrigin>,
     ) -> Result<Request<'s>, Failure<'s>> {
         let routed = self.route();
-        if let (Some(log), Ok((_, route))) = (&mut *log, &routed) {
-            log.route = Some(&route.id);
+        if let (Some(log), Ok(routed)) = (&mut *log, &routed) {
+            log.route = Some(&routed.route.id);
         }
         let judged = match self.again {
             // By the path that the client has asked for.
             Some(_) => Ok(()),
             None => self.cross_origin(routed.is_ok(), cross_origin),
         };
-        let (resolved, route) = match routed {
+        let Routed { resolved, route, target } = match routed {
             // A preflight is answered where no route takes it, if the settings say so.
             Err(Failure::NoRoute) => return Err(judged.err().unwrap_or(Failure::NoRoute)),
             routed => routed?,
@@ -191,12 +198,15 @@ impl<'r, 's> Steps<'r, '_, 's> {
                 decision
             }
         };
-        let target = route.target(decision.lane.name());
+        let target = target.unwrap_or_else(|| route.target(decision.lane.name()));
+        if let Some(path) = self.forwarded(route, target)? {
+            return self.forward_on(path, &decision, out, log);
+        }
         let told = match &target.upstream {
-            Upstream::Service(service) => decision.lane.told(service),
+            Upstream::Service(service) => decision.lane.told(service.name()),
             _ => decision.lane.told(""),
         };
-        if self.again.is_none() {
+        if self.again.is_none_or(|again| again.told.is_none()) {
             self.worker.decided(self.snapshot, &decision, told.tag);
         }
         let chosen = self.pick(route, target, &decision, log)?;
@@ -205,8 +215,10 @@ impl<'r, 's> Steps<'r, '_, 's> {
         }
         let edited = Edited::of(view, &resolved, route)?;
         let authority = self.authority(target, chosen);
-        let failed = self.again.map(|again| again.told);
-        let writing = Writing { view, route, edited: &edited, authority, passed, tag: told.tag, failed };
+        let failed = self.again.and_then(|again| again.told);
+        let mark = self.mark(route, target, told.tag);
+        let stats = self.worker.stats();
+        let writing = Writing { view, route, edited: &edited, authority, passed, mark, failed, stats };
         let host_at =
             writing.write_head(self.snapshot, &decision, out).map_err(|error| Failure::of_field(error, route))?;
         let fallback = route.filters.breaker.as_ref().and_then(|breaker| breaker.fallback.as_ref());
@@ -233,9 +245,33 @@ impl<'r, 's> Steps<'r, '_, 's> {
         })
     }
 
-    /// Finds the route, in every reading of the path.
-    fn route(&self) -> Result<(Resolved<'s>, &'s Route), Failure<'s>> {
-        check::routed(&self.view, self.snapshot)
+    /// Finds the route, in every reading of the path; of an egress, where the registry has the host that is asked.
+    fn route(&self) -> Result<Routed<'s>, Failure<'s>> {
+        match (&self.snapshot.egress, self.made) {
+            (Some(egress), Some(made)) => made.find(&self.view, egress),
+            _ => {
+                let (resolved, route) = check::routed(&self.view, self.snapshot)?;
+                Ok(Routed { resolved, route, target: None })
+            }
+        }
+    }
+
+    /// What is said of the lane.
+    fn mark(&self, route: &Route, target: &'s Target, tag: GrayStatus) -> Mark<'s> {
+        let service = match &target.upstream {
+            Upstream::Service(service) => Some(service.name()),
+            _ => None,
+        };
+        match (&self.snapshot.egress, self.made) {
+            (Some(egress), _) if egress.is_outside(route) => Mark::Nothing,
+            (Some(egress), Some(made)) => {
+                let (carried, by) =
+                    (made.carried(&self.view, self.snapshot, egress), read_by(&self.view, self.snapshot, egress));
+                let caller = &self.snapshot.caller;
+                Mark::Carried { carried, told: Telling { service: service.unwrap_or_default(), tag, by, caller } }
+            }
+            _ => Mark::Decided { tag, is_for_service: service.is_some() },
+        }
     }
 
     /// Judges a request that a page of another origin sends; notes what its answer says to that page. A preflight carries no token, so
@@ -268,9 +304,14 @@ impl<'r, 's> Steps<'r, '_, 's> {
         Ok((passed, left.map(Box::new)))
     }
 
-    /// Decides the lane.
+    /// Decides the lane; of an egress, reads the one that was decided.
     fn decide(&self, route: &Route) -> Decision<'s> {
         let (snapshot, worker, view) = (self.snapshot, self.worker, &self.view);
+        if let (Some(egress), Some(made)) = (&snapshot.egress, self.made) {
+            let carried = made.carried(view, snapshot, egress);
+            worker.stats().lanes[carried.source() as usize].add();
+            return carried.decision();
+        }
         let decision = snapshot.rules.decide(view);
         worker.sample(snapshot, view);
         let (lane, rule, client_ip) = (decision.lane.name(), decision.rule, view.client_ip);
@@ -291,14 +332,14 @@ impl<'r, 's> Steps<'r, '_, 's> {
             return Ok(None);
         }
         if let Some(log) = log {
-            log.service = Some(service);
+            log.service = Some(service.as_str());
         }
-        let first = self.worker.choose(self.snapshot, service, decision, self.view.client_ip, &[]);
+        let first = self.worker.choose(self.snapshot, service.as_str(), decision, self.view.client_ip, &[]);
         if first.is_none() && route.filters.breaker.is_some() {
             // A failure like any other: the fallback may answer.
             return Ok(None);
         }
-        first.map(Some).ok_or(Failure::NoInstance { service, hidden: route.use404 })
+        first.map(Some).ok_or(Failure::NoInstance { service: service.name(), hidden: route.use404 })
     }
 
     /// Who the head that is sent is addressed to.
@@ -307,9 +348,11 @@ impl<'r, 's> Steps<'r, '_, 's> {
         'r: 'a,
     {
         match &target.upstream {
-            Upstream::Service(service) => chosen.map_or(service, |chosen| chosen.endpoint.authority()),
+            Upstream::Service(service) => chosen.map_or(service.name(), |chosen| chosen.endpoint.authority()),
             Upstream::Fixed { authority, .. } => authority,
-            Upstream::Directory(_) | Upstream::Nowhere => self.view.asked.host().unwrap_or_default(),
+            Upstream::Directory(_) | Upstream::Forward(_) | Upstream::Nowhere => {
+                self.view.asked.host().unwrap_or_default()
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use gray_core::Instance;
 use proptest::prelude::*;
 
 use super::{
+    destined::Made,
     forwarded::Forwarded,
     steps::{Reader, Reading},
 };
@@ -87,7 +88,7 @@ proptest! {
         let head = format!("GET {path} HTTP/1.1\r\nHost: eu.shop\r\n{lines}\r\n");
         let mut out = Vec::new();
         let reader = Reader { worker: &worker, forwarded: &forwarded };
-        if !matches!(reader.read(head.as_bytes(), &held, &mut out, (&mut None, &mut None)), Reading::Request(_, Ok(_))) {
+        if !matches!(reader.read(head.as_bytes(), (&held, &Made::default()), &mut out, (&mut None, &mut None)), Reading::Request(_, Ok(_))) {
             return Ok(());
         }
         let shown = String::from_utf8_lossy(&out).into_owned();
@@ -154,6 +155,11 @@ fn filters_write_no_name_that_is_the_gateways() {
             format!("'DedupeResponseHeader={name}'"),
             format!("'RewriteLocationResponseHeader=NEVER_STRIP, {name}'"),
             format!("{{ name: RequestHeaderSize, args: {{ errorHeaderName: {name} }} }}"),
+            format!("{{ name: FallbackHeaders, args: {{ executionExceptionTypeHeaderName: {name} }} }}"),
+            format!("{{ name: FallbackHeaders, args: {{ rootCauseExceptionMessageHeaderName: {name} }} }}"),
+            format!(
+                "'SetStatus=200'] }}]\nspring.cloud.gateway.set-status: {{ original-status-header-name: {name} }} #"
+            ),
         ] {
             let text = format!(
                 "spring.cloud.gateway.routes: [{{ id: a, uri: 'lb://a', predicates: ['Path=/**'], filters: [{filter}] }}]"

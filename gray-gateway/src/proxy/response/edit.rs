@@ -67,6 +67,15 @@ impl<'s> Exchange<'_, 's> {
         let (request, route) = (&self.request, self.request.route);
         let internal = |_| Failure::Internal { route: &route.id };
         let mut response = Response::new(Content::Fixed(Bytes::new()));
+        let mut status_of_documents = 200;
+        if let Upstream::Forward(path) = &request.target.upstream {
+            let Ok(answer) = self.snapshot.routes.fallback(path) else { return Some(Err(Failure::StepLimit)) };
+            if let Some(answer) = answer {
+                *response.body_mut() = Content::Fixed(Bytes::copy_from_slice(answer.body.as_bytes()));
+                response.headers_mut().insert(header::CONTENT_TYPE, answer.content_type.clone());
+                status_of_documents = answer.status.as_u16();
+            }
+        }
         let headers = response.headers_mut();
         let status = if let Some(redirect) = &route.filters.redirect {
             // Nothing but that: in Spring, it is sent before any other filter sees it.
@@ -85,8 +94,8 @@ impl<'s> Exchange<'_, 's> {
             }
             headers.extend(request.remembered.location().map(|location| (header::LOCATION, location.clone())));
             redirect.status
-        } else if request.target.upstream == Upstream::Nowhere {
-            let (status, _) = route.filters.status(200);
+        } else if matches!(request.target.upstream, Upstream::Nowhere | Upstream::Forward(_)) {
+            let (status, _) = route.filters.status(status_of_documents);
             if let Err(failure) = request.edit(headers, self.cross_origin.as_ref()).map_err(internal) {
                 return Some(Err(failure));
             }

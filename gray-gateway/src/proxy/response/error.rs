@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
 use super::{content::Content, refusal::Refusal, transfer::Broken};
 use crate::{
+    egress::Denial,
     proxy::{request::last_hop, upstream::fault::Fault},
     rates::Rated,
     route::StepLimit,
@@ -57,6 +58,12 @@ pub(in crate::proxy) enum Failure<'r> {
     TraceRefused,
     /// It has passed too many gateways.
     Loop,
+    /// It would come back to this egress.
+    Itself,
+    /// An egress does not send requests there.
+    Denied(Denial),
+    /// An egress is asked for a tunnel.
+    ConnectRefused,
     /// A directory answers GET and HEAD only.
     NotAllowed,
     /// No configuration has arrived yet, so it is not known whether a route would match.
@@ -113,20 +120,25 @@ impl Failure<'_> {
         }
     }
 
+    /// Why an egress does not send it.
+    pub(in crate::proxy) fn denied(why: Denial) -> Self {
+        if why == Denial::Itself { Self::Itself } else { Self::Denied(why) }
+    }
+
     pub(in crate::proxy) fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) | Self::StepLimit => StatusCode::BAD_REQUEST,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
             Self::Options | Self::Trace(_) | Self::Preflight => StatusCode::OK,
-            Self::CrossOrigin => StatusCode::FORBIDDEN,
+            Self::CrossOrigin | Self::Denied(_) => StatusCode::FORBIDDEN,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::HeadTooLarge | Self::FieldTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::NoRoute | Self::NoFile | Self::NoInstance { hidden: true, .. } => StatusCode::NOT_FOUND,
-            Self::NotAllowed | Self::TraceRefused => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Loop => StatusCode::LOOP_DETECTED,
+            Self::NotAllowed | Self::TraceRefused | Self::ConnectRefused => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Loop | Self::Itself => StatusCode::LOOP_DETECTED,
             Self::NotReady | Self::KeysMissing | Self::OutOfDescriptors => StatusCode::SERVICE_UNAVAILABLE,
             Self::CircuitOpen { .. } | Self::NoFallback { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::HeadTimeout | Self::UploadTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -141,7 +153,12 @@ impl Failure<'_> {
     fn ends_connection(&self) -> bool {
         matches!(
             self,
-            Self::BadRequest(_) | Self::UriTooLong | Self::HeadTooLarge | Self::HeadTimeout | Self::UploadTimeout
+            Self::BadRequest(_)
+                | Self::UriTooLong
+                | Self::HeadTooLarge
+                | Self::HeadTimeout
+                | Self::UploadTimeout
+                | Self::ConnectRefused
         )
     }
 
@@ -152,7 +169,8 @@ impl Failure<'_> {
             Self::StepLimit => Some(Refusal::ExpressionLimit),
             Self::Unauthenticated => Some(Refusal::Unauthenticated),
             Self::TooMany(_) => Some(Refusal::RateLimit),
-            Self::Loop => Some(Refusal::Loop),
+            Self::Loop | Self::Itself => Some(Refusal::Loop),
+            Self::Denied(_) | Self::ConnectRefused => Some(Refusal::Destination),
             Self::CrossOrigin => Some(Refusal::CrossOrigin),
             Self::UriTooLong => Some(Refusal::UriTooLong),
             Self::HeadTooLarge | Self::FieldTooLarge { .. } => Some(Refusal::HeadTooLarge),
@@ -191,6 +209,13 @@ impl Failure<'_> {
             Self::NotAllowed => "only GET and HEAD are answered here".into(),
             Self::TraceRefused => "TRACE is not served here".into(),
             Self::Loop => "the request has passed too many gateways: a route leads back to where it came from".into(),
+            Self::Itself => Denial::Itself.to_string(),
+            Self::Denied(why) => why.to_string(),
+            Self::ConnectRefused => {
+                "CONNECT is not served here: have the client send http:// requests to the proxy, and https:// \
+                                     past it (no_proxy, http.nonProxyHosts)"
+                    .into()
+            }
             Self::NotReady => "the gateway has no configuration yet".into(),
             Self::Overloaded { route } => format!("too many requests are in flight on route {route}"),
             Self::OutOfDescriptors => "the gateway has too many open connections".into(),
@@ -253,7 +278,7 @@ impl Failure<'_> {
         {
             headers.insert(*name, said);
         }
-        if matches!(self, Self::TraceRefused) {
+        if matches!(self, Self::TraceRefused | Self::ConnectRefused) {
             headers.insert(header::ALLOW, HeaderValue::from_static(last_hop::METHODS));
         }
         if self.ends_connection() {
@@ -290,6 +315,7 @@ mod tests {
 
     /// One of each kind, with its row in ARCHITECTURE.md and the variants' names.
     fn all() -> Vec<(&'static str, Failure<'static>)> {
+        static FIELD: HeaderName = HeaderName::from_static("error-message");
         let instance = |fault| Failure::Instance { service: "s", fault, reason: "" };
         vec![
             ("`BadRequest`", Failure::BadRequest("x")),
@@ -301,6 +327,7 @@ mod tests {
             ("`CrossOrigin`", Failure::CrossOrigin),
             ("`UriTooLong`", Failure::UriTooLong),
             ("`HeadTooLarge`", Failure::HeadTooLarge),
+            ("`FieldTooLarge`", Failure::FieldTooLarge { name: &FIELD, said: String::new() }),
             ("`HeadTimeout`", Failure::HeadTimeout),
             ("`UploadTimeout`", Failure::UploadTimeout),
             ("`BodyTooLarge`", Failure::BodyTooLarge),
@@ -308,6 +335,9 @@ mod tests {
             ("`KeysMissing`", Failure::KeysMissing),
             ("`TooMany`", Failure::TooMany(Rated::SPENT)),
             ("`Loop`", Failure::Loop),
+            ("`Itself`", Failure::Itself),
+            ("`Denied`", Failure::Denied(Denial::Never)),
+            ("`ConnectRefused`", Failure::ConnectRefused),
             ("`NoRoute`", Failure::NoRoute),
             ("`NoFile`", Failure::NoFile),
             ("`NotAllowed`", Failure::NotAllowed),

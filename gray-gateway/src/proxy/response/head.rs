@@ -3,19 +3,22 @@
 use std::borrow::Cow;
 
 use gray_core::tag::PATH_HEADER;
-use http::{StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 
 use crate::{
     header::{write_field, write_line},
     name::Name,
     proxy::{
         exchange::Exchange,
-        http1::{Decoder, Head, ResponseHead, Skipped, is_always_bodiless, is_bodiless, status_line},
+        http1::{Decoder, Head, Places, ResponseHead, is_always_bodiless, is_bodiless, status_line},
         request::{envelope::Envelope, steps::Request, writing::UPGRADE},
         response::cross_origin::CrossOrigin,
     },
     route::{EditError, Line},
 };
+
+/// Beside what the instance says of caches: of several words the strictest counts (RFC 9111, 4.2.1).
+const PRIVATE: HeaderValue = HeaderValue::from_static("private");
 
 /// How a response goes on behind its head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +71,15 @@ impl Exchange<'_, '_> {
         if let Some(cross_origin) = self.cross_origin {
             cross_origin.each(|name, value| write_line(out, name, value));
         }
+        if request.route.metadata.vary_by_lane && request.route.depends_on_lane() {
+            let vary = snapshot.rules.vary();
+            if let Some(names) = vary.names() {
+                write_line(out, &header::VARY, names);
+            }
+            if !vary.is_complete() {
+                write_line(out, &header::CACHE_CONTROL, &PRIVATE);
+            }
+        }
         if ends && !is_bodiless(status) && !envelope.is_head {
             out.extend_from_slice(b"content-length: 0\r\n");
         }
@@ -78,7 +90,7 @@ impl Exchange<'_, '_> {
             out.extend_from_slice(b"transfer-encoding: chunked\r\n");
         }
         if request.decision.traced && !seen.traced {
-            for part in [PATH_HEADER.as_str(), ": ", self.service(), "@", version.unwrap_or("-"), "\r\n"] {
+            for part in [PATH_HEADER.as_str(), ": ", self.service_name(), "@", version.unwrap_or("-"), "\r\n"] {
                 out.extend_from_slice(part.as_bytes());
             }
         }
@@ -101,7 +113,7 @@ impl Exchange<'_, '_> {
     fn write_fields(
         &self,
         head: &Head<'_, '_>,
-        skipped: Skipped,
+        skipped: Places,
         dated: bool,
         out: &mut Vec<u8>,
     ) -> Result<bool, &'static str> {
@@ -165,8 +177,8 @@ struct Seen<'b> {
 
 impl<'b> Seen<'b> {
     /// What there is, and which lines are not passed on whatever the rest is; `traced`: the client gets to see the path.
-    fn of(head: &Head<'_, 'b>, traced: bool, cross_origin: Option<&CrossOrigin>) -> (Self, Skipped) {
-        let (mut seen, mut skipped) = (Self::default(), Skipped::default());
+    fn of(head: &Head<'_, 'b>, traced: bool, cross_origin: Option<&CrossOrigin>) -> (Self, Places) {
+        let (mut seen, mut skipped) = (Self::default(), Places::default());
         for (place, field) in head.fields.iter().enumerate() {
             let skip = match Name::of(field.name) {
                 Name::Connection => {
@@ -175,7 +187,7 @@ impl<'b> Seen<'b> {
                     true
                 }
                 // A tag and its signature are not for clients.
-                Name::Hop | Name::Upgrade | Name::Ours => true,
+                Name::Hop | Name::Upgrade | Name::Ours | Name::Baggage => true,
                 Name::TransferEncoding => {
                     seen.coding = Some(field.value);
                     seen.codings += 1;

@@ -4,6 +4,7 @@ pub(super) mod content;
 pub(super) mod cross_origin;
 mod edit;
 pub(super) mod error;
+pub(super) mod grpc;
 pub(super) mod head;
 pub(super) mod read_head;
 pub(super) mod refusal;

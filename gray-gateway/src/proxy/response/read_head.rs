@@ -10,7 +10,7 @@ use crate::{
     name::Name,
     proxy::{
         exchange::Exchange,
-        http1::{ParseError, ResponseHead, Skipped, read_response, room, status_line},
+        http1::{ParseError, Places, ResponseHead, read_response, room, status_line},
         upstream::{callee::Callee, dial::Upstream, send_error::SendError},
     },
 };
@@ -103,7 +103,7 @@ impl<'s> Exchange<'_, 's> {
 
 /// What the client gets of an interim response.
 fn interim(response: &ResponseHead<'_, '_>) -> Vec<u8> {
-    let (mut out, mut skipped) = (Vec::new(), Skipped::default());
+    let (mut out, mut skipped) = (Vec::new(), Places::default());
     for (place, field) in response.head.fields.iter().enumerate() {
         if Name::of(field.name) != Name::Other || field.name.eq_ignore_ascii_case(PATH_HEADER.as_str()) {
             skipped.add(place);

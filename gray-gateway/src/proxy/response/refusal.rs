@@ -35,11 +35,13 @@ pub enum Refusal {
     CrossOrigin,
     /// A regular expression of the routes would have taken too many steps (400).
     ExpressionLimit,
+    /// Of an egress: a destination that is not allowed (403), or CONNECT (405).
+    Destination,
 }
 
 impl Refusal {
     /// All values, in the order of declaration.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::BadRequest,
         Self::UriTooLong,
         Self::HeadTooLarge,
@@ -56,6 +58,7 @@ impl Refusal {
         Self::Loop,
         Self::CrossOrigin,
         Self::ExpressionLimit,
+        Self::Destination,
     ];
 
     /// The value in metrics.
@@ -77,6 +80,7 @@ impl Refusal {
             Self::Loop => "loop",
             Self::CrossOrigin => "cross_origin",
             Self::ExpressionLimit => "expression_limit",
+            Self::Destination => "destination",
         }
     }
 }

@@ -12,7 +12,7 @@ use http::{Response, header};
 use http_body::Body;
 use tokio::io::AsyncWrite;
 
-use super::{content::Content, head::connection_line};
+use super::{content::Content, grpc::Meant, head::connection_line};
 use crate::{
     header::write_line,
     proxy::{
@@ -37,7 +37,9 @@ impl Connection {
         after: &mut After<'_>,
     ) -> End {
         let (head, content) = response.into_parts();
-        self.worker.stats().responded(head.status);
+        // What an answer of gRPC means in terms of HTTP, which says 200 for all of them.
+        let status = head.extensions.get::<Meant>().map_or(head.status, |meant| meant.0);
+        self.worker.stats().responded(status);
         let complete = self.skip_body(envelope.body);
         let is_last = head.headers.get(header::CONNECTION).is_some_and(|value| value == "close");
         let mut keep_alive = envelope.keep_alive && complete && !is_last && !self.worker.is_leaving();
@@ -62,7 +64,7 @@ impl Connection {
         out.extend_from_slice(b"\r\n");
 
         let content = (!bodiless && !envelope.is_head).then_some(content);
-        after.note(|log| log.status = Some(head.status.as_u16()));
+        after.note(|log| log.status = Some(status.as_u16()));
         let length_sent = if content.is_some() { length } else { None };
         let sent = self.send(out, content, length).await;
         if sent.is_ok() {
@@ -100,7 +102,7 @@ impl Connection {
             }
         }
         if length.is_some_and(|length| length != sent) {
-            tracing::warn!("a file was shorter than it said to be");
+            tracing::warn!("a file became shorter while it was sent");
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(())

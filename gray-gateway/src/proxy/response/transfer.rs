@@ -44,6 +44,16 @@ pub(in crate::proxy) enum Broken {
     Sink(io::Error),
 }
 
+/// As many times the limit the framing may be long: that of a chunk of one byte is five.
+const FRAMING: u64 = 8;
+/// And so many bytes besides: the last chunk, trailers.
+const FRAMING_BESIDES: u64 = 16 * 1024;
+
+/// A length of what is far shorter than that.
+fn short(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
 /// A message on its way.
 #[derive(Debug)]
 pub(in crate::proxy) struct Transfer<'w> {
@@ -57,8 +67,10 @@ pub(in crate::proxy) struct Transfer<'w> {
     pub(in crate::proxy) sent: u64,
     /// Bytes of the body taken so far, framing included.
     pub(in crate::proxy) taken: u64,
-    head_len: u64,
-    /// Bytes of the body that may be taken.
+    /// Of these, framing; no more is counted than fits.
+    framing: u32,
+    head_len: u32,
+    /// How long the body itself may be, in bytes.
     limit: u64,
     /// What is there of the body is not a whole piece: more has to arrive.
     starved: bool,
@@ -73,7 +85,7 @@ pub(in crate::proxy) struct Transfer<'w> {
 impl<'w> Transfer<'w> {
     /// A message whose head is in `out`.
     pub(in crate::proxy) fn new(out: Lent<'w>, decoder: Decoder, in_chunks: bool) -> Self {
-        let head_len = out.len() as u64;
+        let head_len = short(out.len());
         Self {
             out,
             written: 0,
@@ -81,6 +93,7 @@ impl<'w> Transfer<'w> {
             in_chunks,
             sent: 0,
             taken: 0,
+            framing: 0,
             head_len,
             limit: u64::MAX,
             starved: false,
@@ -95,20 +108,20 @@ impl<'w> Transfer<'w> {
         Self { keeps, ..self }
     }
 
-    /// With a body of so many bytes at most, framing included.
+    /// With a body of so many bytes at most.
     pub(in crate::proxy) fn limited(self, limit: Option<u64>) -> Self {
         Self { limit: limit.unwrap_or(u64::MAX), ..self }
     }
 
     /// Puts the body behind another head, with another limit, to be sent from the beginning; only while it is whole.
     pub(in crate::proxy) fn put_behind(&mut self, mut head: Lent<'w>, limit: Option<u64>) -> Result<(), Broken> {
-        let body = usize::try_from(self.head_len).ok().and_then(|length| self.out.get(length..)).unwrap_or_default();
-        self.head_len = head.len() as u64;
+        let body = self.out.get(self.head_len as usize..).unwrap_or_default();
+        self.head_len = short(head.len());
         head.extend_from_slice(body);
         self.out = head;
         self.limit = limit.unwrap_or(u64::MAX);
         self.restart(None);
-        if self.taken > self.limit { Err(Broken::TooLong) } else { Ok(()) }
+        self.within_limit()
     }
 
     /// Puts what there is of the body behind the head, so that they go together.
@@ -116,17 +129,26 @@ impl<'w> Transfer<'w> {
         if received.is_empty() || self.decoder.is_done() {
             return Ok(());
         }
-        let Decoded { taken, starved } =
+        let Decoded { taken, data, starved } =
             self.decoder.decode(received.bytes(), &mut self.out, self.in_chunks, ENOUGH, Name::passes_as_trailer)?;
         self.starved = starved;
         self.taken += taken as u64;
+        self.framing = self.framing.saturating_add(short(taken - data));
         received.consume(taken);
-        if self.taken > self.limit { Err(Broken::TooLong) } else { Ok(()) }
+        self.within_limit()
+    }
+
+    /// The framing may be long as well, byte by byte in chunks, but not for ever: each chunk may have a line of extensions.
+    fn within_limit(&self) -> Result<(), Broken> {
+        let framing = u64::from(self.framing);
+        let is_long = self.taken - framing > self.limit;
+        let is_framing = framing > self.limit.saturating_mul(FRAMING).saturating_add(FRAMING_BESIDES);
+        if is_long || is_framing { Err(Broken::TooLong) } else { Ok(()) }
     }
 
     /// Length of the head.
     pub(in crate::proxy) fn head_len(&self) -> u64 {
-        self.head_len
+        u64::from(self.head_len)
     }
 
     /// Whether everything was read and written.
@@ -163,7 +185,7 @@ impl<'w> Transfer<'w> {
     pub(in crate::proxy) fn restart(&mut self, name: Option<(&mut Range<usize>, &str)>) {
         (self.written, self.sent, self.flushed) = (0, 0, false);
         if let Some((place, name)) = name {
-            self.head_len = self.head_len - place.len() as u64 + name.len() as u64;
+            self.head_len = self.head_len - short(place.len()) + short(name.len());
             self.out.splice(place.clone(), name.bytes());
             place.end = place.start + name.len();
         }
@@ -187,7 +209,7 @@ impl<'w> Transfer<'w> {
                 self.flushed = true;
                 return Poll::Ready(Ok(()));
             }
-            if !self.keeps || self.out.len() as u64 >= self.head_len + MAX_KEPT {
+            if !self.keeps || self.out.len() as u64 >= self.head_len() + MAX_KEPT {
                 self.out.clear();
                 self.written = 0;
                 (self.is_whole, self.keeps) = (false, false);

@@ -28,9 +28,10 @@ impl<'s> Exchange<'_, 's> {
     /// Sends the request to one instance after the other until there is a response, and passes that on.
     pub(in crate::proxy) async fn call(&mut self) -> Result<End, Failure<'s>> {
         let mut tried: Vec<Arc<Endpoint>> = Vec::new();
+        let mut times = 0_u16;
         let mut reuse = Reuse::default();
         loop {
-            let mut callee = Callee::new(self.worker, &self.request, (self.service(), self.fixed()));
+            let mut callee = Callee::new(self.worker, &self.request, (self.service(), self.fixed()), self.bounds());
             let dial = callee.dial(&self.request)?;
             self.after.note(|log| log.called(callee.authority));
             let patience = self.patience(tried.is_empty() && self.upload.is_read());
@@ -49,10 +50,10 @@ impl<'s> Exchange<'_, 's> {
                 Ok(mut upstream) => match self.read_head(&mut upstream, &callee).await {
                     Ok(answer) => {
                         self.report_answer(&callee, answer.status);
-                        if let Some(next) = self.elsewhere(answer.status, &mut tried) {
-                            self.request.chosen = Some(next);
+                        if let Some(next) = self.once_more(answer.status, (&mut times, &mut tried)) {
+                            self.request.chosen = next;
                             drop((upstream, answer, callee));
-                            if let Some(wait) = self.backoff(tried.len())
+                            if let Some(wait) = self.backoff(usize::from(times))
                                 // In a box, as it is rare.
                                 && Box::pin(self.pause(wait)).await.is_err()
                             {
@@ -122,22 +123,38 @@ impl<'s> Exchange<'_, 's> {
         self.upload.restart(self.request.host_at.as_mut().zip(name));
     }
 
-    /// Who is asked once more after this answer, by the route's `Retry` filter.
-    fn elsewhere(&self, status: u16, tried: &mut Vec<Arc<Endpoint>>) -> Option<Chosen<'s>> {
+    /// Who is asked once more after this answer, by the route's `Retry` filter: another instance of the same kind, else one that was
+    /// asked before, as in Spring; no instance in particular, where the route itself names the address.
+    fn once_more(
+        &self,
+        status: u16,
+        (times, tried): (&mut u16, &mut Vec<Arc<Endpoint>>),
+    ) -> Option<Option<Chosen<'s>>> {
         let retry = self.request.route.filters.retry.as_ref()?;
-        let chosen = self.request.chosen?;
         let covers = retry.covers(&self.request.method, status);
-        if tried.len() >= retry.retries || !self.upload.is_whole() || !covers {
+        let before = usize::from(*times);
+        if before >= retry.retries || !self.upload.is_whole() || !covers {
             return None;
         }
-        let longest = retry.backoff.as_ref().map_or(Duration::ZERO, |backoff| backoff.wait(tried.len() + 1, u64::MAX));
+        let longest = retry.backoff.as_ref().map_or(Duration::ZERO, |backoff| backoff.wait(before + 1, u64::MAX));
         if !self.has_time(longest) {
             return None;
         }
-        tried.push(Arc::clone(chosen.endpoint));
-        let next = self.pick_other(tried)?;
-        // Another kind of instance is for when there is none of this one, not for when it fails.
-        (next.is_fallback == chosen.is_fallback && self.may_repeat()).then_some(next)
+        let next = match self.request.chosen {
+            Some(chosen) => {
+                tried.push(Arc::clone(chosen.endpoint));
+                // Another kind of instance is for when there is none of this one, not for when it fails.
+                let alike = |next: &Chosen<'_>| next.is_fallback == chosen.is_fallback;
+                Some(self.pick_other(tried).filter(alike).or_else(|| self.pick_other(&[]).filter(alike))?)
+            }
+            None => None,
+        };
+        if !self.may_repeat() {
+            return None;
+        }
+        // One more than there are of them ends it.
+        *times = times.checked_add(1)?;
+        Some(next)
     }
 
     /// How long is waited before a request is sent again for this time, by the route's `Retry` filter.
@@ -204,6 +221,9 @@ impl<'s> Exchange<'_, 's> {
     /// Counts and logs a failed attempt, and says what the client is told, if there is one.
     fn give_up(&self, instance: &str, error: SendError) -> Result<End, Failure<'s>> {
         let service = self.service();
+        if let (SendError::Unsent(Unconnected::Denied(why)), None) = (&error, self.request.chosen) {
+            return Err(Failure::denied(*why));
+        }
         if let Some(fault) = error.fault() {
             self.worker.stats().failed(fault);
             if self.worker.may_warn(instance) {
@@ -224,7 +244,7 @@ impl<'s> Exchange<'_, 's> {
 fn warn(service: &str, instance: &str, fault: Fault, error: &SendError) {
     let reason = fault.as_str();
     match error {
-        SendError::Unsent(error @ Unconnected::Tcp(_)) => {
+        SendError::Unsent(error @ (Unconnected::Tcp(_) | Unconnected::Denied(_))) => {
             tracing::warn!(service, instance, reason, %error, "cannot connect");
         }
         SendError::Unsent(error @ Unconnected::Tls(_)) => {

@@ -7,6 +7,7 @@ use gray_live::clock::uptime_us;
 
 use super::{dial::Dial, pool::Bucket};
 use crate::{
+    egress::Bounds,
     proxy::{request::steps::Request, response::error::Failure, worker::local::Worker},
     scheme::Scheme,
 };
@@ -26,13 +27,14 @@ impl<'s> Callee<'s> {
         worker: &Worker,
         request: &Request<'s>,
         (name, fixed): (&'s str, Option<Dial<'s>>),
+        bounds: Bounds<'s>,
     ) -> Self {
         let chosen = request.chosen;
         let endpoint = chosen.map(|chosen| chosen.endpoint);
         let authority = endpoint.map_or(name, |endpoint| endpoint.authority());
         let dial = fixed.or(endpoint.map(|endpoint| {
             let instance = endpoint.instance();
-            Dial { address: endpoint.address(), host: &instance.host, port: instance.port }
+            Dial { address: endpoint.address(), host: &instance.host, port: instance.port, bounds }
         }));
         let scheme = match endpoint {
             Some(endpoint) if endpoint.is_secure() => Scheme::Https,

@@ -24,13 +24,15 @@ impl Worker {
         client: IpAddr,
         tried: &[Arc<Endpoint>],
     ) -> Option<Chosen<'s>> {
-        let known = snapshot.services.get(service)?;
+        let (key, known) = snapshot.services.get_key_value(service)?;
+        let name = key.name();
         // An instance asked instead of another takes no turn.
         let turn = if tried.is_empty() { self.next_turn() } else { self.turn() };
         let draw = self.draw(known.strategy, turn, client);
-        let choice = decision.lane.choice(service).iter();
+        let choice = decision.lane.choice(name).iter();
         let chosen = choose(&known.set, choice.clone(), known.strategy, draw, &snapshot.outliers, tried);
-        let is_unversioned = chosen.is_none() && !known.is_named;
+        // A lane that the request carries may name it as well.
+        let is_unversioned = chosen.is_none() && !known.is_named && !decision.lane.names(name);
         let chosen = match chosen {
             None if is_unversioned => {
                 choose_unversioned(&known.set, choice, known.strategy, draw, &snapshot.outliers, tried)
@@ -42,7 +44,7 @@ impl Worker {
             self.stats().fallbacks.add();
             if self.may_warn(service) {
                 let lane = decision.lane.name();
-                tracing::warn!(service, lane, "no instance of the kind that is wanted: the lane's fallback answers");
+                tracing::warn!(service, lane, "no instance that the lane asks for first: its fallback answers");
             }
         }
         if tried.is_empty()
@@ -81,9 +83,9 @@ impl Worker {
                 if let Some(counter) = self.stats().ejections.get(reason as usize) {
                     counter.add();
                 }
-                tracing::warn!(service, instance, "left out for now: {reason}");
+                tracing::warn!(service, instance, "ejected: {reason}");
             }
-            Some(Change::Readmitted) => tracing::info!(service, instance, "takes part again"),
+            Some(Change::Readmitted) => tracing::info!(service, instance, "readmitted"),
         }
     }
 

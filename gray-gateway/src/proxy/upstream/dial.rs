@@ -6,6 +6,7 @@ use tokio::{net::TcpStream, time::Instant};
 use tokio_rustls::TlsStream;
 
 use crate::{
+    egress::{Bounds, Denial},
     proxy::{
         downstream::socket::Socket,
         worker::{
@@ -17,13 +18,18 @@ use crate::{
     tls::UpstreamTls,
 };
 
-/// Whom to dial: the registry's or the configuration's word, never the request's.
+/// Whom to dial: the registry's or the configuration's word, or what an egress was asked for within its bounds.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::proxy) struct Dial<'d> {
     pub(in crate::proxy) address: Option<SocketAddr>,
     pub(in crate::proxy) host: &'d str,
     pub(in crate::proxy) port: u16,
+    /// Of an egress: what may be connected to at all.
+    pub(in crate::proxy) bounds: Bounds<'d>,
 }
+
+/// Addresses of a name that are tried.
+const MAX_ADDRESSES: usize = 16;
 
 /// A connection to an instance, in use.
 pub(in crate::proxy) struct Upstream {
@@ -47,6 +53,18 @@ pub(in crate::proxy) enum Unconnected {
     /// It was accepted, but there is no TLS on it that can be trusted.
     #[error("{0}")]
     Tls(io::Error),
+    /// It may not be connected to.
+    #[error("{0}")]
+    Denied(Denial),
+}
+
+impl Unconnected {
+    fn tcp(error: io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<Denial>()) {
+            Some(why) => Self::Denied(*why),
+            None => Self::Tcp(error),
+        }
+    }
 }
 
 /// Until when something has to happen, and how long that was at first.
@@ -80,13 +98,15 @@ pub(in crate::proxy) async fn dial(
 ) -> Result<Socket, Unconnected> {
     let descriptor = descriptors.take().map_err(Unconnected::Tcp)?;
     let connecting = async {
-        let socket = match to.address {
-            Some(address) => TcpStream::connect(address).await?,
-            None => TcpStream::connect((to.host, to.port)).await?,
+        let socket = match (to.bounds, to.address) {
+            (Bounds::None, Some(address)) => TcpStream::connect(address).await?,
+            (Bounds::None, None) => TcpStream::connect((to.host, to.port)).await?,
+            // Rare, and too large for the task of every connection.
+            (bounds, _) => Box::pin(connect_within(bounds, to)).await?,
         };
         socket.set_nodelay(true).map(|()| socket)
     };
-    let socket = within.wait("connection", connecting).await.flatten().map_err(Unconnected::Tcp)?;
+    let socket = within.wait("connection", connecting).await.flatten().map_err(Unconnected::tcp)?;
     match tls {
         None => Ok(Socket::Tcp(socket, Some(descriptor))),
         Some(tls) => {
@@ -95,4 +115,32 @@ pub(in crate::proxy) async fn dial(
             Ok(Socket::Tls(Box::new(TlsStream::Client(stream)), Some(descriptor)))
         }
     }
+}
+
+/// A connection to the first address that is allowed and accepts. What was judged is what is connected to.
+async fn connect_within(bounds: Bounds<'_>, to: Dial<'_>) -> io::Result<TcpStream> {
+    let denied = |why: Denial| io::Error::other(why);
+    let addresses: Vec<SocketAddr> = match to.address {
+        Some(address) => vec![address],
+        None => tokio::net::lookup_host((to.host, to.port)).await?.take(MAX_ADDRESSES).collect(),
+    };
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        if let Err(why) = bounds.judge(to.host, address) {
+            failed = denied(why);
+            continue;
+        }
+        match TcpStream::connect(address).await {
+            Ok(socket) => {
+                // Whatever the address was called: it is this machine if both ends have the same one.
+                let (here, there) = (socket.local_addr()?, socket.peer_addr()?);
+                if here.ip().to_canonical() == there.ip().to_canonical() {
+                    bounds.judge_own(there.port()).map_err(denied)?;
+                }
+                return Ok(socket);
+            }
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }

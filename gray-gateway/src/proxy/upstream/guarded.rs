@@ -151,7 +151,9 @@ impl<'s> Exchange<'_, 's> {
         let guard = Guard { live, pass: admitted.pass, began_ms, sending_ms: None, client_ms: 0, limit, status: None };
         self.guard = Some(Box::new(guard));
         let ended = match (&self.request.target.upstream, self.request.chosen) {
-            (Upstream::Service(service), None) => Err(Failure::NoInstance { service, hidden: route.use404 }),
+            (Upstream::Service(service), None) => {
+                Err(Failure::NoInstance { service: service.name(), hidden: route.use404 })
+            }
             _ => self.call().await,
         };
         let Some(mut guard) = self.guard.take() else { return (ended, None) };
@@ -199,7 +201,7 @@ impl<'s> Exchange<'_, 's> {
             return Err(failure);
         };
         let route = self.request.route;
-        if let Some(answer) = self.snapshot.routes.fallback(kept.path()) {
+        if let Some(answer) = self.snapshot.routes.fallback(kept.path()).map_err(|_| Failure::StepLimit)? {
             count(FallbackKind::Answer);
             let mut response = Response::new(Content::Fixed(Bytes::copy_from_slice(answer.body.as_bytes())));
             *response.status_mut() = answer.status;
@@ -244,6 +246,7 @@ impl<'s> Exchange<'_, 's> {
     /// Whether the route answers without an instance.
     pub(in crate::proxy) fn is_own(&self) -> bool {
         let (route, target) = (self.request.route, self.request.target);
-        matches!(target.upstream, Upstream::Directory(_) | Upstream::Nowhere) || route.filters.redirect.is_some()
+        matches!(target.upstream, Upstream::Directory(_) | Upstream::Forward(_) | Upstream::Nowhere)
+            || route.filters.redirect.is_some()
     }
 }

@@ -41,7 +41,7 @@ impl<'s> Exchange<'_, 's> {
         };
         self.worker.stats().hedges.add();
         let first_chosen = self.request.chosen.replace(chosen);
-        let other = Callee::new(self.worker, &self.request, (self.service(), None));
+        let other = Callee::new(self.worker, &self.request, (self.service(), None), self.bounds());
         let mut copy = self.upload.copy();
         let mut host_at = self.request.host_at.clone();
         copy.restart(host_at.as_mut().zip(Some(other.authority)));

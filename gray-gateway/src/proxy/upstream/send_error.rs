@@ -40,7 +40,7 @@ impl SendError {
     /// What the instance is to be blamed for, if it is.
     pub(in crate::proxy) fn fault(&self) -> Option<Fault> {
         match self {
-            Self::Unsent(Unconnected::Tcp(_)) => Some(Fault::Connect),
+            Self::Unsent(Unconnected::Tcp(_) | Unconnected::Denied(_)) => Some(Fault::Connect),
             Self::Unsent(Unconnected::Tls(_)) => Some(Fault::Tls),
             Self::Broken(_) => Some(Fault::Broken),
             Self::Unusable(_) => Some(Fault::Unusable),

@@ -2,10 +2,11 @@
 
 use std::{io, sync::Arc};
 
-use gray_core::{GrayStatus, breaker::Phase};
+use gray_core::{GrayStatus, breaker::Phase, lane::baggage::Dropped};
 use http::StatusCode;
 
 use crate::{
+    egress::LaneSource,
     proxy::{response::refusal::Refusal, upstream::fault::Fault},
     rates::Missed,
     tally::Counter,
@@ -28,6 +29,8 @@ pub(in crate::proxy) struct WorkerStats {
     faults: [Counter; Fault::ALL.len()],
     pub(in crate::proxy) fallbacks: Counter,
     pub(in crate::proxy) tag_only: Counter,
+    baggage_dropped: [Counter; 3],
+    baggage_unwritten: Counter,
     pub(in crate::proxy) no_instance: Counter,
     pub(in crate::proxy) no_route: Counter,
     pub(in crate::proxy) retries: Counter,
@@ -55,6 +58,8 @@ pub(in crate::proxy) struct WorkerStats {
     pub(in crate::proxy) log_failed: Counter,
     /// Requests that Redis has not counted.
     pub(in crate::proxy) rates_missed: [Counter; Missed::ALL.len()],
+    /// Requests of an egress, by where their lane is from.
+    pub(in crate::proxy) lanes: [Counter; LaneSource::ALL.len()],
     /// 1 while there is a connection to Redis.
     pub(super) redis_connected: Counter,
 }
@@ -73,6 +78,19 @@ impl WorkerStats {
     /// So many of them were.
     pub(in crate::proxy) fn refused_many(&self, why: Refusal, count: usize) {
         self.refused[why as usize].add_many(count as u64);
+    }
+
+    /// What was dropped of a request's baggage, and whether our member was not written because it would be too long.
+    pub(in crate::proxy) fn baggage(&self, dropped: Dropped, is_unwritten: bool) {
+        let Dropped { forged, malformed, over } = dropped;
+        for (counter, count) in self.baggage_dropped.iter().zip([forged, malformed, over]) {
+            if count > 0 {
+                counter.add_many(count as u64);
+            }
+        }
+        if is_unwritten {
+            self.baggage_unwritten.add();
+        }
     }
 
     /// An attempt at an instance has failed.
@@ -166,6 +184,10 @@ pub struct StatsSnapshot {
     pub fallbacks: u64,
     /// Requests on lanes that no tag can say, to instances that may know the tag alone.
     pub tag_only: u64,
+    /// Members of clients' baggage that were dropped: forged, malformed, over the limits.
+    pub baggage_dropped: [u64; 3],
+    /// Requests whose lane was too long for a member of baggage.
+    pub baggage_unwritten: u64,
     /// Requests for which no instance was available (503).
     pub no_instance: u64,
     /// Requests that no route matched (404).
@@ -186,7 +208,7 @@ pub struct StatsSnapshot {
     pub breaker_fallbacks: [u64; FallbackKind::ALL.len()],
     /// Requests that were turned away because too many were in flight.
     pub shed: u64,
-    /// Instances that were left out for a while: those that could not be reached, and those that failed.
+    /// Ejections of instances: those that could not be reached, and those that failed.
     pub ejections: [u64; 2],
     /// Requests in flight: begun, and the response's last byte not yet handed over.
     pub in_flight: u64,
@@ -206,6 +228,8 @@ pub struct StatsSnapshot {
     pub log_failed: u64,
     /// Requests that Redis has not counted, in the order of [`Missed::ALL`].
     pub rates_missed: [u64; Missed::ALL.len()],
+    /// Requests of an egress, in the order of [`LaneSource::ALL`].
+    pub lanes: [u64; LaneSource::ALL.len()],
     /// Workers that are connected to Redis.
     pub redis_connections: u64,
     /// Requests and connections turned away, in the order of [`Refusal::ALL`].
@@ -277,6 +301,8 @@ impl Stats {
             decisions: std::array::from_fn(|tag| sum(&|w| &w.decisions[tag])),
             fallbacks: sum(&|w| &w.fallbacks),
             tag_only: sum(&|w| &w.tag_only),
+            baggage_dropped: std::array::from_fn(|why| sum(&|w| &w.baggage_dropped[why])),
+            baggage_unwritten: sum(&|w| &w.baggage_unwritten),
             no_instance: sum(&|w| &w.no_instance),
             no_route: sum(&|w| &w.no_route),
             retries: sum(&|w| &w.retries),
@@ -294,6 +320,7 @@ impl Stats {
             log_dropped: sum(&|w| &w.log_dropped),
             log_failed: sum(&|w| &w.log_failed),
             rates_missed: std::array::from_fn(|why| sum(&|w| &w.rates_missed[why])),
+            lanes: std::array::from_fn(|source| sum(&|w| &w.lanes[source])),
             redis_connections: sum(&|w| &w.redis_connected),
             refused: std::array::from_fn(|why| sum(&|w| &w.refused[why])),
             faults: std::array::from_fn(|fault| sum(&|w| &w.faults[fault])),

@@ -71,6 +71,18 @@ async fn a_status_alone_is_one_frame() {
 }
 
 #[tokio::test]
+async fn an_answer_of_the_gateways_own_is_a_status_in_one_frame() {
+    let gateway = Setup::with_routes(TO_H2, &[]).start();
+    let mut client = gateway.h2().await;
+    let response = client.begin(ask("POST", &GRPC, full("question"))).await;
+    assert_eq!((response.status().as_u16(), field(response.headers(), "grpc-status")), (200, "14"));
+    assert!(hyper::body::Body::is_end_stream(response.body()));
+    // To others it is what it is in HTTP.
+    let response = client.begin(ask("POST", &[("content-type", "application/json")], full("question"))).await;
+    assert_eq!((response.status().as_u16(), field(response.headers(), "content-type")), (503, "application/json"));
+}
+
+#[tokio::test]
 async fn a_length_does_not_cost_the_trailers() {
     let backend = H2Backend::serving(|_, sent| async move {
         let whole = sent.collect().await.expect("a whole body");

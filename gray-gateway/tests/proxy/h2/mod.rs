@@ -7,6 +7,7 @@ mod grpc;
 mod instances;
 mod interim;
 mod leaving;
+mod tonic;
 
 use std::{
     convert::Infallible,

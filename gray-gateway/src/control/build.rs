@@ -1,0 +1,80 @@
+//! The snapshot of how things are.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use gray_core::GrayStatus;
+use gray_live::clock::uptime_ms;
+use http::HeaderValue;
+
+use super::ControlLoop;
+use crate::{
+    config::{GatewayConfig, SERVICE, lane_services},
+    egress::Egress,
+    hops::Hops,
+    snapshot::{ServiceSnapshot, Services, Snapshot},
+    trusted_hops::TrustedHops,
+};
+
+impl ControlLoop {
+    /// With the findings of last time: they are replaced when there are others.
+    pub(super) fn build(&mut self, config: &GatewayConfig, revision: u64) -> Snapshot {
+        let tallies = &mut self.tallies;
+        tallies.retain_services(|service| self.followed.contains_key(service));
+        let named: BTreeSet<_> = lane_services(&config.rules).collect();
+        let services = self.followed.iter().map(|(service, followed)| {
+            let (set, strategy) = (Arc::clone(followed.set()), config.gray.strategy(service.name()));
+            set.prepare(strategy);
+            let snapshot = ServiceSnapshot {
+                is_named: named.contains(service.name()),
+                set,
+                strategy,
+                is_listed: self.listing.is_complete(followed),
+                tally: Some(tallies.service(service.as_str())),
+            };
+            (service.clone(), snapshot)
+        });
+        let services: Services = services.collect();
+        let egress = self.egress.as_mut().map(|(options, indexed)| {
+            let index = Arc::clone(
+                indexed
+                    .update(self.followed.iter().map(|(service, followed)| (service.as_str(), followed)), uptime_ms()),
+            );
+            Arc::new(Egress::new(options.clone(), index, config.gray.policy.clone()))
+        });
+        let limits = tallies.limits(config.gray.gateway.max_in_flight, &config.routes);
+        Snapshot {
+            revision,
+            rules: Arc::clone(&config.rules),
+            rule_tallies: tallies.rules(&config.rules),
+            signing: config.gray.mesh.signing.clone(),
+            baggage: config.gray.mesh.baggage,
+            caller: HeaderValue::try_from(self.caller.to_string())
+                .unwrap_or_else(|_| HeaderValue::from_static(SERVICE)),
+            trusted_hops: TrustedHops::new(
+                config.gray.gateway.trusted_hops.clone(),
+                config.routes.trusted_proxies().cloned(),
+            ),
+            trusted_headers: config.gray.gateway.trusted_headers,
+            outliers: config.gray.mesh.outliers,
+            hops: Hops::new(&shared_secret(config)),
+            limits,
+            routes: Arc::clone(&config.routes),
+            rates: Arc::clone(self.rates.current()),
+            keys: self.keys.current(),
+            breakers: Arc::clone(self.breakers.current()),
+            services,
+            city: self.city.data(),
+            plan: Arc::clone(&self.plan),
+            findings: self.findings.current(),
+            egress,
+        }
+    }
+}
+
+/// What the gateways of a fleet have in common and clients do not know: the signing key, else what the documents say.
+fn shared_secret(config: &GatewayConfig) -> String {
+    match &config.gray.mesh.signing {
+        Some(signing) => format!("{:?}", signing.keys.signer().sign(GrayStatus::All, None, 0)),
+        None => format!("{} {:?}", config.rules.revision(), config.routes),
+    }
+}

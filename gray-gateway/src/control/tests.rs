@@ -1,0 +1,67 @@
+//! What is published when.
+
+use std::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use gray_document::{Documents, check};
+use gray_registry::MemoryRegistry;
+use tracing::{Event, Metadata, Subscriber, span};
+
+use super::*;
+
+/// Notes which revision is in effect when a finding is logged.
+struct Watching {
+    shared: Arc<ArcSwap<Snapshot>>,
+    seen: Arc<Mutex<Vec<u64>>>,
+}
+
+impl Subscriber for Watching {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().ends_with("::findings")
+    }
+
+    fn event(&self, _: &Event<'_>) {
+        self.seen.lock().expect("no panic").push(self.shared.load().revision);
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[tokio::test]
+async fn an_update_is_published_first_and_linted_after() {
+    let text = "kerwin.tool.gray: { load: true, version: { prodVersion: V1, grayVersion: V2 }, gateway: { enabled: true } }\n\
+        spring.cloud.gateway.routes: [{ id: app, uri: 'lb://app', predicates: ['Path=/api/**'] }]\n\
+        gray: { lanes: { v2: { select: V2 } }, rules: [{ name: a, when: { header.x: 1 }, lane: v2 }, { name: b, when: { header.x: 1 }, lane: v2 }] }\n";
+    let read = |documents: &Documents| GatewayConfig::read(documents, "kerwin.tool.gray");
+    let (config, _) = check(&[("test.yaml", text)], read).unwrap_or_else(|problems| panic!("{problems}"));
+    let revision = 7;
+    let (_settings, receiver) = watch::channel(SettingsState::of(config, revision));
+    let shared = Arc::new(ArcSwap::from_pointee(Snapshot::empty()));
+    let seen = Arc::default();
+    let watching = Watching { shared: Arc::clone(&shared), seen: Arc::clone(&seen) };
+    let _guard = tracing::subscriber::set_default(watching);
+    let control = ControlLoop::new(receiver, MemoryRegistry::new(), Arc::clone(&shared), CitySource::default(), "V1");
+    let began = Instant::now();
+    let linted = async {
+        while shared.load().findings.is_empty() && began.elapsed() < Duration::from_secs(30) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = control.run() => {}
+        () = linted => {}
+    }
+    let findings = shared.load().findings.len();
+    assert!(findings > 0, "they are published as well");
+    assert_eq!(*seen.lock().expect("no panic"), vec![7; findings], "the update was in effect when it was judged");
+    assert_eq!(shared.load().revision, 7);
+}
