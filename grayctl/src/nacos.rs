@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
@@ -10,8 +11,8 @@ use gray_common::service::UsageError;
 use gray_nacos::{
     NacosOptions,
     dialect::{
-        self, Answer, Ask, CreateNamespace, DocumentPlace, LoginReading, Namespaces, Probed, ReadDocument, Reading,
-        Ready, WriteDocument,
+        self, Answer, Ask, Beta, CreateNamespace, DocumentPlace, LoginReading, Namespaces, Probed, ReadBeta,
+        ReadDocument, Reading, Ready, StopBeta, WriteBeta, WriteDocument,
     },
     http::{self, Server},
 };
@@ -159,23 +160,46 @@ impl Nacos {
 
     /// Writes a document, and waits until the server hands it out.
     pub(crate) async fn publish(&self, place: Place<'_>, text: &str) -> Result<()> {
+        self.write(&WriteDocument(place, text), place.name).await?;
+        // Nacos serves reads from a cache that it fills a moment after the write.
         let start = Instant::now();
-        // The embedded database of a single Nacos refuses one of two writes at the same time, with 500.
+        while self.document(place).await?.as_deref() != Some(text) {
+            handed_out(start, self, place.name).await?;
+        }
+        Ok(())
+    }
+
+    /// What some addresses get instead of a document's text; `None` if all get the same.
+    pub(crate) async fn beta(&self, place: Place<'_>) -> Result<Option<Beta>> {
+        let reading = self.ask(&ReadBeta(place)).await?;
+        self.said(reading, "reading a gray publish")
+    }
+
+    /// As [`publish`](Self::publish), for these addresses alone.
+    pub(crate) async fn publish_beta(&self, place: Place<'_>, text: &str, addresses: &[IpAddr]) -> Result<()> {
+        self.write(&WriteBeta { place, text, addresses }, place.name).await?;
+        let start = Instant::now();
+        while self.beta(place).await?.is_none_or(|beta| beta.text != text) {
+            handed_out(start, self, place.name).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends what [`publish_beta`](Self::publish_beta) began.
+    pub(crate) async fn stop_beta(&self, place: Place<'_>) -> Result<()> {
+        self.write(&StopBeta(place), place.name).await
+    }
+
+    /// The embedded database of a single Nacos refuses one of two writes at the same time, with 500.
+    async fn write<A: Ask<Said = bool> + Sync>(&self, ask: &A, name: &str) -> Result<()> {
+        let start = Instant::now();
         let said = loop {
-            match self.ask(&WriteDocument(place, text)).await? {
+            match self.ask(ask).await? {
                 Reading::Fault(_) if start.elapsed() < CALL => tokio::time::sleep(PAUSE).await,
                 reading => break self.said(reading, "publishing a document")?,
             }
         };
-        ensure!(said == Some(true), "{self} did not accept {}", place.name);
-        // Nacos serves reads from a cache that it fills a moment after the write.
-        let start = Instant::now();
-        while self.document(place).await?.as_deref() != Some(text) {
-            if start.elapsed() >= CALL {
-                bail!("{self} accepted {} but does not hand it out as written", place.name);
-            }
-            tokio::time::sleep(PAUSE / 3).await;
-        }
+        ensure!(said == Some(true), "{self} did not accept {name}");
         Ok(())
     }
 
@@ -207,4 +231,11 @@ impl Nacos {
             _ => bail!("{what} at {self} failed"),
         }
     }
+}
+
+/// A moment, in which the server may come to hand out what it accepted.
+async fn handed_out(start: Instant, nacos: &Nacos, name: &str) -> Result<()> {
+    ensure!(start.elapsed() < CALL, "{nacos} accepted {name} but does not hand it out as written");
+    tokio::time::sleep(PAUSE / 3).await;
+    Ok(())
 }

@@ -1,10 +1,12 @@
 //! `grayctl publish`: puts the configuration documents into Nacos.
 
+mod beta;
 mod diff;
 mod judge;
 
 use std::{
     io::{self, BufRead, IsTerminal as _, Write as _},
+    net::IpAddr,
     path::PathBuf,
     process::ExitCode,
     time::Duration,
@@ -14,7 +16,7 @@ use anyhow::Result;
 use clap::Args;
 use gray_common::service::UsageError;
 use gray_document::{Profiles, Reading};
-use gray_nacos::{NacosOptions, NacosTls, context_path};
+use gray_nacos::{NacosOptions, NacosTls, context_path, dialect::Beta};
 
 use self::judge::Judging;
 use crate::{
@@ -27,8 +29,11 @@ use crate::{
 ///
 /// Checks every *.yaml, *.yml, *.properties and *.json of a directory (the file's name is the data id), waits until Nacos is ready, shows what would
 /// change, asks, and writes: all of it or, when one document would be refused, nothing. A document that is already
-/// there and reads differently is left alone, because it may have been edited live; --overwrite replaces it. Routes
-/// are not checked here: `gray-gateway --check-config --config-dir DIR` does that.
+/// there and reads differently is left alone, because it may have been edited live; --overwrite replaces it. What a gateway
+/// reads is judged as `gray-gateway --check-config` judges it.
+///
+/// For some gateways first: --beta gives the documents to these alone (Nacos' gray publish), --promote to all, --withdraw
+/// takes them back.
 ///
 /// Exit codes: 0 published, or nothing to do; 1 a document would be refused, the answer was no, or Nacos failed; 2 wrong
 /// usage, which a question without a terminal is (--yes).
@@ -59,6 +64,17 @@ pub(crate) struct PublishArgs {
     /// Replace documents that are there and differ.
     #[arg(long)]
     overwrite: bool,
+    /// Give the documents to the programs with these addresses alone; `grayPublish.address` of their /status says which that is. IPs,
+    /// separated by commas.
+    #[arg(long, value_name = "IP", value_delimiter = ',', conflicts_with_all = ["promote", "withdraw"])]
+    beta: Vec<IpAddr>,
+    /// Give the texts of --beta to all, and end the gray publish: of the documents that --dir names; what they say there does
+    /// not matter.
+    #[arg(long, conflicts_with = "withdraw")]
+    promote: bool,
+    /// End the gray publish of the documents that --dir names: all have the same text again.
+    #[arg(long)]
+    withdraw: bool,
     /// Write without asking; needed where there is no terminal to ask at.
     #[arg(long, short)]
     yes: bool,
@@ -113,7 +129,8 @@ pub(crate) async fn run(args: &PublishArgs) -> Result<ExitCode> {
     let json = documents.iter().filter(|document| document.name.ends_with(".json"));
     reading.lists.extend(json.map(|document| (document.name.clone(), "routes-document".to_owned())));
     let judging = Judging { prefix: args.prefix.clone(), reading };
-    if refused(&documents, documents.iter(), &judging) {
+    let is_ended = args.promote || args.withdraw;
+    if !is_ended && refused(&documents, documents.iter(), &judging) {
         return Ok(ExitCode::FAILURE);
     }
     let mut nacos = connect(args).await?;
@@ -121,8 +138,20 @@ pub(crate) async fn run(args: &PublishArgs) -> Result<ExitCode> {
         nacos.log_in(user, password).await?;
     }
     let there = Server { nacos, namespace: namespace(args), group: &args.group };
+    let names = || documents.iter().map(|document| document.name.clone()).collect::<Vec<_>>();
+    let is_done = match args {
+        _ if args.promote => beta::promote(args, &there, &names(), &judging).await?,
+        _ if args.withdraw => beta::withdraw(args, &there, &names()).await?,
+        _ if !args.beta.is_empty() => beta::publish(args, &there, &documents, &judging).await?,
+        _ => publish(args, &there, &documents, &judging).await?,
+    };
+    Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Writes the documents for all. False: nothing was written, and why is printed.
+async fn publish(args: &PublishArgs, there: &Server<'_>, documents: &[Document], judging: &Judging) -> Result<bool> {
     let mut changes = Vec::new();
-    for document in &documents {
+    for document in documents {
         let before = there.document(&document.name).await?;
         let change = Change::of(document, before.as_deref(), args.overwrite);
         changes.push((document, before, change));
@@ -131,21 +160,33 @@ pub(crate) async fn run(args: &PublishArgs) -> Result<ExitCode> {
     let (written, before): (Vec<_>, Vec<_>) =
         written.map(|(document, before, _)| (*document, before.as_deref())).unzip();
     let after = there.after(&written).await?;
-    if refused(&after, written.iter().copied(), &judging) | vanishes(&after, &written, &before, &judging) {
-        return Ok(ExitCode::FAILURE);
+    if refused(&after, written.iter().copied(), judging) | vanishes(&after, &written, &before, judging) {
+        return Ok(false);
     }
     for (document, _, change) in &changes {
         show(&document.name, change);
     }
     if written.is_empty() {
-        return Ok(ExitCode::SUCCESS);
+        return Ok(true);
     }
-    if !args.yes && !agreed(&there.question(written.len()))? {
+    if !confirmed(args, &there.question("write", written.len(), ""))? {
+        return Ok(false);
+    }
+    there.ensure_namespace().await?;
+    for Document { name, text } in written {
+        there.nacos.publish(there.place(name), text).await?;
+        say(format_args!("published  {name}"));
+    }
+    Ok(true)
+}
+
+/// Whether the change is wanted; that nothing is written otherwise is printed.
+fn confirmed(args: &PublishArgs, question: &str) -> Result<bool> {
+    let is_wanted = args.yes || agreed(question)?;
+    if !is_wanted {
         complain("nothing is written");
-        return Ok(ExitCode::FAILURE);
     }
-    there.write(&written).await?;
-    Ok(ExitCode::SUCCESS)
+    Ok(is_wanted)
 }
 
 async fn connect(args: &PublishArgs) -> Result<Nacos> {
@@ -230,6 +271,10 @@ impl Server<'_> {
         self.nacos.document(self.place(name)).await
     }
 
+    async fn beta(&self, name: &str) -> Result<Option<Beta>> {
+        self.nacos.beta(self.place(name)).await
+    }
+
     fn place<'a>(&'a self, name: &'a str) -> Place<'a> {
         Place::new(self.namespace, self.group, name)
     }
@@ -247,13 +292,13 @@ impl Server<'_> {
         Ok(documents)
     }
 
-    fn question(&self, count: usize) -> String {
+    fn question(&self, what: &str, count: usize, for_whom: &str) -> String {
         let documents = if count == 1 { "this document".to_owned() } else { format!("these {count} documents") };
         let namespace = if self.namespace.is_empty() { "public" } else { self.namespace };
-        format!("write {documents} to {}, namespace {namespace}, group {}?", self.nacos, self.group)
+        format!("{what} {documents}{for_whom}: {}, namespace {namespace}, group {}?", self.nacos, self.group)
     }
 
-    async fn write(&self, documents: &[&Document]) -> Result<()> {
+    async fn ensure_namespace(&self) -> Result<()> {
         if !self.namespace.is_empty() {
             let namespace = self.namespace;
             match self.nacos.ensure_namespace(namespace).await? {
@@ -264,10 +309,6 @@ impl Server<'_> {
                      administrator has to create it before the console shows the documents"
                 )),
             }
-        }
-        for Document { name, text } in documents {
-            self.nacos.publish(self.place(name), text).await?;
-            say(format_args!("published  {name}"));
         }
         Ok(())
     }

@@ -52,6 +52,8 @@ fn exit_codes_are_as_documented() {
         (2, &["publish", "--dir", "/nonexistent"]),
         (2, &["publish", "--dir", empty]),
         (2, &["demo", "--config", "/nonexistent"]),
+        (2, &["demo", "--with", "redis"]),
+        (2, &["demo", "--with", "kafka", "--with", "rabbitmq"]),
         (2, &["nonsense"]),
     ] {
         let process::Outcome { code: was, out, err } = process::run(PROGRAM, args, &[]);

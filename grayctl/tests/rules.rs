@@ -137,7 +137,7 @@ fn check_judges_rules_and_routes_together_and_so_does_config_check() {
         (
             "gray.spring.filters: { Auth: { drop: the services check } }\n",
             0,
-            "note     AT/gray-rules.yaml:1: gray.spring.filters.Auth: left out in 1 place: the services check",
+            "note     AT/gray-rules.yaml:1: gray.spring.filters.Auth: dropped in 1 place: the services check",
         ),
         (
             "gray.spring.filters: { Auth: refuse, Other: refuse }\n",

@@ -29,7 +29,7 @@ use self::{
 };
 use crate::{config::now, print::say};
 
-/// Read a Spring Cloud Gateway application, and say what of it is taken, what has to be chosen and what is left out.
+/// Read a Spring Cloud Gateway application, and say what of it is taken, what has to be chosen and what is skipped.
 ///
 /// PATH is a file of the application (application.yml, bootstrap.yml, application-PROFILE.properties), a directory of documents
 /// exported from Nacos or Nacos' export as a zip, a directory with sources (src/main/resources, src/main/java), or a jar; several

@@ -94,7 +94,7 @@ impl Report {
             vec![format!("  {}", shown(name)), what.to_owned(), String::new()]
         });
         rows.extend(missing);
-        let mut lines = vec!["Documents, the one that counts least first".to_owned()];
+        let mut lines = vec!["Documents, lowest precedence first".to_owned()];
         lines.extend(columns(&rows));
         if self.plan.lacks_own() {
             lines.push(format!(
@@ -163,7 +163,7 @@ impl Report {
     fn left_out(&self) -> String {
         let findings =
             { self.findings.iter() }.map(|one| format!("  route {}: {}", shown(&one.name), shown(&one.message)));
-        let mut text = listed("Different or left out", self.of(Severity::Warning));
+        let mut text = listed("Different or skipped", self.of(Severity::Warning));
         let findings: Vec<_> = findings.collect();
         if !findings.is_empty() {
             text = if text.is_empty() { "Likely mistakes".to_owned() } else { text };

@@ -13,8 +13,13 @@ pub(crate) struct Gateway {
 
 /// Where the gateway listens in the end.
 pub(crate) const GATEWAY: Gateway = Gateway { port: 7000, admin_port: 7001 };
-/// The services with the ports of V1 and V2.
-pub(crate) const SERVICES: [(&str, [u16; 2]); 2] = [("order-app", [7101, 7102]), ("user-app", [7201, 7202])];
+/// Of the services, V1 and V2.
+pub(crate) const ORDER: [u16; 2] = [7101, 7102];
+pub(crate) const USER: [u16; 2] = [7201, 7202];
+pub(crate) const AUDIT: [u16; 2] = [7401, 7402];
+pub(crate) const JOBS: [u16; 2] = [7501, 7502];
+/// Where those of the jobs listen to the scheduler.
+pub(crate) const EXECUTORS: [u16; 2] = [7511, 7512];
 
 impl Gateway {
     /// Two unused ports.
@@ -25,10 +30,9 @@ impl Gateway {
     }
 }
 
-/// An error that names every port that is taken.
-pub(crate) fn check_free() -> Result<()> {
-    let wanted =
-        [GATEWAY.port, GATEWAY.admin_port].into_iter().chain(SERVICES.into_iter().flat_map(|(_, ports)| ports));
+/// An error that names every port that is taken, of the gateway and of these.
+pub(crate) fn check_free(services: &[u16]) -> Result<()> {
+    let wanted = [GATEWAY.port, GATEWAY.admin_port].into_iter().chain(services.iter().copied());
     let taken = taken(wanted);
     if !taken.is_empty() {
         bail!(

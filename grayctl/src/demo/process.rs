@@ -13,11 +13,11 @@ use reqwest::Client;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
-use super::{Workspace, ports};
+use super::{Workspace, ports, with::Service};
 use crate::print::complain;
 
-/// How long a child may take to stop after SIGTERM.
-const STOP: Duration = Duration::from_secs(5);
+/// How long a child may take to stop after SIGTERM. That of the jobs tries to tell its scheduler how runs ended.
+const STOP: Duration = Duration::from_secs(12);
 const PAUSE: Duration = Duration::from_millis(20);
 /// Lines of a log that are shown when its process fails.
 const TAIL: usize = 15;
@@ -47,20 +47,30 @@ impl Fleet {
         Self { programs, registry, config, logs, running: Vec::new() }
     }
 
-    /// Starts one version of a service.
-    pub(crate) fn start_service(&mut self, program: &str, version: &str, port: u16) -> Result<()> {
-        let args = ["--port".to_owned(), port.to_string(), "--service-version".to_owned(), version.to_owned()];
-        self.start(&format!("{program} {version}"), program, &args, port)
+    /// Starts both versions of a service.
+    pub(crate) fn start_service(&mut self, service: &Service) -> Result<()> {
+        for ((version, port), env) in ["V1", "V2"].into_iter().zip(service.ports).zip(&service.env) {
+            let args = ["--port".to_owned(), port.to_string(), "--service-version".to_owned(), version.to_owned()];
+            self.start(&format!("{} {version}", service.name), service.program, &args, env, port)?;
+        }
+        Ok(())
     }
 
     /// Starts a gateway.
     pub(crate) fn start_gateway(&mut self, name: &str, ports: ports::Gateway) -> Result<()> {
         let args =
             ["--port".to_owned(), ports.port.to_string(), "--admin-port".to_owned(), ports.admin_port.to_string()];
-        self.start(name, "gray-gateway", &args, ports.admin_port)
+        self.start(name, "gray-gateway", &args, &[], ports.admin_port)
     }
 
-    fn start(&mut self, name: &str, program: &str, args: &[String], health_port: u16) -> Result<()> {
+    fn start(
+        &mut self,
+        name: &str,
+        program: &str,
+        args: &[String],
+        env: &[(&'static str, Option<String>)],
+        health_port: u16,
+    ) -> Result<()> {
         let log = self.logs.join(format!("{}.log", name.replace([' ', '(', ')'], "")));
         let file = File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
         let mut command = Command::new(env::current_exe()?);
@@ -82,6 +92,12 @@ impl Fleet {
             if key != "GRAY_LOG" {
                 command.env_remove(key);
             }
+        }
+        for (name, value) in env {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
         }
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);

@@ -1,14 +1,14 @@
 //! Documents judged as the programs would that read them, before anything is written.
 //!
-//! Placeholders stay open: what they stand for is known where the programs run. Routes are the gateway's matter
-//! (`gray-gateway --check-config`): here they only have to be YAML.
+//! Placeholders stay open: what they stand for is known where the programs run. What the gateway reads is judged as `gray-gateway
+//! --check-config` judges it.
 
 use gray_document::{Documents, Lasting, Outline, Problem, Problems, Reading, Severity, lasting::losses as losses_of};
-use gray_routes::RouteTable;
+use gray_routes::{Question, ROUTES, ROUTES_DOCUMENT, RouteTable, judge};
 use gray_rules::RuleSet;
 use gray_settings::GraySettings;
 
-use crate::find::Document;
+use crate::{config::now, find::Document};
 
 pub(super) const SHARED: &str = "common-config.yaml";
 pub(super) const GATEWAY: &str = "gateway-app.yaml";
@@ -25,16 +25,26 @@ pub(super) struct Judging {
 
 /// What is wrong with the document `name`, read together with the others that its readers read.
 pub(super) fn errors(name: &str, documents: &[Document], judging: &Judging) -> Vec<String> {
+    let is_gateways = matches!(name, GATEWAY | RULES) || has_routes(name, documents, judging);
     let order: &[&str] = match name {
         SHARED => &[SHARED],
-        GATEWAY => &[SHARED, GATEWAY],
-        RULES => &[SHARED, GATEWAY, RULES],
+        // What stands for filters of the system's own is said with the rules.
+        GATEWAY | RULES => &[SHARED, GATEWAY, RULES],
+        own if is_gateways => &[SHARED, own, RULES],
         own => &[SHARED, own],
     };
     let text = |name: &str| documents.iter().find(|document| document.name == name).map(|one| one.text.as_str());
     let sources: Vec<_> = order.iter().filter_map(|&name| Some((name, text(name)?))).collect();
-    let (Ok(problems) | Err(problems)) = read(name, &sources, judging);
-    let mut problems: Vec<_> = problems.into_iter().collect();
+    // Rules go with the versions that the settings name; without those, nothing can be said of their lanes.
+    let has_settings = sources.iter().any(|(name, _)| *name == SHARED);
+    let mut problems = if is_gateways && name != SHARED && (name != RULES || has_settings) {
+        let Judging { prefix, reading } = judging;
+        judge(&Question { sources: &sources, reading, prefix, environment: &|_| None, now: now(), routes_in: None })
+            .problems
+    } else {
+        let (Ok(problems) | Err(problems)) = read(name, &sources, judging);
+        problems.into_iter().collect()
+    };
     problems.sort_by_key(|problem| problem.origin.line);
     // A document that is wrong by itself is told of when it is its turn.
     let is_ours = |problem: &&Problem| problem.severity == Severity::Error && *problem.origin.document == *name;
@@ -58,29 +68,27 @@ pub(super) fn losses(name: &str, there: &str, after: &[Document], judging: &Judg
         let text = if one.name == name { there } else { &one.text };
         (one.name.as_str().into(), text.into())
     });
-    let routes = [
-        "spring.cloud.gateway.routes",
-        "spring.cloud.gateway.server.webflux.routes",
-        "spring.cloud.gateway.server.webmvc.routes",
-        "spring.cloud.gateway.mvc.routes",
-    ];
     let lasting =
-        [Lasting::list(&routes), Lasting::map("gray")].into_iter().chain(GraySettings::lasting(&judging.prefix));
+        [Lasting::list(&ROUTES), Lasting::map("gray")].into_iter().chain(GraySettings::lasting(&judging.prefix));
     let (in_effect, lasting): (Vec<_>, Vec<_>) = (in_effect.collect(), lasting.collect());
     let problems = losses_of(&in_effect, name, &document.text, &judging.reading, &lasting);
     problems.into_iter().map(|problem| problem.to_string()).collect()
+}
+
+/// Whether a document says what routes there are, so that a gateway reads it.
+fn has_routes(name: &str, documents: &[Document], judging: &Judging) -> bool {
+    let Some(document) = documents.iter().find(|document| document.name == name) else { return false };
+    let outline = Outline::of(name, &document.text, &judging.reading);
+    outline.is_some_and(|outline| ROUTES.iter().chain(&[ROUTES_DOCUMENT]).any(|key| outline.states(key)))
 }
 
 fn read(name: &str, sources: &[(&str, &str)], judging: &Judging) -> Result<Problems, Problems> {
     let nothing = Documents::parse(&[], &|_| None)?;
     let documents = Documents::parse_candidate(sources, name, &nothing, &judging.reading, &|_| None)?;
     let settings = GraySettings::read(&documents.root(), &judging.prefix);
-    // Rules go with the versions that the settings name; without those, nothing can be said of their lanes.
-    let has_settings = sources.iter().any(|(name, _)| *name == SHARED);
-    if name != RULES || has_settings {
+    if name != RULES {
         drop(RuleSet::read(&documents, &settings));
-    }
-    if name == RULES {
+    } else {
         // `gray.spring` is read with the routes.
         drop(RouteTable::read(&documents.root()));
     }
@@ -93,6 +101,9 @@ mod tests {
 
     const COMMON: &str =
         "kerwin.tool.gray: { load: true, version: { prodVersion: V1, grayVersion: V2 }, namespaces: [n] }";
+
+    const OWN: &str =
+        "spring.cloud.gateway.routes: [{ id: a, uri: 'lb://a', predicates: [Path=/**], filters: [Auth] }]";
 
     fn judging() -> Judging {
         Judging { prefix: "kerwin.tool.gray".to_owned(), reading: Reading::default() }
@@ -109,7 +120,17 @@ mod tests {
         let rules = "gray: { lanes: { a: { namespace: n } }, rules: [{ name: a, when: { ip: 10.0.0.1 }, lane: a }] }";
         for (name, documents) in [
             (SHARED, &[(SHARED, COMMON)][..]),
-            (GATEWAY, &[(SHARED, COMMON), (GATEWAY, "spring.cloud.gateway.routes: [{ id: a, uri: '${WHERE}' }]")]),
+            (
+                GATEWAY,
+                &[
+                    (SHARED, COMMON),
+                    (GATEWAY, "spring.cloud.gateway.routes: [{ id: a, uri: '${WHERE}', predicates: [Path=/**] }]"),
+                ],
+            ),
+            // What stands for a class of the system's own is said beside the rules.
+            (GATEWAY, &[(SHARED, COMMON), (GATEWAY, OWN), (RULES, "gray.spring.filters: { Auth: refuse }")]),
+            // The gateway does not judge a service's own security.
+            ("order-app.yaml", &[(SHARED, COMMON), ("order-app.yaml", "spring.security.user.name: u")]),
             (RULES, &[(SHARED, COMMON), (RULES, rules)]),
             // Without the settings nothing is known of namespaces.
             (RULES, &[(RULES, rules)]),
@@ -141,6 +162,13 @@ mod tests {
             (SHARED, "a: [\n", "common-config.yaml:"),
             (SHARED, "\nkerwin.tool.gray: { laod: true }", "common-config.yaml:2: kerwin.tool.gray.laod: unknown key"),
             (GATEWAY, "kerwin.tool.gray.gateway.grayHeadKey: x", "gateway-app.yaml:1: kerwin.tool.gray.gateway.gray"),
+            (GATEWAY, OWN, "the system's own"),
+            (
+                GATEWAY,
+                "spring.cloud.gateway.routes:\n- { id: a, uri: 'lb://a', predicates: [Paht=/**] }",
+                "gateway-app.yaml:2",
+            ),
+            ("shop-gateway.yml", "spring.cloud.gateway.routes: [{ id: a, uri: 'lb://a' }]", "at least one predicate"),
             (RULES, "gray:\n  ruls: []\n", "gray-rules.yaml:2: gray.ruls: unknown key"),
             (RULES, "grey: {}", "there is no `gray` in it"),
             (RULES, "gray.spring.filters: { StripPrefix: refuse }", "cannot be given another meaning"),

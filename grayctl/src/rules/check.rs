@@ -34,7 +34,7 @@ pub(super) struct CheckArgs {
     /// Documents that the rules go with, such as common-config.yaml and gateway-app.yaml; repeated, later ones win. Without: V1 and V2.
     #[arg(long, value_name = "FILE")]
     settings: Vec<PathBuf>,
-    /// Active profile; repeated, or separated by commas. Parts of documents for others are left out.
+    /// Active profile; repeated, or separated by commas. Parts of documents for others are skipped.
     #[arg(long, env = "GRAY_PROFILE", value_name = "NAME", value_delimiter = ',')]
     profile: Vec<String>,
     /// Prefix of the settings.

@@ -28,7 +28,7 @@ pub(super) struct GatewayArgs {
     pub(super) json: bool,
 }
 
-/// `http://HOST:PORT`; the scheme may be left out.
+/// `http://HOST:PORT`; the scheme is optional.
 #[derive(Clone, Debug)]
 struct AdminUrl(Url);
 
