@@ -1,0 +1,1 @@
+../java-boot35/run.sh
