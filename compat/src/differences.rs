@@ -1,5 +1,5 @@
 //! Where ours differs from Spring. Each row of [`KNOWN`] stands in docs/spring.md, under "Where we differ on purpose", with its
-//! reason; what is in [`OPEN`] is ours to mend.
+//! reason.
 
 use crate::{
     document::Case,
@@ -7,10 +7,8 @@ use crate::{
     release::Release,
 };
 
-mod open;
 mod purpose;
 
-pub use open::OPEN;
 pub use purpose::KNOWN;
 
 /// A difference with what it was found in.
@@ -89,10 +87,9 @@ impl<'a> Found<'a> {
     }
 }
 
-/// A row that explains a difference, and whether it is on purpose.
-pub fn known(found: &Found<'_>) -> Option<(&'static str, bool)> {
-    let find = |table: &'static [Known]| table.iter().find(|known| (known.explains)(found)).map(|known| known.name);
-    find(OPEN).map(|name| (name, false)).or_else(|| find(KNOWN).map(|name| (name, true)))
+/// The row that explains a difference.
+pub fn known(found: &Found<'_>) -> Option<&'static str> {
+    KNOWN.iter().find(|known| (known.explains)(found)).map(|known| known.name)
 }
 
 /// The differences of one case, each with the row that explains it.
@@ -105,5 +102,5 @@ pub fn judge(release: Release, case: Case<'_>, spring: &Outcome, ours: &Outcome)
     judged.collect()
 }
 
-/// A difference, the row that explains it, and whether it is on purpose.
-pub type Judged = (Difference, Option<(&'static str, bool)>);
+/// A difference, and the row that explains it.
+pub type Judged = (Difference, Option<&'static str>);

@@ -67,7 +67,7 @@ impl Document {
     /// Reads a written document: YAML, with requests in comments (`#> GET /a`).
     ///
     /// # Errors
-    /// A request that is none.
+    /// Not a request.
     pub fn written(name: &str, text: &str) -> Result<Self> {
         let since = text.lines().find_map(|line| line.strip_prefix(SINCE));
         let since = since.map_or(Ok(Release::V31), |name| name.trim().parse()).map_err(anyhow::Error::msg)?;

@@ -1,4 +1,4 @@
-//! What a client and an instance see of one request, in the order of names; what is always the same is left out.
+//! What a client and an instance see of one request, in the order of names; what is always the same is omitted.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

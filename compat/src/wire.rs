@@ -47,7 +47,7 @@ pub(crate) async fn ask(address: SocketAddr, request: &[u8], limit: Duration) ->
         let mut stream = TcpStream::connect(address).await.context("cannot connect")?;
         stream.write_all(request).await?;
         let mut reply = Vec::new();
-        // A reset after the answer is none of our business.
+        // A reset after the answer does not matter.
         let end = stream.read_to_end(&mut reply).await;
         if reply.is_empty() {
             end?;

@@ -33,7 +33,7 @@ impl Replayed {
             };
             for (difference, row) in judge(release, case, spring, &ours) {
                 match row {
-                    Some((name, _)) => drop(self.needed.insert(name)),
+                    Some(name) => drop(self.needed.insert(name)),
                     None => self.unknown.push(format!("{place}\n{difference:?}")),
                 }
             }

@@ -8,7 +8,9 @@
 pub mod cable;
 pub mod chain;
 pub mod documents;
+pub mod eureka;
 pub mod faults;
+pub mod interop;
 pub mod lab;
 pub mod load;
 pub mod nacos;
@@ -23,6 +25,7 @@ mod wait;
 
 pub use chain::{Chain, Setup};
 pub use documents::Documents;
+pub use eureka::Eureka;
 pub use lab::Lab;
 pub use nacos::Nacos;
 pub use process::App;

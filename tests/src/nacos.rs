@@ -1,5 +1,6 @@
 //! A real Nacos in a container, and its HTTP API as an operator's console uses it.
 
+mod cluster;
 pub mod facade;
 
 use std::{
@@ -21,11 +22,12 @@ use testcontainers::{
 };
 use tokio::sync::{Mutex, MutexGuard, RwLock};
 
+pub use self::cluster::Cluster;
 use crate::{Documents, documents, eventually, eventually_within, ports};
 
 /// The published image; scripts/ensure-images.sh sees to it that it is here.
 const IMAGE: (&str, &str) = ("nacos/nacos-server", "v2.3.2");
-const GROUP: &str = "DEFAULT_GROUP";
+pub(crate) const GROUP: &str = "DEFAULT_GROUP";
 const START: Duration = Duration::from_secs(120);
 
 /// To be held while a Nacos starts. On a small machine two that start at once are so slow that the embedded database
@@ -288,6 +290,16 @@ impl Namespace {
         let metadata = format!("{{\"version\":\"{version}\"}}");
         let mut fields = self.instance_fields(service, &port, &metadata);
         fields.extend([("weight", weight.as_str()), ("enabled", enabled.as_str())]);
+        let said = self.nacos.call(Method::PUT, "ns/instance", &fields).await?;
+        ensure!(said == "ok", "Nacos did not change {service}:{port}: {said}");
+        Ok(())
+    }
+
+    /// Replaces the metadata of an instance, as the console does.
+    pub async fn edit_metadata(&self, service: &str, port: u16, metadata: &Value) -> Result<()> {
+        let (port, metadata) = (port.to_string(), metadata.to_string());
+        let mut fields = self.instance_fields(service, &port, &metadata);
+        fields.extend([("weight", "1"), ("enabled", "true")]);
         let said = self.nacos.call(Method::PUT, "ns/instance", &fields).await?;
         ensure!(said == "ok", "Nacos did not change {service}:{port}: {said}");
         Ok(())

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::{Http, eventually};
+use crate::{Http, eventually_within, wait::DEADLINE};
 
 /// How long a program may take to stop once asked: its own drain and a margin.
 const STOP: Duration = Duration::from_secs(15);
@@ -49,15 +49,19 @@ impl App {
 
     /// The same with these variables in its environment.
     pub fn start_with(name: &str, args: &[String], variables: &[(&str, &str)]) -> Result<Self> {
-        let dir = tempfile::tempdir()?;
-        let log = File::create(dir.path().join("log"))?;
         let mut command = Command::new(program(name)?);
         for (key, _) in env::vars_os().filter(|(key, _)| key.to_str().is_some_and(|key| key.starts_with("GRAY_"))) {
             command.env_remove(key);
         }
+        command.args(args).envs(variables.iter().copied());
+        Self::spawn(&format!("{name} {}", args.join(" ")), command)
+    }
+
+    /// Starts any program, with a home and a working directory of its own; messages call it `name`.
+    pub fn spawn(name: &str, mut command: Command) -> Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let log = File::create(dir.path().join("log"))?;
         let child = command
-            .args(args)
-            .envs(variables.iter().copied())
             .env("HOME", dir.path())
             .env("TMPDIR", dir.path())
             .current_dir(dir.path())
@@ -67,7 +71,7 @@ impl App {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
-        Ok(Self { name: format!("{name} {}", args.join(" ")), child, dir })
+        Ok(Self { name: name.to_owned(), child, dir })
     }
 
     /// What it has logged.
@@ -84,9 +88,14 @@ impl App {
 
     /// Waits until `/readyz` at this port says yes.
     pub async fn wait_ready(&mut self, port: u16) -> Result<()> {
-        let outcome = eventually("it gets ready", || async {
-            let answer = Http::new()?.get(&format!("http://127.0.0.1:{port}/readyz"), &[]).await?;
-            ensure!(answer.status == StatusCode::OK, "/readyz says {} {}", answer.status, answer.text);
+        self.wait_answer(port, "/readyz", DEADLINE).await
+    }
+
+    /// Waits until it answers 200 to this path at this port.
+    pub async fn wait_answer(&mut self, port: u16, path: &str, deadline: Duration) -> Result<()> {
+        let outcome = eventually_within(deadline, "it gets ready", || async {
+            let answer = Http::new()?.get(&format!("http://127.0.0.1:{port}{path}"), &[]).await?;
+            ensure!(answer.status == StatusCode::OK, "{path} says {} {}", answer.status, answer.text);
             Ok(())
         });
         let outcome = tokio::select! {
@@ -114,6 +123,12 @@ impl App {
             Ok(status) => Ok(status?),
             Err(_) => bail!("{} did not end within {STOP:?}; its log:\n{}", self.name, self.log()),
         }
+    }
+
+    /// Waits for its end, however long it takes.
+    pub async fn gone(&mut self) -> Result<()> {
+        self.child.wait().await?;
+        Ok(())
     }
 
     /// SIGTERM, then its end.

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Result, anyhow};
 
 /// Long enough for anything that works, on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(25);
 
 /// Repeats `check` until it succeeds; fails with its last error after a deadline that anything that works will meet.

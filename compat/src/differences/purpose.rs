@@ -9,10 +9,13 @@ use crate::release::Release::{V31, V43, V50};
 pub const KNOWN: &[Known] = &[
     Known {
         name: "Headers of the gray release",
-        explains: |found| found.sent().is_some_and(|name| name.starts_with("gray")),
+        explains: |found| match found.sent() {
+            Some("baggage") => found.spring().is_empty() && found.ours().starts_with("gray-lane="),
+            name => name.is_some_and(|name| name.starts_with("gray")),
+        },
     },
     Known {
-        name: "Targets that are no URI",
+        name: "Targets that are not URIs",
         explains: |found| found.is_status("400 gateway", "") && is_no_uri(found.target()),
     },
     Known {
@@ -29,6 +32,19 @@ pub const KNOWN: &[Known] = &[
         explains: |found| found.sent().or(found.answer()).is_some() && found.spring().contains('\u{fffd}'),
     },
     Known { name: "Who writes `Forwarded` and `X-Forwarded-*`", explains: is_forwarding },
+    Known {
+        name: "What a fallback is told",
+        explains: |found| {
+            const TOLD: [&str; 3] = ["sent execution-exception-", "sent root-cause-exception-", "sent x-type"];
+            let is_told = TOLD.iter().any(|told| found.aspect().starts_with(told));
+            let is_origin = found.sent().is_some_and(|name| FORWARDED.contains(&name));
+            found.has("CircuitBreaker") && (is_told || is_origin) && !found.path().starts_with("/fallback")
+        },
+    },
+    Known {
+        name: "Bodies of failed requests",
+        explains: |found| found.has("CircuitBreaker") && found.is_status("no answer", "200 instance"),
+    },
     Known {
         name: "`host` in `Forwarded`",
         explains: |found| found.sent() == Some("forwarded") && found.has("SetRequestHostHeader"),
@@ -50,7 +66,7 @@ pub const KNOWN: &[Known] = &[
         explains: |found| found.release >= V50 && found.is_status("404", "") && found.path().ends_with('/'),
     },
     Known {
-        name: "Hosts that are none",
+        name: "Invalid hosts",
         explains: |found| found.has("SetRequestHostHeader={") && found.is_status("", "400 "),
     },
     Known {
@@ -78,6 +94,14 @@ pub const KNOWN: &[Known] = &[
     Known {
         name: "`Retry-After`",
         explains: |found| found.answer() == Some("retry-after") && found.spring().is_empty(),
+    },
+    Known {
+        name: "Paths of requests that are sent again",
+        explains: |found| {
+            found.has("Retry")
+                && found.has("PrefixPath")
+                && (found.aspect() == "target" || found.sent() == Some("x-forwarded-prefix"))
+        },
     },
     Known { name: "Instances that cannot be reached", explains: |found| found.is_status("500 gateway", "502 gateway") },
     Known {

@@ -35,7 +35,7 @@ pub(crate) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
     let most = 10 + scale.pick(8, 16);
     Ok(Row::new(
         format!("{} answers 503, {last} of them after it recovered, of {}", verdict.failed, verdict.sent),
-        format!("at most {most} until it is left out and by trials; 0 after it recovered"),
+        format!("at most {most} until it is ejected and by trials; 0 after it recovered"),
         verdict.failed <= most && last == 0 && verdict.wrong + verdict.duplicated + verdict.unknown == 0,
     )
     .note(format!("no Retry filter: every 503 of the instance reaches a client; {verdict}"))

@@ -20,7 +20,7 @@ pub(crate) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
     load.more(100).await?;
     let hung: Vec<_> = site.shops.iter().take(if ground.sabotage() { 3 } else { 1 }).collect();
     hung.iter().try_for_each(|shop| shop.app.signal(Signal::STOP))?;
-    // Until the first time-outs are in; then it is left out.
+    // Until the first time-outs are in; then it is ejected.
     load.lasts(Duration::from_millis(1500)).await;
     let left_out = load.now();
     load.lasts(Duration::from_secs(scale.pick(4, 60))).await;
@@ -39,12 +39,12 @@ pub(crate) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
         && verdict.wrong + verdict.duplicated + verdict.unknown == 0;
     Ok(Row::new(
         format!(
-            "{} failed until it was left out, {} by trials afterwards, {last} after it went on, of {}",
+            "{} failed until it was ejected, {} by trials afterwards, {last} after it went on, of {}",
             verdict.failed - later,
             later - last,
             verdict.sent
         ),
-        format!("over once it is left out, but for at most {trials} trials; 0 after it went on"),
+        format!("over once it is ejected, but for at most {trials} trials; 0 after it went on"),
         pass,
     )
     .note(format!(

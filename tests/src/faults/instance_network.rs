@@ -14,12 +14,12 @@ use crate::{
     scorecard::{Ground, Plot, Row, Scale, Site, tools},
 };
 
-/// Failed answers in a row until an instance is left out, for each of two workers, and the trials that follow.
+/// Failed answers in a row until an instance is ejected, for each of two workers, and the trials that follow.
 const UNTIL_LEFT_OUT: usize = 20;
 
 pub(crate) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
     let target =
-        "slow, narrow, late: 0 failed; resets: GET 0 failed; swallowed: over when it is left out; all well when healed";
+        "slow, narrow, late: 0 failed; resets: GET 0 failed; swallowed: over once it is ejected; all well when healed";
     let Some(program) = tools::find("toxiproxy-server") else {
         return Ok(Row::skipped(tools::missing("toxiproxy"), target));
     };

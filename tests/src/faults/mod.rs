@@ -1,6 +1,7 @@
 //! Faults on purpose, one to a file. Each is a row of the [scorecard](crate::scorecard) with an F: what users noticed.
 
 pub(crate) mod clock_jumps;
+pub(crate) mod cluster_node_killed;
 pub(crate) mod failing_instance;
 pub(crate) mod full_disk;
 pub(crate) mod full_snapshot_disk;

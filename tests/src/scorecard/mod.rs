@@ -22,6 +22,7 @@ mod report;
 mod reregister;
 mod rolling;
 mod site;
+mod size;
 mod slow_clients;
 mod smugglex;
 mod smuggling;
@@ -166,6 +167,7 @@ scenarios![
     "15b" "supply chain" self::supply_chain,
     "16" "guarded paths" self::guarded_paths,
     "17" "hostile documents" self::hostile_documents,
+    "18" "at size" self::size,
     "F1" "fault: network to an instance" crate::faults::instance_network,
     "F2" "fault: network to the registry" crate::faults::registry_network,
     "F3" "fault: hung instance" crate::faults::hung_instance,
@@ -176,4 +178,5 @@ scenarios![
     "F8" "fault: instance answers 5xx" crate::faults::failing_instance,
     "F9" "fault: start without the registry" crate::faults::start_without_registry,
     "F10" "fault: full disk of the snapshot" crate::faults::full_snapshot_disk,
+    "F11" "fault: server of a Nacos cluster killed" crate::faults::cluster_node_killed,
 ];

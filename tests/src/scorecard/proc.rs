@@ -1,6 +1,6 @@
 //! What /proc says: memory and files of a process, and what kind of machine this is.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 /// Memory that a process has in RAM, in KiB; 0 when it is gone.
 pub fn rss_kib(pid: u32) -> u64 {
@@ -26,6 +26,14 @@ pub fn open_files(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }
 
+/// Time that a process has spent on the CPU, all its threads and the kernel for it, in steps of 10 ms; zero when it is gone.
+pub fn cpu_time(pid: u32) -> Duration {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name stands in parentheses, and may have blanks.
+    let ticks = text.rsplit(')').next().into_iter().flat_map(|rest| rest.split_whitespace().skip(11).take(2));
+    Duration::from_millis(10 * ticks.filter_map(|tick| tick.parse::<u64>().ok()).sum::<u64>())
+}
+
 fn field(text: &str, name: &str) -> Option<String> {
     Some(text.lines().find_map(|line| line.strip_prefix(name))?.trim_start_matches([' ', '\t', ':']).to_owned())
 }
@@ -42,6 +50,8 @@ pub fn machine() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
@@ -50,6 +60,11 @@ mod tests {
         assert!(peak_kib(std::process::id()) > 100);
         assert!(open_files(std::process::id()) > 2);
         assert_eq!((rss_kib(u32::MAX), open_files(u32::MAX)), (0, 0));
+        assert_eq!(cpu_time(u32::MAX), Duration::ZERO);
+        let until = Instant::now() + Duration::from_secs(20);
+        while cpu_time(std::process::id()) == Duration::ZERO {
+            assert!(Instant::now() < until, "no time on the CPU is seen");
+        }
         assert!(machine().contains("cores") && !machine().contains(" 0 GiB"), "{}", machine());
     }
 }

@@ -15,7 +15,7 @@ use crate::{load::percentile, request::Answer};
 const QUIET: Duration = Duration::from_millis(1500);
 
 /// Answers every request as `guest`.
-async fn guest() -> Result<u16> {
+pub(super) async fn guest() -> Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();
     tokio::spawn(async move {

@@ -62,12 +62,14 @@ pub struct Site {
     dir: TempDir,
     /// What leads a program to the registry.
     control: Vec<String>,
+    /// But for its ports.
     gateway_args: Vec<String>,
     gateway_env: Vec<(String, String)>,
     /// The gateway.
     pub gateway: App,
     /// Its address, as `http://host:port`.
     pub url: String,
+    port: u16,
     /// Port of its admin side.
     pub admin_port: u16,
     /// The ledger-apps.
@@ -126,14 +128,13 @@ impl Site {
     ) -> Result<Self> {
         fs::create_dir(dir.path().join("ledgers"))?;
         let [port, admin_port] = ports::free()?;
-        let own = ["--port".to_owned(), port.to_string(), "--admin-port".to_owned(), admin_port.to_string()];
-        let gateway_args = [&own[..], &control, &plot.gateway_args].concat();
+        let gateway_args = [&control[..], &plot.gateway_args].concat();
         let gateway_env = plot.gateway_env;
-        let gateway = start_gateway(&gateway_args, &gateway_env)?;
+        let gateway = start_gateway(port, admin_port, &gateway_args, &gateway_env)?;
         let (url, http) = (format!("http://127.0.0.1:{port}"), Http::kept()?);
         let (shops, next) = (Vec::new(), AtomicU32::new(0));
         let mut site =
-            Self { place, dir, control, gateway_args, gateway_env, gateway, url, admin_port, shops, http, next };
+            Self { place, dir, control, gateway_args, gateway_env, gateway, url, port, admin_port, shops, http, next };
         for version in versions {
             site.shops.push(site.start(version, &[])?);
         }
@@ -170,7 +171,7 @@ impl Site {
     /// Starts the gateway once more with the same arguments and waits until it serves; returns the old one if that
     /// still runs, as with a handover.
     pub async fn succeed(&mut self) -> Result<Option<App>> {
-        let mut next = start_gateway(&self.gateway_args, &self.gateway_env)?;
+        let mut next = start_gateway(self.port, self.admin_port, &self.gateway_args, &self.gateway_env)?;
         if self.gateway.pid().is_some() {
             eventually("the new gateway takes over", || async {
                 ensure!(next.log().contains("taken over"), "{}", next.log());
@@ -181,6 +182,14 @@ impl Site {
         next.wait_ready(self.admin_port).await?;
         let old = std::mem::replace(&mut self.gateway, next);
         Ok(old.pid().is_some().then_some(old))
+    }
+
+    /// One more gateway beside the first, with its URL and the port of its admin side.
+    pub async fn second_gateway(&self) -> Result<(App, String, u16)> {
+        let [port, admin_port] = ports::free()?;
+        let mut gateway = start_gateway(port, admin_port, &self.gateway_args, &self.gateway_env)?;
+        gateway.wait_ready(admin_port).await?;
+        Ok((gateway, format!("http://127.0.0.1:{port}"), admin_port))
     }
 
     /// What leads a program to the registry.
@@ -238,7 +247,12 @@ impl Site {
 
     /// The ports of the shops that the gateway knows.
     pub async fn known(&self) -> Result<Vec<u64>> {
-        let status = self.status().await?;
+        self.known_at(self.admin_port).await
+    }
+
+    /// Those that the gateway with this admin port knows.
+    pub async fn known_at(&self, admin_port: u16) -> Result<Vec<u64>> {
+        let status = self.http.get(&format!("http://127.0.0.1:{admin_port}/status"), &[]).await?.json()?;
         let instances = status["services"][SHOP]["instances"].as_array().cloned().unwrap_or_default();
         Ok(instances.iter().filter_map(port_of).collect())
     }
@@ -285,9 +299,10 @@ impl Site {
     }
 }
 
-fn start_gateway(args: &[String], env: &[(String, String)]) -> Result<App> {
+fn start_gateway(port: u16, admin_port: u16, args: &[String], env: &[(String, String)]) -> Result<App> {
+    let own = ["--port".to_owned(), port.to_string(), "--admin-port".to_owned(), admin_port.to_string()];
     let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    App::start_with("gray-gateway", args, &env)
+    App::start_with("gray-gateway", &[&own[..], args].concat(), &env)
 }
 
 fn port_of(instance: &Value) -> Option<u64> {

@@ -1,4 +1,4 @@
-//! Row 15: half an hour of mixed traffic with a fault every 20 s.
+//! Row 15: an hour of mixed traffic with a fault every 20 s.
 
 mod faults;
 mod sampler;
@@ -51,7 +51,7 @@ pub(super) async fn run(ground: &Ground, scale: Scale) -> Result<Row> {
     load.more(scale.pick(100, 3000)).await?;
 
     let every = Duration::from_secs(scale.pick(4, 20));
-    let length = Duration::from_secs(scale.pick(17, 1800));
+    let length = Duration::from_secs(scale.pick(17, 3600));
     let mut chaos = Chaos::new(site, cable, scale);
     let faults = scale.pick(&[Fault::Kill, Fault::Switch, Fault::Storm, Fault::Cut][..], &Fault::ALL[..]);
     for (round, fault) in faults.iter().cycle().enumerate() {

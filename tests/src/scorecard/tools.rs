@@ -11,7 +11,7 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
     if own.is_file() { Some(own) } else { on_path() }
 }
 
-/// Why a row is left out.
+/// Why a row is skipped.
 pub(crate) fn missing(name: &str) -> String {
     format!("{name} is not here: scripts/ensure-tools.sh")
 }

@@ -3,19 +3,25 @@
 //! One binary with a main of its own, because the shared Nacos has to be stopped when the last test is through.
 
 mod blue_green;
+mod browser;
 mod compose;
 mod containers;
 mod contract;
 mod demo;
+mod egress;
+mod eureka;
 mod facade;
 mod front;
+mod gray_publish;
 mod handover;
+mod homes;
 mod lanes;
 mod lifecycle;
 mod live;
 mod matchers;
 mod nacos_login;
 mod nacos_tls;
+mod pipeline;
 mod places;
 mod publish;
 mod registry_contract;
@@ -53,6 +59,7 @@ fn main() -> Result<ExitCode> {
     // The longest first, so that they do not run alone at the end.
     let ground = Arc::new(Ground::new(Arc::clone(&stage), false));
     let mut trials = scorecard::trials(&runtime, &ground);
+    trials.extend(browser::trials(&runtime));
     trials.extend(trials!(
         runtime,
         stage,
@@ -65,6 +72,10 @@ fn main() -> Result<ExitCode> {
             live::instances_change_without_a_failed_request,
             live::a_bad_document_is_refused,
             live::a_deleted_document_stays_in_effect,
+            eureka::a_fleet_moves_from_nacos_without_a_failed_request,
+            eureka::an_outage_loses_no_request,
+            eureka::the_registry,
+            eureka::an_exact_version_by_a_metadata_key_of_its_own,
             blue_green::a_request_in_flight_finishes_as_it_began,
             lifecycle::sigterm_loses_no_request,
             lifecycle::a_killed_instance_is_left_out,
@@ -74,10 +85,14 @@ fn main() -> Result<ExitCode> {
             lifecycle::empty_version,
             lifecycle::fallbacks,
             lifecycle::no_user_app,
+            egress::services_without_gray_code_stay_on_the_lane,
             switch::services_off,
             switch::gateway_off,
             spaces::gray_orders_in_a_namespace_of_their_own,
             spaces::rules_change_live_without_a_failed_request,
+            homes::a_route_leads_to_another_group_or_namespace,
+            homes::routes_name_groups_themselves,
+            homes::instances_of_the_own_cluster_come_first,
             shares::the_same_users_on_every_gateway_and_after_a_restart,
             shares::two_canaries_exclude_each_other_and_stop_at_once,
             lanes::header_address_and_user_as_ever,
@@ -113,6 +128,9 @@ fn main() -> Result<ExitCode> {
             contract::bad_requests,
             contract::upstream_errors,
             publish::documents_arrive_once,
+            gray_publish::for_some_gateways_first,
+            pipeline::a_release_by_its_tag_and_back,
+            pipeline::a_tag_flipped_in_nacos_counts_within_two_seconds,
             facade::three_versions,
             facade::a_reader_sees_what_is_disabled,
             nacos_login::a_new_secret_costs_no_request,
