@@ -1,4 +1,4 @@
-//! What comes from the registry, and from the disk on which it was kept: lists as Nacos writes them, snapshots whole and with
+//! What comes from the registry, and from the disk on which it was kept: lists as Nacos and Eureka write them, snapshots whole and with
 //! a good checksum. Nothing may panic, and what was taken in can be used.
 
 #![no_main]
@@ -19,9 +19,15 @@ fn use_it(list: &[Instance]) {
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((kind, rest)) = bytes.split_first() else { return };
-    let kept = match kind % 3 {
+    let kept = match kind % 4 {
         0 => {
             if let Some(list) = instances_from_json(rest) {
+                use_it(&list);
+            }
+            return;
+        }
+        3 => {
+            if let Some(list) = gray_eureka::instances_from_json(rest) {
                 use_it(&list);
             }
             return;

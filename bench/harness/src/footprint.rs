@@ -28,7 +28,7 @@ const STARTS: usize = 20;
 /// Client connections that have asked once each.
 pub(crate) const CONNECTIONS: usize = 10_000;
 /// Files that these need in the gateway, and again in the harness.
-pub(crate) const FILES: u64 = 11_000;
+pub(crate) const FILES: u64 = 21_000;
 /// Until the gateway listens.
 const LIMIT: Duration = Duration::from_secs(20);
 /// Between two attempts to connect; what is added to the time until it listens.
