@@ -9,7 +9,7 @@
 
 PROFILE=${PROFILE:-dev}
 IMAGE_GLIBC=2.36 # Debian 12's
-BINS=(gray-gateway order-app user-app grayctl)
+BINS=(gray-gateway order-app user-app audit-app grayctl)
 
 runs_in_image() {
   local glibc
@@ -26,7 +26,7 @@ WHAT=("${BINS[@]/#/--package=}")
 BUILD=${BUILD:-$(if runs_in_image; then echo prebuilt; else echo source; fi)}
 if [ "$BUILD" = prebuilt ]; then
   say "building the programs (profile $PROFILE)"
-  cargo build --locked --profile "$PROFILE" "${WHAT[@]}"
+  cargo build --locked --profile "$PROFILE" "${WHAT[@]}" --features "$BROKERS"
   built=$TARGET/${PROFILE/#dev/debug}
   rm -rf target/image
   mkdir -p target/image/bin target/image/share

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Makes sure that the published images we run on are here: Debian (the base of ours) and Nacos 2.3.2.
+# Makes sure that the published images we run on are here: Debian (the base of ours) and Nacos 2.3.2; by name also `kafka`, `rabbitmq`.
 # Each is, in this order: already local; pulled; made from packages under the same name, where no image can be pulled.
 # Needs: a Docker engine (ensure-docker.sh). Made from packages: root on Debian, debootstrap (installed), Maven.
 # PULL_TIMEOUT: seconds for a pull (180). OFFLINE=1: do not try to pull.
 . "$(dirname "$0")/lib.sh"
+. scripts/brokers.sh
 
 present() { docker image inspect "$1" >/dev/null 2>&1; }
 
@@ -76,7 +77,34 @@ POM
   rm -rf "$work"
 }
 
+# A broker on that Debian: its archives or package, under the published name.
+make_kafka() {
+  local work
+  fetch_kafka
+  work=$(mktemp -d)
+  say "making $KAFKA_IMAGE from its Java archives"
+  cp deploy/docker/kafka/* "$work"
+  cp -r "$KAFKA_LIB" "$work/lib"
+  docker_build --network host -q -t "$KAFKA_IMAGE" "$work" >/dev/null
+  rm -rf "$work"
+}
+
+make_rabbitmq() {
+  say "making $RABBITMQ_IMAGE from Debian's package"
+  docker_build --network host -q -t "$RABBITMQ_IMAGE" deploy/docker/rabbitmq >/dev/null
+}
+
 mkdir -p "$TARGET"
 present "$BASE_IMAGE" || pull "$BASE_IMAGE" || make_base
 present "$NACOS_IMAGE" || pull "$NACOS_IMAGE" || make_nacos
-say "images: $BASE_IMAGE, $NACOS_IMAGE"
+made="$BASE_IMAGE, $NACOS_IMAGE"
+for broker in "$@"; do
+  case $broker in
+    kafka) image=$KAFKA_IMAGE ;;
+    rabbitmq) image=$RABBITMQ_IMAGE ;;
+    *) continue ;;
+  esac
+  present "$image" || pull "$image" || "make_$broker"
+  made="$made, $image"
+done
+say "images: $made"

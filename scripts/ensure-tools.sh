@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Puts the tools of other people that the scorecard measures with into target/tools: h2spec, toxiproxy, with --all also
-# smugglex, which takes minutes to build; and installs Debian's slowhttptest, faketime and redis-server (for a test of
-# gray-gateway) where it may. What cannot be had is said, and its rows are skipped.
+# smugglex, which takes minutes to build; and installs Debian's slowhttptest, faketime, redis-server (for a test of
+# gray-gateway), chromium, chromium-driver and varnish where it may. What cannot be had is said, and its rows are skipped.
 # Needs: Go for the first two, root on Debian for the others.
 . "$(dirname "$0")/lib.sh"
 
@@ -33,5 +33,9 @@ if [ "${1:-}" = --all ] && [ ! -x "$tools/smugglex" ]; then
 fi
 for package in slowhttptest faketime redis-server; do
   has $package || apt_install $package >/dev/null || say "SKIPPED $package: cannot be installed here"
+done
+# What stands on both sides of a front end; varnishd may be where only root looks.
+for package in chromium chromium-driver:chromedriver varnish:varnishd; do
+  has "${package#*:}" || [ -x "/usr/sbin/${package#*:}" ] || apt_install "${package%:*}" >/dev/null || say "SKIPPED ${package%:*}: cannot be installed here"
 done
 say "tools: $(cd "$tools" && echo *)"

@@ -1,5 +1,5 @@
 # Shared by the scripts beside it: `. "$(dirname "$0")/lib.sh"`. Needs bash; moves to the project's root.
-# Gives: say, die, has, in_time, and the names of the images.
+# Gives: say, die, has, in_time, the names of the images, and BROKERS.
 # shellcheck shell=bash
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -7,8 +7,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 TARGET=${CARGO_TARGET_DIR:-target}
 BASE_IMAGE=debian:bookworm-slim
 NACOS_IMAGE=nacos/nacos-server:v2.3.2
+KAFKA_IMAGE=apache/kafka:4.3.1
+RABBITMQ_IMAGE=rabbitmq:3.10.8
 OUR_IMAGE=gray-chain:dev
-export TARGET BASE_IMAGE NACOS_IMAGE OUR_IMAGE
+EUREKA_IMAGE=gray-chain-eureka:dev
+# Brokers of order-app and audit-app, the same in all builds of the workspace, so that nothing is built twice.
+BROKERS=order-app/kafka,order-app/rabbitmq,audit-app/kafka
+export TARGET BROKERS BASE_IMAGE NACOS_IMAGE KAFKA_IMAGE RABBITMQ_IMAGE OUR_IMAGE EUREKA_IMAGE
 
 say() { printf '==> %s\n' "$*" >&2; }
 die() {

@@ -8,6 +8,7 @@
 scripts/ensure-docker.sh
 scripts/ensure-images.sh
 scripts/fetch-city-data.sh
+scripts/ensure-eureka.sh
 scripts/ensure-tools.sh
 WITH_TESTS=1 scripts/build-image.sh
 
@@ -18,5 +19,5 @@ if [ -z "${DOCKER_HOST:-}" ] && [ ! -S /var/run/docker.sock ]; then
   export DOCKER_HOST
 fi
 say "cargo test"
-[ $# -gt 0 ] || set -- --workspace
+[ $# -gt 0 ] || set -- --workspace --features "$BROKERS"
 exec cargo test --locked "$@"
