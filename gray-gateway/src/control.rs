@@ -23,7 +23,7 @@ use tokio::{
     time::Instant,
 };
 
-use self::pace::Pace;
+use self::{build::Base, pace::Pace};
 use crate::{
     breakers::BreakerStates,
     checks::Checks,
@@ -43,8 +43,8 @@ use crate::{
     tls::UpstreamTls,
 };
 
-/// Snapshots take at most a tenth of a core: with very many services, news of the registry is taken in together.
-const UPDATING: (u32, Duration) = (9, Duration::from_millis(250));
+/// Snapshots take at most a fiftieth of a core: with very many services, news of the registry is taken in together.
+const UPDATING: (u32, Duration) = (49, Duration::from_millis(250));
 /// Findings, which only operators read, take at most a fiftieth.
 const LINTING: (u32, Duration) = (49, Duration::from_secs(5));
 
@@ -92,6 +92,7 @@ pub struct ControlLoop {
     egress: Option<(EgressOptions, Indexed)>,
     /// Those that the rate limits were made for.
     routes: Arc<RouteTable>,
+    base: Option<Base>,
     updating: Pace,
     linting: Pace,
 }
@@ -130,6 +131,7 @@ impl ControlLoop {
             keys: KeyFollower::default(),
             egress: None,
             routes: Arc::default(),
+            base: None,
             updating: Pace::new(UPDATING.0, UPDATING.1),
             linting: Pace::new(LINTING.0, LINTING.1),
         }
@@ -212,17 +214,19 @@ impl ControlLoop {
     }
 
     /// Publishes a snapshot of how things are, and returns the configuration in it.
-    fn update(&mut self, config: Arc<GatewayConfig>, revision: u64) -> Arc<GatewayConfig> {
+    fn update(&mut self, written: Arc<GatewayConfig>, revision: u64) -> Arc<GatewayConfig> {
         let began = Instant::now();
-        let (config, looked_at) = self.locate(config, revision);
+        let (config, looked_at) = self.locate(&written, revision);
         self.begin(&config, revision);
         self.follow(&config, revision, looked_at);
         self.check(&config);
         self.keys.update(config.key_servers());
-        let snapshot = self.build(&config, revision);
+        let snapshot = self.build(&config, &written, revision);
         self.shared.store(Arc::new(snapshot));
-        let warmth = self.judge(&config);
-        self.warmth.send_if_modified(|known| warmth > std::mem::replace(known, warmth.max(*known)));
+        if *self.warmth.borrow() < Warmth::Settled {
+            let warmth = self.judge(&config);
+            self.warmth.send_if_modified(|known| warmth > std::mem::replace(known, warmth.max(*known)));
+        }
         // Until there is enough to serve with, nothing waits.
         if *self.warmth.borrow() >= Warmth::Warm {
             self.updating.spent(began.elapsed());
@@ -251,26 +255,26 @@ impl ControlLoop {
     }
 
     /// Adds the routes of services, if there are to be any. Returns as well which services have to be followed for that.
-    fn locate(&mut self, written: Arc<GatewayConfig>, revision: u64) -> (Arc<GatewayConfig>, BTreeSet<Box<str>>) {
+    fn locate(&mut self, written: &Arc<GatewayConfig>, revision: u64) -> (Arc<GatewayConfig>, BTreeSet<Box<str>>) {
         if self.egress.is_some() {
-            let names = self.located.names(&written, &*self.registry).unwrap_or_default();
-            return (written, names);
+            let names = self.located.names(written, &*self.registry).unwrap_or_default();
+            return (Arc::clone(written), names);
         }
         let Some(locator) = written.routes.locator() else {
             self.located = LocatedRoutes::default();
-            return (written, BTreeSet::new());
+            return (Arc::clone(written), BTreeSet::new());
         };
-        let names = self.located.names(&written, &*self.registry).unwrap_or_default();
+        let names = self.located.names(written, &*self.registry).unwrap_or_default();
         let looked_at = if locator.needs_metadata() { names.clone() } else { BTreeSet::new() };
         if !looked_at.is_empty() {
-            self.follow(&written, revision, looked_at.clone());
+            self.follow(written, revision, looked_at.clone());
         }
         let of = |service: &str| match self.followed.get(service).filter(|_| looked_at.contains(service)) {
             Some(followed) => followed.set().known().iter().map(|instance| instance.metadata.clone()).collect(),
             None => Vec::new(),
         };
         let services = names.into_iter().map(|name| (name.clone(), of(&name))).collect();
-        (self.located.update(&written, services), looked_at)
+        (self.located.update(written, services), looked_at)
     }
 
     /// Follows exactly the services that routes and lanes name, and those that the locator has to look at: those behind the first hop are not ours to call, but
@@ -288,6 +292,7 @@ impl ControlLoop {
                     self.followed.insert(service, follower);
                 }
             }
+            self.tallies.retain_services(|service| self.followed.contains_key(service));
             self.follows = Some((Arc::clone(config), looked_at));
         }
         let is_revised = std::mem::replace(&mut self.followed_by, revision) != revision;

@@ -109,7 +109,8 @@ impl Tallies {
     /// How many requests may be in flight: on all routes together, and on each of these.
     pub fn limits(&mut self, all: Option<usize>, routes: &RouteTable) -> InFlightLimits {
         let routes = routes.routes();
-        self.in_flight.retain(|id, _| id.is_empty() || routes.iter().any(|route| route.id == *id));
+        let known: HashSet<&str> = routes.iter().map(|route| &*route.id).chain([""]).collect();
+        self.in_flight.retain(|id, _| known.contains(&**id));
         let mut limit = |id: &str, max: Option<usize>| {
             max.map(|max| InFlightLimit::new(max, Arc::clone(self.in_flight.entry(id.into()).or_default())))
         };

@@ -104,3 +104,34 @@ pub(crate) fn commit<C: ConsumerContext>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::ClientConfig;
+
+    use super::*;
+
+    /// Waiting messages of a partition that is another member's now are not handled here, and what a handler reports for the ownership
+    /// before does not count for the next.
+    #[test]
+    fn a_revoked_partition_is_gone_and_comes_back_anew() {
+        let owned = Arc::new(Owned::new("orders".into(), Arc::default()));
+        let config = ClientConfig::new().set("group.id", "audit").set("bootstrap.servers", "127.0.0.1:1").clone();
+        let consumer: BaseConsumer<Context> =
+            config.create_with_context(Context(Arc::clone(&owned))).expect("no broker is asked");
+        let list = |partitions: &[i32]| {
+            let mut list = TopicPartitionList::new();
+            partitions.iter().for_each(|partition| drop(list.add_partition("orders", *partition)));
+            list.add_partition("of-another-consumer", 0);
+            list
+        };
+        let sessions =
+            || -> Vec<_> { owned.parts().1.iter().map(|(partition, part)| (*partition, part.session)).collect() };
+        consumer.context().post_rebalance(&consumer, &Rebalance::Assign(&list(&[0, 1, 2])));
+        assert_eq!(sessions(), [(0, 1), (1, 2), (2, 3)]);
+        consumer.context().pre_rebalance(&consumer, &Rebalance::Revoke(&list(&[1, 2])));
+        assert_eq!(sessions(), [(0, 1)]);
+        consumer.context().post_rebalance(&consumer, &Rebalance::Assign(&list(&[2])));
+        assert_eq!(sessions(), [(0, 1), (2, 4)]);
+    }
+}

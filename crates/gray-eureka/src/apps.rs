@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry};
 
 use gray_core::instance::Instance;
 use gray_registry::MAX_NAMES;
+use serde::de::DeserializeOwned;
 
 use crate::{
     record::{Record, Status, service_name},
-    wire::{Answer, Listed},
+    wire::{Answer, Listed, Single},
 };
 
 /// Most instances that are taken in.
@@ -41,7 +42,7 @@ impl Counts {
 }
 
 /// An application and one of its instances, by the names that the server has for them.
-type Key = (Box<str>, Box<str>);
+pub(crate) type Key = (Box<str>, Box<str>);
 
 /// All instances that a server lists.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -89,15 +90,24 @@ pub(crate) fn read_delta(json: &[u8]) -> Result<Delta, Unusable> {
     Ok(Delta { changes: listed.into_iter().map(change).collect(), counts })
 }
 
+/// Reads the answer to a question for one instance.
+pub(crate) fn read_one(json: &[u8]) -> Result<Listed, Unusable> {
+    parsed(json).map(|answer: Single| answer.instance)
+}
+
+fn parsed<T: DeserializeOwned>(json: &[u8]) -> Result<T, Unusable> {
+    serde_json::from_slice(json).map_err(|error| {
+        Unusable(format!(
+            "the answer is not the JSON of Eureka's applications ({error}); is the path right? Spring's is /eureka"
+        ))
+    })
+}
+
 /// The instances of an answer, and what it counts.
 type Contents = (Vec<(Key, Listed)>, Option<Counts>);
 
 fn read(json: &[u8]) -> Result<Contents, Unusable> {
-    let answer: Answer = serde_json::from_slice(json).map_err(|error| {
-        Unusable(format!(
-            "the answer is not the JSON of Eureka's applications ({error}); is the path right? Spring's is /eureka"
-        ))
-    })?;
+    let answer: Answer = parsed(json)?;
     let counts = answer.applications.hash.as_ref().and_then(|hash| Counts::read(&hash.0));
     let mut listed = Vec::new();
     for app in answer.applications.apps.0 {
@@ -147,6 +157,21 @@ impl Apps {
         match with.apply(delta) {
             Applied::Agrees => with,
             Applied::Differs | Applied::TooMany => self,
+        }
+    }
+
+    /// The instances that are not in both, or not the same.
+    pub(crate) fn differing<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a Key> {
+        let changed = self.0.iter().filter(|(key, record)| other.0.get(*key) != Some(*record));
+        let missing = other.0.keys().filter(|key| !self.0.contains_key(*key));
+        changed.map(|(key, _)| key).chain(missing)
+    }
+
+    /// What one instance really is; `None`: it is not there. Whether that is news.
+    pub(crate) fn correct(&mut self, key: Key, record: Option<Record>) -> bool {
+        match record {
+            Some(record) => self.0.insert(key, record.clone()) != Some(record),
+            None => self.0.remove(&key).is_some(),
         }
     }
 

@@ -18,12 +18,14 @@ use tokio::{
 
 use crate::{
     Shared,
-    apps::{Applied, Apps, Delta, MAX_INSTANCES, Unusable, read_delta, read_full},
+    apps::{Applied, Apps, Delta, Key, MAX_INSTANCES, Unusable, read_delta, read_full, read_one},
     http::{Answer, Client, Question},
     lock,
+    record::Record,
+    registration::instance_path,
     telemetry::{
-        EUREKA_DELTA_MISMATCHES_TOTAL, EUREKA_FETCH_FAILURES_TOTAL, EUREKA_FETCHES_TOTAL, EUREKA_UNUSABLE_INSTANCES,
-        KIND,
+        EUREKA_CORRECTED_TOTAL, EUREKA_DELTA_MISMATCHES_TOTAL, EUREKA_FETCH_FAILURES_TOTAL, EUREKA_FETCHES_TOTAL,
+        EUREKA_UNUSABLE_INSTANCES, KIND,
     },
 };
 
@@ -33,6 +35,8 @@ const RETRY: Duration = Duration::from_secs(1);
 const NO_DELTA: &[StatusCode] = &[StatusCode::FORBIDDEN, StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED];
 /// How soon all is read again because changes did not add up: until its caches agree, a server says the same.
 const NEXT_MISMATCH: Duration = Duration::from_secs(10);
+/// Most instances that are asked for one by one at a time; the others have their turn when lists are compared again.
+const MAX_ASKED: usize = 32;
 
 /// What is followed, by service in lower case, and what is known for it.
 #[derive(Debug, Default)]
@@ -99,7 +103,8 @@ impl Followed {
 
 /// Publishes into what is shared; never ends.
 pub(crate) async fn follow(shared: Arc<Shared>) {
-    let mut source = Source { client: &shared.client, apps: None, only_full: false, mismatched: None };
+    let mut source =
+        Source { client: &shared.client, apps: None, only_full: false, mismatched: None, told: None, compared: 0 };
     let mut due = Instant::now();
     loop {
         let hold_ends = lock(&shared.followed).hold_ends();
@@ -161,6 +166,10 @@ struct Source<'c> {
     only_full: bool,
     /// When all was last read because changes did not add up.
     mismatched: Option<Instant>,
+    /// The last answer with changes, all of which are taken in.
+    told: Option<u64>,
+    /// How many fetches ago the whole list was read.
+    compared: u32,
 }
 
 impl Source<'_> {
@@ -171,7 +180,10 @@ impl Source<'_> {
     /// What there is now.
     async fn fetch(&mut self) -> Result<Apps, CallError> {
         let fetched = match self.apps.take() {
-            Some((apps, server)) if !self.only_full => self.changes(apps, server).await,
+            Some((apps, server)) if !self.only_full => match self.changes(apps, server).await {
+                Ok((apps, server)) => Ok((self.compared(apps, server).await, server)),
+                Err(failure) => Err(failure),
+            },
             _ => self.full().await,
         };
         match fetched {
@@ -202,14 +214,24 @@ impl Source<'_> {
             self.only_full = true;
             return self.full().await;
         }
+        let digest = answer.body.digest();
         if answer.server != server {
             // Changes of another one, since another moment.
+            self.told = None;
             return self.full().await;
         }
+        // From the server's cache: to take it in again would undo what was corrected meanwhile.
+        if self.told == Some(digest) {
+            return Ok((apps, server));
+        }
+        self.told = None;
         let delta: Delta = self.read(answer, read_delta).await?;
         metrics::counter!(EUREKA_FETCHES_TOTAL, KIND => "delta").increment(1);
         match apps.apply(&delta) {
-            Applied::Agrees => return Ok((apps, server)),
+            Applied::Agrees => {
+                self.told = Some(digest);
+                return Ok((apps, server));
+            }
             Applied::TooMany => {
                 let server = &self.client.options.servers[server];
                 return Err(CallError::Failed(format!("{server}: it lists more than {MAX_INSTANCES} instances")));
@@ -229,6 +251,46 @@ impl Source<'_> {
         self.mismatched = Some(Instant::now());
         let (all, server) = self.full().await?;
         Ok((all.reconciled(&delta), server))
+    }
+
+    /// From time to time holds what changes have led to against the whole list. A server answers both from caches, and what it was about
+    /// to answer while something else changed stays there for 180 s, complete with the old count: which of the two is old cannot
+    /// be seen. So it is asked for each instance on which they differ, which it answers from no cache.
+    async fn compared(&mut self, mut apps: Apps, server: usize) -> Apps {
+        self.compared += 1;
+        if self.only_full || self.compared < self.client.options.compare_every {
+            return apps;
+        }
+        self.compared = 0;
+        let Ok((all, from)) = self.full().await else { return apps };
+        let doubtful: Vec<Key> = apps.differing(&all).take(MAX_ASKED).cloned().collect();
+        let mut corrected = 0;
+        for key in doubtful {
+            match self.one(&key).await {
+                Ok((record, asked)) if asked == server && from == server => {
+                    corrected += u64::from(apps.correct(key, record));
+                }
+                // The next fetch tells.
+                Ok(_) | Err(_) => break,
+            }
+        }
+        if corrected > 0 {
+            metrics::counter!(EUREKA_CORRECTED_TOTAL).increment(corrected);
+            tracing::info!(corrected, "Eureka had answered with a list older than its instances are");
+        }
+        apps
+    }
+
+    /// What the server knows of one instance, and which server that was.
+    async fn one(&self, key: &Key) -> Result<(Option<Record>, usize), CallError> {
+        let path = instance_path(&key.0, &key.1);
+        let answer = self.ask(&path, self.client.options.request_timeout, &[StatusCode::NOT_FOUND]).await?;
+        let server = answer.server;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Ok((None, server));
+        }
+        let listed = self.read(answer, read_one).await?;
+        Ok((Some(Record::read(&key.0, listed)), server))
     }
 
     async fn ask(&self, path: &str, limit: Duration, taken: &'static [StatusCode]) -> Result<Answer, CallError> {

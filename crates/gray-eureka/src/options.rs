@@ -25,6 +25,8 @@ pub struct EurekaOptions {
     pub(crate) tls: EurekaTls,
     /// How often the servers are asked for changes, give or take a tenth. Default 5 s (Java's clients: 30 s).
     pub fetch_interval: Duration,
+    /// Every how many of these the whole list is read as well, for what the answers with changes have left out. Default 6.
+    pub compare_every: u32,
     /// How often the lease of an own instance is renewed. Default 30 s, which servers count on: they judge by it whether they hear
     /// too little of their clients (self-preservation).
     pub renew_interval: Duration,
@@ -62,6 +64,7 @@ impl EurekaOptions {
             near: 0,
             tls,
             fetch_interval: Duration::from_secs(5),
+            compare_every: 6,
             renew_interval: Duration::from_secs(30),
             lease: Duration::from_secs(90),
             hold: Duration::from_secs(10),

@@ -126,8 +126,7 @@ impl Registration {
     }
 
     fn path_of(&self, instance: &Instance) -> String {
-        let id = instance_id(&self.service, instance);
-        format!("apps/{}/{}", escaped(&app_name(&self.service)), escaped(&id))
+        instance_path(&app_name(&self.service), &instance_id(&self.service, instance))
     }
 
     async fn ask(
@@ -144,6 +143,11 @@ impl Registration {
     fn doubt(&self, instance: &Instance, reason: Option<String>) {
         self.shared.doubts.set(&self.service, &instance.authority(), reason);
     }
+}
+
+/// Where one instance of an application is asked for.
+pub(crate) fn instance_path(app: &str, id: &str) -> String {
+    format!("apps/{}/{}", escaped(app), escaped(id))
 }
 
 /// A part of a path.

@@ -31,6 +31,8 @@ struct Script {
     delta_status: u16,
     renew_status: u16,
     asked: Vec<String>,
+    /// What there really is.
+    there: Vec<u16>,
     authorization: Option<String>,
     /// Of the last announcement.
     body: String,
@@ -68,6 +70,11 @@ async fn answer(
             (204, String::new())
         }
         ("PUT", _) => (script.renew_status, String::new()),
+        // One instance: as it is.
+        ("GET", one) if one.starts_with("apps/") => match one.rsplit('/').next().and_then(|id| id.parse().ok()) {
+            Some(port) if script.there.contains(&port) => (200, json!({ "instance": instance(port) }).to_string()),
+            _ => (404, String::new()),
+        },
         _ => (200, String::new()),
     };
     (StatusCode::from_u16(status).expect("a status"), text)
@@ -112,15 +119,22 @@ fn hash(up: usize) -> String {
     if up == 0 { String::new() } else { format!("UP_{up}_") }
 }
 
+fn instance(port: u16) -> serde_json::Value {
+    json!({"instanceId": port, "hostName": "10.0.0.1", "port": port, "status": "UP"})
+}
+
 fn text(ports: &[u16], hash: &str) -> String {
-    let one = |port: &u16| json!({"instanceId": port, "hostName": "10.0.0.1", "port": port, "status": "UP"});
-    let app = json!({"name": "USER-APP", "instance": ports.iter().map(one).collect::<Vec<_>>()});
+    let app = json!({"name": "USER-APP", "instance": ports.iter().copied().map(instance).collect::<Vec<_>>()});
     json!({"applications": {"apps__hashcode": hash, "application": [app]}}).to_string()
 }
 
 fn connect(urls: &str) -> Arc<EurekaRegistry> {
+    comparing(urls, u32::MAX)
+}
+
+fn comparing(urls: &str, every: u32) -> Arc<EurekaRegistry> {
     let mut options = EurekaOptions::new(urls, EurekaTls::default()).expect(urls);
-    options.fetch_interval = Duration::from_millis(50);
+    (options.fetch_interval, options.compare_every) = (Duration::from_millis(50), every);
     options.request_timeout = Duration::from_secs(2);
     EurekaRegistry::connect(options)
 }
@@ -166,6 +180,38 @@ async fn changes_are_taken_in_and_all_is_read_again_when_they_do_not_add_up() {
     let before = lock(&fake.script).asked.len();
     fake.is_asked("GET apps/delta", before + 5).await;
     assert_eq!(lock(&fake.script).asked.iter().filter(|asked| *asked == "GET apps").count(), 2);
+}
+
+/// What a real server does when something changes while it writes the answer with the change before: it keeps that answer.
+#[tokio::test]
+async fn an_answer_that_is_older_than_the_instances_does_not_count_for_long() {
+    // Which of the two is old, and what there is.
+    for (full, delta, there) in [
+        (&[1, 2, 3][..], &[1, 2][..], &[1, 2, 3][..]),
+        (&[1, 2], &[1, 2, 3], &[1, 2, 3]),
+        (&[1, 2], &[1, 2, 3], &[1, 2]),
+        (&[1, 2, 3], &[1, 2], &[1, 2]),
+    ] {
+        let fake = Fake::start().await;
+        fake.lists(&[1]);
+        let registry = comparing(&fake.url(), 3);
+        let mut users = registry.watch("user-app");
+        ports_become(&mut users, &[1]).await;
+        {
+            let mut script = lock(&fake.script);
+            script.there = there.to_vec();
+            (script.full, script.delta) = (text(full, &hash(full.len())), text(delta, &hash(delta.len())));
+        }
+        ports_become(&mut users, there).await;
+        // And stays, for as long as the server answers the same.
+        let before = lock(&fake.script).asked.len();
+        fake.is_asked("GET apps", before + 9).await;
+        ports_become(&mut users, there).await;
+        users.mark_unchanged();
+        let before = lock(&fake.script).asked.len();
+        fake.is_asked("GET apps", before + 9).await;
+        assert_eq!(users.has_changed().ok(), Some(false), "{full:?} {delta:?} {there:?}");
+    }
 }
 
 #[tokio::test]

@@ -19,6 +19,12 @@ pub(crate) struct Answer {
     pub(crate) applications: Applications,
 }
 
+/// `{"instance": ...}`: one of them.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Single {
+    pub(crate) instance: Listed,
+}
+
 #[derive(Debug, Deserialize)]
 pub(crate) struct Applications {
     /// How many instances there are by status, on the whole.

@@ -17,7 +17,11 @@ use tokio::{task::JoinSet, time};
 use gray_core::instance::{CLUSTER_KEY, DEFAULT_CLUSTER, Instance, Metadata};
 use gray_registry::CallError;
 
-use super::{NacosOptions, cache::CacheDirectory, error::call_error, login::Login, relay::Relay};
+use super::{NacosOptions, error::call_error, login::Login, relay::Relay};
+
+/// Where the SDK may write whatever it receives, documents with secrets in them included, each time to be flushed to the disk: it cannot
+/// be kept from trying, and no program reads it. Nothing can be made below what is not a directory, and the SDK does without.
+const NOWHERE: &str = "/dev/null/nacos";
 
 /// Runs one call of the SDK in a task of its own: it ends after `limit`, and a panic inside (the SDK has `expect`s on
 /// what the server sends) is an error here instead of the end of the caller.
@@ -49,13 +53,12 @@ pub(crate) struct Wired<S> {
 pub(crate) struct Dialer {
     options: NacosOptions,
     login: Arc<Login>,
-    cache: CacheDirectory,
     told: Once,
 }
 
 impl Dialer {
     pub(crate) fn new(options: NacosOptions) -> Self {
-        Self { login: Login::new(options.clone()), options, cache: CacheDirectory::default(), told: Once::new() }
+        Self { login: Login::new(options.clone()), options, told: Once::new() }
     }
 
     pub(crate) fn options(&self) -> &NacosOptions {
@@ -148,7 +151,7 @@ impl Dialer {
             // Replaced by our own policy, see `hold`: the SDK would never report that the last instance has gone.
             .naming_push_empty_protection(false)
             .load_cache_at_start(false)
-            .cache_dir(self.cache.for_next_client())
+            .cache_dir(NOWHERE)
     }
 }
 
@@ -249,6 +252,13 @@ mod tests {
         let sick = ServiceInstance { healthy: false, ..wire(80) };
         let list = from_wire(&[wire(-1), wire(70_000), sick, wire(80)]);
         assert_eq!(list, [Instance::new("10.0.0.1", 80)]);
+    }
+
+    #[test]
+    fn nothing_is_written_to_the_disk() {
+        assert!(std::fs::create_dir_all(NOWHERE).is_err());
+        let properties = Dialer::new(NacosOptions::new("n")).properties(1);
+        assert!(format!("{properties:?}").contains(NOWHERE), "{properties:?}");
     }
 
     #[tokio::test]

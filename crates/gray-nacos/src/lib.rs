@@ -9,10 +9,9 @@
 //! - `names`: the names of all services.
 //! - [`http`]: the other port of the servers; [`dialect`]: what is said there, in two versions; `console`: tells what is gone from
 //!   what an operator switched off.
-//! - `error`: which failures are refusals; `cache`: where the SDK writes what no program reads.
+//! - `error`: which failures are refusals.
 //! - `login`: the token. The SDK never gets to know the password; its own plugin would write it to the log.
 
-mod cache;
 mod client;
 mod config_source;
 mod connection;

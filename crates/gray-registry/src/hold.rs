@@ -88,7 +88,7 @@ pub fn apply(
     let doubt = if unsettled { Doubt::Unsettled } else { Doubt::None };
     let listed = |instance| Entry { instance, held_until: None, doubt };
     let mut list: Vec<Entry> = incoming.into_iter().map(listed).collect();
-    if terms.hold.is_zero() {
+    if terms.hold.is_zero() || previous.is_empty() {
         return (list, None);
     }
     let held: Vec<Entry> = {

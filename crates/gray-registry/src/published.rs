@@ -76,7 +76,9 @@ impl Published {
             self.registry_was_away();
         }
         let unsettled = now < self.unsettled_until;
-        let (entries, hold_ends) = hold::apply(&self.entries(), incoming, now, self.terms, unsettled);
+        // What is there needs no comparing.
+        let known = if self.are_all_in(&incoming) { Vec::new() } else { self.entries() };
+        let (entries, hold_ends) = hold::apply(&known, incoming, now, self.terms, unsettled);
         let (mut list, standings): (Vec<_>, Vec<_>) = entries.into_iter().map(Standing::split).unzip();
         (self.standings, self.hold_ends) = (standings.into(), hold_ends);
         if *list != *self.list {
@@ -93,7 +95,8 @@ impl Published {
             );
         }
         self.state.send_if_modified(|state| {
-            let changed = state.as_deref() != Some(&*self.list);
+            let is_it = |state: &Arc<[Instance]>| Arc::ptr_eq(state, &self.list) || *state == self.list;
+            let changed = !state.as_ref().is_some_and(is_it);
             if changed {
                 *state = Some(Arc::clone(&self.list));
             }
@@ -108,12 +111,16 @@ impl Published {
 
     /// Those that would be held, were this published now.
     pub fn newly_held(&self, incoming: &[Instance]) -> Vec<Instance> {
-        // What most reads find: nothing is missing.
-        let is_there = |(known, now): (&Instance, &Instance)| known.is_at_address_of(now);
-        if self.list.len() <= incoming.len() && self.list.iter().zip(incoming).all(is_there) {
+        if self.are_all_in(incoming) {
             return Vec::new();
         }
         hold::newly_held(&self.entries(), incoming, Instant::now(), self.terms)
+    }
+
+    /// Whether nobody is missing, as most reads find. They may be there in another order all the same.
+    fn are_all_in(&self, incoming: &[Instance]) -> bool {
+        let is_there = |(known, now): (&Instance, &Instance)| known.is_at_address_of(now);
+        self.list.len() <= incoming.len() && self.list.iter().zip(incoming).all(is_there)
     }
 
     fn entries(&self) -> Vec<Entry> {

@@ -15,11 +15,20 @@ use crate::{
     trusted_hops::TrustedHops,
 };
 
+/// What the configuration alone says of a snapshot, which news of the registry do not change.
+#[derive(Debug)]
+pub(super) struct Base {
+    config: Arc<GatewayConfig>,
+    revision: u64,
+    snapshot: Snapshot,
+}
+
 impl ControlLoop {
-    /// With the findings of last time: they are replaced when there are others.
-    pub(super) fn build(&mut self, config: &GatewayConfig, revision: u64) -> Snapshot {
+    /// With the findings of last time: they are replaced when there are others. `written` is the configuration without the routes of
+    /// services.
+    pub(super) fn build(&mut self, config: &Arc<GatewayConfig>, written: &GatewayConfig, revision: u64) -> Snapshot {
+        let base = self.base(config, written, revision);
         let tallies = &mut self.tallies;
-        tallies.retain_services(|service| self.followed.contains_key(service));
         let named: BTreeSet<_> = lane_services(&config.rules).collect();
         let services = self.followed.iter().map(|(service, followed)| {
             let (set, strategy) = (Arc::clone(followed.set()), config.gray.strategy(service.name()));
@@ -41,11 +50,28 @@ impl ControlLoop {
             );
             Arc::new(Egress::new(options.clone(), index, config.gray.policy.clone()))
         });
-        let limits = tallies.limits(config.gray.gateway.max_in_flight, &config.routes);
         Snapshot {
+            rates: Arc::clone(self.rates.current()),
+            keys: self.keys.current(),
+            breakers: Arc::clone(self.breakers.current()),
+            services,
+            city: self.city.data(),
+            plan: Arc::clone(&self.plan),
+            findings: self.findings.current(),
+            egress,
+            ..base
+        }
+    }
+
+    fn base(&mut self, config: &Arc<GatewayConfig>, written: &GatewayConfig, revision: u64) -> Snapshot {
+        let is_of = |base: &&Base| Arc::ptr_eq(&base.config, config) && base.revision == revision;
+        if let Some(base) = self.base.as_ref().filter(is_of) {
+            return base.snapshot.clone();
+        }
+        let snapshot = Snapshot {
             revision,
             rules: Arc::clone(&config.rules),
-            rule_tallies: tallies.rules(&config.rules),
+            rule_tallies: self.tallies.rules(&config.rules),
             signing: config.gray.mesh.signing.clone(),
             baggage: config.gray.mesh.baggage,
             caller: HeaderValue::try_from(self.caller.to_string())
@@ -56,18 +82,14 @@ impl ControlLoop {
             ),
             trusted_headers: config.gray.gateway.trusted_headers,
             outliers: config.gray.mesh.outliers,
-            hops: Hops::new(&shared_secret(config)),
-            limits,
+            // Those whose registries have not told them of the same services yet are of one fleet as well.
+            hops: Hops::new(&shared_secret(written)),
+            limits: self.tallies.limits(config.gray.gateway.max_in_flight, &config.routes),
             routes: Arc::clone(&config.routes),
-            rates: Arc::clone(self.rates.current()),
-            keys: self.keys.current(),
-            breakers: Arc::clone(self.breakers.current()),
-            services,
-            city: self.city.data(),
-            plan: Arc::clone(&self.plan),
-            findings: self.findings.current(),
-            egress,
-        }
+            ..Snapshot::empty()
+        };
+        self.base = Some(Base { config: Arc::clone(config), revision, snapshot: snapshot.clone() });
+        snapshot
     }
 }
 
