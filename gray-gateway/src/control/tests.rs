@@ -36,15 +36,18 @@ impl Subscriber for Watching {
     fn exit(&self, _: &span::Id) {}
 }
 
+fn config(text: &str) -> GatewayConfig {
+    let read = |documents: &Documents| GatewayConfig::read(documents, "kerwin.tool.gray");
+    check(&[("test.yaml", text)], read).unwrap_or_else(|problems| panic!("{problems}")).0
+}
+
 #[tokio::test]
 async fn an_update_is_published_first_and_linted_after() {
     let text = "kerwin.tool.gray: { load: true, version: { prodVersion: V1, grayVersion: V2 }, gateway: { enabled: true } }\n\
         spring.cloud.gateway.routes: [{ id: app, uri: 'lb://app', predicates: ['Path=/api/**'] }]\n\
         gray: { lanes: { v2: { select: V2 } }, rules: [{ name: a, when: { header.x: 1 }, lane: v2 }, { name: b, when: { header.x: 1 }, lane: v2 }] }\n";
-    let read = |documents: &Documents| GatewayConfig::read(documents, "kerwin.tool.gray");
-    let (config, _) = check(&[("test.yaml", text)], read).unwrap_or_else(|problems| panic!("{problems}"));
     let revision = 7;
-    let (_settings, receiver) = watch::channel(SettingsState::of(config, revision));
+    let (_settings, receiver) = watch::channel(SettingsState::of(config(text), revision));
     let shared = Arc::new(ArcSwap::from_pointee(Snapshot::empty()));
     let seen = Arc::default();
     let watching = Watching { shared: Arc::clone(&shared), seen: Arc::clone(&seen) };
@@ -64,4 +67,39 @@ async fn an_update_is_published_first_and_linted_after() {
     assert!(findings > 0, "they are published as well");
     assert_eq!(*seen.lock().expect("no panic"), vec![7; findings], "the update was in effect when it was judged");
     assert_eq!(shared.load().revision, 7);
+}
+
+/// The first snapshot with so many routes, of a gateway that finds these services in its registry.
+async fn snapshot(text: &str, services: &[&str], routes: usize) -> Arc<Snapshot> {
+    let (_settings, receiver) = watch::channel(SettingsState::of(config(text), 1));
+    let registry = MemoryRegistry::new();
+    services.iter().for_each(|service| registry.set(service, vec![gray_core::Instance::new("h", 1)]));
+    let shared = Arc::new(ArcSwap::from_pointee(Snapshot::empty()));
+    let control = ControlLoop::new(receiver, registry, Arc::clone(&shared), CitySource::default(), "V1");
+    let complete = async {
+        while shared.load().routes.routes().len() != routes {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = control.run() => {}
+        outcome = tokio::time::timeout(Duration::from_secs(30), complete) => outcome.expect("published"),
+    }
+    shared.load_full()
+}
+
+/// A request that comes back by another gateway of the fleet is known, whatever services that one has heard of.
+#[tokio::test]
+async fn gateways_with_the_same_documents_write_the_same_hops() {
+    let located = "spring.cloud.gateway.discovery.locator.enabled: true\n";
+    let line = async |text: &str, services: &[&str], routes: usize| {
+        let mut line = Vec::new();
+        snapshot(text, services, routes).await.hops.write(0, &mut line);
+        line
+    };
+    let one = line(located, &["user-app"], 1).await;
+    assert_eq!(one, line(located, &["user-app", "order-app"], 2).await);
+    let other =
+        format!("{located}spring.cloud.gateway.routes: [{{ id: a, uri: 'lb://a', predicates: ['Path=/a'] }}]\n");
+    assert_ne!(one, line(&other, &["user-app"], 2).await, "of other documents");
 }
