@@ -121,7 +121,9 @@ mod tests {
             config.create_with_context(Context(Arc::clone(&owned))).expect("no broker is asked");
         let list = |partitions: &[i32]| {
             let mut list = TopicPartitionList::new();
-            partitions.iter().for_each(|partition| drop(list.add_partition("orders", *partition)));
+            for partition in partitions {
+                list.add_partition("orders", *partition);
+            }
             list.add_partition("of-another-consumer", 0);
             list
         };
