@@ -43,10 +43,10 @@ use crate::{
     tls::UpstreamTls,
 };
 
-/// Snapshots take at most a fiftieth of a core: with very many services, news of the registry is taken in together.
-const UPDATING: (u32, Duration) = (49, Duration::from_millis(250));
-/// Findings, which only operators read, take at most a fiftieth.
-const LINTING: (u32, Duration) = (49, Duration::from_secs(5));
+/// Snapshots take at most a hundredth of a core: with very many services, news of the registry is taken in together.
+const UPDATING: (u32, Duration) = (99, Duration::from_millis(250));
+/// Findings, which only operators read, take half of that.
+const LINTING: (u32, Duration) = (199, Duration::from_secs(5));
 
 /// How much the published snapshot knows. Only grows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -128,7 +128,10 @@ impl Tallies {
 
     /// The counter of a service.
     pub fn service(&mut self, name: &str) -> ServiceTally {
-        named(&mut self.services, name, self.workers).1
+        match self.services.get(name) {
+            Some(tally) => Arc::clone(tally),
+            None => named(&mut self.services, name, self.workers).1,
+        }
     }
 }
 

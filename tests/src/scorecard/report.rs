@@ -1,6 +1,6 @@
 //! The scorecard as a table, as a page of the documentation, and as JSON.
 
-use std::{fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use anyhow::Result;
 use comfy_table::{ContentArrangement, Table, presets};
@@ -21,7 +21,6 @@ compared with what the backends wrote down.
 /// The scorecard, as scorecard.json has it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Report {
-    machine: String,
     form: String,
     rows: Vec<Measured>,
 }
@@ -36,6 +35,7 @@ struct Measured {
     seconds: f64,
     date: String,
     commit: String,
+    machine: String,
 }
 
 fn verdict(row: &Row) -> &'static str {
@@ -61,14 +61,14 @@ impl Report {
     /// Without a row.
     pub fn new(scale: Scale) -> Self {
         let form = scale.pick("short form, beside other work", "full form").to_owned();
-        Self { machine: proc::machine(), form, rows: Vec::new() }
+        Self { form, rows: Vec::new() }
     }
 
-    /// What `directory` has from before, as far as it was measured on this machine and in this form.
+    /// What `directory` has from before, as far as it was measured in this form.
     pub fn known(scale: Scale, directory: &Path) -> Self {
         let new = Self::new(scale);
         let old = fs::read(directory.join("scorecard.json")).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        old.filter(|old: &Self| old.machine == new.machine && old.form == new.form).unwrap_or(new)
+        old.filter(|old: &Self| old.form == new.form).unwrap_or(new)
     }
 
     /// Adds what a scenario measured, and how long that took; it takes the place of what was known.
@@ -76,7 +76,8 @@ impl Report {
         let date = jiff::Zoned::now().with_time_zone(TimeZone::UTC).strftime("%Y-%m-%d %H:%M UTC").to_string();
         let (number, name) = (scenario.number.to_owned(), scenario.name.to_owned());
         self.rows.retain(|known| known.number != number);
-        self.rows.push(Measured { number, name, row, seconds: took.as_secs_f64(), date, commit: commit.to_owned() });
+        let (seconds, commit, machine) = (took.as_secs_f64(), commit.to_owned(), proc::machine());
+        self.rows.push(Measured { number, name, row, seconds, date, commit, machine });
         let place = |number: &str| scenarios().iter().position(|scenario| scenario.number == number);
         self.rows.sort_by_key(|measured| place(&measured.number));
     }
@@ -111,14 +112,15 @@ impl Report {
         let lines = self.rows.iter().map(|Measured { number, name, row, .. }| {
             format!("| {number} | {name} | {} | {} | {} |\n", cell(&row.measured), cell(&row.target), verdict(row))
         });
-        let notes = self.rows.iter().map(|Measured { number, name, row, seconds, date, commit }| {
+        let notes = self.rows.iter().map(|Measured { number, name, row, seconds, date, commit, machine }| {
             let notes: String = row.details.iter().map(|note| format!("- {}\n", note.replace('\n', " "))).collect();
-            format!("\n### {number} {name}\n\n{notes}- measured in {seconds:.0} s until {date}, at commit {commit}\n")
+            format!("\n### {number} {name}\n\n{notes}- measured in {seconds:.0} s until {date}, at commit {commit}, on {machine}\n")
         });
+        let machines: BTreeSet<&str> = self.rows.iter().map(|measured| &*measured.machine).collect();
         format!(
             "{HEAD}| | |\n|---|---|\n| machine | {} |\n| command | `make scorecard` ({}) |\n\n\
              | # | figure | measured | target | pass |\n|---|---|---|---|---|\n{}\n## Notes\n{}",
-            self.machine,
+            machines.into_iter().collect::<Vec<_>>().join("; "),
             self.form,
             lines.collect::<String>(),
             notes.collect::<String>()
