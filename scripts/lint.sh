@@ -9,6 +9,8 @@ DENY_VERSION=0.20.2
 
 say "format"
 cargo fmt --all --check
+# Of a workspace of its own, which is built last.
+cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null || die "fuzz/Cargo.lock is behind: cargo metadata --manifest-path fuzz/Cargo.toml"
 say "clippy"
 cargo clippy --workspace --features "$BROKERS" --all-targets --locked -- -D warnings
 say "every crate and every feature alone"
