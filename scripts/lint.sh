@@ -11,6 +11,9 @@ say "format"
 cargo fmt --all --check
 # Of a workspace of its own, which is built last.
 cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null || die "fuzz/Cargo.lock is behind: cargo metadata --manifest-path fuzz/Cargo.toml"
+for script in $(git ls-files '*.sh'); do
+  ! head -n 1 "$script" | grep -q '^#!' || [ -x "$script" ] || die "$script cannot be started: chmod +x $script"
+done
 say "clippy"
 cargo clippy --workspace --features "$BROKERS" --all-targets --locked -- -D warnings
 say "every crate and every feature alone"
