@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Starts order-app or user-app of the directory that this script (or a link to it) is in: run.sh order|user VERSION PORT
+# Starts order-app or user-app: run.sh order|user VERSION PORT
+# EXAMPLE: another directory of the same shape than that of this script.
 # NACOS: its address. NAMESPACE: none for the public one. EUREKA: its URL, in java-eureka.
 # EGRESS: host:port of the gateway beside this service; without it calls go out directly.
 # AGENT=off: without OpenTelemetry. Both are options of the JVM, and the services know of neither.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
+cd "${EXAMPLE:-$(dirname "${BASH_SOURCE[0]}")}"
 role=$1
 options=(-Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1)
 if [ "${AGENT:-on}" = on ]; then
