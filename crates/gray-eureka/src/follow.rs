@@ -104,7 +104,7 @@ impl Followed {
 /// Publishes into what is shared; never ends.
 pub(crate) async fn follow(shared: Arc<Shared>) {
     let mut source =
-        Source { client: &shared.client, apps: None, only_full: false, mismatched: None, told: None, compared: 0 };
+        Source { client: &shared.client, apps: None, only_full: false, mismatched: None, told: None, since_full: 0 };
     let mut due = Instant::now();
     loop {
         let hold_ends = lock(&shared.followed).hold_ends();
@@ -169,7 +169,7 @@ struct Source<'c> {
     /// The last answer with changes, all of which are taken in.
     told: Option<u64>,
     /// How many fetches ago the whole list was read.
-    compared: u32,
+    since_full: u32,
 }
 
 impl Source<'_> {
@@ -181,7 +181,7 @@ impl Source<'_> {
     async fn fetch(&mut self) -> Result<Apps, CallError> {
         let fetched = match self.apps.take() {
             Some((apps, server)) if !self.only_full => match self.changes(apps, server).await {
-                Ok((apps, server)) => Ok((self.compared(apps, server).await, server)),
+                Ok((apps, server)) => Ok((self.compare(apps, server).await, server)),
                 Err(failure) => Err(failure),
             },
             _ => self.full().await,
@@ -256,12 +256,12 @@ impl Source<'_> {
     /// From time to time holds what changes have led to against the whole list. A server answers both from caches, and what it was about
     /// to answer while something else changed stays there for 180 s, complete with the old count: which of the two is old cannot
     /// be seen. So it is asked for each instance on which they differ, which it answers from no cache.
-    async fn compared(&mut self, mut apps: Apps, server: usize) -> Apps {
-        self.compared += 1;
-        if self.only_full || self.compared < self.client.options.compare_every {
+    async fn compare(&mut self, mut apps: Apps, server: usize) -> Apps {
+        self.since_full += 1;
+        if self.only_full || self.since_full < self.client.options.compare_every {
             return apps;
         }
-        self.compared = 0;
+        self.since_full = 0;
         let Ok((all, from)) = self.full().await else { return apps };
         let doubtful: Vec<Key> = apps.differing(&all).take(MAX_ASKED).cloned().collect();
         let mut corrected = 0;

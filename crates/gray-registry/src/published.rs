@@ -117,7 +117,7 @@ impl Published {
         hold::newly_held(&self.entries(), incoming, Instant::now(), self.terms)
     }
 
-    /// Whether nobody is missing, as most reads find. They may be there in another order all the same.
+    /// Whether every known instance is listed, in the same order, as in most reads.
     fn are_all_in(&self, incoming: &[Instance]) -> bool {
         let is_there = |(known, now): (&Instance, &Instance)| known.is_at_address_of(now);
         self.list.len() <= incoming.len() && self.list.iter().zip(incoming).all(is_there)

@@ -190,7 +190,7 @@ fn faults_of_brokers_and_handlers_stop_nothing_else() {
     };
     let consumer = runtime
         .block_on(async { GrayConsumer::start(options(&server, "V1"), move || Some(Arc::clone(&rules)), handler) });
-    let consumer = consumer.expect("no broker is no reason to fail");
+    let consumer = consumer.expect("it starts without a broker");
     // For as long as that the broker is away: an attempt to connect cannot be seen from outside.
     std::thread::sleep(Duration::from_secs(1));
     server.start();

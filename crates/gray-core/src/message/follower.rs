@@ -119,7 +119,7 @@ mod tests {
         follower.learn(&ledger(&[(5, None)]), 5);
         assert_eq!((follower.at(0), follower.at(5)), (Reading::Jump(5), Reading::Read(&'a')));
         follower.pass(100);
-        assert!(!follower.learn(&ledger(&[(5, Some(50))]), 50), "an end is no reason to go back");
+        assert!(!follower.learn(&ledger(&[(5, Some(50))]), 50), "an end does not move the position back");
         assert_eq!(follower.at(100), Reading::Wait);
         assert!(follower.is_done());
         assert!(follower.learn(&ledger(&[(5, Some(50)), (60, None)]), 60));
