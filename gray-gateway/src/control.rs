@@ -5,6 +5,7 @@
 
 mod build;
 mod pace;
+mod services;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,7 +24,7 @@ use tokio::{
     time::Instant,
 };
 
-use self::{build::Base, pace::Pace};
+use self::{build::Base, pace::Pace, services::ServiceSnapshots};
 use crate::{
     breakers::BreakerStates,
     checks::Checks,
@@ -45,8 +46,8 @@ use crate::{
 
 /// Snapshots take at most a hundredth of a core: with very many services, news of the registry is taken in together.
 const UPDATING: (u32, Duration) = (99, Duration::from_millis(250));
-/// Findings, which only operators read, take half of that.
-const LINTING: (u32, Duration) = (199, Duration::from_secs(5));
+/// Findings, which only operators read, take a fifth of that.
+const LINTING: (u32, Duration) = (499, Duration::from_secs(5));
 
 /// How much the published snapshot knows. Only grows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,6 +94,7 @@ pub struct ControlLoop {
     /// Those that the rate limits were made for.
     routes: Arc<RouteTable>,
     base: Option<Base>,
+    services: ServiceSnapshots,
     updating: Pace,
     linting: Pace,
 }
@@ -132,6 +134,7 @@ impl ControlLoop {
             egress: None,
             routes: Arc::default(),
             base: None,
+            services: ServiceSnapshots::default(),
             updating: Pace::new(UPDATING.0, UPDATING.1),
             linting: Pace::new(LINTING.0, LINTING.1),
         }
@@ -220,7 +223,9 @@ impl ControlLoop {
         self.begin(&config, revision);
         self.follow(&config, revision, looked_at);
         self.check(&config);
-        self.keys.update(config.key_servers());
+        if !self.base.as_ref().is_some_and(|base| base.is_of(&config, revision)) {
+            self.keys.update(config.key_servers());
+        }
         let snapshot = self.build(&config, &written, revision);
         self.shared.store(Arc::new(snapshot));
         if *self.warmth.borrow() < Warmth::Settled {
@@ -294,11 +299,15 @@ impl ControlLoop {
             }
             self.tallies.retain_services(|service| self.followed.contains_key(service));
             self.follows = Some((Arc::clone(config), looked_at));
+            self.services.all_changed();
         }
         let is_revised = std::mem::replace(&mut self.followed_by, revision) != revision;
         for (service, followed) in &mut self.followed {
-            if (is_revised || followed.has_news()) && followed.update(&config.gray) {
-                log_change(service.as_str(), followed.set());
+            if is_revised || followed.has_news() {
+                self.services.changed(service);
+                if followed.update(&config.gray) {
+                    log_change(service.as_str(), followed.set());
+                }
             }
         }
     }

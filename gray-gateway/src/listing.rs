@@ -39,7 +39,12 @@ impl Listing {
 
     /// Whether no instance of this service is missing only because it is early.
     pub(crate) fn is_complete(&self, service: &ServiceFollower) -> bool {
-        service.is_settled() && (matches!(self.state, State::Complete) || !service.set().known().is_empty())
+        service.is_settled() && (self.is_over() || !service.set().known().is_empty())
+    }
+
+    /// Whether the registry has listed all that it knows.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.state, State::Complete)
     }
 
     /// Returns when it has got further, or fallen back. Cancel safe.

@@ -61,7 +61,7 @@ pub struct Snapshot {
     /// Which of these routes are called at all.
     pub breakers: Arc<Breakers>,
     /// The instances of every service that a route or a lane names.
-    pub services: Services,
+    pub services: Arc<Services>,
     /// City data, if some was loaded.
     pub city: Option<Arc<CityData>>,
     /// Which facts are kept of requests, to be replayed.
@@ -91,7 +91,7 @@ impl Snapshot {
             rates: Arc::default(),
             keys: Arc::default(),
             breakers: Arc::default(),
-            services: Services::default(),
+            services: Arc::default(),
             city: None,
             plan: Arc::default(),
             findings: Arc::default(),
@@ -110,8 +110,9 @@ impl Snapshot {
     }
 }
 
-/// Services by what they are called ([`ServiceKey`]), looked up for every request.
-pub type Services = HashMap<ServiceKey, ServiceSnapshot, foldhash::fast::RandomState>;
+/// Services by what they are called ([`ServiceKey`]), looked up for every request. Those without news are the same from one
+/// snapshot to the next.
+pub type Services = HashMap<ServiceKey, Arc<ServiceSnapshot>, foldhash::fast::RandomState>;
 
 /// One service as the request path sees it.
 #[derive(Clone, Debug, Default)]

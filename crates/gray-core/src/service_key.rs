@@ -5,6 +5,7 @@ use std::{
     cmp::Ordering,
     fmt,
     hash::{Hash, Hasher},
+    sync::Arc,
 };
 
 use crate::Space;
@@ -15,7 +16,8 @@ use crate::Space;
 /// `@PAY_GROUP/pay-app` in another space. What is said of services by name (lanes, strategies, edges) holds for the name.
 #[derive(Clone)]
 pub struct ServiceKey {
-    text: Box<str>,
+    // Snapshots share it.
+    text: Arc<str>,
     name_at: usize,
     // Rare, and a key is part of what each connection keeps.
     space: Option<Box<Space>>,
@@ -46,13 +48,13 @@ impl ServiceKey {
 
 impl From<Box<str>> for ServiceKey {
     fn from(name: Box<str>) -> Self {
-        Self { text: name, name_at: 0, space: None }
+        Self { text: name.into(), name_at: 0, space: None }
     }
 }
 
 impl From<&str> for ServiceKey {
     fn from(name: &str) -> Self {
-        Box::<str>::from(name).into()
+        Self { text: name.into(), name_at: 0, space: None }
     }
 }
 

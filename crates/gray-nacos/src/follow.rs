@@ -1,9 +1,10 @@
 //! Follows the instances of one service.
 //!
-//! A push says that something changed; what is true is then read from the server. That way a lost, late or reordered
-//! push can only cost time (until the next poll), never leave a wrong list behind.
+//! A push carries the whole list. One that comes alone is taken as it is; the order of two that come close together is not
+//! known, nor that of a push and a read, so the list is read from the server then. That way a lost, late or reordered push
+//! can only cost time (until the next poll), never leave a wrong list behind.
 
-use std::{future::pending, sync::Arc};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use gray_core::instance::Instance;
 use gray_registry::{CallError, Health, Published, ServiceState, hold::Terms};
@@ -21,14 +22,58 @@ use super::{
 };
 
 /// How soon a failed read is tried again.
-const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
+const RETRY: Duration = Duration::from_secs(1);
+/// A push is alone when nothing was heard of its service for this long. The SDK hands over each of them in a task of its own,
+/// so that two can overtake each other.
+const APART: Duration = Duration::from_secs(2);
+
+/// What was pushed.
+#[derive(Default)]
+struct Heard {
+    pushes: u64,
+    newest: Option<Arc<NamingChangeEvent>>,
+}
 
 /// Takes the SDK's events on the SDK's thread, and does nothing there but hand over the newest.
-struct Pushes(watch::Sender<Option<Arc<NamingChangeEvent>>>);
+struct Pushes(watch::Sender<Heard>);
+
+impl Pushes {
+    /// What was pushed is known now, and as large as the list.
+    fn forget(&self) {
+        self.0.send_if_modified(|heard| {
+            heard.newest = None;
+            false
+        });
+    }
+}
 
 impl NamingEventListener for Pushes {
     fn event(&self, event: Arc<NamingChangeEvent>) {
-        self.0.send_replace(Some(event));
+        self.0.send_modify(|heard| {
+            heard.pushes += 1;
+            heard.newest = Some(event);
+        });
+    }
+}
+
+/// Tells the push that is [alone](APART) from one that another may have overtaken.
+#[derive(Default)]
+struct Order {
+    pushes: u64,
+    heard_at: Option<Instant>,
+}
+
+impl Order {
+    /// `pushes` were received until `now`: whether that is one more, and alone.
+    fn is_alone(&mut self, pushes: u64, now: Instant) -> bool {
+        let is_one = pushes == self.pushes + 1;
+        let is_apart = self.heard_at.is_some_and(|before| now.saturating_duration_since(before) >= APART);
+        (self.pushes, self.heard_at) = (pushes, Some(now));
+        is_one && is_apart
+    }
+
+    fn has_read(&mut self, now: Instant) {
+        self.heard_at = Some(now);
     }
 }
 
@@ -52,7 +97,7 @@ pub(super) async fn follow(
             }
             continue;
         };
-        let pushes = Arc::new(Pushes(watch::Sender::new(None)));
+        let pushes = Arc::new(Pushes(watch::Sender::new(Heard::default())));
         subscribe(connection.dialer(), &options, &client.sdk, &service, &pushes).await;
         let source = Source { connection: &connection, client: &client.sdk, options: &options, service: &service };
         if follow_on(&source, &mut clients, &pushes, &mut list).await.is_err() {
@@ -84,7 +129,7 @@ async fn follow_on(
     }
     list.has_been_up = *health.borrow_and_update() == Health::Up;
     let mut pushed = pushes.0.subscribe();
-    let mut due = Instant::now();
+    let (mut order, mut due) = (Order::default(), Instant::now());
     loop {
         let hold_ends = async {
             match list.hold_ends() {
@@ -95,7 +140,16 @@ async fn follow_on(
         tokio::select! {
             changed = clients.changed() => return changed,
             // The listener is ours: its sender lives as long as this loop.
-            Ok(()) = pushed.changed() => due = Instant::now(),
+            Ok(()) = pushed.changed() => {
+                let alone = alone(&mut order, &mut pushed).filter(|_| *health.borrow() == Health::Up && list.is_known());
+                match alone.filter(|instances| list.newly_held(instances).is_empty()) {
+                    Some(instances) => {
+                        list.publish(instances);
+                        pushes.forget();
+                    }
+                    None => due = Instant::now(),
+                }
+            }
             // After an outage there may be news that was not pushed.
             Ok(()) = health.changed() => if *health.borrow_and_update() == Health::Up {
                 // Up for the first time: that is how it begins.
@@ -108,18 +162,15 @@ async fn follow_on(
             () = sleep_until(due) => match read(source, &health, list).await {
                 Ok(instances) => {
                     list.publish(instances);
-                    // What was pushed is older now, and as large as the list.
-                    pushes.0.send_if_modified(|event| {
-                        *event = None;
-                        false
-                    });
+                    pushes.forget();
+                    order.has_read(Instant::now());
                     // Not all of a fleet at once.
                     due = Instant::now() + options.poll_interval.mul_f64(0.75 + fastrand::f64() / 2.0);
                 }
                 Err(failure) => {
                     tracing::debug!(%service, %failure, "instances could not be read");
                     // Better the pushed list than none.
-                    let event = pushed.borrow().clone();
+                    let event = pushed.borrow().newest.clone();
                     if let Some(instances) = event.as_ref().and_then(|event| event.instances.as_deref())
                         && !list.is_known()
                     {
@@ -131,6 +182,16 @@ async fn follow_on(
             },
         }
     }
+}
+
+/// The pushed list, if it may be taken as it is.
+fn alone(order: &mut Order, pushed: &mut watch::Receiver<Heard>) -> Option<Vec<Instance>> {
+    let (pushes, newest) = {
+        let heard = pushed.borrow_and_update();
+        (heard.pushes, heard.newest.clone())
+    };
+    let is_alone = order.is_alone(pushes, Instant::now());
+    newest.filter(|_| is_alone)?.instances.as_deref().map(from_wire)
 }
 
 /// Reads the list. What an operator disabled is missing in it, and is put back as what it is: listed, but disabled.
@@ -170,5 +231,27 @@ async fn subscribe(
     if let Err(failure) = dialer.call(options.read_timeout, call).await {
         // Not lost: the SDK repeats it, and until then we poll.
         tracing::debug!(%service, %failure, "subscription is not confirmed yet");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_push_that_nothing_was_near_is_alone() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut order = Order::default();
+        assert!(!order.is_alone(1, at(0)), "nothing was read yet");
+        order.has_read(at(0));
+        assert!(!order.is_alone(2, at(1)), "soon after a read");
+        assert!(order.is_alone(3, at(3)));
+        assert!(!order.is_alone(4, at(4)), "soon after a push");
+        assert!(!order.is_alone(6, at(10)), "two, of which only one was seen");
+        assert!(order.is_alone(7, at(12)));
+        order.has_read(at(20));
+        assert!(!order.is_alone(8, at(21)), "a read and a push");
+        assert!(!order.is_alone(8, at(30)), "none");
     }
 }

@@ -127,17 +127,10 @@ mod tests {
         let with = |instances: &[Instance]| {
             let service = |name: &str, instances: &[Instance]| {
                 let set = Arc::new(InstanceSet::new(instances, None));
-                let service = ServiceSnapshot {
-                    set,
-                    strategy: Strategy::default(),
-                    tally: None,
-                    is_listed: false,
-                    is_named: false,
-                };
-                (name.into(), service)
+                (name.into(), Arc::new(ServiceSnapshot { set, ..ServiceSnapshot::default() }))
             };
             let services = [service("a", &[]), service("b", instances)].into_iter().collect();
-            Snapshot { services, ..Snapshot::empty() }
+            Snapshot { services: Arc::new(services), ..Snapshot::empty() }
         };
         let (none, one) = (with(&[]), with(&[Instance::new("10.0.0.1", 1)]));
         let first = OnceLock::new();

@@ -18,7 +18,7 @@ pub(super) fn render(snapshot: &Snapshot) -> String {
     let rules = rules.into_iter().map(|(rule, count)| (labels(&[("rule", rule)]), count));
     family(&mut out, "gray_gateway_rule_requests_total", "counter", "Requests decided, by rule", rules);
     let services: BTreeMap<&str, &ServiceSnapshot> =
-        snapshot.services.iter().map(|(name, service)| (name.as_str(), service)).collect();
+        snapshot.services.iter().map(|(name, service)| (name.as_str(), &**service)).collect();
     let counted = services.iter().filter_map(|(name, service)| Some((name, service.tally.as_ref()?)));
     let picks = counted.clone().flat_map(|(name, tally)| {
         let fits = Pick::ALL.map(|pick| labels(&[("service", name), ("fit", pick.as_str())]));

@@ -1,6 +1,6 @@
 //! The snapshot of how things are.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use gray_core::GrayStatus;
 use gray_live::clock::uptime_ms;
@@ -8,10 +8,10 @@ use http::HeaderValue;
 
 use super::ControlLoop;
 use crate::{
-    config::{GatewayConfig, SERVICE, lane_services},
+    config::{GatewayConfig, SERVICE},
     egress::Egress,
     hops::Hops,
-    snapshot::{ServiceSnapshot, Services, Snapshot},
+    snapshot::Snapshot,
     trusted_hops::TrustedHops,
 };
 
@@ -23,26 +23,19 @@ pub(super) struct Base {
     snapshot: Snapshot,
 }
 
+impl Base {
+    /// Whether nothing was configured since.
+    pub(super) fn is_of(&self, config: &Arc<GatewayConfig>, revision: u64) -> bool {
+        Arc::ptr_eq(&self.config, config) && self.revision == revision
+    }
+}
+
 impl ControlLoop {
     /// With the findings of last time: they are replaced when there are others. `written` is the configuration without the routes of
     /// services.
     pub(super) fn build(&mut self, config: &Arc<GatewayConfig>, written: &GatewayConfig, revision: u64) -> Snapshot {
         let base = self.base(config, written, revision);
-        let tallies = &mut self.tallies;
-        let named: BTreeSet<_> = lane_services(&config.rules).collect();
-        let services = self.followed.iter().map(|(service, followed)| {
-            let (set, strategy) = (Arc::clone(followed.set()), config.gray.strategy(service.name()));
-            set.prepare(strategy);
-            let snapshot = ServiceSnapshot {
-                is_named: named.contains(service.name()),
-                set,
-                strategy,
-                is_listed: self.listing.is_complete(followed),
-                tally: Some(tallies.service(service.as_str())),
-            };
-            (service.clone(), snapshot)
-        });
-        let services: Services = services.collect();
+        let services = self.services.update(config, &self.followed, &self.listing, &mut self.tallies);
         let egress = self.egress.as_mut().map(|(options, indexed)| {
             let index = Arc::clone(
                 indexed
@@ -64,8 +57,7 @@ impl ControlLoop {
     }
 
     fn base(&mut self, config: &Arc<GatewayConfig>, written: &GatewayConfig, revision: u64) -> Snapshot {
-        let is_of = |base: &&Base| Arc::ptr_eq(&base.config, config) && base.revision == revision;
-        if let Some(base) = self.base.as_ref().filter(is_of) {
+        if let Some(base) = self.base.as_ref().filter(|base| base.is_of(config, revision)) {
             return base.snapshot.clone();
         }
         let snapshot = Snapshot {

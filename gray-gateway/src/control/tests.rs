@@ -103,3 +103,57 @@ async fn gateways_with_the_same_documents_write_the_same_hops() {
         format!("{located}spring.cloud.gateway.routes: [{{ id: a, uri: 'lb://a', predicates: ['Path=/a'] }}]\n");
     assert_ne!(one, line(&other, &["user-app"], 2).await, "of other documents");
 }
+
+/// News of one service costs the others nothing, and what concerns all of them reaches all.
+#[tokio::test]
+async fn services_without_news_are_taken_over() {
+    let text = |rule: &str| {
+        let route = |name: &str| format!("{{ id: {name}, uri: 'lb://{name}', predicates: ['Path=/{name}'] }}");
+        let balanced =
+            |name: &str| format!("{name}.ribbon.NFLoadBalancerRuleClassName: com.netflix.loadbalancer.{rule}\n");
+        let routes = format!("spring.cloud.gateway.routes: [{}, {}]\n", route("a"), route("b"));
+        routes + &balanced("a") + &balanced("b")
+    };
+    let (settings, receiver) = watch::channel(SettingsState::of(config(&text("RoundRobinRule")), 1));
+    let registry = MemoryRegistry::new();
+    let set = |service: &str, ports: &[u16]| {
+        registry.set(service, ports.iter().map(|port| gray_core::Instance::new("h", *port)).collect());
+    };
+    set("a", &[1]);
+    set("b", &[1]);
+    let shared = Arc::new(ArcSwap::from_pointee(Snapshot::empty()));
+    let control = ControlLoop::new(
+        receiver,
+        Arc::clone(&registry) as Arc<dyn Registry>,
+        Arc::clone(&shared),
+        CitySource::default(),
+        "V1",
+    );
+    let steps = async {
+        let published = async |a: usize, b: usize, revision: u64| {
+            loop {
+                let now = shared.load_full();
+                let known = |service: &str| now.services.get(service).map_or(0, |service| service.set.known().len());
+                if (known("a"), known("b"), now.revision) == (a, b, revision) {
+                    return Arc::clone(&now.services);
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let first = published(1, 1, 1).await;
+        set("a", &[1, 2]);
+        let second = published(2, 1, 1).await;
+        assert!(Arc::ptr_eq(&first["b"], &second["b"]) && !Arc::ptr_eq(&first["a"], &second["a"]));
+        set("b", &[]);
+        let third = published(2, 0, 1).await;
+        assert!(Arc::ptr_eq(&third["a"], &second["a"]));
+        settings.send_replace(SettingsState::of(config(&text("RandomRule")), 2));
+        let fourth = published(2, 0, 2).await;
+        let is_changed = |service: &str| fourth[service].strategy != third[service].strategy;
+        assert!(is_changed("a") && is_changed("b"));
+    };
+    tokio::select! {
+        () = control.run() => {}
+        outcome = tokio::time::timeout(Duration::from_secs(30), steps) => outcome.expect("published"),
+    }
+}

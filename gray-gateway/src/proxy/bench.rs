@@ -41,8 +41,10 @@ pub(super) fn worker_with(settings: &str, instances: &[Instance]) -> Worker {
     let read = |documents: &Documents| GatewayConfig::read(documents, "kerwin.tool.gray");
     let (config, _) = check(&[("settings.yaml", settings)], read).unwrap_or_else(|problems| panic!("{problems}"));
     let set = Arc::new(InstanceSet::new(instances, None));
-    let services = Services::from_iter([("app".into(), ServiceSnapshot { set, ..ServiceSnapshot::default() })]);
-    let snapshot = Snapshot { rules: config.rules, routes: config.routes, services, ..Snapshot::empty() };
+    let services =
+        Services::from_iter([("app".into(), Arc::new(ServiceSnapshot { set, ..ServiceSnapshot::default() }))]);
+    let snapshot =
+        Snapshot { rules: config.rules, routes: config.routes, services: Arc::new(services), ..Snapshot::empty() };
     let shared = Arc::new(ArcSwap::from_pointee(snapshot));
     Worker::new(Limits::default(), Arc::default(), Arc::default(), shared, Stats::new(1), 0, None, None)
 }
