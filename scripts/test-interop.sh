@@ -36,6 +36,11 @@ for stack in "${stacks[@]}"; do
       ;;
   esac
 done
+# The peer of java-boot35, which the short form leaves out.
+case " $* " in
+  *' --short '*) ;;
+  *) [[ " ${stacks[*]} " != *' java-boot35 '* ]] || mvn -q -B -f examples/java-gateway/pom.xml process-classes ;;
+esac
 # The whole workspace, as the tests have it: built apart, most dependencies would be compiled twice.
 say "building ours"
 cargo build --locked -q --workspace --features "$BROKERS" --bins --tests

@@ -44,9 +44,9 @@ use crate::{
     tls::UpstreamTls,
 };
 
-/// Snapshots take at most a hundredth of a core: with very many services, news of the registry is taken in together.
-const UPDATING: (u32, Duration) = (99, Duration::from_millis(250));
-/// Findings, which only operators read, take a fifth of that.
+/// Snapshots take at most half a percent of a core: with very many services, news of the registry is taken in together.
+const UPDATING: (u32, Duration) = (199, Duration::from_millis(250));
+/// Findings, which only operators read, take at most a fifth of a percent.
 const LINTING: (u32, Duration) = (499, Duration::from_secs(5));
 
 /// How much the published snapshot knows. Only grows.

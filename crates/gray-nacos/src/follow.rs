@@ -121,7 +121,7 @@ async fn follow_on(
     pushes: &Pushes,
     list: &mut Published,
 ) -> Result<(), watch::error::RecvError> {
-    let Source { connection, options, service, .. } = source;
+    let &Source { connection, options, service, .. } = source;
     let mut health = connection.health();
     if list.is_known() {
         // The client before this one was lost.
@@ -146,6 +146,7 @@ async fn follow_on(
                     Some(instances) => {
                         list.publish(instances);
                         pushes.forget();
+                        due = next_poll(options);
                     }
                     None => due = Instant::now(),
                 }
@@ -164,8 +165,7 @@ async fn follow_on(
                     list.publish(instances);
                     pushes.forget();
                     order.has_read(Instant::now());
-                    // Not all of a fleet at once.
-                    due = Instant::now() + options.poll_interval.mul_f64(0.75 + fastrand::f64() / 2.0);
+                    due = next_poll(options);
                 }
                 Err(failure) => {
                     tracing::debug!(%service, %failure, "instances could not be read");
@@ -182,6 +182,11 @@ async fn follow_on(
             },
         }
     }
+}
+
+/// Not all services of a fleet at once.
+fn next_poll(options: &NacosOptions) -> Instant {
+    Instant::now() + options.poll_interval.mul_f64(0.75 + fastrand::f64() / 2.0)
 }
 
 /// The pushed list, if it may be taken as it is.

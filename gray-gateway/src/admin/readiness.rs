@@ -114,7 +114,7 @@ fn why_no_settings(settings: &SettingsState<GatewayConfig>, source: &Health, nee
 
 #[cfg(test)]
 mod tests {
-    use gray_core::{Instance, InstanceSet, balance::Strategy};
+    use gray_core::{Instance, InstanceSet};
     use gray_document::Documents;
 
     use super::*;

@@ -1,8 +1,8 @@
 //! Who gets which version, and what the backend is told.
 
-use gray_gateway::proxy::StatsSnapshot;
+use gray_gateway::{proxy::StatsSnapshot, snapshot::ServiceSnapshot};
 
-use crate::support::{Backend, Client, Setup, service, until};
+use crate::support::{Backend, Client, Setup, put, service, until};
 
 const LOCALHOST: &str = "127.0.0.0/8";
 
@@ -107,7 +107,7 @@ async fn a_service_without_versions_is_not_under_gray_release() {
     assert_eq!(Setup::new(&known).start().get("").await.status, 503);
     // So does a lane that names it.
     let mut setup = Setup::new(&plain).ruled("{ lanes: { two: { services: { app: V2 } } } }");
-    setup.snapshot.services.get_mut("app").expect("there").is_named = true;
+    put(&mut setup.snapshot, "app", ServiceSnapshot { is_named: true, ..service(&plain) });
     assert_eq!(setup.start().get("").await.status, 503);
 }
 
@@ -169,9 +169,9 @@ async fn a_new_snapshot_takes_effect_at_once_and_fails_nobody() {
     let (v1, v2) = pair().await;
     let gateway = Setup::new(&[v1.instance("V1")]).start();
     let (v1_only, v2_as_prod) = (service(&[v1.instance("V1")]), service(&[v2.instance("V1")]));
-    let swap = |new: &gray_gateway::snapshot::ServiceSnapshot| {
+    let swap = |new: &ServiceSnapshot| {
         let mut snapshot = gray_gateway::snapshot::Snapshot::clone(&gateway.shared.load());
-        snapshot.services.insert("app".into(), new.clone());
+        put(&mut snapshot, "app", new.clone());
         gateway.shared.store(snapshot.into());
     };
     let address = gateway.address;

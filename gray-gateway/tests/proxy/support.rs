@@ -90,8 +90,6 @@ impl Setup {
         let read = |documents: &Documents| GatewayConfig::read(documents, "kerwin.tool.gray");
         let (config, problems) = check(&[("test.yaml", text)], read).unwrap_or_else(|problems| panic!("{problems}"));
         assert!(problems.warnings().next().is_none() || text.contains(WITH_WARNINGS), "{problems}");
-        let mut services = Services::default();
-        services.insert("app".into(), service(instances));
         let (mut rates, mut breakers) = (RateStates::default(), BreakerStates::default());
         rates.hand_over(config.routes.routes());
         breakers.hand_over(config.routes.routes());
@@ -106,7 +104,7 @@ impl Setup {
             routes: config.routes,
             rates: Arc::clone(rates.current()),
             breakers: Arc::clone(breakers.current()),
-            services,
+            services: Arc::new(Services::from_iter([("app".into(), Arc::new(service(instances)))])),
             ..Snapshot::empty()
         };
         Self {
@@ -170,6 +168,11 @@ fn ips(network: &str) -> IpSet {
 
 pub(crate) fn service(instances: &[Instance]) -> ServiceSnapshot {
     ServiceSnapshot { set: Arc::new(InstanceSet::new(instances, None)), ..ServiceSnapshot::default() }
+}
+
+/// Puts a service in the place of the one of that name, if there is one.
+pub(crate) fn put(snapshot: &mut Snapshot, name: &str, service: ServiceSnapshot) {
+    Arc::make_mut(&mut snapshot.services).insert(name.into(), Arc::new(service));
 }
 
 pub(crate) fn instance(address: SocketAddr, version: &str) -> Instance {

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use clap::Parser;
 use e2e_tests::{
     Eureka, Nacos,
-    interop::{Beside, Home, Hop, Mixed, Report, Role, Row, Stack},
+    interop::{Beside, Home, Hop, Kind, Mixed, Report, Role, Row, Stack},
 };
 
 /// Runs chains of services in other languages and counts which versions answer.
@@ -28,13 +28,13 @@ struct Args {
 const BOTH: Beside = Beside { agent: true, egress: true };
 
 /// A chain: its lanes, and its faults if there are instances enough.
-async fn measure(chain: &mut Mixed, name: String, each: usize, faults: Option<Role>, control: bool) -> Result<Row> {
+async fn measure(chain: &mut Mixed, name: String, each: usize, faults: Option<Role>, kind: Kind) -> Result<Row> {
     let lanes = chain.lanes(each).await;
     let faults = match faults {
         Some(role) => Some(chain.faults(role).await?),
         None => None,
     };
-    Ok(Row { chain: name, lanes, faults, control })
+    Ok(Row { chain: name, lanes, faults, kind })
 }
 
 fn note(report: &mut Report, row: Row, chain: &Mixed) {
@@ -56,27 +56,41 @@ async fn pair(nacos: &Arc<Nacos>, stack: Stack, args: &Args, report: &mut Report
     let three = |stack| Hop { stack, old: if args.short { 1 } else { 3 } };
     let killed = |role| if args.short { None } else { Some(role) };
     let mut chain = Mixed::start(Home::on_nacos(nacos).await?, one(stack), three(stack), BOTH).await?;
-    let row = measure(&mut chain, format!("{stack} → {stack}"), args.requests, killed(Role::User), false).await?;
+    let row = measure(&mut chain, format!("{stack} → {stack}"), args.requests, killed(Role::User), Kind::Ours).await?;
     note(report, row, &chain);
     chain.replace_orders(Beside { agent: false, egress: true }).await?;
     let name = format!("{stack} → {stack}, without {}", stack.carrier());
-    let row = measure(&mut chain, name, args.requests, None, true).await?;
+    let row = measure(&mut chain, name, args.requests, None, Kind::Control).await?;
     note(report, row, &chain);
     if args.short {
         return Ok(());
     }
     chain.replace_orders(Beside { agent: true, egress: false }).await?;
     let name = format!("{stack} → {stack}, without the egress");
-    let row = measure(&mut chain, name, args.requests, None, true).await?;
+    let row = measure(&mut chain, name, args.requests, None, Kind::Control).await?;
     note(report, row, &chain);
     drop(chain);
     for (order, user, role) in [(stack, Stack::Rust, Role::Order), (Stack::Rust, stack, Role::User)] {
         let hop = |stack, own| if own == role { three(stack) } else { one(stack) };
         let (order_hop, user_hop) = (hop(order, Role::Order), hop(user, Role::User));
         let mut chain = Mixed::start(Home::on_nacos(nacos).await?, order_hop, user_hop, BOTH).await?;
-        let row = measure(&mut chain, format!("{order} → {user}"), args.requests, Some(role), false).await?;
+        let row = measure(&mut chain, format!("{order} → {user}"), args.requests, Some(role), Kind::Ours).await?;
         note(report, row, &chain);
     }
+    if stack == Stack::JavaBoot35 {
+        behind_java(nacos, report).await?;
+    }
+    Ok(())
+}
+
+/// What the same faults cost behind Spring's own gateway.
+async fn behind_java(nacos: &Arc<Nacos>, report: &mut Report) -> Result<()> {
+    let (order, user) = (Hop { stack: Stack::JavaBoot35, old: 3 }, Hop { stack: Stack::Rust, old: 1 });
+    let mut chain = Mixed::start(Home::on_nacos(nacos).await?, order, user, BOTH).await?;
+    chain.through_java().await?;
+    let faults = Some(chain.faults(Role::Order).await?);
+    let chain_name = format!("{} → {}, behind Spring Cloud Gateway", order.stack, user.stack);
+    note(report, Row { chain: chain_name, lanes: Vec::new(), faults, kind: Kind::Peer }, &chain);
     Ok(())
 }
 
@@ -89,12 +103,12 @@ async fn pair_on_eureka(args: &Args, report: &mut Report) -> Result<()> {
         // Each on a server of its own, which lists no other services.
         let eureka = Eureka::start(&[]).await?;
         let mut chain = Mixed::start(Home::on_eureka(&eureka), one(order), one(user), BOTH).await?;
-        let row = measure(&mut chain, format!("{order} → {user}"), args.requests, None, false).await?;
+        let row = measure(&mut chain, format!("{order} → {user}"), args.requests, None, Kind::Ours).await?;
         note(report, row, &chain);
         if order == stack {
             chain.replace_orders(Beside { agent: false, egress: true }).await?;
             let name = format!("{order} → {user}, without {}", stack.carrier());
-            let row = measure(&mut chain, name, args.requests, None, true).await?;
+            let row = measure(&mut chain, name, args.requests, None, Kind::Control).await?;
             note(report, row, &chain);
         }
     }

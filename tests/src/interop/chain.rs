@@ -123,6 +123,8 @@ pub struct Mixed {
     hops: [Stack; 2],
     orders: Vec<Part>,
     users: Vec<Part>,
+    /// Spring's gateway, if requests go to that one.
+    java_gateway: Option<App>,
     /// The gateway's address, as `http://host:port`.
     pub url: String,
     /// A client.
@@ -142,6 +144,7 @@ impl Mixed {
             hops: [order.stack, user.stack],
             orders: Vec::new(),
             users: Vec::new(),
+            java_gateway: None,
             url: format!("http://127.0.0.1:{port}"),
             http: Http::kept()?,
         };
@@ -157,6 +160,18 @@ impl Mixed {
         }
         chain.wait().await?;
         Ok(chain)
+    }
+
+    /// From now on requests go through Spring Cloud Gateway, which knows nothing of lanes. Ours goes on, for what it knows of instances.
+    pub async fn through_java(&mut self) -> Result<()> {
+        let [port] = ports::free()?;
+        let mut command = Command::new(repository().join("examples/java-gateway/run.sh"));
+        command.arg(port.to_string()).envs(self.home.environment.iter().map(|(name, value)| (name, value)));
+        let mut app = App::spawn("java-gateway", command)?;
+        app.wait_answer(port, "/order-api/order/N0001", START).await?;
+        self.url = format!("http://127.0.0.1:{port}");
+        self.java_gateway = Some(app);
+        Ok(())
     }
 
     /// Starts one more instance; [`wait`](Self::wait) waits for it.
@@ -267,6 +282,7 @@ impl Mixed {
         let services = self.orders.iter().chain(&self.users);
         let logs = services
             .flat_map(|part| std::iter::once(&part.app).chain(part.egress.as_ref().map(|(app, _)| app)))
+            .chain(self.java_gateway.as_ref())
             .map(App::log);
         std::iter::once(self.gateway.log()).chain(logs).collect::<Vec<_>>().join("\n---\n")
     }

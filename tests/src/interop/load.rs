@@ -19,6 +19,8 @@ use crate::{Http, eventually_within};
 const AT_ONCE: usize = 8;
 const SENDERS: usize = 4;
 const PAUSE: Duration = Duration::from_millis(40);
+/// How long a gateway may take to get over a fault.
+const RECOVERY: Duration = Duration::from_secs(120);
 /// Requests before and after each fault.
 const MORE: usize = 200;
 
@@ -105,9 +107,11 @@ impl Mixed {
         traffic.enter(1);
         self.kill(role).await?;
         traffic.more(MORE * 2).await?;
+        traffic.calm(MORE).await?;
         traffic.enter(2);
         self.stop(role).await?;
         traffic.more(MORE).await?;
+        traffic.calm(MORE).await?;
         traffic.enter(3);
         self.join(role).await?;
         traffic.more(MORE).await?;
@@ -121,20 +125,28 @@ struct Traffic {
     ended: Arc<AtomicBool>,
     phase: Arc<AtomicUsize>,
     sent: Arc<AtomicUsize>,
+    /// The last request that was not answered.
+    failed: Arc<AtomicUsize>,
     senders: Vec<JoinHandle<[Tally; 4]>>,
 }
 
 impl Traffic {
     fn start(chain: &Mixed) -> Self {
-        let (ended, phase, sent) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default(), Arc::default());
+        let (ended, phase) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let (sent, failed) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
         let senders = (0..SENDERS).map(|_| {
             let (http, url, stack) = (chain.http.clone(), chain.url.clone(), chain.order());
-            let (ended, phase, sent) = (Arc::clone(&ended), Arc::clone(&phase), Arc::<AtomicUsize>::clone(&sent));
+            let (ended, phase, sent, failed) =
+                (Arc::clone(&ended), Arc::clone(&phase), Arc::clone(&sent), Arc::clone(&failed));
             tokio::spawn(async move {
                 let mut tallies: [Tally; 4] = Default::default();
                 while !ended.load(Relaxed) {
                     let during = phase.load(Relaxed);
-                    let (lane, outcome) = request(&http, &url, stack, sent.fetch_add(1, Relaxed)).await;
+                    let turn = sent.fetch_add(1, Relaxed);
+                    let (lane, outcome) = request(&http, &url, stack, turn).await;
+                    if outcome.is_err() {
+                        failed.fetch_max(turn, Relaxed);
+                    }
                     tallies[during].add(LANES[lane], outcome);
                     tokio::time::sleep(PAUSE).await;
                 }
@@ -142,11 +154,21 @@ impl Traffic {
             })
         });
         let senders = senders.collect();
-        Self { ended, phase, sent, senders }
+        Self { ended, phase, sent, failed, senders }
     }
 
     fn enter(&self, phase: usize) {
         self.phase.store(phase, Relaxed);
+    }
+
+    /// Until so many have been answered since the last that was not.
+    async fn calm(&self, count: usize) -> Result<()> {
+        eventually_within(RECOVERY, "a fault is over", || async {
+            let (sent, failed) = (self.sent.load(Relaxed), self.failed.load(Relaxed));
+            ensure!(sent >= failed + count, "request {failed} of {sent} failed");
+            Ok(())
+        })
+        .await
     }
 
     async fn more(&self, count: usize) -> Result<()> {

@@ -14,7 +14,7 @@ use clap::ValueEnum;
 
 pub use chain::{Beside, Home, Hop, Mixed, Role};
 pub use load::{Faults, Tally};
-pub use report::{Report, Row};
+pub use report::{Kind, Report, Row};
 
 /// What services are written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]

@@ -15,7 +15,7 @@ use gray_gateway::{
     snapshot::Snapshot,
 };
 
-use crate::support::{Backend, Gateway, Response, Setup, service};
+use crate::support::{Backend, Gateway, Response, Setup, put, service};
 
 /// The address of an admin side.
 const ADMIN: u16 = 7001;
@@ -31,7 +31,7 @@ pub(crate) fn egress(services: &[(&str, Vec<Instance>)], allowed: &[&str]) -> Ga
 pub(crate) fn serve(gateway: &Gateway, services: &[(&str, Vec<Instance>)], allowed: &[&str]) {
     let mut snapshot = Snapshot::clone(&gateway.shared.load());
     for (name, instances) in services {
-        snapshot.services.insert((*name).into(), service(instances));
+        put(&mut snapshot, name, service(instances));
     }
     let allowed = allowed.iter().map(|text| text.parse::<Allowed>().expect(text));
     let options = EgressOptions {
