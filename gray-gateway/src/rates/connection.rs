@@ -19,8 +19,6 @@ use super::{
 };
 use crate::route::{Rate, Route};
 
-/// So long a request waits for Redis.
-const LIMIT: Duration = Duration::from_millis(20);
 /// Longest time until there is a connection, and until a sign of life.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Between two looks at whether the connection lives.
@@ -158,7 +156,7 @@ impl SharedCounting {
         own: &RateCounters,
         missed: impl Fn(Missed),
     ) -> Result<Option<Rated>, Rated> {
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + self.shared.wait;
         let mut rated = None;
         for ask in asks {
             let Some(limit) = route.filters.rates.get(ask.place) else { continue };

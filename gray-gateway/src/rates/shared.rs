@@ -1,7 +1,7 @@
 //! Rates that gateways count together, in a Redis: under the same names and with the same meaning as Spring Cloud Gateway, so that
 //! both may count side by side while one takes over from the other.
 
-use std::{borrow::Cow, fmt, net::IpAddr, str::FromStr, sync::Arc};
+use std::{borrow::Cow, fmt, net::IpAddr, str::FromStr, sync::Arc, time::Duration};
 
 use clap::ValueEnum;
 use gray_rules::Facts;
@@ -16,6 +16,8 @@ use crate::{
 
 /// Longest name of a client that is kept as it is, in bytes: a longer one is a digest, so that clients cannot fill the memory.
 const MAX_NAME: usize = 256;
+/// So long a request waits for Redis.
+const WAIT: Duration = Duration::from_millis(20);
 
 /// A token bucket. `KEYS`: the tokens that are left, and when that was; `ARGV`: tokens that come back per second, tokens at most,
 /// tokens that are taken. Returns whether they were there (1 or 0), and what is left. The time is that of the server, in
@@ -130,13 +132,20 @@ pub struct SharedRates {
     pub(super) tls: Arc<UpstreamTls>,
     pub(super) when_down: WhenDown,
     pub(super) script: Script,
+    pub(super) wait: Duration,
     keys: RedisKeys,
 }
 
 impl SharedRates {
     /// In this Redis, whose certificate is judged like those of instances.
     pub fn new(url: RedisUrl, keys: RedisKeys, when_down: WhenDown, tls: Arc<UpstreamTls>) -> Self {
-        Self { url, tls, when_down, keys, script: Script::new(BUCKET) }
+        Self { url, tls, when_down, keys, script: Script::new(BUCKET), wait: WAIT }
+    }
+
+    /// With another time than 20 ms that a request waits for Redis.
+    #[must_use]
+    pub fn waiting(self, wait: Duration) -> Self {
+        Self { wait, ..self }
     }
 
     /// The names of the tokens that are left and of when that was, for the limit at this place of the route.

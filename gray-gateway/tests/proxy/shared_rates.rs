@@ -125,6 +125,7 @@ async fn line(socket: &mut BufReader<TcpStream>) -> Option<String> {
     Some(line.trim_end().to_owned())
 }
 
+/// One that waits for as long as a busy machine may take: how long that is, is not what most tests are about.
 fn gateway(backend: &Backend, filters: &str, url: &str, keys: RedisKeys, when_down: WhenDown) -> Gateway {
     gateway_by(&Arc::default(), backend, filters, url, keys, when_down)
 }
@@ -138,11 +139,15 @@ fn gateway_by(
     keys: RedisKeys,
     when_down: WhenDown,
 ) -> Gateway {
+    let shared = SharedRates::new(url.parse().expect("a URL of Redis"), keys, when_down, Arc::clone(tls));
+    sharing(shared.waiting(Duration::from_secs(10)), backend, filters)
+}
+
+fn sharing(shared: SharedRates, backend: &Backend, filters: &str) -> Gateway {
     let routes = format!("[{{ id: app, uri: 'lb://app', predicates: ['Path=/api/**'], filters: [{filters}] }}]");
     let mut setup = Setup::with_routes(&routes, &[backend.instance("V1")]);
     setup.workers = 1;
-    let url = url.parse().expect("a URL of Redis");
-    setup.shared_rates = Some(Arc::new(SharedRates::new(url, keys, when_down, Arc::clone(tls))));
+    setup.shared_rates = Some(Arc::new(shared));
     setup.start()
 }
 
@@ -210,9 +215,11 @@ async fn while_redis_does_not_count_the_gateway_does_or_all_pass() {
     for (mode, why) in [(SILENT, Missed::Late), (REFUSING, Missed::Refused)] {
         let (store, address) = Store::serve().await;
         let backend = Backend::named("v1").await;
-        let url = format!("redis://{address}");
-        let local = gateway(&backend, THREE, &url, RedisKeys::Route, WhenDown::Local);
-        let open = gateway(&backend, THREE, &url, RedisKeys::Route, WhenDown::Open);
+        let made = |when_down| {
+            let url = format!("redis://{address}").parse().expect("a URL of Redis");
+            sharing(SharedRates::new(url, RedisKeys::Route, when_down, Arc::default()), &backend, THREE)
+        };
+        let (local, open) = (made(WhenDown::Local), made(WhenDown::Open));
         connected(&local).await;
         connected(&open).await;
         store.mode.store(mode, SeqCst);
