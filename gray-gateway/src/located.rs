@@ -31,11 +31,13 @@ struct Made {
 type Service = (Box<str>, Vec<Metadata>);
 
 impl LocatedRoutes {
-    /// The names of all services, those that only the settings know included; `None`: the registry has not answered yet.
+    /// The names of all services, those that only the settings know included; `None`: the registry has not answered yet. A name with
+    /// a slash is left out: it would be taken for a service in another space ([`ServiceKey`](gray_core::ServiceKey)).
     pub(crate) fn names(&mut self, config: &GatewayConfig, registry: &dyn Registry) -> Option<BTreeSet<Box<str>>> {
         let names = self.names.get_or_insert_with(|| registry.services()).borrow_and_update().clone()?;
         let fixed = config.gray.static_instances.keys().map(|name| name.as_str().into());
-        Some(names.iter().cloned().chain(fixed).take(MAX_SERVICES).collect())
+        let names = names.iter().cloned().chain(fixed).filter(|name| !name.contains('/'));
+        Some(names.take(MAX_SERVICES).collect())
     }
 
     /// The configuration with routes for these services. Too many of them leave it as it was.
@@ -142,6 +144,16 @@ mod tests {
             assert!(began.elapsed() < LIMIT, "{ids:?}, not {expect:?}");
             sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    #[test]
+    fn no_name_in_the_registry_means_a_service_in_another_space() {
+        let registry = MemoryRegistry::new();
+        for name in ["order-app", "@PAY/pay-app", "ns/pay-app"] {
+            registry.set(name, vec![Instance::new("127.0.0.1", 1)]);
+        }
+        let names = LocatedRoutes::default().names(&config("{}"), &*registry);
+        assert_eq!(names, Some(BTreeSet::from(["order-app".into()])));
     }
 
     #[tokio::test]
