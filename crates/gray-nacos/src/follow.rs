@@ -141,7 +141,7 @@ async fn follow_on(
             changed = clients.changed() => return changed,
             // The listener is ours: its sender lives as long as this loop.
             Ok(()) = pushed.changed() => {
-                let alone = alone(&mut order, &mut pushed).filter(|_| *health.borrow() == Health::Up && list.is_known());
+                let alone = take_alone(&mut order, &mut pushed).filter(|_| *health.borrow() == Health::Up && list.is_known());
                 match alone.filter(|instances| list.newly_held(instances).is_empty()) {
                     Some(instances) => {
                         list.publish(instances);
@@ -190,7 +190,7 @@ fn next_poll(options: &NacosOptions) -> Instant {
 }
 
 /// The pushed list, if it may be taken as it is.
-fn alone(order: &mut Order, pushed: &mut watch::Receiver<Heard>) -> Option<Vec<Instance>> {
+fn take_alone(order: &mut Order, pushed: &mut watch::Receiver<Heard>) -> Option<Vec<Instance>> {
     let (pushes, newest) = {
         let heard = pushed.borrow_and_update();
         (heard.pushes, heard.newest.clone())
