@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gray_core::instance::Instance;
+use gray_core::instance::{CLUSTER_KEY, Instance, Metadata};
 use gray_registry::{Announcer, CallError, Doubts};
 use nacos_sdk::api::naming::NamingService;
 use tokio::time::{Instant, sleep, timeout};
@@ -39,6 +39,8 @@ pub(super) struct Registration {
     service: String,
     client: Option<Wired<NamingService>>,
     announced: Option<Instance>,
+    /// What of its metadata was listed otherwise when that was last looked at.
+    other: Vec<String>,
     silent_since: Option<Instant>,
     misses: u32,
     next_repair: u32,
@@ -105,6 +107,7 @@ impl Registration {
             service,
             client: None,
             announced: None,
+            other: Vec::new(),
             silent_since: None,
             misses: 0,
             next_repair: FIRST_REPAIR,
@@ -153,6 +156,7 @@ impl Registration {
                 let known = self.is_known(&list, instance).await;
                 self.found(known);
                 if known {
+                    self.compare(&list, instance);
                     return Ok(());
                 }
                 if self.misses >= self.next_repair {
@@ -173,6 +177,26 @@ impl Registration {
                 Err(failure)
             }
         }
+    }
+
+    /// Says once when callers are told something else of it than it says of itself.
+    fn compare(&mut self, list: &[Instance], instance: &Instance) {
+        let Some(listed) = list.iter().find(|other| other.is_at_address_of(instance)) else { return };
+        let other = differences(&instance.metadata, &listed.metadata);
+        if other == self.other {
+            return;
+        }
+        let (service, address) = (&self.service, instance.authority());
+        if other.is_empty() {
+            tracing::info!(%service, %address, "nacos lists our instance as it was registered again");
+        } else {
+            tracing::warn!(
+                %service, %address, metadata = other.join(", "),
+                "nacos lists our instance with other metadata than it was registered with, and callers go by that: it was \
+                 changed in Nacos, or this server keeps what an instance at this address said first"
+            );
+        }
+        self.other = other;
     }
 
     fn found(&mut self, is_known: bool) {
@@ -210,6 +234,31 @@ impl Registration {
         if announced.is_ok() {
             self.misses = 0;
             tracing::info!(service = %self.service, address = %instance.authority(), "announced again after an outage");
+        }
+    }
+}
+
+/// Which of these keys are listed with another value, or not at all: `version: V1 instead of V2`.
+fn differences(announced: &Metadata, listed: &Metadata) -> Vec<String> {
+    // The usual cluster is not listed as one.
+    let other = announced.iter().filter(|&(key, value)| key != CLUSTER_KEY && listed.get(key) != Some(value));
+    other.map(|(key, value)| format!("{key}: {} instead of {value}", listed.get(key).unwrap_or("nothing"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_listed_otherwise_is_named() {
+        let metadata = |pairs: &[(&'static str, &'static str)]| pairs.iter().copied().collect::<Metadata>();
+        let announced = metadata(&[("version", "V2"), ("zone", "a"), (CLUSTER_KEY, "DEFAULT")]);
+        for (listed, expect) in [
+            (metadata(&[("version", "V2"), ("zone", "a"), ("more", "b")]), &[][..]),
+            (metadata(&[("version", "V1"), ("zone", "a")]), &["version: V1 instead of V2"]),
+            (metadata(&[("zone", "b")]), &["version: nothing instead of V2", "zone: b instead of a"]),
+        ] {
+            assert_eq!(differences(&announced, &listed), expect);
         }
     }
 }
