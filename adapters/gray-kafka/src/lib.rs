@@ -30,6 +30,7 @@ mod producer;
 mod supervisor;
 mod telemetry;
 mod topic;
+mod waiting;
 
 #[cfg(feature = "clap")]
 pub use args::{KafkaArgs, Setting};

@@ -1,20 +1,13 @@
 //! A partition that this process owns in one of the groups: what it has read, how far it is, and what comes next.
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use gray_core::{
     Side,
     message::{Follower, Ledger, Reading, Split, Wish, Worked},
 };
 
-use crate::message::Message;
-
-/// Messages that wait here. A partition is paused above the first, and resumed below the second.
-const FULL: usize = 512;
-const SPARE: usize = 128;
+use crate::{message::Message, waiting::Waiting};
 
 /// How far the process is, by the group in which it owns the partition.
 #[derive(Debug)]
@@ -38,7 +31,7 @@ pub(crate) struct Part {
     pub(crate) running: Option<i64>,
     /// What was committed last.
     committed: Option<(i64, String)>,
-    waiting: VecDeque<Message>,
+    waiting: Waiting,
     pub(crate) is_paused: bool,
     /// Nothing is its own until it learns more: what arrives is dropped, and read again from its position.
     is_parked: bool,
@@ -71,7 +64,7 @@ impl Part {
             known_at: Instant::now(),
             running: None,
             committed: None,
-            waiting: VecDeque::new(),
+            waiting: Waiting::default(),
             is_paused: false,
             is_parked: false,
             retry_at: None,
@@ -81,7 +74,7 @@ impl Part {
     /// A message was read.
     pub(crate) fn read(&mut self, message: Message) {
         if !self.is_parked {
-            self.waiting.push_back(message);
+            self.waiting.push(message);
         }
     }
 
@@ -158,7 +151,7 @@ impl Part {
                 if let Some(next) = ledger.step(*position, wish, worked) {
                     return Next::Announce(next);
                 }
-                while let Some(message) = self.waiting.pop_front() {
+                while let Some(message) = self.waiting.pop() {
                     if message.offset < *position {
                         continue;
                     }
@@ -184,7 +177,7 @@ impl Part {
                         Reading::Read(_) => Next::Seek(position),
                     };
                 }
-                while let Some(message) = self.waiting.pop_front() {
+                while let Some(message) = self.waiting.pop() {
                     if follower.position().is_some_and(|position| message.offset < position) {
                         continue;
                     }
@@ -236,11 +229,11 @@ impl Part {
     }
 
     fn flow(&self) -> Next {
-        match self.waiting.len() {
-            FULL.. if !self.is_paused => Next::Pause,
-            ..SPARE if self.is_paused && !self.is_parked => Next::Resume,
-            _ => Next::Idle,
+        if self.waiting.is_full() && !self.is_paused {
+            return Next::Pause;
         }
+        let reads_on = self.waiting.is_low() && self.is_paused && !self.is_parked;
+        if reads_on { Next::Resume } else { Next::Idle }
     }
 }
 
