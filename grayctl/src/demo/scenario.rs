@@ -20,6 +20,9 @@ const GLIMPSE: usize = 8;
 const EDIT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// By which the documents of the demo know a gray request.
+const GRAY: &[(&str, &str)] = &[("gray", "gray-996")];
+
 const GATEWAY: &str = "gateway-app.yaml";
 const COMMON: &str = "common-config.yaml";
 const RULES: &str = "gray-rules.yaml";
@@ -92,7 +95,7 @@ const fn scenario(
 
 const SCENARIOS: [Scenario; 11] = [
     scenario("plain", &[], None, "PROD, nothing matches", Expect::Only("V1")),
-    scenario("gray: gray-996", &[("gray", "gray-996")], None, "GRAY, by header", Expect::Only("V2")),
+    scenario("gray: gray-996", GRAY, None, "GRAY, by header", Expect::Only("V2")),
     scenario("gray: GRAY", &[("gray", "GRAY")], None, "PROD, own tag ignored", Expect::Only("V1")),
     scenario("plain, from 127.0.0.1", &[], ADDRESS, "GRAY, by client address", Expect::Only("V2")),
     scenario("userNo: U0001", &[("userNo", "U0001")], USER, "GRAY, by user number", Expect::Only("V2")),
@@ -162,10 +165,14 @@ impl Probe {
         let start = Instant::now();
         loop {
             // Each hop has to know both versions, so one good answer is not enough.
-            match self.send(GLIMPSE, &[]).await {
-                Ok(_) => return Ok(()),
+            let seen = async { anyhow::Ok((self.send(GLIMPSE, &[]).await?, self.send(GLIMPSE, GRAY).await?)) };
+            match seen.await {
+                Ok((plain, gray)) if plain.is(Expect::Only("V1")) && gray.is(Expect::Only("V2")) => return Ok(()),
+                Ok((plain, gray)) if start.elapsed() >= limit => {
+                    bail!("not all versions are known: plain requests saw {plain}, gray ones {gray}")
+                }
                 Err(error) if start.elapsed() >= limit => return Err(error.context("the chain does not answer")),
-                Err(_) => tokio::time::sleep(PAUSE).await,
+                Ok(_) | Err(_) => tokio::time::sleep(PAUSE).await,
             }
         }
     }
