@@ -31,6 +31,8 @@ pub(super) async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
             sleep(PAUSE).await;
         }
         if let Some(own) = own {
+            // What is passed on to it is whole.
+            own.set_nodelay(true)?;
             return Ok(own);
         }
     }

@@ -36,9 +36,6 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_
 const PATIENCE: Duration = Duration::from_secs(6);
 /// How long what is left of a client that was never built goes on trying, and more.
 const LEFTOVERS: Duration = Duration::from_secs(10);
-/// Bytes passed on at once to a server, and from it: a list of some hundred instances wakes the client once.
-const QUESTION: usize = 8 << 10;
-const LIST: usize = 64 << 10;
 
 /// What to do about a client that does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,10 +208,8 @@ async fn carry(mut client: TcpStream, server: Option<Box<dyn Socket>>, options: 
         None => reach(options, state).await,
     };
     enter(state, Way::Open { since: Instant::now() });
-    // Each write is a whole question or answer.
-    let _fast = client.set_nodelay(true);
-    // It ends the same way for both, and why counts for neither.
-    let _end = copy_bidirectional_with_sizes(&mut client, &mut server, QUESTION, LIST).await;
+    // A list of instances wakes the client once. It ends the same way for both, and why counts for neither.
+    let _end = copy_bidirectional_with_sizes(&mut client, &mut server, 8 << 10, 64 << 10).await;
 }
 
 async fn reach(options: &NacosOptions, state: &Shared) -> Box<dyn Socket> {
