@@ -39,7 +39,7 @@ async fn every_key_of_the_table_is_read_and_no_other() {
     let section = section();
     let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
     let keys: BTreeSet<_> = rows.map(|(key, _)| key.to_owned()).collect();
-    let of_instance = ["host", "port", "uri", "weight", "healthy", "enabled", "metadata"];
+    let of_instance = ["host", "port", "secure", "uri", "weight", "healthy", "enabled", "metadata"];
     let known = ["service", "instances"].map(str::to_owned).into_iter();
     let known: BTreeSet<_> = known.chain(of_instance.map(|key| format!("instances[].{key}"))).collect();
     assert_eq!(keys, known, "the table");
@@ -49,6 +49,10 @@ async fn every_key_of_the_table_is_read_and_no_other() {
     let (one, other) = (listed("a.yaml", yaml, "a").await, listed("a.json", json, "a").await);
     assert_eq!(one, other);
     assert_eq!((one[0].authority().as_str(), one[0].version(), one[0].weight), ("h:1", Some("V2"), 2.0));
+
+    let secure = listed("a.yaml", "service: a\ninstances: [{ host: h, port: 1, secure: true }]", "a").await;
+    assert_eq!(secure, listed("a.yaml", "service: a\ninstances: [{ uri: 'https://h:1' }]", "a").await);
+    assert!(secure[0].is_secure());
 
     let directory = tempfile::tempdir().expect("a directory");
     let unknown = json.replace("\"weight\":2", "\"weight\":2,\"zone\":\"a\"");

@@ -177,7 +177,7 @@ impl Local {
     /// Flags, files and ports; the workers accept when they are told.
     async fn open(args: &GatewayArgs) -> anyhow::Result<Self> {
         let gate = args.admin_gate().map_err(UsageError)?;
-        let certificates = args.tls.load()?;
+        let certificates = args.certificates()?;
         descriptors::raise();
         // From here on things may be counted.
         let recorder = admin::install_metrics()?;

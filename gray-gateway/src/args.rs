@@ -191,6 +191,17 @@ impl GatewayArgs {
         Some(self.egress.options(service, version, control, (bound.port(), admin_port)))
     }
 
+    /// Reads the certificate for clients, if there is one, and whose certificates count towards instances.
+    ///
+    /// # Errors
+    /// When a file cannot be read or used.
+    pub fn certificates(&self) -> Result<(Option<Arc<ServerTls>>, Arc<UpstreamTls>), TlsError> {
+        let server = self.tls.tls_cert.as_deref().zip(self.tls.tls_key.as_deref());
+        let server = server.map(|(certificate, key)| ServerTls::load(certificate, key)).transpose()?;
+        let upstream = UpstreamTls::new(self.service.upstream_ca.as_deref())?;
+        Ok((server.map(Arc::new), Arc::new(upstream)))
+    }
+
     /// What keys of tokens are fetched by.
     pub fn fetcher(&self, tls: &Arc<UpstreamTls>) -> Fetcher {
         Fetcher::new(Arc::clone(tls), &self.key_server)
@@ -238,23 +249,6 @@ pub struct TlsArgs {
     /// Port for TLS; 0 takes a free one. Without it: 7443
     #[arg(long, help_heading = "Gateway", env = "GRAY_TLS_PORT", value_name = "PORT", requires = "tls_cert")]
     pub tls_port: Option<u16>,
-
-    /// More CAs to trust for https:// and lb:https:// routes, PEM, beside Mozilla's
-    #[arg(long, help_heading = "Gateway", env = "GRAY_UPSTREAM_CA", value_name = "FILE")]
-    pub upstream_ca: Option<PathBuf>,
-}
-
-impl TlsArgs {
-    /// Reads the certificate for clients, if there is one, and whose certificates count towards instances.
-    ///
-    /// # Errors
-    /// When a file cannot be read or used.
-    pub fn load(&self) -> Result<(Option<Arc<ServerTls>>, Arc<UpstreamTls>), TlsError> {
-        let server = self.tls_cert.as_deref().zip(self.tls_key.as_deref());
-        let server = server.map(|(certificate, key)| ServerTls::load(certificate, key)).transpose()?;
-        let upstream = self.upstream_ca.as_deref().map_or_else(|| Ok(UpstreamTls::default()), UpstreamTls::with_ca)?;
-        Ok((server.map(Arc::new), Arc::new(upstream)))
-    }
 }
 
 #[cfg(test)]
@@ -300,7 +294,7 @@ mod tests {
             assert!(error.contains(missing), "{error}");
         }
         let args = parse(&["--tls-cert", "c.pem", "--tls-key", "k.pem"]).expect("both");
-        let error = args.tls.load().expect_err("no such file").to_string();
+        let error = args.certificates().expect_err("no such file").to_string();
         assert!(error.starts_with("--tls-cert c.pem: cannot be read"), "{error}");
     }
 }

@@ -18,7 +18,7 @@ use crate::{
 /// Flags that contradict each other, a certificate that cannot be used, documents that cannot be read.
 pub async fn verdict(args: &GatewayArgs) -> anyhow::Result<(Verdict, String)> {
     args.admin_gate().map_err(UsageError)?;
-    let (_, tls) = args.tls.load()?;
+    let (_, tls) = args.certificates()?;
     if let Some((_, service)) = args.egress.listen().map_err(UsageError)? {
         return egress_verdict(args, service).await;
     }

@@ -3,12 +3,15 @@
 use gray_document::{Item, Section};
 use http::Uri;
 
-use crate::instance::Instance;
+use crate::instance::{Instance, SECURE_KEY};
 
-/// Reads one instance: `uri`, or `host` and `port`; the rest has defaults. Problems are noted where they are.
+/// Reads one instance: `uri`, or `host`, `port` and `secure`; the rest has defaults. Problems are noted where they are.
 pub fn read(section: &Section<'_>) -> Option<Instance> {
-    let (host, port) = if section.has("uri") { from_uri(section)? } else { host_and_port(section)? };
+    let (host, port, is_secure) = if section.has("uri") { from_uri(section)? } else { host_and_port(section)? };
     let mut instance = Instance::new(host, port);
+    if is_secure {
+        instance = instance.with_metadata(SECURE_KEY, "true");
+    }
     instance.weight = section.f64("weight").unwrap_or(1.0);
     instance.healthy = section.bool("healthy").unwrap_or(true);
     instance.enabled = section.bool("enabled").unwrap_or(true);
@@ -24,7 +27,10 @@ pub fn read(section: &Section<'_>) -> Option<Instance> {
     }
 }
 
-fn from_uri(section: &Section<'_>) -> Option<(String, u16)> {
+/// Host, port, and whether it is called over TLS.
+type Address = (String, u16, bool);
+
+fn from_uri(section: &Section<'_>) -> Option<Address> {
     for key in ["host", "port"] {
         if section.has(key) {
             section.error(key, "the uri says this already; give a uri, or host and port");
@@ -32,22 +38,30 @@ fn from_uri(section: &Section<'_>) -> Option<(String, u16)> {
     }
     let text = section.string("uri")?;
     match parse_uri(&text) {
-        Ok(found) => Some(found),
+        Ok(found) => {
+            if section.bool("secure").is_some_and(|said| said != found.2) {
+                section.error("secure", "the uri says otherwise: it is https for TLS, else http");
+            }
+            Some(found)
+        }
         Err(reason) => {
-            section.error("uri", format!("`{}` {reason}; expected http://HOST:PORT", text.escape_debug()));
+            section.error(
+                "uri",
+                format!("`{}` {reason}; expected http://HOST:PORT or https://HOST:PORT", text.escape_debug()),
+            );
             None
         }
     }
 }
 
-fn parse_uri(text: &str) -> Result<(String, u16), String> {
+fn parse_uri(text: &str) -> Result<Address, String> {
     let uri: Uri = text.parse().map_err(|error| format!("is not a URI ({error})"))?;
-    match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => return Err("asks for https, but instances are called over plain http".into()),
+    let is_secure = match uri.scheme_str() {
+        Some("http") => false,
+        Some("https") => true,
         Some(other) => return Err(format!("has the scheme {other}")),
         None => return Err("has no scheme".into()),
-    }
+    };
     if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
         return Err("has a path, but an instance is an address only".into());
     }
@@ -56,15 +70,16 @@ fn parse_uri(text: &str) -> Result<(String, u16), String> {
     // Whatever stands behind the host must be a port; a user name would stand before it.
     let behind = authority.strip_prefix(bare).ok_or("has a user name")?;
     let port = match behind.strip_prefix(':') {
+        None if is_secure => 443,
         None => 80,
         Some(port) => port.parse().map_err(|_| format!("has the port `{port}`, which is not one (1 to 65535)"))?,
     };
     let host = bare.trim_start_matches('[').trim_end_matches(']');
     check_address(host, port)?;
-    Ok((host.to_owned(), port))
+    Ok((host.to_owned(), port, is_secure))
 }
 
-fn host_and_port(section: &Section<'_>) -> Option<(String, u16)> {
+fn host_and_port(section: &Section<'_>) -> Option<Address> {
     let (host, port) = (section.string("host"), section.u64("port"));
     if host.is_none() {
         section.error("host", "missing: an IP address or a DNS name");
@@ -84,7 +99,7 @@ fn host_and_port(section: &Section<'_>) -> Option<(String, u16)> {
         section.error(if port == 0 { "port" } else { "host" }, reason);
         return None;
     }
-    Some((host, port))
+    Some((host, port, section.bool("secure").unwrap_or(false)))
 }
 
 /// Metadata keys may have dots, which a YAML document takes for nesting.
@@ -136,11 +151,13 @@ mod tests {
             ("http://user-app:80/", "user-app", 80),
             ("HTTP://user-app", "user-app", 80),
             ("http://[::1]:7201", "::1", 7201),
+            ("https://10.0.0.7:7201", "10.0.0.7", 7201),
+            ("HTTPS://user-app/", "user-app", 443),
         ] {
-            assert_eq!(parse_uri(text), Ok((host.to_owned(), port)), "{text}");
+            let is_secure = text.to_ascii_lowercase().starts_with("https");
+            assert_eq!(parse_uri(text), Ok((host.to_owned(), port, is_secure)), "{text}");
         }
         for (text, expect) in [
-            ("https://10.0.0.7:7201", "https"),
             ("lb://user-app", "scheme lb"),
             ("10.0.0.7:7201", "no scheme"),
             ("user-app", "no scheme"),

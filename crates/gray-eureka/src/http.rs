@@ -13,12 +13,11 @@ use std::{
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use gray_registry::CallError;
-use gray_tls::refusal;
+use gray_tls::server_name;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -194,21 +193,11 @@ impl Client {
         if !server.is_tls {
             return Ok(Box::new(socket));
         }
-        let name = ServerName::try_from(server.host.clone());
-        let name = name.map_err(|_| "no certificate can be for a host of this name".to_owned())?;
-        let config = self.options.tls.0.clone();
-        let stream = TlsConnector::from(config).connect(name, socket).await.map_err(|error| {
-            let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
-            match cause {
-                Some(rustls::Error::InvalidCertificate(certificate)) => {
-                    refusal(certificate, &server.host, "--eureka-ca")
-                }
-                Some(rustls::Error::InvalidMessage(_)) => {
-                    "it does not speak TLS: is it http instead of https?".to_owned()
-                }
-                _ => format!("no TLS handshake: {error}"),
-            }
-        })?;
+        let said = |error: std::io::Error| error.to_string();
+        let (trust, name) = (&self.options.tls.0, server_name(&server.host).map_err(said)?);
+        let connector = TlsConnector::from(trust.config().map_err(said)?);
+        let shaken = connector.with_alpn(vec![b"http/1.1".to_vec()]).connect(name, socket).await;
+        let stream = shaken.map_err(|error| said(trust.explain(&error, &server.host)))?;
         Ok(Box::new(stream))
     }
 }

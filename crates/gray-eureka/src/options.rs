@@ -3,10 +3,9 @@
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use gray_tls::{PemFile, TlsError, mozilla, provider};
+use gray_tls::{TlsError, Trust};
 use http::{HeaderValue, Uri};
 use percent_encoding::percent_decode_str;
-use rustls::{ClientConfig, RootCertStore};
 
 const MAX_SERVERS: usize = 16;
 const EXPECTED: &str = "expected a URL such as http://eureka:8761/eureka/";
@@ -98,7 +97,7 @@ impl EurekaOptions {
 
 /// Whose certificates are believed when a server is spoken to over TLS (`https`).
 #[derive(Clone)]
-pub struct EurekaTls(pub(crate) Arc<ClientConfig>);
+pub struct EurekaTls(pub(crate) Arc<Trust>);
 
 impl EurekaTls {
     /// Believes Mozilla's roots, and the certificates of this file (`--eureka-ca`).
@@ -106,24 +105,18 @@ impl EurekaTls {
     /// # Errors
     /// When the file cannot be read, or has anything but certificates that may be trusted.
     pub fn new(ca: Option<&Path>) -> Result<Self, TlsError> {
-        let Some(ca) = ca else { return Ok(Self::default()) };
-        let file = PemFile::new("--eureka-ca", ca);
-        Ok(Self::with_roots(file.roots(&file.read()?)?))
-    }
-
-    fn with_roots(roots: RootCertStore) -> Self {
-        let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
-        let mut config = builder.expect("ring has all of them").with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Self(Arc::new(config))
+        Ok(Self(Arc::new(Trust::new(FLAG, ca)?)))
     }
 }
 
 impl Default for EurekaTls {
     fn default() -> Self {
-        Self::with_roots(mozilla())
+        Self(Arc::new(Trust::mozilla(FLAG)))
     }
 }
+
+/// What names more CAs.
+const FLAG: &str = "--eureka-ca";
 
 impl fmt::Debug for EurekaTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,8 +3,7 @@
 use std::{fmt, io, path::Path, sync::Arc, time::Duration};
 
 use gray_registry::CallError;
-use gray_tls::{PemFile, TlsError, mozilla, provider, refusal};
-use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use gray_tls::{TlsError, Trust, server_name};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
@@ -18,6 +17,9 @@ use super::NacosOptions;
 const REACH_TIMEOUT: Duration = Duration::from_secs(2);
 /// A client's greeting (RFC 9113, 3.4): the preface, and settings of which there are none.
 const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+/// What is spoken over TLS (ALPN): on the HTTP port, and on the gRPC port.
+const HTTP1: &[u8] = b"http/1.1";
+const HTTP2: &[u8] = b"h2";
 /// Type of the frame that a server has to begin with.
 const SETTINGS: u8 = 4;
 
@@ -27,10 +29,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
 
 /// Whose certificates are believed when Nacos is spoken to over TLS.
 #[derive(Clone)]
-pub struct NacosTls {
-    grpc: Arc<ClientConfig>,
-    http: Arc<ClientConfig>,
-}
+pub struct NacosTls(Arc<Trust>);
 
 impl NacosTls {
     /// Believes Mozilla's roots, and the certificates of this file (`--nacos-ca`).
@@ -38,18 +37,7 @@ impl NacosTls {
     /// # Errors
     /// When the file cannot be read, or has anything but certificates that may be trusted.
     pub fn new(ca: Option<&Path>) -> Result<Self, TlsError> {
-        let Some(ca) = ca else { return Ok(Self::with_roots(mozilla())) };
-        let file = PemFile::new("--nacos-ca", ca);
-        Ok(Self::with_roots(file.roots(&file.read()?)?))
-    }
-
-    fn with_roots(roots: RootCertStore) -> Self {
-        let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
-        let mut http = builder.expect("ring has all of them").with_root_certificates(roots).with_no_client_auth();
-        let mut grpc = http.clone();
-        http.alpn_protocols = vec![b"http/1.1".to_vec()];
-        grpc.alpn_protocols = vec![b"h2".to_vec()];
-        Self { grpc: Arc::new(grpc), http: Arc::new(http) }
+        Ok(Self(Arc::new(Trust::new("--nacos-ca", ca)?)))
     }
 }
 
@@ -61,8 +49,7 @@ impl fmt::Debug for NacosTls {
 
 /// A connection to the HTTP port of a server.
 pub(super) async fn http(options: &NacosOptions, host: &str, port: u16) -> io::Result<Box<dyn Socket>> {
-    let config = options.tls.as_ref().map(|tls| Arc::clone(&tls.http));
-    timeout(REACH_TIMEOUT, dial(config, host, port)).await.unwrap_or_else(|_| Err(silence()))
+    timeout(REACH_TIMEOUT, dial(options, HTTP1, host, port)).await.unwrap_or_else(|_| Err(silence()))
 }
 
 /// A connection to the gRPC port of one of the servers, any that is alive: it has just spoken HTTP/2 on another one.
@@ -71,13 +58,12 @@ pub(super) async fn http(options: &NacosOptions, host: &str, port: u16) -> io::R
 pub(super) async fn grpc(options: &NacosOptions) -> Result<Box<dyn Socket>, CallError> {
     let mut servers = options.servers().map_err(CallError::Failed)?;
     fastrand::shuffle(&mut servers);
-    let config = options.tls.as_ref().map(|tls| Arc::clone(&tls.grpc));
     let mut failures = Vec::new();
     for (host, http_port) in servers {
         let port = options.grpc_port_of(http_port);
         let attempt = async {
-            greet(dial(config.clone(), &host, port).await?, config.is_some()).await?;
-            dial(config.clone(), &host, port).await
+            greet(dial(options, HTTP2, &host, port).await?, options.tls.is_some()).await?;
+            dial(options, HTTP2, &host, port).await
         };
         match timeout(REACH_TIMEOUT, attempt).await.unwrap_or_else(|_| Err(silence())) {
             Ok(socket) => return Ok(socket),
@@ -87,26 +73,14 @@ pub(super) async fn grpc(options: &NacosOptions) -> Result<Box<dyn Socket>, Call
     Err(CallError::Failed(failures.join("; ")))
 }
 
-async fn dial(tls: Option<Arc<ClientConfig>>, host: &str, port: u16) -> io::Result<Box<dyn Socket>> {
+async fn dial(options: &NacosOptions, spoken: &[u8], host: &str, port: u16) -> io::Result<Box<dyn Socket>> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let socket = TcpStream::connect((bare, port)).await?;
     socket.set_nodelay(true)?;
-    let Some(config) = tls else { return Ok(Box::new(socket)) };
-    let name = ServerName::try_from(bare.to_owned())
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "no certificate can be for a host of this name"))?;
-    let stream = TlsConnector::from(config).connect(name, socket).await;
-    Ok(Box::new(stream.map_err(|error| explain(&error, bare))?))
-}
-
-/// Says in plain words why there was no handshake.
-fn explain(error: &io::Error, host: &str) -> io::Error {
-    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
-    let text = match cause {
-        Some(rustls::Error::InvalidCertificate(certificate)) => refusal(certificate, host, "--nacos-ca"),
-        Some(rustls::Error::InvalidMessage(_)) => "it does not speak TLS, as --nacos-tls wants".to_owned(),
-        _ => format!("no TLS handshake: {error}"),
-    };
-    io::Error::new(error.kind(), text)
+    let Some(NacosTls(trust)) = &options.tls else { return Ok(Box::new(socket)) };
+    let connector = TlsConnector::from(trust.config()?);
+    let shaken = connector.with_alpn(vec![spoken.to_vec()]).connect(server_name(bare)?, socket).await;
+    Ok(Box::new(shaken.map_err(|error| trust.explain(&error, bare))?))
 }
 
 /// Checks whether a server speaks HTTP/2 there. A kernel accepts connections for a process that hangs, and a proxy for a

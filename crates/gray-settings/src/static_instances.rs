@@ -41,9 +41,6 @@ fn instance(section: &Section<'_>) -> Option<Instance> {
     // Spring has names for the instance and its service here; we need neither.
     section.string("instanceId");
     section.string("serviceId");
-    if section.bool("secure") == Some(true) {
-        section.error("secure", "instances are called over plain http; https is not supported");
-    }
     let instance = entry::read(section);
     section.reject_unknown();
     instance
@@ -81,6 +78,8 @@ spring:
           metadata: {version: V1, zone.name: a}
         - {host: '::1', port: 7202, weight: 2.5, secure: false, instance-id: x, serviceId: user-app}
         - {uri: 'http://users.internal', healthy: false}
+        - {uri: 'https://users.internal'}
+        - {host: h, port: 1, secure: true}
       nobody: []
       neither:
 ";
@@ -88,24 +87,27 @@ spring:
         assert_eq!(warnings, "");
         let one = Instance::new("10.0.0.7", 7201).with_version("V1").with_metadata("zone.name", "a");
         let two = Instance { weight: 2.5, ..Instance::new("::1", 7202) };
+        let four = Instance::new("users.internal", 443).with_metadata("secure", "true");
+        let five = Instance::new("h", 1).with_metadata("secure", "true");
         let three = Instance { healthy: false, ..Instance::new("users.internal", 80) };
-        assert_eq!(settings.static_instances, BTreeMap::from([("user-app".to_owned(), vec![one, two, three])]));
+        assert_eq!(
+            settings.static_instances,
+            BTreeMap::from([("user-app".to_owned(), vec![one, two, three, four, five])])
+        );
     }
 
     #[test]
     fn what_is_wrong_is_named_by_line_and_key() {
         let at = |item: &str| format!("{KEY}:\n  user-app:\n    - {item}");
         for (item, expect) in [
-            (
-                "{uri: 'https://h:1'}",
-                "a.yaml:3: spring.cloud.discovery.client.simple.instances.user-app[0].uri: `https",
-            ),
-            ("{uri: 'h:1'}", "expected http://HOST:PORT"),
+            ("{uri: 'ftp://h:1'}", "a.yaml:3: spring.cloud.discovery.client.simple.instances.user-app[0].uri: `ftp"),
+            ("{uri: 'h:1'}", "expected http://HOST:PORT or https://HOST:PORT"),
             ("{uri: 'http://h:99999'}", "user-app[0].uri: `http://h:99999` has the port `99999`"),
             ("{uri: 'http://h:1', port: 1}", "user-app[0].port: the uri says this already"),
             ("{uri: 'http://h:1', metdata: {a: b}}", "metdata: unknown key; did you mean `metadata`?"),
             ("{uri: 'http://h:1', weight: -1}", "user-app[0].weight: weight -1"),
-            ("{uri: 'http://h:1', secure: true}", "user-app[0].secure: instances are called over plain http"),
+            ("{uri: 'http://h:1', secure: true}", "user-app[0].secure: the uri says otherwise"),
+            ("{host: h, port: 1, secure: maybe}", "user-app[0].secure: "),
             ("{port: 1}", "user-app[0].host: missing"),
             ("{host: h}", "user-app[0].port: missing"),
             ("{host: h, port: 70000}", "user-app[0].port: 70000"),

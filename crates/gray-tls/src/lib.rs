@@ -3,6 +3,8 @@
 //! For whatever speaks TLS: gateway, registry client, services. Reads files and says in plain words what is wrong with them;
 //! never opens a connection, and never depends on a runtime.
 
+mod trust;
+
 use std::{
     fs,
     hash::{DefaultHasher, Hasher},
@@ -11,8 +13,10 @@ use std::{
     sync::Arc,
 };
 
+pub use self::trust::{Complaint, Trust, server_name};
+
 use rustls::{
-    CertificateError, RootCertStore,
+    RootCertStore,
     crypto::CryptoProvider,
     pki_types::{
         CertificateDer, PrivateKeyDer,
@@ -124,30 +128,13 @@ impl PemFile {
 }
 
 /// The roots that browsers trust, as compiled in.
-pub fn mozilla() -> RootCertStore {
+fn mozilla() -> RootCertStore {
     RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
 }
 
 /// Ring, named: a process-wide default would depend on what other crates have installed.
 pub fn provider() -> Arc<CryptoProvider> {
     rustls::crypto::ring::default_provider().into()
-}
-
-/// Says in plain words why a certificate of `host` is not accepted. `ca` is the flag that names more to believe.
-pub fn refusal(error: &CertificateError, host: &str, ca: &str) -> String {
-    match error {
-        CertificateError::UnknownIssuer => {
-            format!("its certificate is not signed by a CA that is trusted here; {ca} names a file with more CAs")
-        }
-        CertificateError::NotValidForName => format!("its certificate is not for {host}"),
-        CertificateError::NotValidForNameContext { presented, .. } => {
-            format!("its certificate is not for {host} but for {}", presented.join(", "))
-        }
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            format!("its certificate is out of date: {error}")
-        }
-        error => format!("its certificate is not accepted: {error}"),
-    }
 }
 
 fn contains(text: &[u8], word: &[u8]) -> bool {

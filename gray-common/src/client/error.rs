@@ -1,6 +1,9 @@
 //! What can go wrong with a call.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
+
+/// What is behind an error, for logs.
+type BoxError = Box<dyn Error + Send + Sync>;
 
 /// A call got no usable answer. An answer with an error status is not an error here.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +31,7 @@ pub enum ClientError {
         /// The addresses tried, in order.
         tried: String,
         /// Why the last one failed.
-        source: reqwest::Error,
+        source: BoxError,
     },
     /// No complete answer in time. The request may have been executed.
     #[error("{service} at {authority} did not answer within {limit:?}")]
@@ -48,7 +51,7 @@ pub enum ClientError {
         /// The instance.
         authority: String,
         /// What happened.
-        source: reqwest::Error,
+        source: BoxError,
     },
     /// What came as an answer is not HTTP.
     #[error("the answer of {service} at {authority} is not HTTP")]
@@ -58,7 +61,7 @@ pub enum ClientError {
         /// The instance.
         authority: String,
         /// What is wrong with it.
-        source: reqwest::Error,
+        source: BoxError,
     },
     /// The body of the answer is larger than allowed.
     #[error("the answer of {service} at {authority} has more than {limit} bytes")]
@@ -88,11 +91,11 @@ pub enum ClientError {
         /// What is wrong.
         reason: String,
     },
-    /// The HTTP client could not be set up.
-    #[error("cannot set up the HTTP client")]
+    /// The client could not be set up.
+    #[error("cannot set up the client of a service")]
     Build {
         /// Why.
-        source: reqwest::Error,
+        source: BoxError,
     },
 }
 

@@ -19,6 +19,7 @@
 //! # Ok(()) }
 //! ```
 
+mod connect;
 mod error;
 mod request;
 mod send;
@@ -29,6 +30,7 @@ pub use gray_live::{ServiceView, ViewSnapshot};
 pub use request::{RequestBuilder, Response};
 
 use std::{
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, AtomicUsize},
@@ -36,9 +38,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use gray_core::balance::RetryBudget;
 use gray_live::clock::uptime_ms;
+use gray_tls::Trust;
 use http::{HeaderValue, Method};
+use http_body_util::Full;
+use hyper_util::{
+    client::legacy::Client,
+    rt::{TokioExecutor, TokioTimer},
+};
+
+use self::connect::Connector;
 
 /// How often a call is tried in all, when connects fail.
 const MAX_ATTEMPTS: usize = 3;
@@ -55,7 +66,7 @@ struct Inner {
     own_version: Option<Box<str>>,
     /// What `gray-caller` says.
     caller: Option<HeaderValue>,
-    http: reqwest::Client,
+    http: Client<Connector, Full<Bytes>>,
     timeout: Duration,
     max_body: usize,
     turn: AtomicUsize,
@@ -90,6 +101,8 @@ impl GrayClient {
             connect_timeout: Duration::from_secs(1),
             timeout: Duration::from_secs(3),
             max_body: 2 * 1024 * 1024,
+            ca: None,
+            trust: None,
         }
     }
 
@@ -119,6 +132,9 @@ pub struct GrayClientBuilder {
     connect_timeout: Duration,
     timeout: Duration,
     max_body: usize,
+    ca: Option<PathBuf>,
+    /// Shared by the clients of a process.
+    trust: Option<Arc<Trust>>,
 }
 
 impl GrayClientBuilder {
@@ -152,19 +168,38 @@ impl GrayClientBuilder {
         self
     }
 
+    /// A PEM file with more CAs to trust, beside Mozilla's, when an instance is called over TLS: one with the metadata
+    /// `secure=true`. Its certificate must be for the host that is registered. The file is read by [`build`](Self::build), once;
+    /// of a service, those of `--upstream-ca` count, which are followed.
+    pub fn upstream_ca(mut self, file: impl AsRef<Path>) -> Self {
+        self.ca = Some(file.as_ref().to_owned());
+        self
+    }
+
+    /// Instead of reading a file.
+    #[cfg(feature = "service")]
+    pub(crate) fn trust(mut self, trust: Arc<Trust>) -> Self {
+        self.trust = Some(trust);
+        self
+    }
+
     /// The client.
+    ///
+    /// # Errors
+    /// When the file of [`upstream_ca`](Self::upstream_ca) cannot be used.
     pub fn build(self) -> Result<GrayClient, ClientError> {
-        let http = reqwest::Client::builder()
-            .connect_timeout(self.connect_timeout)
-            .redirect(reqwest::redirect::Policy::none())
-            // Nothing is repeated; a copy of every request is kept otherwise.
-            .retry(reqwest::retry::never().max_retries_per_request(0))
-            .no_proxy()
-            .tcp_nodelay(true)
+        let trust = match (self.trust, self.ca) {
+            (Some(trust), None) => trust,
+            (_, ca) => Trust::new("--upstream-ca", ca.as_deref())
+                .map(Arc::new)
+                .map_err(|error| ClientError::Build { source: error.into() })?,
+        };
+        let http = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
             // Shorter than the keep-alive of common servers, so that we are the ones to close an idle connection.
             .pool_idle_timeout(Duration::from_secs(20))
-            .build()
-            .map_err(|source| ClientError::Build { source })?;
+            .build(Connector::new(trust, self.connect_timeout));
         Ok(GrayClient {
             inner: Arc::new(Inner {
                 view: self.view,
@@ -189,4 +224,4 @@ fn caller(service: Option<&str>, version: Option<&str>) -> Option<HeaderValue> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

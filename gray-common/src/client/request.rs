@@ -3,8 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http_body_util::BodyExt as _;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::{ClientError, GrayClient};
 use gray_core::{balance::InFlight, instance::Endpoint};
@@ -85,7 +86,7 @@ impl RequestBuilder {
 #[derive(Debug)]
 pub struct Response {
     pub(super) client: GrayClient,
-    pub(super) inner: reqwest::Response,
+    pub(super) inner: http::Response<hyper::body::Incoming>,
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) deadline: Instant,
     pub(super) limit: Duration,
@@ -115,9 +116,17 @@ impl Response {
 
     /// The next piece of the body, `None` at its end.
     pub async fn chunk(&mut self) -> Result<Option<impl AsRef<[u8]> + Send + use<>>, ClientError> {
-        match self.inner.chunk().await {
-            Ok(chunk) => Ok(chunk),
-            Err(error) => Err(self.client.failed(&self.endpoint, self.limit, self.deadline, error)),
+        loop {
+            let frame = match timeout_at(self.deadline, self.inner.body_mut().frame()).await {
+                Err(_) => return Err(self.client.timed_out(&self.endpoint, self.limit)),
+                Ok(Some(Err(error))) => return Err(self.client.broken(&self.endpoint, error.into())),
+                Ok(Some(Ok(frame))) => frame,
+                Ok(None) => return Ok(None),
+            };
+            // Trailers are of no use to a caller.
+            if let Ok(data) = frame.into_data() {
+                return Ok(Some(data));
+            }
         }
     }
 

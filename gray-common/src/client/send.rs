@@ -2,7 +2,7 @@
 //! request may be sent twice.
 
 use std::{
-    error::Error as _,
+    error::Error,
     sync::{
         Arc, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -10,9 +10,14 @@ use std::{
     time::Duration,
 };
 
-use http::Uri;
-use reqwest::Url;
-use tokio::time::Instant;
+use http::{
+    HeaderValue, Request, Uri,
+    header::ACCEPT,
+    uri::{PathAndQuery, Scheme},
+};
+use http_body_util::Full;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use tokio::time::{Instant, timeout_at};
 
 use super::{ClientError, FallbackLog, GrayClient, MAX_ATTEMPTS, RequestBuilder, Response};
 use gray_context::{HttpHeaders, HttpHeadersMut, Inject as _, ReleaseContext, told_path};
@@ -33,7 +38,7 @@ pub(super) async fn send(request: RequestBuilder) -> Result<Response, ClientErro
     if let Some(reason) = request.broken.clone() {
         return Err(client.unsendable(reason));
     }
-    check_path(&request.path).map_err(|reason| client.unsendable(reason))?;
+    let path = sendable(&request.path).map_err(|reason| client.unsendable(reason))?;
     let current = ReleaseContext::current();
     let deadline = Instant::now() + request.timeout;
     // A guard must not be held across an await: it would pin the old snapshot for as long as the call takes.
@@ -47,7 +52,7 @@ pub(super) async fn send(request: RequestBuilder) -> Result<Response, ClientErro
     while tried.len() < MAX_ATTEMPTS {
         let Some(chosen) = client.choose(&snapshot, &context, &tried)? else { break };
         let endpoint = Arc::clone(chosen.endpoint);
-        let attempt = client.attempt(&request, &context, &endpoint, deadline).await;
+        let attempt = client.attempt(&request, &path, &context, &endpoint, deadline).await;
         client.report(&snapshot, &endpoint, chosen.is_trial, &attempt);
         match attempt {
             Err(Attempt::Connect(error)) => {
@@ -76,7 +81,7 @@ pub(super) async fn send(request: RequestBuilder) -> Result<Response, ClientErro
         (Some(source), None) => Err(ClientError::Connect {
             service: client.service().to_owned(),
             tried: tried.iter().map(|endpoint| endpoint.authority()).collect::<Vec<_>>().join(", "),
-            source,
+            source: source.into(),
         }),
         (None, None) => Err(client.no_instance(None)),
     }
@@ -84,7 +89,7 @@ pub(super) async fn send(request: RequestBuilder) -> Result<Response, ClientErro
 
 enum Attempt {
     /// Nothing was sent: another instance may be tried.
-    Connect(reqwest::Error),
+    Connect(hyper_util::client::legacy::Error),
     /// The connection broke: the request may have been executed.
     Broken(ClientError),
     Final(ClientError),
@@ -175,59 +180,52 @@ impl GrayClient {
     async fn attempt(
         &self,
         request: &RequestBuilder,
+        path: &PathAndQuery,
         context: &ReleaseContext,
         endpoint: &Arc<Endpoint>,
         deadline: Instant,
     ) -> Result<Response, Attempt> {
-        let Ok(url) = Url::parse(&format!("http://{}{}", endpoint.authority(), request.path)) else {
-            return Err(self.no_url(request, endpoint));
+        let scheme = if endpoint.is_secure() { Scheme::HTTPS } else { Scheme::HTTP };
+        let uri = Uri::builder().scheme(scheme).authority(endpoint.authority()).path_and_query(path.clone()).build();
+        let Ok(uri) = uri else {
+            let reason = format!("{path} does not form a URL with {:?}", endpoint.authority());
+            return Err(Attempt::Final(self.unsendable(reason)));
         };
-        // Built as it is, without reqwest's builder: that goes through everything once more.
-        let mut outgoing = reqwest::Request::new(request.method.clone(), url);
-        *outgoing.timeout_mut() = Some(deadline.saturating_duration_since(Instant::now()));
-        *outgoing.body_mut() = request.body.clone().map(Into::into);
-        let mut headers = request.headers.clone();
-        let mut carrier = HttpHeadersMut(&mut headers);
+        let mut outgoing = Request::new(Full::new(request.body.clone().unwrap_or_default()));
+        *outgoing.method_mut() = request.method.clone();
+        *outgoing.uri_mut() = uri;
+        let headers = outgoing.headers_mut();
+        headers.clone_from(&request.headers);
+        headers.entry(ACCEPT).or_insert(const { HeaderValue::from_static("*/*") });
+        let mut carrier = HttpHeadersMut(headers);
         context.inject(&mut carrier);
         if let Some(caller) = &self.inner.caller {
             carrier.set(&CALLER_HEADER, caller);
         }
-        *outgoing.headers_mut() = headers;
         let in_flight = endpoint.load().begin(uptime_us());
-        match self.inner.http.execute(outgoing).await {
-            Ok(inner) => {
+        match timeout_at(deadline, self.inner.http.request(outgoing)).await {
+            Ok(Ok(inner)) => {
                 in_flight.responded(uptime_us());
                 let (client, endpoint) = (self.clone(), Arc::clone(endpoint));
                 Ok(Response { client, inner, endpoint, deadline, limit: request.timeout, in_flight })
             }
-            Err(error) if error.is_builder() => Err(self.no_url(request, endpoint)),
-            Err(error) if error.is_connect() => Err(Attempt::Connect(error.without_url())),
-            Err(error) => Err(match self.failed(endpoint, request.timeout, deadline, error) {
+            Ok(Err(error)) if error.is_connect() => Err(Attempt::Connect(error)),
+            Ok(Err(error)) => Err(match self.broken(endpoint, error.into()) {
                 error @ ClientError::Transport { .. } => Attempt::Broken(error),
                 error => Attempt::Final(error),
             }),
+            Err(_) => Err(Attempt::Final(self.timed_out(endpoint, request.timeout))),
         }
     }
 
-    fn no_url(&self, request: &RequestBuilder, endpoint: &Endpoint) -> Attempt {
-        let reason = format!("{} does not form a URL with {:?}", request.path, endpoint.authority());
-        Attempt::Final(self.unsendable(reason))
+    pub(super) fn timed_out(&self, endpoint: &Endpoint, limit: Duration) -> ClientError {
+        ClientError::Timeout { service: self.service().to_owned(), authority: endpoint.authority().to_owned(), limit }
     }
 
     /// Sorts an error that came after the connect.
-    pub(super) fn failed(
-        &self,
-        endpoint: &Endpoint,
-        limit: Duration,
-        deadline: Instant,
-        error: reqwest::Error,
-    ) -> ClientError {
+    pub(super) fn broken(&self, endpoint: &Endpoint, source: Box<dyn Error + Send + Sync>) -> ClientError {
         let (service, authority) = (self.service().to_owned(), endpoint.authority().to_owned());
-        if error.is_timeout() || Instant::now() >= deadline {
-            return ClientError::Timeout { service, authority, limit };
-        }
-        let source = error.without_url();
-        if is_not_http(&source) {
+        if is_not_http(&*source) {
             ClientError::NotHttp { service, authority, source }
         } else {
             ClientError::Transport { service, authority, source }
@@ -262,33 +260,34 @@ impl GrayClient {
 }
 
 /// Whether something came, and could not be read.
-fn is_not_http(error: &reqwest::Error) -> bool {
-    std::iter::successors(error.source(), |&error| error.source())
+fn is_not_http(error: &(dyn Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |&error| error.source())
         .any(|error| error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse))
 }
 
-/// Whether a path is sent as it is. `http://host:port` + path must not mean another host, and the URL parser must find
-/// nothing in it to resolve: `/user/..` would become `/`, and so would `/user/%2e%2E`.
-pub(super) fn check_path(path: &str) -> Result<(), String> {
+/// A path as it is sent. A browser's URL parser must find nothing in it to resolve: `/user/..` would be `/`, and so would
+/// `/user/%2e%2E`, for whatever stands between here and the instance. Characters that no URL has are percent-encoded, as
+/// browsers do.
+pub(super) fn sendable(path: &str) -> Result<PathAndQuery, String> {
+    const ENCODED: &AsciiSet = &CONTROLS.add(b'"').add(b'{').add(b'}');
     if !path.starts_with('/') {
         return Err(format!("the path {path:?} does not start with `/`"));
-    }
-    // Nearly all paths: letters and digits, and no more of them than any URL may have.
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_~?=&".contains(&byte);
-    if path.len() < 1024 && path.bytes().all(is_plain) {
-        return Ok(());
-    }
-    if let Err(error) = path.parse::<Uri>() {
-        return Err(format!("{path:?} is not a percent-encoded path: {error}"));
     }
     if path.contains(['\\', '#']) {
         return Err(format!("{path:?} has a character that must be percent-encoded"));
     }
     let segments = path.split_once('?').map_or(path, |(path, _)| path).split('/').filter(|s| s.starts_with(['.', '%']));
-    match segments.into_iter().find(|segment| is_dots(segment)) {
-        Some(dots) => Err(format!("{path:?} has the segment `{dots}`, which is no name")),
-        None => Ok(()),
+    if let Some(dots) = segments.into_iter().find(|segment| is_dots(segment)) {
+        return Err(format!("{path:?} has the segment `{dots}`, which is no name"));
     }
+    // Refused as it stands, so that a line break is not encoded but told.
+    let parsed = PathAndQuery::try_from(path);
+    let parsed = parsed.map_err(|error| format!("{path:?} is not a percent-encoded path: {error}"))?;
+    if path.bytes().all(|byte| byte.is_ascii() && !matches!(byte, b'"' | b'{' | b'}' | 0x7f)) {
+        return Ok(parsed);
+    }
+    let encoded = utf8_percent_encode(path, ENCODED).to_string();
+    PathAndQuery::try_from(encoded).map_err(|error| format!("{path:?} is not a percent-encoded path: {error}"))
 }
 
 /// `.` or `..`, however written.

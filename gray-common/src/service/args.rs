@@ -1,6 +1,6 @@
 //! The flags of a service.
 
-use std::{net::IpAddr, str::FromStr, time::Duration};
+use std::{net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use super::{StopLimits, version_flag::VersionFlag};
 use gray_core::{
@@ -76,6 +76,10 @@ pub struct ServiceArgs {
         value_parser = duration(SHORTEST_TIMEOUT)
     )]
     pub idle_timeout: Duration,
+
+    /// More CAs to trust when an instance is called over TLS, PEM, beside Mozilla's. Read again when the file changes
+    #[arg(long, env = "GRAY_UPSTREAM_CA", value_name = "FILE")]
+    pub upstream_ca: Option<PathBuf>,
 
     /// What to log: a level, or levels by module (info,gray_common=debug). RUST_LOG counts when this is not given
     #[arg(long, env = "GRAY_LOG", value_name = "FILTER")]

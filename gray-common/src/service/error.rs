@@ -2,6 +2,8 @@
 
 use std::{io, net::SocketAddr};
 
+use gray_tls::TlsError;
+
 use crate::{client::ClientError, control::ControlError, telemetry::TelemetryError};
 
 /// A service could not start or serve.
@@ -28,6 +30,9 @@ pub enum ServiceError {
     /// The control plane cannot be set up as asked.
     #[error(transparent)]
     Control(#[from] ControlError),
+    /// The CAs of instances cannot be read.
+    #[error(transparent)]
+    Certificates(#[from] TlsError),
     /// A client cannot be set up.
     #[error(transparent)]
     Client(#[from] ClientError),

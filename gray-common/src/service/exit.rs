@@ -26,6 +26,9 @@ fn is_usage(error: &(dyn Error + 'static)) -> bool {
     if let Some(ServiceError::Control(inner)) = error.downcast_ref() {
         return is_usage(inner);
     }
+    if let Some(ServiceError::Certificates(inner)) = error.downcast_ref() {
+        return is_usage(inner);
+    }
     if let Some(ServiceError::Telemetry(inner)) = error.downcast_ref() {
         return is_usage(inner);
     }

@@ -31,6 +31,7 @@ mod registration;
 mod run;
 mod serve;
 mod signals;
+mod trust;
 mod version_flag;
 
 pub use args::{Advertise, GrayTag, MetadataEntry, SHORTEST_TIMEOUT, ServiceArgs, ServiceCli, ServiceCommand};
@@ -54,6 +55,7 @@ use gray_core::{
 use gray_document::Documents;
 use gray_live::LiveSettings;
 use gray_settings::{Caller, GraySettings};
+use gray_tls::Trust;
 use tokio::net::TcpListener;
 
 use crate::{
@@ -76,6 +78,8 @@ pub struct GrayService {
     control: ControlPlane,
     settings: LiveSettings<GraySettings>,
     views: Vec<ServiceView>,
+    /// Whose certificates are believed when an instance is called over TLS.
+    trust: Arc<Trust>,
     signals: StopSignals,
 }
 
@@ -110,6 +114,8 @@ impl GrayService {
         let port = listener.local_addr().map_err(|source| ServiceError::Serve { source })?.port();
         descriptors::raise();
         metrics::recorder();
+        let trust = Arc::new(Trust::new("--upstream-ca", args.upstream_ca.as_deref())?);
+        trust::follow(&trust);
         let signals = StopSignals::listen().map_err(|source| ServiceError::Signals { source })?;
         let instance = args.instance(port);
         tracing::info!(
@@ -133,6 +139,7 @@ impl GrayService {
             control,
             settings,
             views: Vec::new(),
+            trust,
             signals,
         })
     }
@@ -175,7 +182,8 @@ impl GrayService {
             self.views.push(view.clone());
             view
         });
-        GrayClient::builder(view).caller(self.name()).own_version(self.args.service_version.as_str())
+        let builder = GrayClient::builder(view).trust(Arc::clone(&self.trust));
+        builder.caller(self.name()).own_version(self.args.service_version.as_str())
     }
 
     fn follow(&self, service: &str) -> ServiceView {

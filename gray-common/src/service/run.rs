@@ -3,6 +3,7 @@
 use std::{error::Error, process::ExitCode};
 
 use axum::Router;
+use gray_tls::Trust;
 
 use super::{
     GrayService, SHARED_DOCUMENT, ServiceArgs, ServiceCommand, ServiceError, StopSignals, check::check_config,
@@ -67,6 +68,7 @@ async fn serve(
 }
 
 async fn check(name: &str, args: &ServiceArgs) -> Result<(), BoxError> {
+    Trust::new("--upstream-ca", args.upstream_ca.as_deref())?;
     let plan = args.control.plan(&documents_of(name))?;
     let read = |documents: &_| read_settings(documents, &args.control.prefix);
     let report = check_config(&args.control, name, &plan, SHARED_DOCUMENT, read).await?;

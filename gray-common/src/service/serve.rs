@@ -24,7 +24,7 @@ use crate::{client::ServiceView, control::ControlPlane, layer::Hop, server::Serv
 impl GrayService {
     /// Serves until SIGTERM, SIGINT or SIGQUIT, then leaves in order: see the [module](super).
     pub async fn serve(self, app: Router) -> Result<(), ServiceError> {
-        let Self { name, args, listener, instance, control, settings, views, mut signals } = self;
+        let Self { name, args, listener, instance, control, settings, views, mut signals, trust: _ } = self;
         let traffic = Arc::new(Traffic::default());
         let warm = warm(settings.subscribe(), views.clone());
         let space = args.control.register_in.as_ref().map(|space| space.to_string().into());

@@ -23,6 +23,7 @@ use gray_registry::{
 mod jobs;
 mod messages;
 mod outage;
+mod trust;
 
 const LIMIT: Duration = Duration::from_secs(10);
 const SETTINGS: &str = "kerwin.tool.gray: {load: true, version: {prodVersion: V1, grayVersion: V2}}";

@@ -113,7 +113,7 @@ fn set(ids: &[&str]) -> String {
 }
 
 fn trusting(ca: &Ca, listed: &[ListedServer]) -> Fetcher {
-    Fetcher::new(Arc::new(UpstreamTls::with_ca(&ca.file()).expect("a CA")), listed)
+    Fetcher::new(Arc::new(UpstreamTls::new(Some(&ca.file())).expect("a CA")), listed)
 }
 
 #[tokio::test]

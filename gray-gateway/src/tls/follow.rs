@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, convert::Infallible, path::Path, sync::Arc, time::Duration};
 
-use gray_tls::TlsError;
+use gray_tls::{Complaint, TlsError};
 use tokio::sync::watch;
 
 use super::{ServerTls, UpstreamTls};
@@ -78,32 +78,4 @@ fn note(
         }
         None => known.remove(what).is_some(),
     });
-}
-
-/// Complains once about each problem, and only when it is there twice in a row: while an operator replaces certificate
-/// and key one after the other, they do not fit for a moment.
-#[derive(Debug, Default)]
-pub(super) struct Complaint {
-    problem: String,
-    seen: u32,
-}
-
-impl Complaint {
-    pub(super) fn is_due(&mut self, outcome: &Result<bool, TlsError>) -> bool {
-        let problem = outcome.as_ref().err().map(ToString::to_string).unwrap_or_default();
-        if problem.is_empty() {
-            *self = Self::default();
-            return false;
-        }
-        if problem != self.problem {
-            *self = Self { problem, seen: 0 };
-        }
-        self.seen = self.seen.saturating_add(1);
-        self.seen == 2
-    }
-
-    /// Whether the problem has been there twice in a row.
-    fn is_settled(&self) -> bool {
-        self.seen >= 2
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use gray_tls::TlsError;
+use gray_tls::{Complaint, TlsError};
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
@@ -10,7 +10,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use self::certificates::{Ca, Pair};
-use super::{ServerTls, UpstreamTls, follow::Complaint};
+use super::{ServerTls, UpstreamTls};
 use crate::scheme::Protocol;
 
 #[path = "../../tests/proxy/certificates.rs"]
@@ -46,13 +46,13 @@ fn a_bad_file_is_named_with_what_is_wrong() {
     assert!(load(&ca, certificate, key).is_ok());
 
     let missing = ca.file().with_file_name("nobody.pem");
-    let error = UpstreamTls::with_ca(&missing).expect_err("missing").to_string();
+    let error = UpstreamTls::new(Some(&missing)).expect_err("missing").to_string();
     assert!(
         error.starts_with("--upstream-ca ") && error.contains("nobody.pem: cannot be read: No such file"),
         "{error}"
     );
     for (content, expect) in [("", "no certificate in it"), (junk, "certificate number 1 in it cannot be read")] {
-        let error = UpstreamTls::with_ca(&ca.write("bad.pem", content)).expect_err(expect).to_string();
+        let error = UpstreamTls::new(Some(&ca.write("bad.pem", content))).expect_err(expect).to_string();
         assert!(error.contains(expect), "{error}");
     }
 }
@@ -72,7 +72,7 @@ fn only_a_good_change_counts() {
 
     let (one, other) = (Ca::new("one"), Ca::new("other"));
     let path = one.file();
-    let tls = UpstreamTls::with_ca(&path).expect("good");
+    let tls = UpstreamTls::new(Some(&path)).expect("good");
     assert!(!tls.reload().expect("unchanged"));
     std::fs::write(&path, "").expect("written");
     assert!(tls.reload().is_err());
@@ -105,7 +105,7 @@ where
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("bound");
     let address = listener.local_addr().expect("bound");
     let serving = async move { server(listener.accept().await.expect("accepted").0).await };
-    let tls = UpstreamTls::with_ca(&trusted.file()).expect("good");
+    let tls = UpstreamTls::new(Some(&trusted.file())).expect("good");
     let socket = TcpStream::connect(address).await.expect("connected");
     let (outcome, ()) = tokio::join!(tls.connect(host, Protocol::Http1, socket), serving);
     outcome.err().map(|error| error.to_string()).unwrap_or_default()
@@ -135,7 +135,7 @@ async fn the_log_says_in_words_why_there_was_no_handshake() {
         socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.expect("sent");
         socket.shutdown().await.expect("closed");
     });
-    assert_eq!(plain.await, "it does not speak TLS; is the route meant for http:// or lb://?");
+    assert_eq!(plain.await, "it does not speak TLS; is it plain http?");
     let hung_up = refused(&ca, "localhost", |mut socket| async move {
         let mut hello = [0; 16];
         tokio::io::AsyncReadExt::read_exact(&mut socket, &mut hello).await.expect("hello");

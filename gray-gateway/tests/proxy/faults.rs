@@ -129,7 +129,7 @@ impl Row {
             limits.connect_timeout = Duration::from_secs(2);
             limits.response_timeout = Duration::from_secs(2);
         });
-        setup.upstream_tls = Arc::new(UpstreamTls::with_ca(&ca.file()).expect("a CA"));
+        setup.upstream_tls = Arc::new(UpstreamTls::new(Some(&ca.file())).expect("a CA"));
         setup.access_log = Some(AccessLogOptions { path: path.clone(), format: AccessLogFormat::Json });
         let gateway = setup.start();
         let mut client = gateway.client().await;

@@ -1,17 +1,16 @@
 //! One of the two gateways: connections to it, and requests as they are written.
 
-use std::{fmt, net::IpAddr, path::Path, sync::Arc, time::Duration};
+use std::{fmt, path::Path, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use bytes::Bytes;
 use gray_common::service::UsageError;
-use gray_tls::{PemFile, mozilla, provider};
+use gray_tls::{Trust, server_name};
 use http::{HeaderValue, Uri, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use reqwest::Url;
-use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -42,7 +41,7 @@ pub(super) struct Side {
     authority: String,
     /// As `Location` may name it.
     pub(super) base: String,
-    tls: Option<TlsConnector>,
+    tls: Option<Trust>,
     sending: Sending,
     idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
 }
@@ -69,7 +68,7 @@ impl Side {
         }
         let tls = match parsed.scheme() {
             "http" => None,
-            "https" => Some(connector(ca)?),
+            "https" => Some(Trust::new("--ca", ca)?),
             _ => return Err(fail("neither http nor https").into()),
         };
         let host = parsed.host_str().ok_or_else(|| fail("there is no host"))?;
@@ -170,10 +169,9 @@ impl Side {
         let socket = TcpStream::connect((&*self.host, self.port)).await.map_err(fail)?;
         socket.set_nodelay(true).map_err(fail)?;
         let Some(tls) = &self.tls else { return handshake(socket).await };
-        let name = self.host.parse::<IpAddr>().map(ServerName::from);
-        let name = name.or_else(|_| ServerName::try_from(self.host.clone())).map_err(|error| error.to_string())?;
-        let socket = tls.connect(name, socket).await.map_err(|error| format!("TLS: {error}; --ca names its CAs"))?;
-        handshake(socket).await
+        let connector = TlsConnector::from(tls.config().map_err(fail)?);
+        let shaken = connector.connect(server_name(&self.host).map_err(fail)?, socket).await;
+        handshake(shaken.map_err(|error| fail(tls.explain(&error, &self.host)))?).await
     }
 }
 
@@ -185,17 +183,4 @@ async fn handshake(
     // Ends with the sender; what goes wrong is told to whatever waits for an answer.
     gray_common::spawn(async move { drop(connection.await) });
     Ok(sender)
-}
-
-fn connector(ca: Option<&Path>) -> Result<TlsConnector> {
-    let roots = match ca {
-        Some(ca) => {
-            let file = PemFile::new("--ca", ca);
-            file.roots(&file.read()?)?
-        }
-        None => mozilla(),
-    };
-    let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
-    let config = builder.context("TLS cannot be set up")?.with_root_certificates(roots).with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
 }

@@ -40,7 +40,7 @@ use crate::{
 };
 
 /// The metadata key that says whether an instance is to be called over TLS.
-const SECURE_KEY: &str = "secure";
+pub(crate) const SECURE_KEY: &str = "secure";
 
 /// The metadata key that says in which cluster of the registry an instance is, as Spring Cloud Alibaba's `NacosServiceDiscovery` has it.
 pub const CLUSTER_KEY: &str = "nacos.cluster";

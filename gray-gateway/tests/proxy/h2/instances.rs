@@ -285,7 +285,7 @@ async fn alpn_on_both_sides() {
     let routes = TO_H2.replace("lb:", "lb:https:");
     let mut setup = Setup::with_routes(&routes, &[backend.instance("V1")]);
     setup.tls = Some(server(&ca, &ca.sign(&["localhost"])));
-    setup.upstream_tls = Arc::new(UpstreamTls::with_ca(&ca.file()).expect("a CA"));
+    setup.upstream_tls = Arc::new(UpstreamTls::new(Some(&ca.file())).expect("a CA"));
     let gateway = setup.start();
     let url = format!("https://{}/x", backend.address);
     let name = || rustls::pki_types::ServerName::try_from("localhost").expect("name");
@@ -320,7 +320,7 @@ async fn an_instance_without_h2_over_tls_gets_nothing() {
         })
         .await;
         let mut setup = Setup::with_routes(&TO_H2.replace("lb:", "lb:https:"), &[backend.instance("V1")]);
-        setup.upstream_tls = Arc::new(UpstreamTls::with_ca(&ca.file()).expect("a CA"));
+        setup.upstream_tls = Arc::new(UpstreamTls::new(Some(&ca.file())).expect("a CA"));
         let gateway = setup.start();
         assert_eq!(gateway.get("").await.status, 502);
         assert_eq!(gateway.stats.snapshot().connect_failures(), 1);

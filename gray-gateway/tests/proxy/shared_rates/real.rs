@@ -152,7 +152,7 @@ async fn a_real_redis_over_tls() {
     let Some(_redis) = Real::start_with(port, &args) else { return };
     let backend = Backend::named("v1").await;
     let url = format!("rediss://:a-password@127.0.0.1:{port}/1");
-    let trusting = Arc::new(UpstreamTls::with_ca(&file).expect("a CA"));
+    let trusting = Arc::new(UpstreamTls::new(Some(&file)).expect("a CA"));
     let made = |tls| gateway_by(tls, &backend, THREE, &url, RedisKeys::Route, WhenDown::Local);
     let (one, other, doubting) = (made(&trusting), made(&trusting), made(&Arc::default()));
     connected(&one).await;
