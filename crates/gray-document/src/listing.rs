@@ -86,7 +86,7 @@ fn is_hidden(key: &str, value: &Value) -> bool {
 
 /// Whether these are filters of routes: their arguments are keys and header values, which have no names to go by.
 fn are_filters(key: &str) -> bool {
-    matches!(relaxed(key).as_str(), "filters" | "defaultfilters")
+    matches!(&*relaxed(key), "filters" | "defaultfilters")
 }
 
 #[cfg(test)]

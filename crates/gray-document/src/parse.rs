@@ -98,7 +98,7 @@ fn read_properties(text: &str, assembly: &mut Assembly<'_>) -> Result<(), Proble
         };
         assembly.count(Size::of(&key).plus(Size::of(&value)), line)?;
         let property = Property { key: key.as_ref().into(), value: value.as_ref().into(), line };
-        match known.entry(relaxed(&key)) {
+        match known.entry(relaxed(&key).into_owned()) {
             Entry::Vacant(place) => {
                 place.insert(part.len());
                 part.push(property);

@@ -1,6 +1,7 @@
 //! The merged tree: every node knows its document and line.
 
 use std::{
+    borrow::Cow,
     cell::RefCell,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fmt,
@@ -66,8 +67,12 @@ impl Value {
 }
 
 /// Two names are one key when they differ in case, `-` and `_` only.
-pub(super) fn relaxed(key: &str) -> String {
-    key.chars().filter(|c| !matches!(c, '-' | '_')).flat_map(char::to_lowercase).collect()
+pub(super) fn relaxed(key: &str) -> Cow<'_, str> {
+    // As most keys are written, and those that are asked for.
+    if key.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase() && !matches!(byte, b'-' | b'_')) {
+        return Cow::Borrowed(key);
+    }
+    Cow::Owned(key.chars().filter(|c| !matches!(c, '-' | '_')).flat_map(char::to_lowercase).collect())
 }
 
 /// Keys in the order written, found by their relaxed name.
@@ -107,27 +112,30 @@ impl Map {
     }
 
     pub(super) fn get(&self, key: &str) -> Option<(&Arc<str>, &Node)> {
-        let (key, node) = &self.entries[*self.index.get(relaxed(key).as_str())?];
+        let (key, node) = &self.entries[*self.index.get(&*relaxed(key))?];
         Some((key, node))
     }
 
     /// Like `get`, and the key counts as known from now on.
     pub(super) fn ask(&self, key: &str) -> Option<(&Arc<str>, &Node)> {
-        self.asked.borrow_mut().entry(relaxed(key)).or_insert_with(|| key.into());
+        let (name, mut asked) = (relaxed(key), self.asked.borrow_mut());
+        if !asked.contains_key(&*name) {
+            asked.insert(name.into_owned(), key.into());
+        }
         self.get(key)
     }
 
     /// Like `get`, for a placeholder.
     pub(super) fn refer(&self, key: &str) -> Option<(&Arc<str>, &Node)> {
         let found = self.get(key)?;
-        self.referred.borrow_mut().insert(relaxed(key));
+        self.referred.borrow_mut().insert(relaxed(key).into_owned());
         Some(found)
     }
 
     /// Whether this key was asked for.
     pub(super) fn was_asked(&self, key: &str) -> bool {
         let name = relaxed(key);
-        self.asked.borrow().contains_key(&name) || self.referred.borrow().contains(&name)
+        self.asked.borrow().contains_key(&*name) || self.referred.borrow().contains(&*name)
     }
 
     #[cfg(feature = "test-util")]
@@ -147,14 +155,14 @@ impl Map {
         let mut unknown = Vec::new();
         for (key, node) in self.entries() {
             let name = relaxed(key);
-            if asked.contains_key(&name) || referred.contains(&name) || reported.contains(&name) {
+            if asked.contains_key(&*name) || referred.contains(&*name) || reported.contains(&*name) {
                 continue;
             }
             // Past this many the list of problems is cut anyway.
             let similar = (unknown.len() < 100).then(|| similar(&name, &asked)).flatten();
             unknown.push((key, node, similar));
         }
-        reported.extend(unknown.iter().map(|(key, ..)| relaxed(key)));
+        reported.extend(unknown.iter().map(|(key, ..)| relaxed(key).into_owned()));
         unknown
     }
 
@@ -165,20 +173,23 @@ impl Map {
             Value::Map(below) if below.is_visited() => {
                 below.entries().fold(false, |unread, (key, node)| below.take_unread(key, node) || unread)
             }
-            _ => !self.was_asked(key) && self.reported.borrow_mut().insert(relaxed(key)),
+            _ => !self.was_asked(key) && self.reported.borrow_mut().insert(relaxed(key).into_owned()),
         }
     }
 
     /// What is below an entry has been looked into.
     pub(super) fn note_reported(&self, key: &str) {
         if !self.was_asked(key) {
-            self.reported.borrow_mut().insert(relaxed(key));
+            self.reported.borrow_mut().insert(relaxed(key).into_owned());
         }
     }
 
     /// The entry of that name, newly made when there is none.
     fn slot(&mut self, key: &Arc<str>, node: Node) -> Option<(&mut Node, Node)> {
-        let name: Arc<str> = relaxed(key).into();
+        let name = match relaxed(key) {
+            Cow::Borrowed(_) => Arc::clone(key),
+            Cow::Owned(name) => name.into(),
+        };
         match self.index.get(&name) {
             Some(&at) => Some((&mut self.entries[at].1, node)),
             None => {

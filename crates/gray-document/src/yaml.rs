@@ -274,7 +274,7 @@ impl Builder<'_, '_> {
             *height = (*height).max(built.height);
             return Ok(());
         }
-        if let Some(first) = written.insert(relaxed(&key.text), key.line) {
+        if let Some(first) = written.insert(relaxed(&key.text).into_owned(), key.line) {
             self.assembly.report(Severity::Error, key.line, &key.text, duplicate(first));
             return Ok(());
         }

@@ -174,9 +174,7 @@ impl RuleSet {
             }
             Some(ShareKey::Fact(source)) => match asked.get(self, source) {
                 None => Place::first(shares, before, |_| false),
-                Some(value) => {
-                    value.hashed(|bytes| Place::first(shares, before, |share| share.has(share.point_of(bytes))))
-                }
+                Some(value) => value.hashed(|bytes| Place::first_with(shares, before, bytes)),
             },
         }
     }

@@ -151,6 +151,15 @@ impl Place {
     }
 }
 
+impl Place {
+    /// The first of them whose share has a user of this key, as [`first`](Self::first).
+    // By itself: the loop needs all registers, and what is inlined around it would have some of them.
+    #[inline(never)]
+    pub(super) fn first_with(places: &mut &[Self], before: u32, key: &[u8]) -> u64 {
+        Self::first(places, before, |share| share.has(share.point_of(key)))
+    }
+}
+
 impl<'s> Found<'s> {
     /// The rules of this word that the guard lets in. Words have to be asked for in order.
     #[inline]
