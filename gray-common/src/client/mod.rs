@@ -4,7 +4,8 @@
 //! connection breaks after that, an idempotent request with a small body goes once more elsewhere, as long as the
 //! [budget](gray_core::balance::RetryBudget) lasts. An instance that cannot be reached, or keeps failing, is ejected for a while
 //! ([`OutlierPolicy`](gray_core::balance::OutlierPolicy)). Redirects are not followed (they could leave the chain), proxies of the
-//! environment are not used (instances are dialled directly).
+//! environment are not used (instances are dialled directly). An instance with the metadata `secure=true` is called over TLS; its
+//! certificate must be for the host that is registered ([`GrayClientBuilder::upstream_ca`]).
 //!
 //! ```no_run
 //! use gray_common::{Instance, client::{GrayClient, ServiceView, Strategy, VersionPolicy}};
