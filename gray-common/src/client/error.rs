@@ -1,9 +1,8 @@
 //! What can go wrong with a call.
 
-use std::{error::Error, time::Duration};
+use std::{io, time::Duration};
 
-/// What is behind an error, for logs.
-type BoxError = Box<dyn Error + Send + Sync>;
+use gray_tls::TlsError;
 
 /// A call got no usable answer. An answer with an error status is not an error here.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +30,7 @@ pub enum ClientError {
         /// The addresses tried, in order.
         tried: String,
         /// Why the last one failed.
-        source: BoxError,
+        source: io::Error,
     },
     /// No complete answer in time. The request may have been executed.
     #[error("{service} at {authority} did not answer within {limit:?}")]
@@ -51,7 +50,7 @@ pub enum ClientError {
         /// The instance.
         authority: String,
         /// What happened.
-        source: BoxError,
+        source: io::Error,
     },
     /// What came as an answer is not HTTP.
     #[error("the answer of {service} at {authority} is not HTTP")]
@@ -61,7 +60,7 @@ pub enum ClientError {
         /// The instance.
         authority: String,
         /// What is wrong with it.
-        source: BoxError,
+        source: io::Error,
     },
     /// The body of the answer is larger than allowed.
     #[error("the answer of {service} at {authority} has more than {limit} bytes")]
@@ -91,11 +90,11 @@ pub enum ClientError {
         /// What is wrong.
         reason: String,
     },
-    /// The client could not be set up.
-    #[error("cannot set up the client of a service")]
+    /// The file with more CAs cannot be used.
+    #[error("instances cannot be called over TLS")]
     Build {
         /// Why.
-        source: BoxError,
+        source: TlsError,
     },
 }
 

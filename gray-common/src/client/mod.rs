@@ -193,7 +193,7 @@ impl GrayClientBuilder {
             (Some(trust), None) => trust,
             (_, ca) => Trust::new("--upstream-ca", ca.as_deref())
                 .map(Arc::new)
-                .map_err(|error| ClientError::Build { source: error.into() })?,
+                .map_err(|error| ClientError::Build { source: error })?,
         };
         let http = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())

@@ -119,7 +119,7 @@ impl Response {
         loop {
             let frame = match timeout_at(self.deadline, self.inner.body_mut().frame()).await {
                 Err(_) => return Err(self.client.timed_out(&self.endpoint, self.limit)),
-                Ok(Some(Err(error))) => return Err(self.client.broken(&self.endpoint, error.into())),
+                Ok(Some(Err(error))) => return Err(self.client.broken(&self.endpoint, &error)),
                 Ok(Some(Ok(frame))) => frame,
                 Ok(None) => return Ok(None),
             };

@@ -3,6 +3,7 @@
 
 use std::{
     error::Error,
+    io,
     sync::{
         Arc, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -81,7 +82,7 @@ pub(super) async fn send(request: RequestBuilder) -> Result<Response, ClientErro
         (Some(source), None) => Err(ClientError::Connect {
             service: client.service().to_owned(),
             tried: tried.iter().map(|endpoint| endpoint.authority()).collect::<Vec<_>>().join(", "),
-            source: source.into(),
+            source,
         }),
         (None, None) => Err(client.no_instance(None)),
     }
@@ -89,7 +90,7 @@ pub(super) async fn send(request: RequestBuilder) -> Result<Response, ClientErro
 
 enum Attempt {
     /// Nothing was sent: another instance may be tried.
-    Connect(hyper_util::client::legacy::Error),
+    Connect(io::Error),
     /// The connection broke: the request may have been executed.
     Broken(ClientError),
     Final(ClientError),
@@ -209,8 +210,8 @@ impl GrayClient {
                 let (client, endpoint) = (self.clone(), Arc::clone(endpoint));
                 Ok(Response { client, inner, endpoint, deadline, limit: request.timeout, in_flight })
             }
-            Ok(Err(error)) if error.is_connect() => Err(Attempt::Connect(error)),
-            Ok(Err(error)) => Err(match self.broken(endpoint, error.into()) {
+            Ok(Err(error)) if error.is_connect() => Err(Attempt::Connect(cause(&error))),
+            Ok(Err(error)) => Err(match self.broken(endpoint, &error) {
                 error @ ClientError::Transport { .. } => Attempt::Broken(error),
                 error => Attempt::Final(error),
             }),
@@ -223,9 +224,9 @@ impl GrayClient {
     }
 
     /// Sorts an error that came after the connect.
-    pub(super) fn broken(&self, endpoint: &Endpoint, source: Box<dyn Error + Send + Sync>) -> ClientError {
-        let (service, authority) = (self.service().to_owned(), endpoint.authority().to_owned());
-        if is_not_http(&*source) {
+    pub(super) fn broken(&self, endpoint: &Endpoint, error: &(dyn Error + 'static)) -> ClientError {
+        let (service, authority, source) = (self.service().to_owned(), endpoint.authority().to_owned(), cause(error));
+        if is_not_http(error) {
             ClientError::NotHttp { service, authority, source }
         } else {
             ClientError::Transport { service, authority, source }
@@ -259,10 +260,23 @@ impl GrayClient {
     }
 }
 
+/// An error and its causes, from the outside in.
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// What happened, in one line: what the HTTP client wraps around it says nothing.
+fn cause(error: &(dyn Error + 'static)) -> io::Error {
+    let kind =
+        causes(error).find_map(|error| error.downcast_ref::<io::Error>()).map_or(io::ErrorKind::Other, io::Error::kind);
+    let inner = if error.is::<hyper_util::client::legacy::Error>() { error.source().unwrap_or(error) } else { error };
+    let texts = causes(inner).map(ToString::to_string).collect::<Vec<_>>();
+    io::Error::new(kind, texts.join(": "))
+}
+
 /// Whether something came, and could not be read.
 fn is_not_http(error: &(dyn Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |&error| error.source())
-        .any(|error| error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse))
+    causes(error).any(|error| error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse))
 }
 
 /// A path as it is sent. A browser's URL parser must find nothing in it to resolve: `/user/..` would be `/`, and so would
