@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use gray_context::{MessageHeaders, MessageRules};
+use gray_context::{MessageHeaders, MessageRules, ReleaseContext};
 use gray_core::Side;
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection,
@@ -11,7 +11,7 @@ use lapin::{
 };
 use tokio::{
     sync::Mutex,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, timeout_at},
 };
 
 use crate::{
@@ -85,14 +85,45 @@ pub struct Producer {
     options: ProducerOptions,
     exchange: ShortString,
     rules: Rules,
-    links: [Mutex<Option<Link>>; 2],
+    links: [Mutex<Option<Arc<Link>>>; 2],
 }
 
-#[derive(Clone)]
 struct Link {
     channel: Channel,
     /// Ends with the last use of it.
-    _connection: Arc<Connection>,
+    _connection: Connection,
+}
+
+/// What the attempts to publish a message are made from. lapin keeps the properties that it is given, so each attempt has its own; they
+/// are made when it begins, since most messages take one attempt and a copy in store would be in vain.
+struct Draft {
+    key: ShortString,
+    payload: Vec<u8>,
+    id: ShortString,
+    /// Those of the application.
+    headers: MessageHeaders,
+    /// Signed for the exchange.
+    context: ReleaseContext,
+    rules: Arc<MessageRules>,
+}
+
+impl Draft {
+    /// The properties, and whether they ask for a version other than that of the baseline.
+    fn properties(&self) -> Result<(BasicProperties, bool), PublishError> {
+        let mut headers = self.headers.clone();
+        self.context.inject(&mut headers);
+        let hints = routing::headers(&self.context, &self.rules.policy);
+        let is_hinted = !hints.is_empty();
+        headers.0.extend(hints.into_iter().map(|(name, value)| (name, value.into_bytes())));
+        if headers.0.iter().any(|(name, _)| name.len() > 255) {
+            return Err(PublishError::TooLong("the name of a header"));
+        }
+        let properties = BasicProperties::default()
+            .with_message_id(self.id.clone())
+            .with_delivery_mode(PERSISTENT)
+            .with_headers(table::write(headers));
+        Ok((properties, is_hinted))
+    }
 }
 
 impl Producer {
@@ -120,44 +151,28 @@ impl Producer {
         let rules = (self.rules)().ok_or(PublishError::NotReady)?;
         let id = id.unwrap_or_else(|| format!("{:032x}", fastrand::u128(..)));
         headers.0.retain(|(name, _)| !routing::is_ours(name));
-        let context =
-            rules.write(&mut headers, &self.options.exchange, self.options.version.as_deref(), unix_seconds());
-        let hints = routing::headers(&context, &rules.policy);
-        let side = if self.options.gray_address.is_some() && !hints.is_empty() { Side::Gray } else { Side::Baseline };
-        headers.0.extend(hints.into_iter().map(|(name, value)| (name, value.into_bytes())));
-        let key = ShortString::try_new(routing_key.as_str()).map_err(|_| PublishError::TooLong("the routing key"))?;
-        let message_id = ShortString::try_new(id.as_str()).map_err(|_| PublishError::TooLong("the ID"))?;
-        if headers.0.iter().any(|(name, _)| name.len() > 255) {
-            return Err(PublishError::TooLong("the name of a header"));
-        }
-        let properties = BasicProperties::default()
-            .with_message_id(message_id)
-            .with_delivery_mode(PERSISTENT)
-            .with_headers(table::write(&headers));
-        self.until_confirmed(side, &key, &payload, &properties).await?;
-        Ok(id)
+        let context = rules.to_write(&self.options.exchange, self.options.version.as_deref(), unix_seconds());
+        let key = ShortString::try_new(routing_key).map_err(|_| PublishError::TooLong("the routing key"))?;
+        let id = ShortString::try_new(id).map_err(|_| PublishError::TooLong("the ID"))?;
+        let draft = Draft { key, payload, id, headers, context, rules };
+        self.until_confirmed(&draft).await?;
+        Ok(draft.id.into())
     }
 
-    async fn until_confirmed(
-        &self,
-        side: Side,
-        key: &ShortString,
-        payload: &[u8],
-        properties: &BasicProperties,
-    ) -> Result<(), PublishError> {
+    async fn until_confirmed(&self, draft: &Draft) -> Result<(), PublishError> {
         let limit = self.options.limit;
         let deadline = Instant::now() + limit;
         let mut last = None;
         for number in 0.. {
-            let rest = deadline.saturating_duration_since(Instant::now());
-            if rest.is_zero() {
+            if deadline <= Instant::now() {
                 break;
             }
-            let attempt = self.attempt(side, key, payload, properties);
-            let error = match timeout(rest, attempt).await {
+            let (properties, is_hinted) = draft.properties()?;
+            let side = if self.options.gray_address.is_some() && is_hinted { Side::Gray } else { Side::Baseline };
+            let error = match timeout_at(deadline, self.attempt(side, draft, properties)).await {
                 Ok(Ok(true)) => return Ok(()),
                 Ok(Ok(false)) => {
-                    let (exchange, routing_key) = (self.options.exchange.clone(), key.to_string());
+                    let (exchange, routing_key) = (self.options.exchange.clone(), draft.key.to_string());
                     return Err(PublishError::Unroutable { exchange, routing_key });
                 }
                 Ok(Err(error)) => error,
@@ -175,21 +190,15 @@ impl Producer {
     }
 
     /// Whether a queue has it.
-    async fn attempt(
-        &self,
-        side: Side,
-        key: &ShortString,
-        payload: &[u8],
-        properties: &BasicProperties,
-    ) -> Result<bool, LinkError> {
+    async fn attempt(&self, side: Side, draft: &Draft, properties: BasicProperties) -> Result<bool, LinkError> {
         let link = self.link(side).await?;
-        send(&link.channel, self.exchange.clone(), key.clone(), payload, properties.clone()).await
+        send(&link.channel, self.exchange.clone(), draft.key.clone(), &draft.payload, properties).await
     }
 
-    async fn link(&self, side: Side) -> Result<Link, LinkError> {
+    async fn link(&self, side: Side) -> Result<Arc<Link>, LinkError> {
         let mut place = self.links[side as usize].lock().await;
         if let Some(link) = place.as_ref().filter(|link| link.channel.status().connected()) {
-            return Ok(link.clone());
+            return Ok(Arc::clone(link));
         }
         let address = match (side, &self.options.gray_address) {
             (Side::Gray, Some(address)) => address,
@@ -200,7 +209,7 @@ impl Producer {
         if let Some(kind) = self.options.declare {
             declare_exchange(&channel, &self.options.exchange, kind).await?;
         }
-        Ok(place.insert(Link { channel, _connection: Arc::new(connection) }).clone())
+        Ok(Arc::clone(place.insert(Arc::new(Link { channel, _connection: connection }))))
     }
 }
 
@@ -236,5 +245,35 @@ pub(crate) fn with_headers(properties: &BasicProperties, headers: FieldTable) ->
 impl fmt::Debug for Producer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Producer").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gray_core::balance::{Fallback, VersionPolicy};
+
+    use super::*;
+
+    fn draft(header: &str) -> Draft {
+        let rules = Arc::new(MessageRules::new(VersionPolicy::new(true, "V1", "V2", Fallback::Prod)));
+        let context = rules.to_write("orders", Some("V2"), 0);
+        let headers = MessageHeaders(vec![(header.to_owned(), b"x".to_vec())]);
+        Draft { key: "order".into(), payload: Vec::new(), id: "1".into(), headers, context, rules }
+    }
+
+    #[test]
+    fn every_attempt_sends_the_same() {
+        let draft = draft("theirs");
+        let (first, is_hinted) = draft.properties().expect("short names");
+        assert_eq!((first.message_id().as_ref().map(ShortString::as_str), is_hinted), (Some("1"), true));
+        let seen: Vec<_> = table::read(first.headers().as_ref()).0.into_iter().map(|(name, _)| name).collect();
+        assert_eq!(seen, ["baggage", "gray", "gray-to", "theirs"]);
+        assert_eq!(draft.properties().expect("short names"), (first, true));
+    }
+
+    #[test]
+    fn names_that_do_not_fit_are_refused() {
+        assert!(draft(&"n".repeat(255)).properties().is_ok());
+        assert!(matches!(draft(&"n".repeat(256)).properties(), Err(PublishError::TooLong("the name of a header"))));
     }
 }

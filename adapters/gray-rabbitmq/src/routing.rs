@@ -14,6 +14,8 @@ use gray_core::{
 
 /// For services that the lane does not name.
 const TO: &str = "gray-to";
+/// What a lane calls all others.
+const OTHERS: &str = "*";
 /// Most services that get a header of their own.
 const MOST: usize = 64;
 
@@ -21,7 +23,7 @@ const MOST: usize = 64;
 pub(crate) type Pair = (String, String);
 
 fn to_service(service: &str) -> String {
-    format!("{TO}-{service}")
+    [TO, "-", service].concat()
 }
 
 /// Whether it is a header of this module.
@@ -31,29 +33,30 @@ pub(crate) fn is_ours(name: &str) -> bool {
 
 /// What a message of this context is to carry.
 pub(crate) fn headers(context: &ReleaseContext, policy: &VersionPolicy) -> Vec<Pair> {
-    let mut pairs = Vec::new();
-    let mut add = |name: String, first: Option<Selector<&str>>| {
-        let Some(first) = first.filter(|first| deviates(first.want, policy)) else { return };
-        pairs.push((name, Selector { space: None, want: first.want }.to_string()));
+    let pair = |service: &str, first: Option<Selector<&str>>| {
+        let want = deviation(first?.want, policy)?;
+        Some((if service == OTHERS { TO.to_owned() } else { to_service(service) }, want))
     };
-    if let (Some(lane), Some(tag)) = (context.lane(), context.tag) {
-        let lane = lane.to_lane(tag);
-        add(TO.to_owned(), lane.others().iter().next());
-        for (service, choice) in lane.services().take(MOST) {
-            add(to_service(service), choice.iter().next());
+    match context.lane() {
+        Some(lane) if context.tag.is_some() => {
+            // Read in place, since each message asks. Of a service that is named twice the first choice counts, as for consumers.
+            let mut firsts: Vec<_> = lane.firsts().collect();
+            firsts.sort_by_key(|(service, _)| *service);
+            firsts.dedup_by_key(|(service, _)| *service);
+            // `*` is before all names.
+            firsts.into_iter().take(1 + MOST).filter_map(|(service, first)| pair(service, first)).collect()
         }
-    } else if policy.load {
-        add(TO.to_owned(), policy.choice(context.tag, None).next());
+        _ if policy.load => pair(OTHERS, policy.choice(context.tag, None).next()).into_iter().collect(),
+        _ => Vec::new(),
     }
-    pairs
 }
 
-/// Whether the baseline is not what is wanted most.
-fn deviates(want: Want<&str>, policy: &VersionPolicy) -> bool {
+/// What is wanted most, as the broker compares it; `None` if that is the baseline.
+fn deviation(want: Want<&str>, policy: &VersionPolicy) -> Option<String> {
     match want {
-        Want::Is { key: VERSION_KEY, value } => value != policy.prod,
-        Want::Is { .. } => true,
-        Want::Any | Want::Lacks { .. } => false,
+        Want::Is { key: VERSION_KEY, value } if value == policy.prod => None,
+        Want::Is { key, value } => Some([key, ":", value].concat()),
+        Want::Any | Want::Lacks { .. } => None,
     }
 }
 
@@ -93,6 +96,11 @@ mod tests {
                 "r;v2;-;pay-app=version:V3;*=ns/gray-tag:red",
                 "GRAY",
                 &[("gray-to", "gray-tag:red"), ("gray-to-pay-app", "version:V3")],
+            ),
+            (
+                "r;v2;-;pay-app=version:V3;audit-app=version:V2;pay-app=version:V4;*=version:V1",
+                "GRAY",
+                &[("gray-to-audit-app", "version:V2"), ("gray-to-pay-app", "version:V3")],
             ),
             ("r;any;-;*=*", "ALL", &[]),
             ("r;plain;-;*=!gray-tag", "PROD", &[]),

@@ -18,16 +18,16 @@ pub(crate) fn read(table: Option<&FieldTable>) -> MessageHeaders {
 }
 
 /// The headers as AMQP carries them. Of two of the same spelling the last one counts; a name that is too long for AMQP is none.
-pub(crate) fn write(headers: &MessageHeaders) -> FieldTable {
+pub(crate) fn write(headers: MessageHeaders) -> FieldTable {
     let mut table = FieldTable::default();
-    for (name, value) in &headers.0 {
-        set(&mut table, name, value.as_slice());
+    for (name, value) in headers.0 {
+        set(&mut table, name, value);
     }
     table
 }
 
 /// Gives one header a text.
-pub(crate) fn set(table: &mut FieldTable, name: &str, value: impl Into<LongString>) {
+pub(crate) fn set(table: &mut FieldTable, name: impl Into<String>, value: impl Into<LongString>) {
     if let Ok(name) = ShortString::try_new(name) {
         table.insert(name, AMQPValue::LongString(value.into()));
     }
@@ -56,7 +56,7 @@ mod tests {
             let headers = MessageHeaders(fields.into_iter().collect());
             let mut expect = headers.clone();
             expect.0.retain(|(name, _)| name.len() <= 255);
-            prop_assert_eq!(read(Some(&write(&headers))), expect);
+            prop_assert_eq!(read(Some(&write(headers))), expect);
         }
     }
 

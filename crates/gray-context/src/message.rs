@@ -39,7 +39,7 @@ impl Inject for MessageHeaders {
     }
 
     fn add(&mut self, name: &HeaderName, value: &HeaderValue) {
-        self.0.push((name.to_string(), value.as_bytes().to_vec()));
+        self.0.push((name.as_str().to_owned(), value.as_bytes().to_vec()));
     }
 
     fn remove(&mut self, name: &HeaderName) {
@@ -132,6 +132,13 @@ impl MessageRules {
     /// Writes onto a message that goes to `topic` the context of the running task; without one, what a program of
     /// version `own` does on its own account. `now` in Unix seconds. Returns what was written.
     pub fn write(&self, carrier: &mut impl Inject, topic: &str, own: Option<&str>, now: u64) -> ReleaseContext {
+        let context = self.to_write(topic, own, now);
+        context.inject(carrier);
+        context
+    }
+
+    /// What [`Self::write`] writes, for those who write it several times ([`ReleaseContext::inject`]).
+    pub fn to_write(&self, topic: &str, own: Option<&str>, now: u64) -> ReleaseContext {
         let mut context = ReleaseContext::current();
         if context.tag.is_none() && context.lane().is_none() {
             context = context.with_release_of(self.of_own(own));
@@ -145,7 +152,6 @@ impl MessageRules {
         if !self.baggage {
             context = context.without_baggage();
         }
-        context.inject(carrier);
         context
     }
 

@@ -111,7 +111,7 @@ impl LaneTag {
     }
 
     /// The services with a choice of their own, and `*`, each with the selector that it prefers.
-    pub(super) fn firsts(&self) -> impl Iterator<Item = (&str, Option<Selector<&str>>)> {
+    pub fn firsts(&self) -> impl Iterator<Item = (&str, Option<Selector<&str>>)> {
         let parts = self.text().get(self.choices..).unwrap_or_default().split(';');
         parts.filter_map(|part| {
             let (service, choice) = part.split_once('=')?;
