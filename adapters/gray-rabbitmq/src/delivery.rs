@@ -31,7 +31,7 @@ use crate::{
     clock::{pause, unix_seconds},
     consumer::{ConsumerOptions, Handler, Message, stopped},
     error::LinkError,
-    producer::{send, with_headers},
+    producer::{MANDATORY, is_in_queue, with_headers},
     role::{Role, Situation, Verdict},
     table, telemetry,
     topology::Topology,
@@ -292,11 +292,9 @@ impl Work {
     ) -> Result<(), LinkError> {
         let delivery = &arrival.delivery;
         let properties = with_headers(&delivery.properties, headers);
-        if send(arrival.outlets.of(side), ShortString::from(""), queue, &delivery.data, properties).await? {
-            take(delivery).await
-        } else {
-            Err(LinkError::QueueGone)
-        }
+        let outlet = arrival.outlets.of(side);
+        let sent = outlet.basic_publish(ShortString::from(""), queue, MANDATORY, &delivery.data, properties).await?;
+        if is_in_queue(sent.await?)? { take(delivery).await } else { Err(LinkError::QueueGone) }
     }
 
     /// Waits, but no longer than this consumer takes messages.

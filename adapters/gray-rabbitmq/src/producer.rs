@@ -25,6 +25,8 @@ use crate::{
 
 /// Stored on disk by queues that outlive a restart.
 const PERSISTENT: u8 = 2;
+/// The broker gives back what no queue takes.
+pub(crate) const MANDATORY: BasicPublishOptions = BasicPublishOptions { mandatory: true, immediate: false };
 
 /// What a producer is told.
 #[derive(Clone, Debug)]
@@ -94,8 +96,8 @@ struct Link {
     _connection: Connection,
 }
 
-/// What the attempts to publish a message are made from. lapin keeps the properties that it is given, so each attempt has its own; they
-/// are made when it begins, since most messages take one attempt and a copy in store would be in vain.
+/// What the attempts to publish a message are made from. lapin keeps what it is given, so each attempt has headers of its own; they are
+/// made when it begins, since most messages take one attempt and a copy in store would be in vain.
 struct Draft {
     key: ShortString,
     payload: Vec<u8>,
@@ -108,8 +110,8 @@ struct Draft {
 }
 
 impl Draft {
-    /// The properties, and whether they ask for a version other than that of the baseline.
-    fn properties(&self) -> Result<(BasicProperties, bool), PublishError> {
+    /// All headers, and whether they ask for a version other than that of the baseline.
+    fn headers(&self) -> Result<(FieldTable, bool), PublishError> {
         let mut headers = self.headers.clone();
         self.context.inject(&mut headers);
         let hints = routing::headers(&self.context, &self.rules.policy);
@@ -118,11 +120,12 @@ impl Draft {
         if headers.0.iter().any(|(name, _)| name.len() > 255) {
             return Err(PublishError::TooLong("the name of a header"));
         }
-        let properties = BasicProperties::default()
-            .with_message_id(self.id.clone())
-            .with_delivery_mode(PERSISTENT)
-            .with_headers(table::write(headers));
-        Ok((properties, is_hinted))
+        Ok((table::write(headers), is_hinted))
+    }
+
+    fn properties(&self, headers: FieldTable) -> BasicProperties {
+        let properties = BasicProperties::default().with_message_id(self.id.clone());
+        properties.with_delivery_mode(PERSISTENT).with_headers(headers)
     }
 }
 
@@ -167,9 +170,9 @@ impl Producer {
             if deadline <= Instant::now() {
                 break;
             }
-            let (properties, is_hinted) = draft.properties()?;
+            let (headers, is_hinted) = draft.headers()?;
             let side = if self.options.gray_address.is_some() && is_hinted { Side::Gray } else { Side::Baseline };
-            let error = match timeout_at(deadline, self.attempt(side, draft, properties)).await {
+            let error = match timeout_at(deadline, self.attempt(side, draft, headers)).await {
                 Ok(Ok(true)) => return Ok(()),
                 Ok(Ok(false)) => {
                     let (exchange, routing_key) = (self.options.exchange.clone(), draft.key.to_string());
@@ -190,9 +193,13 @@ impl Producer {
     }
 
     /// Whether a queue has it.
-    async fn attempt(&self, side: Side, draft: &Draft, properties: BasicProperties) -> Result<bool, LinkError> {
+    async fn attempt(&self, side: Side, draft: &Draft, headers: FieldTable) -> Result<bool, LinkError> {
         let link = self.link(side).await?;
-        send(&link.channel, self.exchange.clone(), draft.key.clone(), &draft.payload, properties).await
+        let (exchange, key) = (self.exchange.clone(), draft.key.clone());
+        // Made here: properties are large, and each future that has them takes that much more.
+        let properties = draft.properties(headers);
+        let sent = link.channel.basic_publish(exchange, key, MANDATORY, &draft.payload, properties).await?;
+        is_in_queue(sent.await?)
     }
 
     async fn link(&self, side: Side) -> Result<Arc<Link>, LinkError> {
@@ -220,16 +227,9 @@ pub(crate) async fn confirming(connection: &Connection) -> Result<Channel, LinkE
     Ok(channel)
 }
 
-/// Publishes, and waits for the broker to confirm. Returns whether a queue has the message.
-pub(crate) async fn send(
-    channel: &Channel,
-    exchange: ShortString,
-    key: ShortString,
-    payload: &[u8],
-    properties: BasicProperties,
-) -> Result<bool, LinkError> {
-    let options = BasicPublishOptions { mandatory: true, ..Default::default() };
-    match channel.basic_publish(exchange, key, options, payload, properties).await?.await? {
+/// Whether a queue has the message of which the broker says this.
+pub(crate) fn is_in_queue(confirmation: Confirmation) -> Result<bool, LinkError> {
+    match confirmation {
         Confirmation::Ack(None) => Ok(true),
         Confirmation::Ack(Some(_)) => Ok(false),
         Confirmation::Nack(_) => Err(LinkError::Refused("could not store the message")),
@@ -264,16 +264,15 @@ mod tests {
     #[test]
     fn every_attempt_sends_the_same() {
         let draft = draft("theirs");
-        let (first, is_hinted) = draft.properties().expect("short names");
-        assert_eq!((first.message_id().as_ref().map(ShortString::as_str), is_hinted), (Some("1"), true));
-        let seen: Vec<_> = table::read(first.headers().as_ref()).0.into_iter().map(|(name, _)| name).collect();
-        assert_eq!(seen, ["baggage", "gray", "gray-to", "theirs"]);
-        assert_eq!(draft.properties().expect("short names"), (first, true));
+        let (first, is_hinted) = draft.headers().expect("short names");
+        let names: Vec<_> = table::read(Some(&first)).0.into_iter().map(|(name, _)| name).collect();
+        assert_eq!((names, is_hinted), (["baggage", "gray", "gray-to", "theirs"].map(str::to_owned).to_vec(), true));
+        assert_eq!(draft.headers().expect("short names"), (first, true));
     }
 
     #[test]
     fn names_that_do_not_fit_are_refused() {
-        assert!(draft(&"n".repeat(255)).properties().is_ok());
-        assert!(matches!(draft(&"n".repeat(256)).properties(), Err(PublishError::TooLong("the name of a header"))));
+        assert!(draft(&"n".repeat(255)).headers().is_ok());
+        assert!(matches!(draft(&"n".repeat(256)).headers(), Err(PublishError::TooLong("the name of a header"))));
     }
 }
