@@ -56,7 +56,7 @@ pub(super) async fn send(request: RequestBuilder) -> Result<Response, ClientErro
         let attempt = client.attempt(&request, &path, &context, &endpoint, deadline).await;
         client.report(&snapshot, &endpoint, chosen.is_trial, &attempt);
         match attempt {
-            Err(Attempt::Connect(error)) => {
+            Err(Attempt::Connect(error, _)) => {
                 tracing::debug!(service = client.service(), instance = endpoint.authority(), %error, "connect failed");
                 metrics::counter!(telemetry::CLIENT_CONNECT_FAILURES_TOTAL, telemetry::SERVICE => client.service().to_owned())
                     .increment(1);
@@ -89,8 +89,8 @@ pub(super) async fn send(request: RequestBuilder) -> Result<Response, ClientErro
 }
 
 enum Attempt {
-    /// Nothing was sent: another instance may be tried.
-    Connect(io::Error),
+    /// Nothing was sent: another instance may be tried. What it says of this one, if anything.
+    Connect(io::Error, Option<Outcome>),
     /// The connection broke: the request may have been executed.
     Broken(ClientError),
     Final(ClientError),
@@ -147,11 +147,11 @@ impl GrayClient {
             Ok(response) if response.status().is_server_error() => Outcome::Failed,
             Ok(response) if policy.slow_ms > 0 && response.took_ms() > policy.slow_ms => Outcome::Failed,
             Ok(_) => Outcome::Good,
-            Err(Attempt::Connect(_)) => Outcome::Unreachable,
+            Err(Attempt::Connect(_, Some(outcome))) => *outcome,
             Err(Attempt::Broken(_) | Attempt::Final(ClientError::Timeout { .. } | ClientError::NotHttp { .. })) => {
                 Outcome::Failed
             }
-            Err(Attempt::Final(_)) => return,
+            Err(Attempt::Connect(_, None) | Attempt::Final(_)) => return,
         };
         let (service, instance) = (self.service(), endpoint.authority());
         match endpoint.load().report(outcome, is_trial, policy, uptime_ms()) {
@@ -210,7 +210,7 @@ impl GrayClient {
                 let (client, endpoint) = (self.clone(), Arc::clone(endpoint));
                 Ok(Response { client, inner, endpoint, deadline, limit: request.timeout, in_flight })
             }
-            Ok(Err(error)) if error.is_connect() => Err(Attempt::Connect(cause(&error))),
+            Ok(Err(error)) if error.is_connect() => Err(Attempt::Connect(cause(&error), outcome_of_connect(&error))),
             Ok(Err(error)) => Err(match self.broken(endpoint, &error) {
                 error @ ClientError::Transport { .. } => Attempt::Broken(error),
                 error => Attempt::Final(error),
@@ -272,6 +272,12 @@ fn cause(error: &(dyn Error + 'static)) -> io::Error {
     let inner = if error.is::<hyper_util::client::legacy::Error>() { error.source().unwrap_or(error) } else { error };
     let texts = causes(inner).map(ToString::to_string).collect::<Vec<_>>();
     io::Error::new(kind, texts.join(": "))
+}
+
+/// What a connect that failed for this says of the instance, if anything.
+pub(super) fn outcome_of_connect(error: &(dyn Error + 'static)) -> Option<Outcome> {
+    let mut seen = causes(error).filter_map(|error| error.downcast_ref().map(Outcome::of_connect));
+    if seen.any(|outcome| outcome.is_none()) { None } else { Some(Outcome::Unreachable) }
 }
 
 /// Whether something came, and could not be read.

@@ -1,6 +1,9 @@
 //! When an instance is ejected: what [`health`](super::health) goes by, in the words of Envoy's outlier detection.
 
-use std::fmt;
+use std::{
+    fmt,
+    io::{self, ErrorKind},
+};
 
 /// When an instance is ejected, and for how long: `outlier.*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +42,19 @@ pub enum Outcome {
     Failed,
     /// Any other answer.
     Good,
+}
+
+impl Outcome {
+    /// What it says of an instance that no connection could be made; `None`: nothing, since this machine is out of ports,
+    /// descriptors or memory.
+    pub fn of_connect(error: &io::Error) -> Option<Self> {
+        /// `ENFILE`, `EMFILE` and `ENOBUFS`, for which there is no kind of error.
+        const SHORTAGES: [i32; 3] = [23, 24, if cfg!(target_os = "linux") { 105 } else { 55 }];
+        let is_ours =
+            matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::OutOfMemory | ErrorKind::WouldBlock)
+                || error.raw_os_error().is_some_and(|code| SHORTAGES.contains(&code));
+        (!is_ours).then_some(Self::Unreachable)
+    }
 }
 
 /// Why an instance is out.

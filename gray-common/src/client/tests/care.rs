@@ -1,11 +1,16 @@
 //! Instances that fail: what is sent twice, what never is, and who is left out.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::SeqCst},
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
 };
 
+use gray_core::balance::Outcome;
 use http::Method;
+use rustix::io::Errno;
 use tokio::io::AsyncReadExt as _;
 
 use super::*;
@@ -62,6 +67,27 @@ async fn who_breaks_off_again_and_again_is_left_out() {
     }
     // Five in a row eject it; a trial or two may follow if this takes long.
     assert!((5..=8).contains(&asked.load(SeqCst)), "{asked:?}");
+}
+
+/// As the HTTP client says it.
+#[derive(Debug, thiserror::Error)]
+#[error("tcp connect error")]
+struct Dialling(#[source] io::Error);
+
+#[test]
+fn what_this_machine_lacks_says_nothing_of_an_instance() {
+    let outcome = |error: io::Error| super::super::send::outcome_of_connect(&error);
+    for (errno, expect) in [
+        (Errno::MFILE, None),
+        (Errno::NFILE, None),
+        (Errno::NOBUFS, None),
+        (Errno::ADDRNOTAVAIL, None),
+        (Errno::CONNREFUSED, Some(Outcome::Unreachable)),
+        (Errno::HOSTUNREACH, Some(Outcome::Unreachable)),
+    ] {
+        assert_eq!(outcome(io::Error::other(Dialling(errno.into()))), expect, "{errno}");
+    }
+    assert_eq!(outcome(io::Error::other("its certificate is not for 10.0.0.7")), Some(Outcome::Unreachable));
 }
 
 #[tokio::test]

@@ -113,17 +113,11 @@ impl Worker {
 /// What a failed attempt says of the instance; `None` when it says nothing.
 pub(in crate::proxy) fn outcome(error: &SendError) -> Option<Outcome> {
     match (error, error.fault()?) {
-        (SendError::Unsent(Unconnected::Tcp(error)), _) if is_shortage(error) || is_ours(error) => None,
+        (SendError::Unsent(Unconnected::Tcp(error)), _) if is_shortage(error) => None,
+        (SendError::Unsent(Unconnected::Tcp(error)), _) => Outcome::of_connect(error),
         (_, Fault::Connect | Fault::Tls) => Some(Outcome::Unreachable),
         (_, Fault::Broken | Fault::Unusable | Fault::Timeout | Fault::Truncated) => Some(Outcome::Failed),
     }
-}
-
-/// Whether this machine is to blame: it is out of ports or memory.
-fn is_ours(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let ours = [Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM, Errno::AGAIN];
-    error.raw_os_error().is_some_and(|code| ours.iter().any(|errno| errno.raw_os_error() == code))
 }
 
 #[cfg(test)]
@@ -136,7 +130,10 @@ mod tests {
         let unsent = |errno: rustix::io::Errno| {
             SendError::Unsent(Unconnected::Tcp(io::Error::from_raw_os_error(errno.raw_os_error())))
         };
-        assert_eq!(outcome(&unsent(rustix::io::Errno::MFILE)), None);
+        use rustix::io::Errno;
+        for ours in [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM, Errno::AGAIN] {
+            assert_eq!(outcome(&unsent(ours)), None, "{ours}");
+        }
         assert_eq!(outcome(&unsent(rustix::io::Errno::CONNREFUSED)), Some(Outcome::Unreachable));
         for late in [Unconnected::Tcp, Unconnected::Tls] {
             assert_eq!(outcome(&SendError::Unsent(late(io::ErrorKind::TimedOut.into()))), Some(Outcome::Unreachable));
