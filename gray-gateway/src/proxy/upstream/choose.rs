@@ -1,6 +1,6 @@
 //! Who is asked, and what is made of how it went: balancing and health of instances, as one worker sees them.
 
-use std::{io, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use gray_core::{
     Endpoint,
@@ -122,6 +122,8 @@ pub(in crate::proxy) fn outcome(error: &SendError) -> Option<Outcome> {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
     use crate::proxy::downstream::state::GaveUp;
 
