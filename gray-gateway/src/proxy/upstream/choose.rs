@@ -124,19 +124,20 @@ pub(in crate::proxy) fn outcome(error: &SendError) -> Option<Outcome> {
 mod tests {
     use std::io;
 
+    use rustix::io::Errno;
+
     use super::*;
     use crate::proxy::downstream::state::GaveUp;
 
     #[test]
     fn our_own_shortage_is_nobody_elses_fault() {
-        let unsent = |errno: rustix::io::Errno| {
+        let unsent = |errno: Errno| {
             SendError::Unsent(Unconnected::Tcp(io::Error::from_raw_os_error(errno.raw_os_error())))
         };
-        use rustix::io::Errno;
         for ours in [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM, Errno::AGAIN] {
             assert_eq!(outcome(&unsent(ours)), None, "{ours}");
         }
-        assert_eq!(outcome(&unsent(rustix::io::Errno::CONNREFUSED)), Some(Outcome::Unreachable));
+        assert_eq!(outcome(&unsent(Errno::CONNREFUSED)), Some(Outcome::Unreachable));
         for late in [Unconnected::Tcp, Unconnected::Tls] {
             assert_eq!(outcome(&SendError::Unsent(late(io::ErrorKind::TimedOut.into()))), Some(Outcome::Unreachable));
         }
