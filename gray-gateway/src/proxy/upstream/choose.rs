@@ -131,9 +131,8 @@ mod tests {
 
     #[test]
     fn our_own_shortage_is_nobody_elses_fault() {
-        let unsent = |errno: Errno| {
-            SendError::Unsent(Unconnected::Tcp(io::Error::from_raw_os_error(errno.raw_os_error())))
-        };
+        let unsent =
+            |errno: Errno| SendError::Unsent(Unconnected::Tcp(io::Error::from_raw_os_error(errno.raw_os_error())));
         for ours in [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM, Errno::AGAIN] {
             assert_eq!(outcome(&unsent(ours)), None, "{ours}");
         }
