@@ -7,7 +7,9 @@ use crate::instance::{Instance, SECURE_KEY};
 
 /// Reads one instance: `uri`, or `host`, `port` and `secure`; the rest has defaults. Problems are noted where they are.
 pub fn read(section: &Section<'_>) -> Option<Instance> {
-    let (host, port, is_secure) = if section.has("uri") { from_uri(section)? } else { host_and_port(section)? };
+    let said = section.bool("secure");
+    let (host, port, is_secure) =
+        if section.has("uri") { from_uri(section, said)? } else { host_and_port(section, said)? };
     let mut instance = Instance::new(host, port);
     if is_secure {
         instance = instance.with_metadata(SECURE_KEY, "true");
@@ -17,6 +19,9 @@ pub fn read(section: &Section<'_>) -> Option<Instance> {
     instance.enabled = section.bool("enabled").unwrap_or(true);
     for (key, item) in section.section("metadata").keys() {
         metadata(&mut instance, key, &item);
+    }
+    if (said.is_some() || section.has("uri")) && instance.is_secure() != is_secure {
+        section.error("metadata", "`secure` in it contradicts the uri, or `secure` beside it; say it once");
     }
     match check_weight(instance.weight) {
         Ok(()) => Some(instance),
@@ -30,7 +35,7 @@ pub fn read(section: &Section<'_>) -> Option<Instance> {
 /// Host, port, and whether it is called over TLS.
 type Address = (String, u16, bool);
 
-fn from_uri(section: &Section<'_>) -> Option<Address> {
+fn from_uri(section: &Section<'_>, said: Option<bool>) -> Option<Address> {
     for key in ["host", "port"] {
         if section.has(key) {
             section.error(key, "the uri says this already; give a uri, or host and port");
@@ -39,7 +44,7 @@ fn from_uri(section: &Section<'_>) -> Option<Address> {
     let text = section.string("uri")?;
     match parse_uri(&text) {
         Ok(found) => {
-            if section.bool("secure").is_some_and(|said| said != found.2) {
+            if said.is_some_and(|said| said != found.2) {
                 section.error("secure", "the uri says otherwise: it is https for TLS, else http");
             }
             Some(found)
@@ -79,7 +84,7 @@ fn parse_uri(text: &str) -> Result<Address, String> {
     Ok((host.to_owned(), port, is_secure))
 }
 
-fn host_and_port(section: &Section<'_>) -> Option<Address> {
+fn host_and_port(section: &Section<'_>, said: Option<bool>) -> Option<Address> {
     let (host, port) = (section.string("host"), section.u64("port"));
     if host.is_none() {
         section.error("host", "missing: an IP address or a DNS name");
@@ -99,7 +104,7 @@ fn host_and_port(section: &Section<'_>) -> Option<Address> {
         section.error(if port == 0 { "port" } else { "host" }, reason);
         return None;
     }
-    Some((host, port, section.bool("secure").unwrap_or(false)))
+    Some((host, port, said.unwrap_or(false)))
 }
 
 /// Metadata keys may have dots, which a YAML document takes for nesting.

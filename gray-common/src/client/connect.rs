@@ -17,6 +17,9 @@ use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
 use tokio::{net::TcpStream, time::timeout};
 use tower_service::Service;
 
+/// Silence after which the system asks whether the peer is still there, and between the questions.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
 /// Opens the connections of a client.
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
@@ -33,6 +36,10 @@ impl Connector {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
+        // A peer that is gone without a word is noticed before a long call has reached its limit.
+        tcp.set_keepalive(Some(KEEPALIVE));
+        tcp.set_keepalive_interval(Some(KEEPALIVE));
+        tcp.set_keepalive_retries(Some(3));
         // Shared by the addresses of a name, so that one that does not answer leaves time for the next.
         tcp.set_connect_timeout(Some(limit));
         Self { tcp, trust, limit }

@@ -170,8 +170,8 @@ impl GrayClientBuilder {
     }
 
     /// A PEM file with more CAs to trust, beside Mozilla's, when an instance is called over TLS: one with the metadata
-    /// `secure=true`. Its certificate must be for the host that is registered. The file is read by [`build`](Self::build), once;
-    /// of a service, those of `--upstream-ca` count, which are followed.
+    /// `secure=true`. Its certificate must be for the host that is registered. The file is read by [`build`](Self::build), once,
+    /// and counts instead of a service's `--upstream-ca`, which is followed.
     pub fn upstream_ca(mut self, file: impl AsRef<Path>) -> Self {
         self.ca = Some(file.as_ref().to_owned());
         self

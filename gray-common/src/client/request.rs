@@ -117,6 +117,10 @@ impl Response {
     /// The next piece of the body, `None` at its end.
     pub async fn chunk(&mut self) -> Result<Option<impl AsRef<[u8]> + Send + use<>>, ClientError> {
         loop {
+            // A timeout lets through what is there already, so an answer without an end would never be cut.
+            if Instant::now() >= self.deadline {
+                return Err(self.client.timed_out(&self.endpoint, self.limit));
+            }
             let frame = match timeout_at(self.deadline, self.inner.body_mut().frame()).await {
                 Err(_) => return Err(self.client.timed_out(&self.endpoint, self.limit)),
                 Ok(Some(Err(error))) => return Err(self.client.broken(&self.endpoint, &error)),

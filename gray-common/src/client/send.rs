@@ -50,7 +50,7 @@ pub(super) async fn send(request: RequestBuilder) -> Result<Response, ClientErro
     client.inner.calls.fetch_add(1, Relaxed);
     let mut tried: Vec<Arc<Endpoint>> = Vec::new();
     let (mut last, mut repeated) = (None, None);
-    while tried.len() < MAX_ATTEMPTS {
+    while tried.len() < MAX_ATTEMPTS && (tried.is_empty() || Instant::now() < deadline) {
         let Some(chosen) = client.choose(&snapshot, &context, &tried)? else { break };
         let endpoint = Arc::clone(chosen.endpoint);
         let attempt = client.attempt(&request, &path, &context, &endpoint, deadline).await;
@@ -94,6 +94,16 @@ enum Attempt {
     /// The connection broke: the request may have been executed.
     Broken(ClientError),
     Final(ClientError),
+}
+
+impl Attempt {
+    /// What happened, if something did.
+    fn cause(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Connect(error, _) => Some(error),
+            Self::Broken(error) | Self::Final(error) => error.source(),
+        }
+    }
 }
 
 impl GrayClient {
@@ -158,7 +168,8 @@ impl GrayClient {
             Some(Change::Ejected(reason)) => {
                 metrics::counter!(telemetry::CLIENT_EJECTIONS_TOTAL, telemetry::SERVICE => service.to_owned(), "reason" => reason.as_str())
                     .increment(1);
-                tracing::warn!(service, instance, "ejected: {reason}");
+                let error = attempt.as_ref().err().and_then(Attempt::cause).map(ToString::to_string);
+                tracing::warn!(service, instance, error, "ejected: {reason}");
             }
             Some(Change::Readmitted) => tracing::info!(service, instance, "readmitted"),
             None => {}
@@ -189,8 +200,9 @@ impl GrayClient {
         let scheme = if endpoint.is_secure() { Scheme::HTTPS } else { Scheme::HTTP };
         let uri = Uri::builder().scheme(scheme).authority(endpoint.authority()).path_and_query(path.clone()).build();
         let Ok(uri) = uri else {
-            let reason = format!("{path} does not form a URL with {:?}", endpoint.authority());
-            return Err(Attempt::Final(self.unsendable(reason)));
+            let reason = format!("no URL can name {:?}", endpoint.authority());
+            let error = io::Error::new(io::ErrorKind::InvalidInput, reason);
+            return Err(Attempt::Connect(error, Some(Outcome::Unreachable)));
         };
         let mut outgoing = Request::new(Full::new(request.body.clone().unwrap_or_default()));
         *outgoing.method_mut() = request.method.clone();
@@ -267,8 +279,8 @@ fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn
 
 /// What happened, in one line: what the HTTP client wraps around it says nothing.
 fn cause(error: &(dyn Error + 'static)) -> io::Error {
-    let kind =
-        causes(error).find_map(|error| error.downcast_ref::<io::Error>()).map_or(io::ErrorKind::Other, io::Error::kind);
+    let mut kinds = causes(error).filter_map(|error| error.downcast_ref().map(io::Error::kind));
+    let kind = kinds.find(|kind| *kind != io::ErrorKind::Other).unwrap_or(io::ErrorKind::Other);
     let inner = if error.is::<hyper_util::client::legacy::Error>() { error.source().unwrap_or(error) } else { error };
     let texts = causes(inner).map(ToString::to_string).collect::<Vec<_>>();
     io::Error::new(kind, texts.join(": "))
@@ -286,8 +298,7 @@ fn is_not_http(error: &(dyn Error + 'static)) -> bool {
 }
 
 /// A path as it is sent. A browser's URL parser must find nothing in it to resolve: `/user/..` would be `/`, and so would
-/// `/user/%2e%2E`, for whatever stands between here and the instance. Characters that no URL has are percent-encoded, as
-/// browsers do.
+/// `/user/%2e%2E`, for whatever stands between here and the instance. Characters that no URL has are percent-encoded.
 pub(super) fn sendable(path: &str) -> Result<PathAndQuery, String> {
     const ENCODED: &AsciiSet = &CONTROLS.add(b'"').add(b'{').add(b'}');
     if !path.starts_with('/') {

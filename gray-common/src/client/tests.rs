@@ -142,7 +142,7 @@ async fn when_all_refuse_the_error_names_them() {
     let error = client(&instances, policy(true, Fallback::Prod)).get("/who").send().await.expect_err("refused");
     let text = error.to_string();
     assert!(
-        matches!(&error, ClientError::Connect { source, .. } if source.to_string().contains("Connection refused")),
+        matches!(&error, ClientError::Connect { source, .. } if source.to_string().contains("Connection refused") && source.kind() == std::io::ErrorKind::ConnectionRefused),
         "{error:?}"
     );
     assert!(error.is_retryable(), "{text}");
@@ -180,6 +180,43 @@ async fn slow_answers_and_broken_ones_are_told_apart() {
     let mail = self::client(&[Instance::new("127.0.0.1", port).with_version("V1")], policy(true, Fallback::Prod));
     let error = mail.get("/who").send().await.expect_err("no HTTP");
     assert!(matches!(error, ClientError::NotHttp { .. }) && !error.is_retryable(), "{error}");
+}
+
+#[tokio::test]
+async fn an_answer_without_an_end_is_cut_at_the_limit() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let port = listener.local_addr().expect("bound").port();
+    spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _read = stream.read(&mut [0; 1024]).await;
+            let _sent = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+            while stream.write_all(&[b'x'; 1 << 16]).await.is_ok() {}
+        }
+    });
+    let client = client(&[Instance::new("127.0.0.1", port).with_version("V1")], policy(true, Fallback::Prod));
+    let limit = Duration::from_millis(200);
+    let mut answer = client.get("/who").timeout(limit).send().await.expect("head");
+    let reading = async {
+        loop {
+            match answer.chunk().await {
+                // Slower than it is sent, so that there is always more to read.
+                Ok(Some(_)) => tokio::time::sleep(Duration::from_millis(1)).await,
+                Ok(None) => panic!("it ends"),
+                Err(error) => break error,
+            }
+        }
+    };
+    let error = timeout(LIMIT, reading).await.expect("cut");
+    assert!(matches!(error, ClientError::Timeout { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn an_address_that_no_url_can_name_is_left_out() {
+    let named = Instance::new("users\u{e9}", 80).with_version("V1");
+    let client = client(&[named, stub("V1").await], policy(true, Fallback::Prod));
+    for _ in 0..4 {
+        assert_eq!(who(&client, None).await, "V1 -");
+    }
 }
 
 #[tokio::test]
