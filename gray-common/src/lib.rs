@@ -47,6 +47,8 @@ compile_error!("gray-chain needs a Unix system: Linux or macOS (signals, owners 
 #[cfg(any(feature = "client", feature = "service"))]
 pub mod api;
 #[cfg(feature = "client")]
+mod causes;
+#[cfg(feature = "client")]
 pub mod client;
 #[cfg(feature = "cli")]
 pub mod control;
@@ -65,6 +67,8 @@ pub mod service;
 #[cfg(feature = "registry")]
 pub mod telemetry;
 
+#[cfg(feature = "client")]
+pub use causes::with_causes;
 pub use gray_context::{HttpHeaders, HttpHeadersMut, ReleaseContext, spawn};
 pub use gray_core::{
     Endpoint, Instance,

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use gray_common::service::with_causes;
+use gray_common::with_causes;
 use xdb_parse::IpVersion;
 
 /// The city of private, loopback and link-local addresses, as ip2region calls it ("intranet" in the data's language).

@@ -2,6 +2,7 @@
 //! request may be sent twice.
 
 use std::{
+    borrow::Cow,
     error::Error,
     io,
     sync::{
@@ -32,7 +33,7 @@ use gray_live::clock::{uptime_ms, uptime_us};
 use gray_registry::unix_seconds;
 use gray_settings::Signing;
 
-use crate::telemetry;
+use crate::{causes::with_causes, telemetry};
 
 pub(super) async fn send(request: RequestBuilder) -> Result<Response, ClientError> {
     let client = request.client.clone();
@@ -282,14 +283,13 @@ fn cause(error: &(dyn Error + 'static)) -> io::Error {
     let mut kinds = causes(error).filter_map(|error| error.downcast_ref().map(io::Error::kind));
     let kind = kinds.find(|kind| *kind != io::ErrorKind::Other).unwrap_or(io::ErrorKind::Other);
     let inner = if error.is::<hyper_util::client::legacy::Error>() { error.source().unwrap_or(error) } else { error };
-    let texts = causes(inner).map(ToString::to_string).collect::<Vec<_>>();
-    io::Error::new(kind, texts.join(": "))
+    io::Error::new(kind, with_causes(inner))
 }
 
 /// What a connect that failed for this says of the instance, if anything.
 pub(super) fn outcome_of_connect(error: &(dyn Error + 'static)) -> Option<Outcome> {
     let mut seen = causes(error).filter_map(|error| error.downcast_ref().map(Outcome::of_connect));
-    if seen.any(|outcome| outcome.is_none()) { None } else { Some(Outcome::Unreachable) }
+    seen.all(|outcome| outcome.is_some()).then_some(Outcome::Unreachable)
 }
 
 /// Whether something came, and could not be read.
@@ -309,16 +309,15 @@ pub(super) fn sendable(path: &str) -> Result<PathAndQuery, String> {
     }
     let segments = path.split_once('?').map_or(path, |(path, _)| path).split('/').filter(|s| s.starts_with(['.', '%']));
     if let Some(dots) = segments.into_iter().find(|segment| is_dots(segment)) {
-        return Err(format!("{path:?} has the segment `{dots}`, which is no name"));
+        return Err(format!("{path:?} has the segment `{dots}`, which stands for another path"));
     }
+    let refused = |error| format!("{path:?} is not a percent-encoded path: {error}");
     // Refused as it stands, so that a line break is not encoded but told.
-    let parsed = PathAndQuery::try_from(path);
-    let parsed = parsed.map_err(|error| format!("{path:?} is not a percent-encoded path: {error}"))?;
-    if path.bytes().all(|byte| byte.is_ascii() && !matches!(byte, b'"' | b'{' | b'}' | 0x7f)) {
-        return Ok(parsed);
+    let parsed = PathAndQuery::try_from(path).map_err(refused)?;
+    match utf8_percent_encode(path, ENCODED).into() {
+        Cow::Borrowed(_) => Ok(parsed),
+        Cow::Owned(encoded) => PathAndQuery::try_from(encoded).map_err(refused),
     }
-    let encoded = utf8_percent_encode(path, ENCODED).to_string();
-    PathAndQuery::try_from(encoded).map_err(|error| format!("{path:?} is not a percent-encoded path: {error}"))
 }
 
 /// `.` or `..`, however written.

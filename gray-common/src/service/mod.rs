@@ -43,7 +43,7 @@ pub use leave::{StopLimits, Stoppable, leave};
 pub use phase::Phase;
 pub use readiness::{Needs, Readiness, Report};
 pub use registration::{Registration, RegistrationState};
-pub use run::{BoxError, run, with_causes};
+pub use run::{BoxError, run};
 pub use signals::StopSignals;
 
 use std::sync::Arc;

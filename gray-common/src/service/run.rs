@@ -9,7 +9,7 @@ use super::{
     GrayService, SHARED_DOCUMENT, ServiceArgs, ServiceCommand, ServiceError, StopSignals, check::check_config,
     documents_of, exit_code, healthcheck::healthcheck, read_settings,
 };
-use crate::{release, telemetry};
+use crate::{causes::with_causes, release, telemetry};
 
 /// Whatever goes wrong while a service builds its routes.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -74,10 +74,4 @@ async fn check(name: &str, args: &ServiceArgs) -> Result<(), BoxError> {
     let report = check_config(&args.control, name, &plan, SHARED_DOCUMENT, read).await?;
     eprintln!("{report}");
     Ok(())
-}
-
-/// An error and what caused it, in one line.
-pub fn with_causes(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |&error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use gray_common::service::with_causes;
+use gray_common::with_causes;
 use http::{Method, Request};
 use http_body::{Body, Frame};
 use hyper::client::conn::http2::{Builder, Connection, SendRequest};
